@@ -1,0 +1,108 @@
+"""Scaling laws as Bayesian generative models: credible forecasts before a big training run.
+
+The flow: runs, law, fit, forecast. Names below are loaded when first used, so that importing the package, or asking
+the command line for help, costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_scaling import datasets as datasets
+    from bayes_scaling._catalogue import available_laws as available_laws
+    from bayes_scaling._catalogue import load_law as load_law
+    from bayes_scaling._check import find_influential as find_influential
+    from bayes_scaling._check import find_outliers as find_outliers
+    from bayes_scaling._check import identifiability as identifiability
+    from bayes_scaling._errors import BayesScalingError as BayesScalingError
+    from bayes_scaling._errors import ConvergenceError as ConvergenceError
+    from bayes_scaling._errors import DataError as DataError
+    from bayes_scaling._errors import FitError as FitError
+    from bayes_scaling._errors import ForecastError as ForecastError
+    from bayes_scaling._errors import LawError as LawError
+    from bayes_scaling._fit import Fit as Fit
+    from bayes_scaling._fit import fit as fit
+    from bayes_scaling._forecast import Forecast as Forecast
+    from bayes_scaling._forecast import forecast as forecast
+    from bayes_scaling._frontier import Optimum as Optimum
+    from bayes_scaling._frontier import Requirement as Requirement
+    from bayes_scaling._frontier import compute_optimal as compute_optimal
+    from bayes_scaling._frontier import required as required
+    from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
+    from bayes_scaling._law import Array as Array
+    from bayes_scaling._law import Derived as Derived
+    from bayes_scaling._law import Law as Law
+    from bayes_scaling._law import Parameter as Parameter
+    from bayes_scaling._law import Published as Published
+    from bayes_scaling._law import power as power
+    from bayes_scaling._noise import Noise as Noise
+    from bayes_scaling._pictures import plot_exponents as plot_exponents
+    from bayes_scaling._pictures import plot_fit as plot_fit
+    from bayes_scaling._pictures import plot_forecast as plot_forecast
+    from bayes_scaling._pictures import plot_prior_posterior as plot_prior_posterior
+    from bayes_scaling._pictures import plot_residuals as plot_residuals
+    from bayes_scaling._pictures import plot_traces as plot_traces
+    from bayes_scaling._pictures import save_pictures as save_pictures
+    from bayes_scaling._priors import read_priors as read_priors
+    from bayes_scaling._runs import Runs as Runs
+    from bayes_scaling._simulate import simulate as simulate
+    from bayes_scaling._store import load_fit as load_fit
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BayesScalingError": "_errors",
+    "ConvergenceError": "_errors",
+    "DataError": "_errors",
+    "FitError": "_errors",
+    "ForecastError": "_errors",
+    "LawError": "_errors",
+    "LOSS_AT_CENTRE": "_law",
+    "Array": "_law",
+    "Derived": "_law",
+    "Law": "_law",
+    "Parameter": "_law",
+    "Published": "_law",
+    "power": "_law",
+    "available_laws": "_catalogue",
+    "load_law": "_catalogue",
+    "Noise": "_noise",
+    "Runs": "_runs",
+    "Fit": "_fit",
+    "fit": "_fit",
+    "load_fit": "_store",
+    "Forecast": "_forecast",
+    "forecast": "_forecast",
+    "Optimum": "_frontier",
+    "Requirement": "_frontier",
+    "compute_optimal": "_frontier",
+    "required": "_frontier",
+    "find_outliers": "_check",
+    "find_influential": "_check",
+    "identifiability": "_check",
+    "simulate": "_simulate",
+    "plot_exponents": "_pictures",
+    "plot_fit": "_pictures",
+    "plot_forecast": "_pictures",
+    "plot_prior_posterior": "_pictures",
+    "plot_residuals": "_pictures",
+    "plot_traces": "_pictures",
+    "save_pictures": "_pictures",
+    "read_priors": "_priors",
+}
+
+__all__ = [*_HOME, "datasets", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"bayes_scaling.{_HOME[name]}"), name)
+    if name == "datasets":
+        return importlib.import_module("bayes_scaling.datasets")
+    raise AttributeError(f"module 'bayes_scaling' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,354 @@
+"""Fitting: from a law, a noise model and a table of runs to a posterior that says whether it can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import importlib.metadata
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._catalogue import load_law
+from bayes_scaling._errors import ConvergenceError, DataError, FitError
+from bayes_scaling._law import Law
+from bayes_scaling._model import Model, Observations, Priors, model_of, observe, priors_of
+from bayes_scaling._noise import Noise
+from bayes_scaling._priors import describe_prior, prior_to_spec
+from bayes_scaling._progress import progress_bar
+from bayes_scaling._runs import Runs
+from bayes_scaling._methods import METHODS, Problem
+from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, prior_draws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PRIOR_DRAWS = 1000
+LARGE_TABLE = 50_000  # rows; below it a CPU is faster than starting kernels on an accelerator
+
+
+# --- the result -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior, the data and law it belongs to, and what its sampler said.
+
+    Attributes
+    ----------
+    law, noise, runs : what was fitted
+    draws : by parameter, in the notation of the paper, (chain, draw)
+    prior : by parameter, (prior draw,)
+    unconstrained : (chain, draw, site) coordinates that were sampled
+    stats : sampler statistics by name, (chain, draw)
+    diagnostics : convergence of the sampler
+    manifest : everything needed to say where this came from and to make it again
+    """
+
+    law: Law
+    noise: Noise
+    runs: Runs
+    draws: Mapping[str, np.ndarray]
+    prior: Mapping[str, np.ndarray]
+    unconstrained: np.ndarray
+    stats: Mapping[str, np.ndarray]
+    diagnostics: Diagnostics
+    manifest: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """How the posterior was sampled: ``fast NUTS``, ``NUTS``, ``NUTS, stronger settings`` or ``Laplace``."""
+        return str(self.manifest["path"])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Limits of convergence that are broken; empty for a fit that can be used."""
+        return self.diagnostics.problems(int(np.prod(self.unconstrained.shape[:2])))
+
+    @property
+    def converged(self) -> bool:
+        """Whether the sampler's diagnostics are all within limits."""
+        return not self.problems
+
+    def require_convergence(self, anyway: bool = False) -> None:
+        """Raise `ConvergenceError` for a fit that did not converge, unless told to go on ``anyway``."""
+        if self.problems and not anyway:
+            raise ConvergenceError(
+                f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
+                "fit again with more draws or tighter priors, or pass unconverged=True to use it anyway"
+            )
+
+    def flat(self) -> dict[str, np.ndarray]:
+        """Return the draws of every parameter in one row, ``(chain * draw,)``."""
+        return {name: values.reshape(-1) for name, values in self.draws.items()}
+
+    @functools.cached_property
+    def contraction(self) -> dict[str, float]:
+        """How much the data narrowed each parameter: 1 minus posterior over prior variance, on the log scale.
+
+        Near 0 the posterior is the prior speaking. Positive parameters are compared as logarithms.
+        """
+        out = {}
+        for name, values in self.draws.items():
+            after, before = values.reshape(-1), np.asarray(self.prior[name])
+            if (before > 0).all() and (after > 0).all():
+                after, before = np.log(after), np.log(before)
+            out[name] = float(max(0.0, 1 - after.var() / before.var()))
+        return out
+
+    def summary(self, probability: float = 0.9) -> pd.DataFrame:
+        """Return one row per parameter: median, equal-tailed interval, contraction from the prior.
+
+        Parameters
+        ----------
+        probability : content of the interval
+        """
+        low, high = (1 - probability) / 2, (1 + probability) / 2
+        rows = {
+            name: {
+                "median": np.median(values),
+                f"{low:.1%}": np.quantile(values, low),
+                f"{high:.1%}": np.quantile(values, high),
+                "learned": self.contraction[name],
+            }
+            for name, values in self.flat().items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    @functools.cached_property
+    def log_likelihood(self) -> np.ndarray:
+        """Log density of each observed loss, ``(chain, draw, row)``, per unit of the loss."""
+        with scope():
+            model, data, _ = parts(self.law, self.noise, self.runs)
+            values = np.asarray(_log_likelihoods(model)(_device_draws(self.flat()), data))
+        values = values[:, : len(self.runs)] - np.log(self.runs.loss)
+        return values.reshape(*self.unconstrained.shape[:2], -1)
+
+    @functools.cached_property
+    def log_mean(self) -> np.ndarray:
+        """Log of the law's mean at the fitted runs, ``(chain * draw, row)``."""
+        with scope():
+            model, data, _ = parts(self.law, self.noise, self.runs)
+            return np.asarray(_log_means(model)(_device_draws(self.flat()), data.columns))[:, : len(self.runs)]
+
+    @functools.cached_property
+    def width(self) -> np.ndarray:
+        """Scale of the scatter of log loss, ``(chain * draw, row)``, or ``(chain * draw, 1)`` where rows share it."""
+        with scope():
+            model, data, _ = parts(self.law, self.noise, self.runs)
+            width = np.asarray(_widths(model)(_device_draws(self.flat()), data.columns))
+        return width[:, : len(self.runs)] if width.ndim == 2 else width[:, None]
+
+    @functools.cached_property
+    def log_prior(self) -> dict[str, np.ndarray]:
+        """Log prior density of every sampled site, ``(chain, draw)``."""
+        with scope():
+            model, _, priors = parts(self.law, self.noise, self.runs)
+            u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
+            values = _log_priors(model)(u, priors)
+        return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
+
+    @functools.cached_property
+    def replicated(self) -> np.ndarray:
+        """Losses of one new run at every fitted point (posterior predictive), ``(chain, draw, row)``."""
+        scatter = self.noise.standard_draws(self.flat(), self.log_mean.shape, seed=int(self.manifest["seed"]))
+        losses: np.ndarray = np.exp(self.log_mean + self.width * scatter)
+        return losses.reshape(*self.unconstrained.shape[:2], -1)
+
+    @functools.cached_property
+    def idata(self) -> xr.DataTree:
+        """Everything as an ArviZ-ready ``DataTree``: posterior, prior, predictive, likelihood, data, statistics."""
+        from bayes_scaling._store import to_datatree
+
+        return to_datatree(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit as one netCDF file; an existing file is replaced only when the new one is whole."""
+        from bayes_scaling._store import save
+
+        save(self, Path(path))
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {len(self.runs)} runs, {self.path}, {state}>"
+
+
+# --- making one -------------------------------------------------------------------------------------------------
+
+
+def fit(
+    law: Law | str,
+    runs: Runs,
+    *,
+    noise: Noise | None = None,
+    method: str = "auto",
+    chains: int = 4,
+    draws: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Fit:
+    """Sample the posterior of a law given runs.
+
+    Parameters
+    ----------
+    law : a `Law`, or what ``load_law`` takes
+    runs : the table
+    noise : scatter of log loss; Student-t with learned tails by default
+    method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one), or
+        ``laplace`` (importance-resampled normal approximation, judged by its Pareto k-hat)
+    chains, draws : NUTS chains and kept draws per chain
+    seed : the same seed on the same machine gives the same draws
+    device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``
+    progress : show a bar; by default on a terminal
+
+    Returns
+    -------
+    Fit
+        Marked as not converged, not refused, when even stronger settings do not help; forecasts from it refuse.
+
+    Raises
+    ------
+    DataError
+        When the table lacks a column that law or noise reads.
+    """
+    law = load_law(law) if isinstance(law, str) else law
+    noise = Noise() if noise is None else noise
+    if method not in METHODS:
+        raise FitError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
+    if chains < 2 or draws < 100:
+        raise FitError(f"{chains} chains of {draws} draws are too few to judge convergence; take at least 2 of 100")
+    _refuse_missing_columns(law, runs)
+    draws = -(-draws // PIECE) * PIECE
+    started = time.perf_counter()
+    with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
+        model, data, priors = parts(law, noise, runs)
+        keys = jax.random.split(jax.random.key(seed), PRIOR_DRAWS)
+        prior_u, prior = jax.tree.map(np.asarray, prior_draws(model)(keys, data, priors))
+        problem = Problem(model, data, priors, prior_u, Settings(chains=chains, draws=draws), seed, report)
+        sampled, diagnostics, path = METHODS[method](problem)
+        u = jnp.asarray(sampled.u.reshape(-1, len(model.sites)))
+        posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
+    manifest = _manifest(law, noise, runs, path, seed, chains, draws, method, time.perf_counter() - started)
+    return Fit(
+        law=law,
+        noise=noise,
+        runs=runs,
+        draws={name: posterior[name].reshape(sampled.u.shape[:2]) for name in model.names},
+        prior={name: prior[name] for name in model.names},
+        unconstrained=sampled.u,
+        stats=sampled.stats,
+        diagnostics=diagnostics,
+        manifest=manifest,
+    )
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
+    """Switch on float64, the device and the compilation cache for our own computations only.
+
+    Parameters
+    ----------
+    device : ``auto``, ``cpu``, ``gpu``
+    rows : size of the table, which decides for ``auto``
+    """
+    from bayes_scaling._compilation import use_compilation_cache
+
+    if device not in ("auto", "cpu", "gpu"):
+        raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")
+    use_compilation_cache()
+    if device == "auto":
+        device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
+    try:
+        chosen = jax.devices(device)[0]
+    except RuntimeError as error:
+        raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
+    with jax.enable_x64(True), jax.default_device(chosen):
+        yield
+
+
+def parts(law: Law, noise: Noise, runs: Runs) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for a law, a noise model and a table."""
+    return model_of(law, noise), observe(law, noise, runs), priors_of(law, noise)
+
+
+@functools.cache
+def _log_likelihoods(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.log_likelihood, (0, None)))
+
+
+@functools.cache
+def _log_means(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.log_mean, (0, None)))
+
+
+@functools.cache
+def _log_priors(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.log_prior, (0, None)))
+
+
+@functools.cache
+def _widths(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.width, (0, None)))
+
+
+def _device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: jnp.asarray(values) for name, values in draws.items()}
+
+
+def _refuse_missing_columns(law: Law, runs: Runs) -> None:
+    missing = [name for name in law.inputs if name not in runs]
+    if missing:
+        have = ", ".join(name for name in runs.table.columns)
+        raise DataError(
+            f"law {law.label} reads {', '.join(law.inputs)}, but {runs.source} has no {missing[0]} (it has {have}); "
+            "map a column to it, or choose another law"
+        )
+
+
+def _manifest(
+    law: Law, noise: Noise, runs: Runs, path: str, seed: int, chains: int, draws: int, method: str, seconds: float
+) -> dict[str, Any]:
+    name, options = law.origin
+    return {
+        "law": name,
+        "law_options": dict(options),
+        "law_source_sha256": law.source_hash,
+        "posterior_names": [*law.parameter_names, *(row.name for row in noise.parameters)],
+        "priors": {row.site: describe_prior(row.prior) for row in (*law.sampled, *noise.parameters)},
+        "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
+        "noise": {"family": noise.family, "scale": noise.scale},
+        "runs": {
+            "source": runs.source,
+            "rows": len(runs),
+            "sha256": runs.content_hash,
+            "params_convention": runs.params_convention,
+            "loss_unit": runs.loss_unit,
+        },
+        "seed": seed,
+        "method": method,
+        "path": path,
+        "chains": chains,
+        "draws": draws,
+        "seconds": round(seconds, 3),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "numpyro", "numpy")}
+        | {"bayes-scaling": _own_version()},
+    }
+
+
+def _own_version() -> str:
+    from bayes_scaling import __version__
+
+    return __version__

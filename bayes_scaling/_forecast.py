@@ -1,0 +1,234 @@
+"""Forecasts: what loss runs that were not trained would reach, with bands that say what they contain."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._errors import ForecastError
+from bayes_scaling._fit import Fit, scope
+from bayes_scaling._law import INPUTS
+from bayes_scaling._model import SIZES, Model, model_columns, model_of, size_of
+from bayes_scaling._runs import Runs
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KINDS: Mapping[str, str] = {
+    "mean": "mean curve (parameter uncertainty)",
+    "new_run": "one new run (parameter uncertainty and run noise)",
+}
+"""What a band can be of, and what it contains."""
+
+
+def checked_probability(value: float, what: str = "probability") -> float:
+    """Return a probability strictly between 0 and 1, or say that it looks like a percentage."""
+    if not 0 < value < 1:
+        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
+        raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
+    return float(value)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forecast:
+    """Posterior predictive draws at future runs.
+
+    Attributes
+    ----------
+    points : one row per future run, the law's inputs in raw units
+    mean : (n_draw, n_point) loss on the mean curve
+    new_run : (n_draw, n_point) loss of one new run, with its scatter
+    loss_unit, law : labels
+    extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
+    """
+
+    points: pd.DataFrame
+    mean: np.ndarray
+    new_run: np.ndarray
+    loss_unit: str
+    law: str
+    extrapolation: np.ndarray
+
+    def draws(self, of: str = "new_run") -> np.ndarray:
+        """Return the draws of the ``mean`` curve or of one ``new_run``, ``(n_draw, n_point)``."""
+        if of not in KINDS:
+            raise ForecastError(f"a forecast is of {' or '.join(KINDS)}, not of {of!r}")
+        values: np.ndarray = getattr(self, of)
+        return values
+
+    def quantile(self, probability: float | Sequence[float], of: str = "new_run") -> np.ndarray:
+        """Return quantiles of the loss, ``(n_probability, n_point)`` (or ``(n_point,)`` for one probability)."""
+        wanted = np.vectorize(checked_probability)(probability)
+        return np.quantile(self.draws(of), wanted, axis=0)
+
+    def median(self, of: str = "new_run") -> np.ndarray:
+        """Return the median loss, ``(n_point,)``."""
+        return np.median(self.draws(of), axis=0)
+
+    def interval(self, probability: float = 0.9, of: str = "new_run") -> np.ndarray:
+        """Return the equal-tailed credible interval of the loss, ``(n_point, 2)``.
+
+        Parameters
+        ----------
+        probability : content of the interval, a fraction
+        of : ``new_run`` (parameters and run noise) or ``mean`` (parameters only)
+        """
+        tail = (1 - checked_probability(probability)) / 2
+        return np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T
+
+    def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
+        """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
+        if not loss > 0:
+            raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.loss_unit}")
+        return np.mean(self.draws(of) <= loss, axis=0)
+
+    def to_frame(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> pd.DataFrame:
+        """Return one row per point: inputs, median, bands of both kinds, odds of the target.
+
+        Parameters
+        ----------
+        probabilities : contents of the bands, as fractions
+        target : loss for a column ``P(loss <= target)``
+        """
+        frame = self.points.copy()
+        frame["extrapolation"] = self.extrapolation
+        for of in KINDS:
+            frame[f"{of}_median"] = self.median(of)
+            for probability in probabilities:
+                low, high = self.interval(probability, of).T
+                frame[f"{of}_{probability:g}_low"], frame[f"{of}_{probability:g}_high"] = low, high
+        if target is not None:
+            frame["probability_below_target"] = self.probability_below(target)
+        return frame
+
+    def to_json(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> str:
+        """Return `to_frame` as JSON with a header that says what the bands contain."""
+        content = {
+            "law": self.law,
+            "loss_unit": self.loss_unit,
+            "bands": dict(KINDS),
+            "interval": "equal-tailed credible interval",
+            "target": target,
+            "points": self.to_frame(probabilities, target).to_dict(orient="records"),
+        }
+        return json.dumps(content, indent=2)
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the draws as xarray, dimensions ``sample`` and ``point``."""
+        import xarray as xr
+
+        inputs = {str(name): ("point", self.points[name].to_numpy()) for name in self.points}
+        return xr.Dataset(
+            {of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": KINDS[of]}) for of in KINDS},
+            coords=inputs,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Forecast of {self.law} at {len(self.points)} points, {len(self.mean)} draws>"
+
+
+def forecast(
+    fit: Fit, points: pd.DataFrame | Runs | None = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any
+) -> Forecast:
+    """Forecast the loss of runs that were not trained.
+
+    Parameters
+    ----------
+    fit : posterior
+    points : table with the law's inputs in raw units; or give them by name:
+    inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``
+    seed : of the scatter of new runs
+    unconverged : go on with a fit that did not converge
+
+    Returns
+    -------
+    Forecast
+        Draws of the mean curve and of one new run at every point.
+
+    Raises
+    ------
+    ConvergenceError
+        When the fit did not converge.
+    ForecastError
+        When an input of the law is missing, unknown, or not positive.
+    """
+    fit.require_convergence(unconverged)
+    frame = planned(fit, points, inputs)
+    model = model_of(fit.law, fit.noise)
+    size = size_of(fit.runs)
+    table = {str(name): frame[name].to_numpy(float) for name in frame}
+    if "relative_size" in fit.noise.columns and size[0] not in table:
+        raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
+    theta = fit.flat()
+    with scope():
+        columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
+        device = {name: jnp.asarray(values) for name, values in theta.items()}
+        log_mean, width = (np.asarray(part) for part in _at_points(model)(device, columns))
+    scatter = fit.noise.standard_draws(theta, log_mean.shape, seed)
+    return Forecast(
+        points=frame[[name for name in (*INPUTS, *fit.law.columns) if name in frame]],
+        mean=np.exp(log_mean),
+        new_run=np.exp(log_mean + width * scatter),
+        loss_unit=fit.runs.loss_unit,
+        law=fit.law.label,
+        extrapolation=_extrapolation(fit, frame),
+    )
+
+
+@functools.cache
+def _at_points(model: Model) -> Any:
+    def at_points(theta: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Any, Any]:
+        log_mean = model.log_mean(theta, columns)
+        return log_mean, jnp.broadcast_to(model.width(theta, columns), log_mean.shape)
+
+    return jax.jit(jax.vmap(at_points, (0, None)))
+
+
+def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:
+    """Return future runs as a table of positive numbers that has every input of the fit's law."""
+    if points is not None and inputs:
+        raise ForecastError("give future runs either as a table or by name, not both")
+    law = fit.law
+    known = {*INPUTS, *law.columns}
+    if points is None:
+        unknown = [name for name in inputs if name not in known]
+        if unknown:
+            raise ForecastError(f"{unknown[0]!r} is no input of a run; law {law.label} needs {', '.join(law.inputs)}")
+        try:
+            arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in inputs.values()))
+        except ValueError as error:
+            lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
+            raise ForecastError(f"inputs of different lengths ({lengths}); give equal lengths or single numbers") from error
+        frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
+    else:
+        table = points.table if isinstance(points, Runs) else points
+        frame = table[[name for name in table if name in known]].reset_index(drop=True).astype(float)
+    if {"steps", "batch_tokens"} <= set(frame) and "tokens" not in frame:
+        frame["tokens"] = frame["steps"] * frame["batch_tokens"]
+    if {"params", "tokens"} <= set(frame) and "flops" not in frame:
+        frame["flops"] = 6 * frame["params"] * frame["tokens"]
+    missing = [name for name in law.inputs if name not in frame]
+    if missing:
+        raise ForecastError(f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing")
+    for name in frame:
+        bad = ~(np.isfinite(frame[name]) & (frame[name] > 0))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ForecastError(f"future run {row + 1} has {name} = {frame[name].iloc[row]:g}; expected a positive number")
+    return frame
+
+
+def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+    """Return how many times larger each point is than the largest fitted run."""
+    for name in (*SIZES, *fit.law.inputs):
+        if name in frame and name in fit.runs:
+            return frame[name].to_numpy(float) / fit.runs.column(name).max()
+    return np.full(len(frame), np.nan)

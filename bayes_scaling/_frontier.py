@@ -1,0 +1,238 @@
+"""Questions asked backwards: the best split of a compute budget, and what it takes to reach a loss.
+
+Each posterior draw is one possible law; the question is answered for every draw, so the answer is a distribution.
+Compute is 6 N D.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling._errors import ForecastError
+from bayes_scaling._fit import Fit, scope
+from bayes_scaling._forecast import checked_probability
+from bayes_scaling._law import Array
+from bayes_scaling._model import Model, model_of
+
+FLOPS_PER_PARAM_TOKEN = 6.0
+LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optimum:
+    """Compute-optimal split of a budget, one per posterior draw.
+
+    Attributes
+    ----------
+    flops : the budget
+    params, tokens : (n_draw,) the split with the lowest mean loss
+    loss : (n_draw,) that loss
+    """
+
+    flops: float
+    params: np.ndarray
+    tokens: np.ndarray
+    loss: np.ndarray
+
+    def interval(self, of: str = "params", probability: float = 0.9) -> np.ndarray:
+        """Return the equal-tailed interval of ``params``, ``tokens`` or ``loss``, ``(2,)``."""
+        if of not in ("params", "tokens", "loss"):
+            raise ForecastError(f"an optimum has params, tokens and loss, not {of!r}")
+        tail = (1 - checked_probability(probability)) / 2
+        return np.quantile(getattr(self, of), [tail, 1 - tail])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Requirement:
+    """How much of one input the mean curve needs to reach a loss, one answer per posterior draw.
+
+    Attributes
+    ----------
+    loss : the target
+    of : ``flops``, ``params``, ``tokens``, ...
+    draws : (n_draw,) raw units; infinite where the law never reaches the target
+    along : how the other inputs follow
+    """
+
+    loss: float
+    of: str
+    draws: np.ndarray
+    along: str
+
+    @property
+    def reachable(self) -> float:
+        """Posterior probability that the target can be reached at all."""
+        return float(np.mean(np.isfinite(self.draws)))
+
+    def quantile(self, probability: float) -> float:
+        """Return a quantile of the requirement; infinite when too many draws never reach the target."""
+        return float(np.quantile(self.draws, checked_probability(probability), method="inverted_cdf"))
+
+    def interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval; an end is infinite when that much of the posterior is out of reach."""
+        tail = (1 - checked_probability(probability)) / 2
+        return self.quantile(tail), self.quantile(1 - tail)
+
+
+def compute_optimal(fit: Fit, flops: float, *, unconverged: bool = False) -> Optimum:
+    """Split a compute budget over parameters and tokens, for every posterior draw.
+
+    Parameters
+    ----------
+    fit : of a law that takes params and tokens
+    flops : budget in FLOPs, C = 6 N D
+    unconverged : go on with a fit that did not converge
+    """
+    fit.require_convergence(unconverged)
+    if set(fit.law.inputs) != {"params", "tokens"}:
+        raise ForecastError(f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}")
+    if not (np.isfinite(flops) and flops > FLOPS_PER_PARAM_TOKEN):
+        raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
+    with scope():
+        log_params, log_loss = (np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit), np.log(flops)))
+    params = np.exp(log_params)
+    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss))
+
+
+def required(
+    fit: Fit, loss: float, *, of: str = "", tokens_per_param: float | None = None, unconverged: bool = False, **fixed: float
+) -> Requirement:
+    """Say how much compute (or of another input) reaches a loss on the mean curve.
+
+    Parameters
+    ----------
+    fit : posterior
+    loss : target, in the unit of the fitted losses
+    of : the input asked for; ``flops`` by default for laws in params and tokens, else the law's only input
+    tokens_per_param : with ``of="flops"``, a fixed ratio in place of the compute-optimal split
+    fixed : the other inputs, where ``of`` is one input of the law: ``of="tokens", params=7e9``
+    unconverged : go on with a fit that did not converge
+    """
+    fit.require_convergence(unconverged)
+    law = fit.law
+    if not (np.isfinite(loss) and loss > 0):
+        raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")
+    of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
+    model, target = model_of(law, fit.noise), np.log(loss)
+    with scope():
+        draws = _draws(fit)
+        if of in law.inputs:
+            others = [name for name in law.inputs if name != of]
+            if set(fixed) != set(others):
+                needed = ", ".join(others) or "none"
+                raise ForecastError(f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}")
+            given = {name: jnp.asarray(float(value)) for name, value in fixed.items()}
+            answer = _required_input(model, of)(draws, target, given)
+            along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
+        elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
+            if fixed:
+                raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'")
+            if tokens_per_param is None:
+                answer, along = _required_optimal(model)(draws, target), "the compute-optimal split"
+            else:
+                if not tokens_per_param > 0:
+                    raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
+                answer = _required_ratio(model)(draws, target, np.log(tokens_per_param))
+                along = f"{tokens_per_param:g} tokens per parameter"
+        else:
+            raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
+        values = np.exp(np.asarray(answer))
+    return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
+
+
+def _draws(fit: Fit) -> dict[str, Array]:
+    return {name: jnp.asarray(values) for name, values in fit.flat().items()}
+
+
+# --- solvers for one draw, vectorised over draws -----------------------------------------------------------------
+
+
+def _best_split(log_mean: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
+    """Minimise over log N at fixed compute by golden section: (log N, log loss)."""
+    total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
+    ratio = (np.sqrt(5) - 1) / 2
+
+    def objective(log_params: Array) -> Array:
+        return log_mean(log_params, total - log_params)
+
+    def shrink(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        lower = objective(left) < objective(right)
+        return jnp.where(lower, low, left), jnp.where(lower, right, high)
+
+    low, high = jax.lax.fori_loop(0, 60, shrink, (jnp.zeros_like(total), total))
+    middle = (low + high) / 2
+    return middle, objective(middle)
+
+
+def _root(decreasing: Callable[[Array], Array], target: Any) -> Array:
+    """Solve ``decreasing(x) = target`` for x between 0 and log of the largest input, by bisection."""
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = (low + high) / 2
+        above = decreasing(middle) > target
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    top = jnp.asarray(np.log(LARGEST))
+    low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(top), top))
+    return jnp.where(decreasing(top) > target, top, (low + high) / 2)
+
+
+def _log_mean_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
+    def log_mean(log_params: Array, log_tokens: Array) -> Array:
+        columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
+        return model.log_mean(theta, columns)[0]
+
+    return log_mean
+
+
+@functools.cache
+def _optimum(model: Model) -> Any:
+    def one(theta: Mapping[str, Any], log_flops: Any) -> tuple[Array, Array]:
+        return _best_split(_log_mean_of(model, theta), log_flops)
+
+    return jax.jit(jax.vmap(one, (0, None)))
+
+
+@functools.cache
+def _required_optimal(model: Model) -> Any:
+    def one(theta: Mapping[str, Any], target: Any) -> Array:
+        log_mean = _log_mean_of(model, theta)
+        return _root(lambda log_flops: _best_split(log_mean, log_flops)[1], target)
+
+    return jax.jit(jax.vmap(one, (0, None)))
+
+
+@functools.cache
+def _required_ratio(model: Model) -> Any:
+    def one(theta: Mapping[str, Any], target: Any, log_ratio: Any) -> Array:
+        log_mean = _log_mean_of(model, theta)
+
+        def loss(log_flops: Array) -> Array:
+            log_params = (log_flops - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
+            return log_mean(log_params, log_params + log_ratio)
+
+        return _root(loss, target)
+
+    return jax.jit(jax.vmap(one, (0, None, None)))
+
+
+@functools.cache
+def _required_input(model: Model, of: str) -> Any:
+    def one(theta: Mapping[str, Any], target: Any, fixed: Mapping[str, Any]) -> Array:
+        def loss(log_x: Array) -> Array:
+            columns = {name: value[None] for name, value in {**fixed, of: jnp.exp(log_x)}.items()}
+            return model.log_mean(theta, columns)[0]
+
+        return _root(loss, target)
+
+    return jax.jit(jax.vmap(one, (0, None, None)))

@@ -1,0 +1,334 @@
+"""A scaling law as a value: a pure mean function, priors on its parameters, and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from bayes_scaling._errors import LawError
+
+type Array = jax.Array
+type Constants = Mapping[str, Any]
+
+INPUTS: Mapping[str, str] = {
+    "params": "N, parameters",
+    "tokens": "D, training tokens",
+    "unique_tokens": "distinct training tokens",
+    "flops": "C, training FLOPs",
+    "steps": "S, optimiser steps",
+    "batch_tokens": "B, tokens per step",
+}
+"""Columns of a run table that a law may take as input, with symbol and unit."""
+
+
+def power(x: Any, exponent: Any) -> Array:
+    """Return ``x ** exponent`` for positive ``x``, as ``exp(exponent * log(x))``.
+
+    Six times cheaper than the general power under JAX in float64, with its gradient, because a law never needs
+    the branches for zero and negative bases.
+    """
+    return jnp.exp(exponent * jnp.log(x))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferencePoint:
+    """The centre of a table of runs, at which priors on power terms are stated.
+
+    Attributes
+    ----------
+    loss : median loss of the runs, in the table's loss unit
+    inputs : geometric mean of each input column, in its raw unit; read as attributes (``at.params``)
+    """
+
+    loss: Any
+    inputs: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self.inputs:
+            raise AttributeError(f"the reference point has no {name!r}, only loss, {', '.join(self.inputs)}")
+        return self.inputs[name]
+
+
+jax.tree_util.register_dataclass(ReferencePoint, data_fields=["loss", "inputs"], meta_fields=[])
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a law or of a noise model, with its prior.
+
+    A constant such as A in A / N^alpha has no natural scale of its own: a prior can sensibly be put only on
+    what the whole term is worth somewhere inside the data. Such a parameter names a ``quantity``, which is what the
+    prior describes and what is sampled, and a function ``value`` that turns the quantity into the parameter.
+
+    Attributes
+    ----------
+    name : the argument of the law's mean that it fills, in the notation of the paper
+    prior : NumPyro distribution of the parameter, or of ``quantity`` where there is one
+    unit, meaning, source : shown by ``bayes-scaling laws show``; the source says where the prior comes from
+    quantity : in words, what ``prior`` describes, when that is not the parameter itself
+    value : ``value(draw, ...) -> parameter``; further arguments may be ``at`` (the `ReferencePoint`) and the names
+        of parameters listed above this one
+    """
+
+    name: str
+    prior: dist.Distribution
+    unit: str
+    meaning: str
+    source: str
+    quantity: str = ""
+    value: Callable[..., Any] | None = None
+
+    @property
+    def site(self) -> str:
+        """Name of the sampled NumPyro site: the parameter itself, or its quantity."""
+        return self.name if self.value is None else f"{self.name}_quantity"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes besides the draw."""
+        return () if self.value is None else tuple(inspect.signature(self.value).parameters)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """A parameter that follows from the others and so has no prior of its own.
+
+    Attributes
+    ----------
+    name, unit, meaning : as in `Parameter`
+    value : ``value(...) -> parameter``; arguments may be ``at`` and the names of rows listed above this one
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    value: Callable[..., Any]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
+
+
+LOSS_AT_CENTRE = Parameter(
+    "L_0",
+    dist.LogNormal(0.0, 0.2),
+    unit="loss",
+    meaning="loss at the centre of the data",
+    source="the law passes near the middle of its own data",
+    quantity="L_0 / median loss of the runs",
+    value=lambda draw, at: draw * at.loss,
+)
+"""The level of a law where its data lie, which even a few runs fix.
+
+Laws sample this level and the shares of it that their terms make up. The terms themselves trade off against one
+another along curved ridges that a sampler follows badly.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Constants of a law as a paper printed them.
+
+    Attributes
+    ----------
+    name : how to ask for the set, for example ``besiroglu2024``
+    values : every parameter of the law's mean
+    source : paper and equation or table
+    note : units and conventions (which N, which data), caveats
+    standard_error : by parameter, where the paper gives one
+    """
+
+    name: str
+    values: Mapping[str, float]
+    source: str
+    note: str = ""
+    standard_error: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """A scaling law: loss as a function of the inputs of a training run.
+
+    Attributes
+    ----------
+    name : the name of its file
+    title : one line
+    formula : the mean, in the notation of the paper
+    mean : ``mean(<inputs>, <parameters>) -> (n_run,) loss``, pure JAX, elementwise in the inputs
+    parameters : rows in order; every argument of ``mean`` that is not an input has one. A row that is no argument of
+        ``mean`` (like ``LOSS_AT_CENTRE``) only helps to state the priors of others
+    published : constant sets of papers
+    holds, fails : where the law was established, and where it is known to break
+    decreasing_in : inputs in which the mean never rises
+    references : papers, one line each
+    reads : argument of ``mean`` to the column it reads, where the two differ (``{"X": "tokens"}``)
+    columns : columns of its own that the law reads, with their meaning and unit
+    origin : what to give to ``load_law`` to get this law again (name or path, and options)
+    """
+
+    name: str
+    title: str
+    formula: str
+    mean: Callable[..., Any]
+    parameters: tuple[Parameter | Derived, ...]
+    references: tuple[str, ...]
+    published: tuple[Published, ...] = ()
+    holds: str = ""
+    fails: str = ""
+    decreasing_in: tuple[str, ...] = ()
+    reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    origin: tuple[str, tuple[tuple[str, Any], ...]] = ("", ())
+    overridden: tuple[str, ...] = ()
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters that the mean takes, in the order of the law file."""
+        arguments = inspect.signature(self.mean).parameters
+        return tuple(row.name for row in self.parameters if row.name in arguments)
+
+    @property
+    def sampled(self) -> tuple[Parameter, ...]:
+        """Rows that have a prior."""
+        return tuple(row for row in self.parameters if isinstance(row, Parameter))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the run table that the mean takes: its arguments that are not parameters."""
+        return tuple(column for _, column in self.arguments)
+
+    @property
+    def arguments(self) -> tuple[tuple[str, str], ...]:
+        """Arguments of the mean that are inputs, each with the column it reads."""
+        names = inspect.signature(self.mean).parameters
+        return tuple((name, self.reads.get(name, name)) for name in names if name not in self.parameter_names)
+
+    @property
+    def source_hash(self) -> str:
+        """SHA-256 of the law file, 16 hex digits."""
+        return self.hash_of(Path(inspect.getfile(self.mean)))
+
+    @staticmethod
+    def hash_of(file: Path) -> str:
+        """SHA-256 of a law file, 16 hex digits."""
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Name with options, as the command line takes it: ``power_law:input=tokens``."""
+        name, options = self.origin
+        suffix = ",".join(f"{key}={value}" for key, value in options)
+        return f"{self.name}:{suffix}" if suffix else self.name
+
+    def evaluate(self, constants: Constants, **inputs: Any) -> np.ndarray:
+        """Return the mean loss for given constants.
+
+        Parameters
+        ----------
+        constants : value of every parameter
+        inputs : (n,) or scalar, the law's inputs in raw units
+
+        Returns
+        -------
+        (n,) loss, float64
+        """
+        missing = [name for name in (*self.parameter_names, *self.inputs) if name not in {**constants, **inputs}]
+        if missing:
+            raise LawError(f"law {self.name} needs {', '.join(missing)}; it got {', '.join({**constants, **inputs})}")
+        unknown = [name for name in inputs if name not in self.inputs]
+        if unknown:
+            raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
+        with jax.enable_x64(True):
+            arrays = {name: jnp.asarray(inputs[column], float) for name, column in self.arguments}
+            theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
+            return np.asarray(self.mean(**arrays, **theta))
+
+    def at(self, published: str) -> Curve:
+        """Return the curve of a paper: ``load_law("chinchilla").at("besiroglu2024")(params=7e10, tokens=1.4e12)``."""
+        for constants in self.published:
+            if constants.name == published:
+                return Curve(self, constants)
+        names = ", ".join(c.name for c in self.published) or "none"
+        raise LawError(f"law {self.name} has no published constants {published!r}; it has: {names}")
+
+    def with_priors(self, priors: Mapping[str, dist.Distribution]) -> Law:
+        """Return the same law with other priors, by parameter name.
+
+        A prior replaces the one of the parameter's row, so for a parameter with a ``quantity`` it describes that
+        quantity.
+        """
+        unknown = [name for name in priors if name not in {row.name for row in self.sampled}]
+        if unknown:
+            raise LawError(
+                f"law {self.name} has no prior on {', '.join(unknown)}; it has priors on "
+                f"{', '.join(row.name for row in self.sampled)}"
+            )
+        for name, prior in priors.items():
+            if not isinstance(prior, dist.Distribution):
+                raise LawError(f"the prior of {name} is {type(prior).__name__}, not a numpyro distribution")
+        rows = tuple(
+            dataclasses.replace(row, prior=priors[row.name], source="given by the user")
+            if isinstance(row, Parameter) and row.name in priors
+            else row
+            for row in self.parameters
+        )
+        overridden = tuple(sorted({*self.overridden, *priors}))
+        return dataclasses.replace(self, parameters=rows, overridden=overridden)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mean function of a law file cannot be pickled by value; another process loads the file again.
+        changed = {row.name: row.prior for row in self.sampled if row.name in self.overridden}
+        return (_rebuild, (self.origin, changed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A law at the constants of a paper; call it with the law's inputs."""
+
+    law: Law
+    constants: Published
+
+    def __call__(self, **inputs: Any) -> np.ndarray:
+        """Return the loss at ``inputs``, in the unit of the paper."""
+        return self.law.evaluate(self.constants.values, **inputs)
+
+
+def _rebuild(origin: tuple[str, tuple[tuple[str, Any], ...]], priors: dict[str, dist.Distribution]) -> Law:
+    from bayes_scaling._catalogue import load_law
+
+    name, options = origin
+    law = load_law(name, **dict(options))
+    return law.with_priors(priors) if priors else law
+
+
+def resolve(
+    rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint
+) -> dict[str, Any]:
+    """Turn draws of the sampled sites into the value of every row.
+
+    Parameters
+    ----------
+    rows : in order; a row may use the values of rows above it
+    draws : value of each sampled row's ``site``
+    at : the reference point of the table
+    """
+    values: dict[str, Any] = {}
+    for row in rows:
+        known = {"at": at, **values}
+        needed = {name: known[name] for name in row.needs}
+        if isinstance(row, Derived):
+            values[row.name] = row.value(**needed)
+        else:
+            draw = draws[row.site]
+            values[row.name] = draw if row.value is None else row.value(draw, **needed)
+    return values

@@ -1,0 +1,97 @@
+"""Ways to sample one posterior: the fast path behind its gate, the safe path with a retry, the normal approximation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bayes_scaling._model import Model, Observations, Priors
+from bayes_scaling._sampling import (
+    Chains,
+    Diagnostics,
+    Mode,
+    Progress,
+    Settings,
+    Whitening,
+    diagnose,
+    find_mode,
+    laplace_draws,
+    normal_whitening,
+    prior_whitening,
+    run_chains,
+)
+
+STARTS = 8
+FAST_WARMUP = 150
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One posterior to sample: compiled model, table, priors, draws of the prior, settings."""
+
+    model: Model
+    data: Observations
+    priors: Priors
+    prior_u: np.ndarray
+    settings: Settings
+    seed: int
+    progress: Progress
+
+    @functools.cached_property
+    def mode(self) -> Mode:
+        """Posterior mode, climbed to from the prior's centre and from draws of the prior."""
+        starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[: STARTS - 1]])
+        return find_mode(self.model, self.data, self.priors, starts)
+
+    def sample(self, whitening: Whitening, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
+        """Run NUTS and judge it."""
+        chains = run_chains(
+            self.model, self.data, self.priors, whitening, starts, settings, self.seed, self.progress
+        )
+        return chains, diagnose(chains, self.model.sites)
+
+
+type Sampled = tuple[Chains, Diagnostics, str]
+
+
+def sample_auto(problem: Problem) -> Sampled:
+    """Fast NUTS in whitened coordinates; the safe path when it is not good enough."""
+    mode, settings = problem.mode, problem.settings
+    if not mode.rivals:
+        # Starts are twice as spread as the approximation, so that R-hat can see chains that have not met.
+        starts = 2 * np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
+        fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
+        chains, diagnostics = problem.sample(normal_whitening(mode.u, mode.covariance), starts, fast)
+        if not diagnostics.problems(settings.chains * settings.draws):
+            return chains, diagnostics, "fast NUTS"
+    return sample_nuts(problem)
+
+
+def sample_nuts(problem: Problem) -> Sampled:
+    """Prior-scaled NUTS with an adapting dense mass matrix; once more with stronger settings when needed."""
+    whitening = prior_whitening(problem.prior_u)
+    settings, mode = problem.settings, problem.mode
+    local = np.linalg.solve(whitening.factor, (mode.u - whitening.location))
+    scatter = np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
+    spread = np.linalg.solve(whitening.factor, np.linalg.cholesky(mode.covariance))
+    starts = local + scatter @ spread.T
+    chains, diagnostics = problem.sample(whitening, starts, settings)
+    if not diagnostics.problems(settings.chains * settings.draws):
+        return chains, diagnostics, "NUTS"
+    stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
+    chains, diagnostics = problem.sample(whitening, starts, stronger)
+    return chains, diagnostics, "NUTS, stronger settings"
+
+
+def sample_laplace(problem: Problem) -> Sampled:
+    """Importance-resampled normal approximation at the mode."""
+    chains, diagnostics = laplace_draws(
+        problem.model, problem.data, problem.priors, problem.mode, problem.settings, problem.seed
+    )
+    return chains, diagnostics, "Laplace"
+
+
+METHODS: Mapping[str, Callable[[Problem], Sampled]] = {"auto": sample_auto, "nuts": sample_nuts, "laplace": sample_laplace}

@@ -1,0 +1,719 @@
+"""Pictures of a fit and of its forecasts: every band says its probability and what it contains, every axis its unit.
+
+Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tempfile
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.rcsetup import cycler
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from scipy.stats import gaussian_kde
+
+from bayes_scaling._errors import BayesScalingError, ForecastError, LawError
+from bayes_scaling._fit import Fit
+from bayes_scaling._forecast import Forecast, checked_probability
+from bayes_scaling._forecast import forecast as forecast_at
+from bayes_scaling._frontier import compute_optimal
+from bayes_scaling._law import INPUTS
+from bayes_scaling._model import SIZES, size_of
+
+# Okabe-Ito colours, told apart by readers with any common colour vision.
+BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#7F7F7F"
+MARKED = tuple(zip((VERMILLION, BLACK, GREEN, ORANGE, PURPLE), "Ds^vP", strict=True))  # by colour and by shape
+SEQUENTIAL = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale on white
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BLACK]),
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.usetex": False,
+}
+AXES: Mapping[str, str] = {
+    "params": "parameters N",
+    "tokens": "training tokens D",
+    "unique_tokens": "distinct training tokens U",
+    "flops": "training compute C [FLOP]",
+    "steps": "optimiser steps S",
+    "batch_tokens": "batch size B [tokens/step]",
+}
+CONTENTS: Mapping[str, str] = {
+    "new_run": "new runs (parameters + run noise)",
+    "mean": "mean curves (parameters)",
+    "optimum": "mean losses at the compute-optimal split (parameters)",
+    "density": "the posterior (highest-density region)",
+}
+GREEK: Mapping[str, str] = {
+    **{"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "kappa": "κ", "lambda": "λ"},
+    **{"mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω"},
+}
+INTERVALS = ((0.9, "new_run", 1.3, BLUE), (0.5, "new_run", 4.0, BLUE), (0.9, "mean", 1.4, BLACK))
+MEDIAN: Any = {"s": 7, "color": "white", "edgecolors": BLACK, "linewidths": 0.5, "label": "median of new runs"}
+MEASURED: Any = {
+    "s": 20,
+    "marker": "D",
+    "color": VERMILLION,
+    "edgecolors": "white",
+    "linewidths": 0.5,
+    "label": "measured",
+}
+CURVE = 60  # points of a curve
+DRAWN = 4000  # posterior draws that a density estimate uses; more change nothing that can be seen
+LISTED = 30  # forecast points that are listed one by one
+
+
+type Bands = Sequence[tuple[float, float]]
+"""Probabilities of nested bands, widest first, each with its opacity."""
+
+
+# --- text -------------------------------------------------------------------------------------------------------
+
+
+def _escaped(text: object) -> str:
+    """Return text from data so that Matplotlib prints it as it is."""
+    return str(text).replace("$", r"\$")
+
+
+def _symbol(name: str) -> str:
+    """Return a parameter as papers print it: ``alpha`` as α, ``N_c`` with a subscript."""
+    letter, bar, subscript = name.partition("_")
+    letter = _escaped(GREEK.get(letter, letter))
+    plain = re.fullmatch(r"[A-Za-z0-9]+", subscript)
+    return rf"{letter}$_\mathrm{{{subscript}}}$" if plain else letter + bar + _escaped(subscript)
+
+
+def _short(value: float) -> str:
+    """Return a count with one letter for its size: 70M, 1.4T."""
+    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _power_of_ten(value: float) -> str:
+    exponent = int(np.floor(np.log10(value * 1.0001)))
+    mantissa = f"{value / 10.0**exponent:.3g}"
+    return rf"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
+
+
+def _constant(value: float) -> str:
+    """Return a value of a parameter: plain where that is short, else with a power of ten."""
+    return f"{value:g}" if 1e-3 <= value < 1e4 else _power_of_ten(value)
+
+
+def _band(probability: float, of: str) -> str:
+    """Return the legend entry of a band: its probability and what it contains."""
+    return f"{100 * probability:.4g}% of {CONTENTS[of]}"
+
+
+def _label(fit: Fit, name: str) -> str:
+    """Return the label of an axis for a column: what it is, symbol, unit."""
+    if name == "loss":
+        return f"loss [{_escaped(fit.runs.loss_unit)}]"
+    convention = fit.runs.params_convention.replace("_", "-")
+    counted = f" ({convention})" if name == "params" and convention != "unstated" else ""
+    return AXES.get(name, _escaped(fit.law.columns.get(name, name))) + counted
+
+
+# --- figures and axes -------------------------------------------------------------------------------------------
+
+
+def _styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style, whatever the user's rcParams say, and leave those alone."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _figure(fit: Fit, what: str, width: float, height: float) -> Figure:
+    """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    title = f"{what}: {fit.law.label}, {len(fit.runs)} runs of {fit.runs.source}"
+    warning = "" if fit.converged else f"\nNOT CONVERGED: {'; '.join(fit.problems)}"
+    figure.suptitle(_escaped(title + warning), fontsize=10, fontweight="bold", color=VERMILLION if warning else BLACK)
+    return figure
+
+
+class _LogTicks(Locator):
+    """Ticks of a log axis that stay readable over any span: round numbers, then 1-2-5, then powers of ten."""
+
+    def __call__(self) -> list[float]:
+        assert self.axis is not None  # Matplotlib asks for ticks only of a locator that an axis holds
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Return the ticks between two limits."""
+        low, high = sorted((vmin, vmax))
+        decades = np.log10(high / low)
+        powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        if decades < 0.7:
+            ticks = np.asarray(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        elif decades < 2.2:
+            ticks = np.outer(10.0**powers, [1, 2, 5]).ravel()
+        else:
+            ticks = 10.0 ** powers[powers % np.ceil(decades / 7) == 0]
+        return [float(tick) for tick in ticks if low <= tick <= high]
+
+
+def _ticks_of(name: str) -> FuncFormatter:
+    """Return how values of a column, or ``constant`` for a parameter, are written at an axis."""
+    write = {"flops": _power_of_ten, "loss": "{:g}".format, "constant": _constant}.get(name, _short)
+    return FuncFormatter(lambda value, _: write(value))
+
+
+def _log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
+    """Make an axis logarithmic, with readable ticks and a label."""
+    ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.set_major_locator(_LogTicks())
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(_ticks_of(name))
+    axis.set_label_text(label)
+
+
+def _bands(probabilities: Sequence[float]) -> Bands:
+    """Return probabilities from the widest band to the narrowest, with the opacity of each."""
+    wide_first = sorted({checked_probability(p) for p in probabilities}, reverse=True)
+    return list(zip(wide_first, np.linspace(0.2, 0.4, len(wide_first)), strict=True))
+
+
+def _fan(ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None) -> None:
+    """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
+    for probability, shade in bands:
+        tails = [(1 - probability) / 2, (1 + probability) / 2]
+        edges, of = np.quantile(mean, tails, axis=0), "optimum"
+        if new is not None:
+            # Quantiles of simulated scatter jitter from point to point, but what it adds to the mean varies smoothly.
+            powers, added, of = (
+                np.vander(np.linspace(-1, 1, len(x)), 6),
+                np.quantile(new, tails, axis=0) / edges,
+                "new_run",
+            )
+            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, np.log(added).T)[0]).T
+        ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=_band(probability, of))
+    ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
+
+
+def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+    """Scatter runs: smaller where there are many, as an image where vectors would make a huge file."""
+    size = float(np.clip(3000 / len(x), 4, 22))
+    ax.scatter(x, y, **{"s": size, "linewidths": 0.3, "rasterized": len(x) > 2000, "zorder": 3, **style})
+
+
+def _legend_below(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)
+
+
+# --- fit --------------------------------------------------------------------------------------------------------
+
+
+@_styled
+def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
+    """Show runs and fitted curves against each input of the law, on log-log axes.
+
+    One panel per input. Where the law has another input, runs are coloured by it, and a curve with bands is drawn for
+    a few of its values (marked at the colour bar), over the range where runs near that value lie. Inputs beyond two
+    are held at their geometric mean along a curve.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    probabilities : contents of the equal-tailed bands for one new run
+
+    Raises
+    ------
+    ForecastError
+        When a probability is not a fraction between 0 and 1.
+    """
+    bands, inputs = _bands(probabilities), fit.law.inputs
+    figure = _figure(fit, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
+    panels = figure.subplots(1, len(inputs), squeeze=False, sharey=True)[0]
+    others = [next((other for other in inputs if other != name), None) for name in inputs]
+    curves = [_curves(fit, name, other) for name, other in zip(inputs, others, strict=True)]
+    points = pd.concat([curve for panel in curves for curve in panel], ignore_index=True)
+    along = forecast_at(fit, _sized(fit, points), unconverged=True)  # one call, so that it compiles once
+    draws = (np.split(kind, len(points) // CURVE, axis=1) for kind in (along.mean, along.new_run))
+    drawn = zip(*draws, strict=True)
+    for ax, name, other, panel in zip(panels, inputs, others, curves, strict=True):
+        values = [float(curve[other].iloc[0]) if other else 0.0 for curve in panel]
+        colour_of = _coloured_runs(fit, figure, ax, name, other, values)
+        for value, curve in zip(values, panel, strict=True):
+            _fan(ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
+        _log_axis(ax, ax.xaxis, name, _label(fit, name))
+        _log_axis(ax, ax.yaxis, "loss", _label(fit, "loss"))
+        ax.tick_params(labelleft=True)
+    held = "; further inputs at their geometric mean" if len(inputs) > 2 else ""
+    dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
+    line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
+    patches = [Patch(facecolor=GREY, alpha=shade, label=_band(p, "new_run")) for p, shade in bands]
+    _legend_below(figure, [dot, line, *patches], columns=4)
+    return figure
+
+
+def _curves(fit: Fit, name: str, other: str | None) -> list[pd.DataFrame]:
+    """Return the curves of a panel: points along its input at a few values of the other input."""
+    logs = {column: np.log(fit.runs.column(column)) for column in fit.law.inputs}
+    z = logs[other] if other else np.zeros(len(fit.runs))
+    levels = np.unique(np.quantile(z, [0.03, 0.25, 0.5, 0.75, 0.97], method="nearest"))
+    nearest = np.argmin(np.abs(z[:, None] - levels), axis=1)
+    curves = []
+    for i, level in enumerate(levels):
+        # A curve stays where runs near its value lie; elsewhere it would pass for a fit to runs of other values.
+        own = logs[name][nearest == i]
+        points = {column: np.full(CURVE, level if column == other else x.mean()) for column, x in logs.items()}
+        points[name] = np.linspace(own.min() - 0.1, own.max() + 0.1, CURVE)
+        curves.append(pd.DataFrame({column: np.exp(values) for column, values in points.items()}))
+    return curves
+
+
+def _coloured_runs(
+    fit: Fit, figure: Figure, ax: Axes, name: str, other: str | None, values: Sequence[float]
+) -> Callable[[float], Any]:
+    """Scatter the runs, coloured by the other input; return the colour of a value of it."""
+    x, loss = fit.runs.column(name), fit.runs.loss
+    if other is None:
+        _dots(ax, x, loss, color=GREY)
+        return lambda _: BLUE
+    z = fit.runs.column(other)
+    colours = ScalarMappable(LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
+    _dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
+    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(), format=_ticks_of(other))
+    bar.minorticks_off()
+    bar.set_label(f"{_label(fit, other)}  (white: values of the curves)")
+    bar.ax.hlines(values, 0, 1, color="white", linewidth=1.6)
+    return lambda value: colours.to_rgba(np.array([value]))[0]
+
+
+def _sized(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Add the size of a run where the noise reads it and the table does not give it: the trend of the fitted runs."""
+    size = size_of(fit.runs)[0]
+    if "relative_size" not in fit.noise.columns or size in table or {"params", "tokens"} <= set(table):
+        return table
+    fitted, wanted = (np.log(frame[list(fit.law.inputs)].to_numpy(float)) for frame in (fit.runs.table, table))
+    trend, *_ = np.linalg.lstsq(np.insert(fitted, 0, 1.0, axis=1), np.log(fit.runs.column(size)))
+    return table.assign(**{size: np.exp(np.insert(wanted, 0, 1.0, axis=1) @ trend)})
+
+
+# --- forecast ---------------------------------------------------------------------------------------------------
+
+
+@_styled
+def plot_forecast(
+    fit: Fit,
+    forecast: Forecast,
+    measured: np.ndarray | Sequence[float] | None = None,
+    target: float | None = None,
+) -> Figure:
+    """Show fitted runs, forecast runs with their intervals, and where the data end, against the size of a run.
+
+    Size is training compute for laws of several inputs, else the law's only input. A law of params and tokens also
+    gets the lowest loss that each amount of compute can buy, a law of one input the bands along it.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    forecast : what it forecasts at future runs
+    measured : (n_point,) losses of those runs in the forecast's unit; NaN where not known
+    target : loss to draw as a line
+
+    Raises
+    ------
+    ForecastError
+        When ``measured`` has another length than the forecast, or ``target`` is not positive.
+    """
+    points = len(forecast.points)
+    known = np.full(points, np.nan) if measured is None else np.asarray(measured, float)
+    if known.shape != (points,):
+        raise ForecastError(f"measured has shape {known.shape}, expected one loss for each of {points} forecast points")
+    if target is not None and not target > 0:
+        raise ForecastError(f"target loss is {target:g}, expected a positive number in {forecast.loss_unit}")
+    figure = _figure(fit, "Forecast", 12.0, 5.8)
+    ax, listing = figure.subplots(1, 2, width_ratios=(3, 2))
+    name = _size_shown(fit, forecast)
+    x = forecast.points[name].to_numpy(float)
+    _draw_sizes(fit, ax, name, x)
+    order = np.argsort(x, kind="stable")[-LISTED:]
+    _draw_points(ax, forecast, known, np.arange(points), x, upright=True)
+    _draw_points(listing, forecast, known, order, np.arange(len(order)), upright=False)
+    if target is not None:
+        line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.5, "linestyle": "--"}
+        ax.axhline(target, label=f"target {target:g} {_escaped(forecast.loss_unit)}", **line)
+        listing.axvline(target, **line)
+    _log_axis(ax, ax.yaxis, "loss", _label(fit, "loss"))
+    _log_axis(listing, listing.xaxis, "loss", _label(fit, "loss"))
+    listing.set_yticks(
+        range(len(order)), [_described(fit, forecast, i) for i in order], fontsize=min(9, 240 / len(order))
+    )
+    listing.set_ylim(-0.7, len(order) - 0.3)
+    listing.set_title("forecast points, largest on top" + f" ({LISTED} largest of {points})" * (points > LISTED))
+    _legend_below(figure, ax.get_legend_handles_labels()[0], columns=3)
+    return figure
+
+
+def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
+    """Draw fitted runs, what the law says along the sizes of runs, and where the fitted sizes end."""
+    fitted = fit.runs.column(name)
+    left, right = min(fitted.min(), x.min()) / 1.3, 1.5 * max(fitted.max(), x.max())
+    bands = _bands((0.5, 0.9))
+    if set(fit.law.inputs) == {"params", "tokens"}:
+        span = np.geomspace(left, right, 25)
+        losses = [compute_optimal(fit, flops, unconverged=True).loss for flops in span]
+        _fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
+    elif len(fit.law.inputs) == 1:
+        span = np.geomspace(left, right, CURVE)
+        along = forecast_at(fit, _sized(fit, pd.DataFrame({name: span})), unconverged=True)
+        _fan(ax, span, bands, GREEN, along.mean, along.new_run)
+    ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
+    _dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
+    _log_axis(ax, ax.xaxis, name, _label(fit, name))
+    ax.set_xlim(left, right)
+
+
+def _draw_points(
+    ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
+) -> None:
+    """Draw intervals, medians and measured losses of some forecast points, loss on the vertical axis or the other."""
+    for probability, of, width, colour in INTERVALS:
+        low, high = forecast.interval(probability, of)[shown].T
+        lines = ax.vlines if upright else ax.hlines
+        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=_band(probability, of))
+    for values, style in ((forecast.median()[shown], MEDIAN), (known[shown], MEASURED)):
+        seen = np.isfinite(values)
+        if seen.any():
+            pair = (at[seen], values[seen])
+            ax.scatter(*(pair if upright else pair[::-1]), zorder=5, **style)
+
+
+def _size_shown(fit: Fit, forecast: Forecast) -> str:
+    """Return the column that fitted and forecast runs are drawn against."""
+    columns = fit.law.inputs if len(fit.law.inputs) == 1 else (*SIZES, *fit.law.inputs)
+    return next(name for name in columns if name in fit.runs and name in forecast.points)
+
+
+def _described(fit: Fit, forecast: Forecast, point: int) -> str:
+    """Return the inputs of a forecast point: N 7B, D 1.4T."""
+    symbols = {name: INPUTS[name].partition(",")[0] if name in INPUTS else _escaped(name) for name in fit.law.inputs}
+    return ", ".join(f"{symbol} {_short(forecast.points[name].iloc[point])}" for name, symbol in symbols.items())
+
+
+# --- parameters -------------------------------------------------------------------------------------------------
+
+
+@_styled
+def plot_prior_posterior(fit: Fit) -> Figure:
+    """Show the prior and the posterior density of every parameter of law and noise, and how much the data taught.
+
+    Densities are scaled to the same height. The axis is logarithmic where a skewed prior of a positive
+    parameter spans more than 1.5 decades; ``learned`` is 1 minus posterior over prior variance.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    """
+    rows = (*fit.law.parameters, *fit.noise.parameters)
+    columns = min(4, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = _figure(fit, "Prior and posterior", 3.0 * columns, 2.4 * lines + 0.8)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    posterior = fit.flat()
+    for ax, row in zip(panels, rows, strict=False):
+        before, after = np.asarray(fit.prior[row.name]), posterior[row.name]
+        low, middle, high = np.quantile(before, [0.01, 0.5, 0.99])
+        skewed = high - middle > 2 * (middle - low)  # a prior with a wide but even spread reads better as it is
+        log = bool(min(before.min(), after.min()) > 0 and high > 10**1.5 * low and skewed)
+        _density(ax, before, GREY, log, label="prior (peak scaled to 1)")
+        _density(ax, after, BLUE, log, label="posterior (peak scaled to 1)")
+        unit = fit.runs.loss_unit if row.unit == "loss" else row.unit
+        label = _escaped(f"{textwrap.fill(row.meaning, 36)}\n[{unit}]")
+        if log:
+            _log_axis(ax, ax.xaxis, "constant", label)
+        ax.set_xlabel(label, fontsize=8)
+        ax.set_xlim(min(low, after.min()), max(high, after.max()))
+        learned = fit.contraction[row.name]
+        median, *ends = (_constant(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
+        taught = ">99%" if learned >= 0.995 else f"{learned:.0%}"
+        ax.set_title(f"{_symbol(row.name)}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
+    for ax in panels[len(rows) :]:
+        ax.set_axis_off()
+    _legend_below(figure, panels[0].get_lines(), columns=2)
+    return figure
+
+
+def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label: str = "") -> None:
+    """Draw the density of draws, (n_draw,), over their range, its peak at 1; per log unit with ``log``."""
+    z = np.log(draws) if log else draws
+    low, high = z.min(), z.max()
+    grid = np.linspace(low, high, 200)
+    kde = gaussian_kde(z[:: -(-len(z) // DRAWN)])
+    # Mirrored at the extreme draws, so that a density that ends at a bound does not sag there.
+    y = kde(grid) + kde(2 * low - grid) + kde(2 * high - grid)
+    x = np.exp(grid) if log else grid
+    ax.fill_between(x, y / y.max(), color=colour, alpha=0.3, linewidth=0)
+    ax.plot(x, y / y.max(), color=colour, linewidth=1.2, label=label)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.set(yticks=[], ylim=(0, 1.08))
+    ax.spines["left"].set_visible(False)
+
+
+@_styled
+def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
+    """Show parameters in pairs: highest-density regions of the posterior, marginals, constants of papers.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    names : parameters; by default the exponents, which are the law's parameters of unit 1
+
+    Raises
+    ------
+    LawError
+        When a name is no parameter of the fit, or the law has no exponents and none are named.
+    """
+    shown = _exponents(fit) if names is None else tuple(names)
+    unknown = [name for name in shown if name not in fit.draws]
+    if unknown or not shown:
+        what = f"no parameter {unknown[0]!r}" if unknown else "no parameter of unit 1; name some"
+        raise LawError(f"law {fit.law.label} has {what}; it was fitted with {', '.join(fit.draws)}")
+    count, draws, bands = len(shown), fit.flat(), _bands((0.5, 0.9))
+    figure = _figure(fit, "Posterior and published constants", 2.4 * count + 2.2, 2.4 * count + 1.2)
+    grid = figure.subplots(count, count, squeeze=False, sharex="col")
+    papers = list(zip(fit.law.published, MARKED * len(fit.law.published), strict=False))
+    for i, j in np.ndindex(count, count):
+        across, below = shown[j], shown[i]
+        ax: Any = grid[i, j]
+        if j > i:
+            ax.set_axis_off()
+        elif i == j:
+            _density(ax, draws[across], BLUE)
+        else:
+            _regions(ax, draws[across], draws[below], bands)
+            ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        for paper, (colour, marker) in papers:
+            if i == j and across in paper.values:
+                ax.axvline(paper.values[across], color=colour, linewidth=1.2)
+            elif j < i and {across, below} <= set(paper.values):
+                ax.plot(paper.values[across], paper.values[below], marker, color=colour, markeredgecolor="white")
+        if i == count - 1:
+            ax.set_xlabel(_symbol(across))
+        if j == 0 < i:
+            ax.set_ylabel(_symbol(below))
+    patches = [Patch(facecolor=BLUE, alpha=shade, label=_band(p, "density")) for p, shade in bands if count > 1]
+    marks = [Line2D([], [], color=c, marker=m, label=_escaped(paper.name)) for paper, (c, m) in papers]
+    if patches or marks:
+        _legend_below(figure, [*patches, *marks], columns=2)
+    return figure
+
+
+def _exponents(fit: Fit) -> tuple[str, ...]:
+    return tuple(row.name for row in fit.law.parameters if row.unit == "1")
+
+
+def _regions(ax: Axes, x: np.ndarray, y: np.ndarray, bands: Bands) -> None:
+    """Fill the highest-density regions of pairs of draws, (n_draw,) each."""
+    both = np.stack([x, y])[:, :: -(-len(x) // DRAWN)]
+    axes = [np.linspace(v.min() - 0.1 * np.ptp(v), v.max() + 0.1 * np.ptp(v), 60) for v in both]
+    mesh = np.stack(np.meshgrid(*axes))
+    density = gaussian_kde(both)(mesh.reshape(2, -1)).reshape(60, 60)
+    highest = np.sort(density.ravel())[::-1]
+    content = np.cumsum(highest) / highest.sum()
+    for probability, shade in bands:
+        level = highest[np.searchsorted(content, probability)]
+        ax.contourf(*axes, density, levels=[level, np.inf], colors=[BLUE], alpha=shade)
+        ax.contour(*axes, density, levels=[level], colors=[BLUE], linewidths=0.8)
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+
+@_styled
+def plot_residuals(fit: Fit) -> Figure:
+    """Show how far each run lies from the law, in percent of its loss, against each input and the fitted loss.
+
+    The residual is 100 (log loss - posterior median of the log mean). The five largest are named.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    """
+    middle = np.median(fit.log_mean, axis=0)
+    residual = 100 * (np.log(fit.runs.loss) - middle)
+    extreme = np.argsort(-np.abs(residual))[: len(MARKED)]
+    sigma = 100 * float(np.median(fit.draws["sigma"]))
+    panels = {name: (fit.runs.column(name), _label(fit, name)) for name in fit.law.inputs}
+    panels["loss"] = (np.exp(middle), "fitted " + _label(fit, "loss"))
+    figure = _figure(fit, "Residuals", 3.9 * len(panels), 4.6)
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for ax, (name, (x, label)) in zip(grid, panels.items(), strict=True):
+        scale = "" if fit.noise.scale == "constant" else f", {fit.noise.scale} scale"
+        band = f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%{scale})"
+        ax.axhspan(-sigma, sigma, color=BLUE, alpha=0.2, linewidth=0, label=band)
+        ax.axhline(0, color=BLACK, linewidth=0.8)
+        _dots(ax, x, residual, color=GREY)
+        for i, (colour, marker) in zip(extreme, MARKED, strict=False):
+            named = f"{_escaped(fit.runs.labels[i])} ({residual[i]:+.2g}%)"
+            ax.plot(
+                x[i],
+                residual[i],
+                marker,
+                color=colour,
+                markersize=6,
+                markeredgecolor="white",
+                zorder=4,
+                label=f"run {named}",
+            )
+        _log_axis(ax, ax.xaxis, name, label)
+    grid[0].set_ylabel(f"residual of log loss [%]{_outlier_scale(grid[0], residual, sigma)}")
+    _legend_below(figure, grid[0].get_legend_handles_labels()[0], columns=3)
+    return figure
+
+
+def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
+    """Where outliers would flatten all other runs, compress what is far from zero; say so for the axis label."""
+    low, high = min(residual.min(), -sigma), max(residual.max(), sigma)
+    if max(-low, high) < 15 * sigma:
+        return ""
+    ladder = np.outer(10.0 ** np.arange(-6, 4), [1, 2, 5]).ravel()
+    ladder = ladder[ladder >= 3 * sigma]
+    ax.set_yscale("symlog", linthresh=ladder[0], linscale=1.5)
+    ticks = [tick for tick in (*-ladder[::-1], 0.0, *ladder) if 1.3 * low <= tick <= 1.3 * high]
+    ax.set_yticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(1.3 * low, 1.3 * high)
+    return f"\n(logarithmic beyond ±{ladder[0]:g}%)"
+
+
+@_styled
+def plot_traces(fit: Fit) -> Figure:
+    """Show the chains of every parameter: their ranks, which should stay inside the band, and their draws in order.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    """
+    import arviz_base  # three seconds, and no other picture needs it
+    import arviz_plots
+    import xarray as xr
+
+    plots: Any = arviz_plots  # has no types
+    names = list(fit.draws)
+    figure = _figure(fit, "Chains", 9.0, 1.25 * len(names) + 1.4)
+    grid = figure.subplots(len(names), 2, squeeze=False, sharex="col", width_ratios=(1, 2))
+    diverging = {"diverging": np.asarray(fit.stats["diverging"], bool)}
+    data = arviz_base.from_dict({"posterior": dict(fit.draws), "sample_stats": diverging})
+    for column, draw in enumerate((plots.plot_rank, plots.plot_trace)):
+        panels = xr.Dataset({name: ((), ax) for name, ax in zip(names, grid[:, column], strict=True)})
+        on = xr.DataTree.from_dict({"/": xr.Dataset({"figure": ((), figure)}), "plot": panels})
+        # Handing ArviZ our own axes keeps it from opening a pyplot figure.
+        collection = plots.PlotCollection(
+            data["posterior"].to_dataset(), on, aes={"color": ["chain"], "overlay": ["chain"]}, backend="matplotlib"
+        )
+        draw(data, plot_collection=collection, visuals={"title": False, "xlabel": False})
+    for ax, name in zip(grid[:, 0], names, strict=True):
+        ax.set_ylabel(_symbol(name), rotation=0, ha="right", va="center", fontsize=11)
+    for ax in grid[:-1].ravel():
+        ax.tick_params(labelbottom=False)
+    for line in (line for ax in grid[:, 1] for line in ax.get_lines()):
+        line.set(linewidth=0.4, rasterized=True)  # as vectors, thousands of draws make a huge file
+    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p < α: they do not)")
+    grid[-1, 1].set_xlabel("draw")
+    return figure
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def save_pictures(
+    fit: Fit,
+    folder: str | Path,
+    forecast: Forecast | None = None,
+    measured: np.ndarray | Sequence[float] | None = None,
+    target: float | None = None,
+    file_format: str = "png",
+) -> list[Path]:
+    """Draw every picture of a fit into a folder, which is made where it is missing.
+
+    Each file is written under a temporary name and renamed, so that a picture that is there is whole.
+
+    Parameters
+    ----------
+    fit : posterior
+    folder : existing pictures of the same name are replaced
+    forecast, measured, target : for `plot_forecast`, which is left out without a forecast
+    file_format : ``png``, ``pdf``, ``svg`` or another that Matplotlib writes
+
+    Returns
+    -------
+    list of Path
+        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (of laws that have some), ``forecast``.
+
+    Raises
+    ------
+    BayesScalingError
+        When the format is not known or the folder cannot be written.
+    ForecastError
+        When measured losses or a target are given without a forecast.
+    """
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if file_format not in formats:
+        raise BayesScalingError(
+            f"pictures cannot be written as {file_format!r}; choose one of {', '.join(sorted(formats))}"
+        )
+    if forecast is None and (measured is not None or target is not None):
+        raise ForecastError("measured losses and a target belong to a forecast; pass forecast=... too")
+    pictures: dict[str, Callable[[], Figure]] = {
+        "fit": lambda: plot_fit(fit),
+        "prior_posterior": lambda: plot_prior_posterior(fit),
+        "residuals": lambda: plot_residuals(fit),
+        "traces": lambda: plot_traces(fit),
+    }
+    if _exponents(fit):
+        pictures["exponents"] = lambda: plot_exponents(fit)
+    if forecast is not None:
+        pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
+    return [_written(draw(), Path(folder) / f"{name}.{file_format}") for name, draw in pictures.items()]
+
+
+def _written(figure: Figure, path: Path) -> Path:
+    """Write a figure to a temporary file in the same folder, then rename it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    except OSError as error:
+        raise BayesScalingError(f"cannot write {path}: {error.strerror}") from error
+    os.close(handle)
+    try:
+        figure.savefig(temporary, format=path.suffix[1:])
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

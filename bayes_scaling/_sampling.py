@@ -1,0 +1,349 @@
+"""From a model and a table to posterior draws: mode, whitening, NUTS, and the diagnostics that judge it.
+
+The fast path whitens the posterior with a normal approximation at its mode, so that NUTS needs a short warm-up and
+about seven gradients per draw. That is right only where the posterior is nearly normal; it is therefore accepted on
+its diagnostics, and otherwise the safe path runs: prior-scaled coordinates, a dense mass matrix that adapts, a long
+warm-up. Chains are advanced in short compiled pieces, by one thread per core: the piece compiles in about a second,
+progress can be shown, and an interrupt is heard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+from numpyro.infer import NUTS
+
+from bayes_scaling._law import Array
+from bayes_scaling._model import Model, Observations, Priors
+
+PIECE = 50  # iterations in one compiled call
+
+type Progress = Callable[[str, float], None]
+"""Called with a stage and the fraction of it that is done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How long and how carefully to sample.
+
+    Attributes
+    ----------
+    chains, warmup, draws : per fit, per chain, per chain; the last two in multiples of 50
+    target_accept : of NUTS' step size
+    adapt_mass : learn a dense mass matrix while warming up (safe path), or keep the whitening (fast path)
+    """
+
+    chains: int = 4
+    warmup: int = 1000
+    draws: int = 1000
+    target_accept: float = 0.9
+    adapt_mass: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Whitening:
+    """Affine map from sampler coordinates to unconstrained ones: ``u = location + factor @ z``."""
+
+    location: Any
+    factor: Any
+
+
+jax.tree_util.register_dataclass(Whitening, data_fields=["location", "factor"], meta_fields=[])
+
+
+@dataclasses.dataclass(frozen=True)
+class Chains:
+    """Draws of a sampler in unconstrained coordinates.
+
+    Attributes
+    ----------
+    u : (chain, draw, site)
+    stats : by name, (chain, draw): ``diverging``, ``n_steps``, ``energy``, ``acceptance_rate``
+    """
+
+    u: np.ndarray
+    stats: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """Highest point of the posterior that many starts found, with the curvature there.
+
+    Attributes
+    ----------
+    u : (site,)
+    covariance : (site, site) of the normal approximation
+    rivals : number of other local modes within 6 log units of the best
+    """
+
+    u: np.ndarray
+    covariance: np.ndarray
+    rivals: int
+
+
+# --- compiled pieces --------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _value_and_gradient(model: Model, structure: Any) -> Any:
+    # Takes the leaves of (table, priors) rather than the trees: flattening them would cost more than the gradient.
+    def potential(u: Array, leaves: list[Any]) -> Array:
+        data, priors = jax.tree.unflatten(structure, leaves)
+        return model.potential(u, data, priors)
+
+    return jax.jit(jax.value_and_grad(potential))
+
+
+@functools.cache
+def _potentials(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.potential, (0, None, None)))
+
+
+@functools.cache
+def prior_draws(model: Model) -> Any:
+    """Return the compiled function from keys to prior draws."""
+    return jax.jit(jax.vmap(model.prior, (0, None, None)))
+
+
+@functools.cache
+def constrained(model: Model) -> Any:
+    """Return the compiled function from unconstrained draws ``(n, site)`` to parameters."""
+    return jax.jit(jax.vmap(model.constrain, (0, None, None)))
+
+
+def _kernel(
+    model: Model, data: Observations, priors: Priors, whitening: Whitening, target_accept: float, adapt_mass: bool
+) -> NUTS:
+    def potential(z: Array) -> Array:
+        return model.potential(whitening.location + whitening.factor @ z, data, priors)
+
+    return NUTS(
+        potential_fn=potential,
+        dense_mass=adapt_mass,
+        adapt_mass_matrix=adapt_mass,
+        target_accept_prob=target_accept,
+    )
+
+
+@functools.cache
+def _start(model: Model, warmup: int, target_accept: float, adapt_mass: bool) -> Any:
+    @jax.jit
+    def start(key: Array, z: Array, data: Observations, priors: Priors, whitening: Whitening) -> Any:
+        return _kernel(model, data, priors, whitening, target_accept, adapt_mass).init(key, warmup, z, (), {})
+
+    return start
+
+
+@functools.cache
+def _advance(model: Model, warmup: int, target_accept: float, adapt_mass: bool) -> Any:
+    @jax.jit
+    def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
+        kernel = _kernel(model, data, priors, whitening, target_accept, adapt_mass)
+        # Only an initialised kernel knows its adaptation schedule; what this computes is dropped by the compiler.
+        kernel.init(jax.random.PRNGKey(0), warmup, jnp.zeros(len(model.sites)), (), {})
+
+        def step(state: Any, _: None) -> tuple[Any, Any]:
+            state = kernel.sample(state, (), {})
+            return state, (state.z, state.diverging, state.num_steps, state.energy, state.accept_prob)
+
+        return jax.lax.scan(step, state, None, length=PIECE)
+
+    return advance
+
+
+# --- mode and normal approximation ------------------------------------------------------------------------------
+
+
+def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray) -> Mode:
+    """Climb to the posterior mode from several starts, ``(n_start, site)``, with BFGS."""
+    leaves, structure = jax.tree.flatten((data, priors))
+    leaves = [jnp.asarray(leaf, float) for leaf in leaves]
+    function = _value_and_gradient(model, structure)
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = function(u, leaves)
+        value, gradient = float(value), np.asarray(gradient)
+        if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
+            return 1e30, np.zeros_like(u)
+        return value, gradient
+
+    found = [scipy.optimize.minimize(objective, u, jac=True, method="BFGS", options={"gtol": 1e-4}) for u in starts]
+    best = min(found, key=lambda result: float(result.fun))
+    covariance = _curvature_covariance(lambda u: objective(u)[1], best.x)
+    spread = np.sqrt(np.diag(covariance))
+    near = [r for r in found if r.fun < best.fun + 6 and np.any(np.abs(r.x - best.x) > 3 * spread)]
+    return Mode(best.x, covariance, len(near))
+
+
+def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> np.ndarray:
+    """Invert the Hessian at ``u``, from central differences of the gradient; flat directions get variance 4."""
+    step = 1e-5
+    rows = [(gradient(u + step * e) - gradient(u - step * e)) / (2 * step) for e in np.eye(len(u))]
+    hessian = np.stack(rows)
+    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    covariance: np.ndarray = (vectors / np.maximum(values, 0.25)) @ vectors.T
+    return covariance
+
+
+def prior_whitening(u: np.ndarray) -> Whitening:
+    """Return the map that gives prior draws ``(n, site)`` mean 0 and standard deviation 1."""
+    return Whitening(u.mean(0), np.diag(u.std(0)))
+
+
+def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
+    """Return the map that gives a normal posterior approximation unit covariance."""
+    return Whitening(location, np.linalg.cholesky(covariance))
+
+
+# --- chains -----------------------------------------------------------------------------------------------------
+
+
+def run_chains(
+    model: Model,
+    data: Observations,
+    priors: Priors,
+    whitening: Whitening,
+    starts: np.ndarray,
+    settings: Settings,
+    seed: int,
+    progress: Progress,
+) -> Chains:
+    """Run NUTS from ``starts``, ``(chain, site)`` in sampler coordinates.
+
+    The same seed on the same machine gives the same draws, whatever the number of threads.
+    """
+    options = (model, settings.warmup, settings.target_accept, settings.adapt_mass)
+    start, advance = _start(*options), _advance(*options)
+    pieces = -(-(settings.warmup + settings.draws) // PIECE)
+    done = [0] * settings.chains
+
+    def chain(index: int) -> list[Any]:
+        # The 64-bit switch belongs to a thread, so every thread turns it on for itself.
+        with jax.enable_x64(True):
+            key = jax.random.fold_in(jax.random.PRNGKey(seed), index)
+            state = start(key, jnp.asarray(starts[index]), data, priors, whitening)
+            kept = []
+            for piece in range(pieces):
+                state, collected = advance(state, data, priors, whitening)
+                if piece * PIECE >= settings.warmup:
+                    kept.append(jax.tree.map(np.asarray, collected))
+                done[index] = piece + 1
+                progress("sampling", sum(done) / (pieces * settings.chains))
+            return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
+
+    # The first chain's first piece compiles; the others wait for the same compiled program.
+    workers = min(settings.chains, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        z, diverging, n_steps, energy, accept = (
+            np.stack(parts) for parts in zip(*pool.map(chain, range(settings.chains)), strict=True)
+        )
+    u = whitening.location + z @ np.asarray(whitening.factor).T
+    stats = {"diverging": diverging, "n_steps": n_steps, "energy": energy, "acceptance_rate": accept}
+    return Chains(u, stats)
+
+
+# --- diagnostics ------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """What the sampler's output says about itself.
+
+    Attributes
+    ----------
+    rhat : worst rank-normalised split R-hat over parameters
+    ess_bulk, ess_tail : smallest effective sample sizes
+    divergences : number of divergent draws
+    bfmi : smallest Bayesian fraction of missing information over chains
+    k_hat : Pareto shape of the importance weights (normal approximation only)
+    worst : parameter with the largest R-hat
+    """
+
+    rhat: float
+    ess_bulk: float
+    ess_tail: float
+    divergences: int
+    bfmi: float
+    worst: str = ""
+    k_hat: float = float("nan")
+
+    def problems(self, draws: int) -> tuple[str, ...]:
+        """Say which limits are broken: R-hat 1.01, ESS 400, divergences 0.1 % of ``draws``, BFMI 0.3, k-hat 0.7."""
+        checks = (
+            (not self.rhat < 1.01, f"R-hat {self.rhat:.3f} of {self.worst} is above 1.01"),
+            (not self.ess_bulk >= 400, f"bulk ESS {self.ess_bulk:.0f} is below 400"),
+            (not self.ess_tail >= 400, f"tail ESS {self.ess_tail:.0f} is below 400"),
+            (self.divergences > draws / 1000, f"{self.divergences} of {draws} draws diverged"),
+            (self.bfmi < 0.3, f"BFMI {self.bfmi:.2f} is below 0.3"),
+            (self.k_hat > 0.7, f"Pareto k-hat {self.k_hat:.2f} is above 0.7"),
+        )
+        return tuple(text for broken, text in checks if broken)
+
+
+def diagnose(chains: Chains, names: tuple[str, ...]) -> Diagnostics:
+    """Compute the diagnostics of MCMC chains over all unconstrained coordinates, named by ``names``."""
+    from arviz_stats.base import array_stats
+
+    u = np.moveaxis(chains.u, -1, 0)
+    with np.errstate(all="ignore"):
+        rhat = np.array([float(array_stats.rhat(x, chain_axis=0, draw_axis=1, method="rank")) for x in u])
+        bulk = [float(array_stats.ess(x, chain_axis=0, draw_axis=1, method="bulk")) for x in u]
+        tail = [float(array_stats.ess(x, chain_axis=0, draw_axis=1, method="tail", prob=0.9)) for x in u]
+        energy = chains.stats["energy"]
+        bfmi = np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1)
+    worst = int(np.nanargmax(rhat)) if np.any(np.isfinite(rhat)) else 0
+    return Diagnostics(
+        rhat=float(np.max(rhat)),
+        ess_bulk=float(np.min(bulk)),
+        ess_tail=float(np.min(tail)),
+        divergences=int(chains.stats["diverging"].sum()),
+        bfmi=float(np.min(bfmi)),
+        worst=names[worst],
+    )
+
+
+# --- normal approximation as a posterior ------------------------------------------------------------------------
+
+
+def laplace_draws(
+    model: Model, data: Observations, priors: Priors, mode: Mode, settings: Settings, seed: int
+) -> tuple[Chains, Diagnostics]:
+    """Importance-resample a heavy-tailed (t with 4 degrees of freedom) approximation at the mode.
+
+    Weights are Pareto-smoothed; their k-hat and effective size say whether the approximation can stand in for the
+    posterior. The draws carry no chain structure: they are dealt out to ``chains`` at random.
+    """
+    from arviz_stats.base import array_stats
+
+    rng = np.random.default_rng(seed)
+    total, dim = settings.chains * settings.draws, len(mode.u)
+    factor = np.linalg.cholesky(mode.covariance)
+    proposals = 2 * total
+    white = rng.standard_normal((proposals, dim)) / np.sqrt(rng.chisquare(4, (proposals, 1)) / 4)
+    u = mode.u + white @ factor.T
+    log_target = -np.asarray(_potentials(model)(u, data, priors))
+    log_proposal = -(4 + dim) / 2 * np.log1p((white**2).sum(1) / 4)
+    log_weight = np.where(np.isfinite(log_target), log_target - log_proposal, -np.inf)
+    smoothed, k_hat = array_stats.psislw(np.minimum(log_weight.max() - log_weight, 700.0))  # it takes minus log weights
+    weight = np.exp(smoothed - np.logaddexp.reduce(smoothed))
+    chosen = rng.choice(proposals, total, p=weight)
+    effective = float(1 / np.sum(weight**2))
+    shape = (settings.chains, settings.draws)
+    energy = -log_target[chosen].reshape(shape)
+    stats = {
+        "diverging": np.zeros(shape, bool),
+        "n_steps": np.zeros(shape, np.int64),
+        "energy": energy,
+        "acceptance_rate": np.ones(shape),
+    }
+    report = Diagnostics(1.0, effective, effective, 0, 1.0, worst=model.sites[0], k_hat=float(k_hat))
+    return Chains(u[chosen].reshape(*shape, dim), stats), report

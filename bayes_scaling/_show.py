@@ -1,0 +1,255 @@
+"""What the terminal prints: tables and sentences about laws, runs, fits and forecasts.
+
+Every text that comes from data goes through `rich.text.Text`, which does not interpret markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_scaling._demo import Demo
+    from bayes_scaling._fit import Fit
+    from bayes_scaling._forecast import Forecast
+    from bayes_scaling._frontier import Requirement
+    from bayes_scaling._law import Law, Parameter, Published
+    from bayes_scaling._runs import Runs
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to standard output; a pipe gets full lines instead of the width of some terminal."""
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(*parts, sep="\n")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+    """Return a plain table; numbers right-aligned."""
+    rows = [list(row) for row in rows]
+    out = Table(title=Text(title, style="bold") if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for i, header in enumerate(headers):
+        numeric = bool(rows) and all(isinstance(row[i], int | float | np.number) for row in rows)
+        out.add_column(Text(header), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*(Text(_cell(value)) for value in row))
+    return out
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else ""
+    if isinstance(value, float | np.floating):
+        return number(float(value))
+    return str(value)
+
+
+def number(value: float) -> str:
+    """Write a number with four significant digits, large ones in powers of ten."""
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:.4g}"
+
+
+# --- laws -------------------------------------------------------------------------------------------------------
+
+
+def law_list(laws: Iterable[tuple[Law, dict[str, str]]]) -> RenderableType:
+    """Return the catalogue: name, inputs, formula, options."""
+    rows = [
+        (law.name, ", ".join(law.inputs), law.formula, ", ".join(f"{k}={v}" for k, v in options.items()))
+        for law, options in laws
+    ]
+    return table(("law", "inputs", "formula", "options (default)"), rows)
+
+
+def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
+    """Return everything a reader needs to know about a law before fitting it."""
+    from bayes_scaling._law import INPUTS, Parameter
+    from bayes_scaling._priors import describe_prior
+
+    inputs = [f"{name} ({INPUTS.get(name) or law.columns.get(name, '')})" for name in law.inputs]
+    parts = [
+        Text(f"{law.label}: {law.title}", style="bold"),
+        Text(f"\n    {law.formula}\n"),
+        *(_entry(word, text) for word, text in (("inputs", ", ".join(inputs)), ("holds", law.holds), ("fails", law.fails))),
+        Text("\nParameters and priors", style="bold"),
+    ]
+    for row in (*law.parameters, *noise_rows):
+        parts.append(_entry(row.name, f"{row.meaning} [{row.unit}]"))
+        if isinstance(row, Parameter):
+            parts.append(_entry("", f"{row.quantity or row.name} ~ {describe_prior(row.prior)}"))
+            parts.append(_entry("", row.source, style="dim"))
+        else:
+            parts.append(_entry("", "follows from the others"))
+    if law.published:
+        parts.append(Text("\nPublished constants, for law.at(name) and simulate --constants name", style="bold"))
+    for c in law.published:
+        parts.append(Text(c.name))
+        parts.append(_entry("", ", ".join(_with_error(c, name) for name in law.parameter_names)))
+        parts.append(_entry("", f"{c.source}; {c.note}" if c.note else c.source, style="dim"))
+    parts.append(Text("\nReferences", style="bold"))
+    return Group(*parts, *(_entry("", line) for line in law.references))
+
+
+def _entry(word: str, text: str, style: str = "") -> RenderableType:
+    """Return a word and a paragraph that wraps beside it."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=9, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(word), Text(text, style=style))
+    return grid
+
+
+def _with_error(constants: Published, name: str) -> str:
+    error = constants.standard_error.get(name)
+    return f"{name} = {number(constants.values[name])}" + (f" (se {number(error)})" if error else "")
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def runs_summary(runs: Runs) -> RenderableType:
+    """Return the ranges of a table, and what was recognised, derived, or looks odd."""
+    from bayes_scaling._runs import NUMERIC
+
+    rows = []
+    for name in NUMERIC:
+        if name in runs:
+            values = runs.column(name)
+            decades = float(np.log10(values.max() / values.min()))
+            rows.append((name, float(values.min()), float(np.median(values)), float(values.max()), round(decades, 2), len(np.unique(values))))
+    lines = [Text(f"{runs.source}: {len(runs)} rows, loss in {runs.loss_unit}, params: {runs.params_convention}", style="bold")]
+    notes = [Text(f"note     {note}") for note in runs.notes]
+    odd = [Text(f"warning  {warning}", style="yellow") for warning in runs.warnings]
+    return Group(*lines, table(("column", "smallest", "median", "largest", "decades", "distinct"), rows), *notes, *odd)
+
+
+# --- fits -------------------------------------------------------------------------------------------------------
+
+
+def fit_summary(fit: Fit) -> RenderableType:
+    """Return the posterior, how it was sampled, and which runs stand out."""
+    from bayes_scaling._check import find_outliers
+
+    summary = fit.summary(0.9)
+    units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
+    rows = [
+        (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", units[str(name)])
+        for name, v in summary.iterrows()
+    ]
+    d = fit.diagnostics
+    how = (
+        f"{fit.path}, {fit.unconstrained.shape[0]} x {fit.unconstrained.shape[1]} draws: R-hat {d.rhat:.3f}, "
+        f"ESS {d.ess_bulk:.0f} bulk, {d.ess_tail:.0f} tail, {d.divergences} divergences, {fit.manifest['seconds']} s"
+    )
+    if np.isfinite(d.k_hat):
+        how = f"{fit.path} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
+    parts: list[RenderableType] = [
+        Text(f"{fit.law.label} fitted to {len(fit.runs)} runs of {fit.runs.source}, {fit.noise.label} noise", style="bold"),
+        Text(f"    {fit.law.formula}"),
+        table(("parameter", "median", "5%", "95%", "learned", "unit"), rows),
+        Text("learned: share of the prior's variance that the data removed; near 0 % the prior is speaking"),
+        Text(how),
+    ]
+    flagged = find_outliers(fit)
+    flagged = flagged[flagged["outlier"]]
+    if len(flagged):
+        names = ", ".join(f"{run} ({residual:+.1%})" for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True))
+        parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
+    parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
+    return Group(*parts)
+
+
+# --- forecasts --------------------------------------------------------------------------------------------------
+
+
+def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: float | None) -> RenderableType:
+    """Return the forecast at each point with both bands, and say what they contain."""
+    frame = forecast.to_frame(probabilities, target)
+    shown = [str(name) for name in forecast.points]
+    headers = [*shown, "x largest run", f"median [{forecast.loss_unit}]"]
+    columns: list[list[Any]] = [list(frame[name]) for name in shown] + [list(frame["extrapolation"]), list(frame["mean_median"])]
+    for of, word in (("mean", "mean curve"), ("new_run", "one new run")):
+        for p in probabilities:
+            headers.append(f"{p:.0%} {word}")
+            low, high = frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]
+            columns.append([f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)])
+    if target is not None:
+        headers.append(f"P(loss <= {target:g})")
+        columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
+    note = "mean curve: uncertainty of the parameters; one new run: that and the scatter between runs. Equal-tailed intervals; an error of the law's form is not included."
+    return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.law}"), Text(note))
+
+
+def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:
+    """Return in one sentence what a target loss takes."""
+    low, high = requirement.interval(probability)
+    what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
+    sentence = (
+        f"loss {requirement.loss:g} {unit} on the mean curve takes {requirement.quantile(0.5):.3g} {what} "
+        f"({probability:.0%}: {low:.3g} - {high:.3g}) along {requirement.along}"
+    )
+    if requirement.reachable < 1:
+        sentence += f"; with probability {1 - requirement.reachable:.1%} it is out of reach at any size"
+    return Text(sentence)
+
+
+def measured_table(forecast: Forecast, measured: np.ndarray, labels: Sequence[str], frame: pd.DataFrame) -> RenderableType:
+    """Return forecast bands beside what was measured, hit or miss."""
+    inner, outer = forecast.interval(0.5), forecast.interval(0.9)
+    middle = forecast.median()
+    rows = [
+        (
+            labels[i],
+            float(forecast.extrapolation[i]),
+            f"{middle[i]:.4f}",
+            f"{inner[i, 0]:.4f} - {inner[i, 1]:.4f}",
+            f"{outer[i, 0]:.4f} - {outer[i, 1]:.4f}",
+            f"{measured[i]:.4f}",
+            f"{measured[i] / middle[i] - 1:+.2%}",
+            "inside" if outer[i, 0] <= measured[i] <= outer[i, 1] else "OUTSIDE",
+        )
+        for i in np.argsort(frame["flops"].to_numpy())
+    ]
+    headers = ("held-out run", "x largest fitted", "forecast", "50% one new run", "90% one new run", "measured", "error", "90% band")
+    return table(headers, rows, title=f"{forecast.law}, loss in {forecast.loss_unit}")
+
+
+def demo_story(demo: Demo) -> RenderableType:
+    """Return what the demo did, in the order in which a planner would ask."""
+    below, above = demo.below, demo.above
+    largest = above.column("flops").max() / below.column("flops").max()
+    totals = {law: float(score.sum()) for law, score in demo.scores.items()}
+    other = min(totals, key=lambda law: totals[law])
+    difference = demo.scores[demo.chosen] - demo.scores[other]
+    error = float(np.sqrt(len(difference) * difference.var()))
+    parts: list[RenderableType] = [
+        Text(f"Fitted {len(below)} small measured runs, held out the {len(above)} largest (up to {largest:.0f}x the compute).", style="bold"),
+        Text(
+            f"On the fitted runs alone {demo.chosen} predicts left-out runs better than {other}: "
+            f"PSIS-LOO log score {totals[demo.chosen]:.1f} against {totals[other]:.1f} "
+            f"(difference {difference.sum():.1f}, standard error {error:.1f})."
+        ),
+        Text(),
+        fit_summary(demo.fits[demo.chosen]),
+        Text(),
+    ]
+    for law in sorted(totals, key=lambda name: -totals[name]):
+        forecast = demo.forecasts[law]
+        parts.append(measured_table(forecast, above.loss, above.labels, above.table))
+        interval = forecast.interval(0.9)
+        hits = int(np.sum((interval[:, 0] <= above.loss) & (above.loss <= interval[:, 1])))
+        parts.append(Text(f"{law}: {hits} of {len(above)} held-out losses are inside the 90% band of one new run.\n"))
+    parts.append(Text("The bands hold parameter uncertainty and run noise; they assume that the law's form is right.", style="italic"))
+    parts.append(Text("Written: " + ", ".join(str(path) for path in demo.files)))
+    return Group(*parts)

@@ -1,0 +1,382 @@
+"""The command line: reads options, calls the rooms, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayes_scaling._errors import BayesScalingError, DataError, ForecastError, LawError
+
+NOT_CONVERGED = 3
+
+app = typer.Typer(
+    help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+laws_app = typer.Typer(help="List the laws, or show one.", invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(laws_app, name="laws")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Columns = Annotated[str, typer.Option(help="Canonical name to the file's: params=N,tokens=D,loss=val_loss.")]
+LossUnit = Annotated[str, typer.Option(help="Unit of the loss, for labels.")]
+Convention = Annotated[str, typer.Option(help="What params counts: total, non_embedding or unstated.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same draws.")]
+Unconverged = Annotated[bool, typer.Option("--unconverged", help="Go on with a fit that did not converge.")]
+RunsFile = Annotated[Path, typer.Argument(help="Runs: .csv, .parquet, .jsonl.", show_default=False)]
+FitFile = Annotated[Path, typer.Argument(help="A fit written by 'bayes-scaling fit'.", show_default=False)]
+Params = Annotated[str, typer.Option(help="Parameters of the future runs, comma-separated.")]
+Tokens = Annotated[str, typer.Option(help="Training tokens of the future runs.")]
+Flops = Annotated[str, typer.Option(help="Training FLOPs of the future runs (laws in flops).")]
+Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
+
+
+@laws_app.callback()
+def laws(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the laws by what they take as input.
+
+    Example: bayes-scaling laws
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from bayes_scaling._catalogue import available_laws, options_of, read_law
+    from bayes_scaling._show import law_list, show
+
+    found = sorted(((read_law(name), dict(options_of(name))) for name in available_laws()), key=lambda x: (x[0].inputs, x[0].name))
+    if as_json:
+        _print_json([{"law": law.name, "inputs": law.inputs, "formula": law.formula, "options": o} for law, o in found])
+    else:
+        show(law_list(found))
+
+
+@laws_app.command("show")
+def laws_show(name: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")], as_json: AsJson = False) -> None:
+    """Show formula, parameters with priors and units, published constants, where it holds and fails.
+
+    Example: bayes-scaling laws show chinchilla
+    """
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._noise import Noise
+    from bayes_scaling._priors import describe_prior
+    from bayes_scaling._show import law_card, show
+
+    law = load_law(name)
+    if not as_json:
+        show(law_card(law, Noise().parameters))
+        return
+    _print_json(
+        {
+            "law": law.label,
+            "title": law.title,
+            "formula": law.formula,
+            "inputs": law.inputs,
+            "parameters": [
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "meaning": row.meaning,
+                    "prior": describe_prior(row.prior),
+                    "prior_of": row.quantity or row.name,
+                    "source": row.source,
+                }
+                for row in law.sampled
+            ],
+            "derived": [{"name": row.name, "unit": row.unit, "meaning": row.meaning} for row in law.parameters if row not in law.sampled],
+            "published": [
+                {"name": c.name, "values": dict(c.values), "standard_error": dict(c.standard_error), "source": c.source, "note": c.note}
+                for c in law.published
+            ],
+            "holds": law.holds,
+            "fails": law.fails,
+            "references": law.references,
+        }
+    )
+
+
+@app.command()
+def check(
+    runs: RunsFile,
+    columns: Columns = "",
+    law: Annotated[str, typer.Option(help="Law to check the table against.")] = "chinchilla",
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
+    as_json: AsJson = False,
+) -> None:
+    """Check a table of runs and say what it can and cannot teach about a law.
+
+    Example: bayes-scaling check runs.csv --columns params=N,tokens=D
+    """
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._check import identifiability
+    from bayes_scaling._show import runs_summary, show
+
+    table = _read_runs(runs, columns, loss_unit, params_convention)
+    chosen = load_law(law)
+    missing = [name for name in chosen.inputs if name not in table]
+    problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(chosen, table)
+    if as_json:
+        _print_json(
+            {"rows": len(table), "columns": list(map(str, table.table.columns)), "notes": table.notes, "warnings": table.warnings, "law": chosen.label, "identifiability": list(problems)}
+        )
+        return
+    from rich.text import Text
+
+    show(runs_summary(table), *(Text(f"{chosen.label}: {problem}") for problem in problems or ["every parameter can be learned in principle"]))
+
+
+@app.command()
+def fit(
+    runs: RunsFile,
+    law: Annotated[str, typer.Option(help="Name, name:option=value, or a law file.")] = "chinchilla",
+    out: Annotated[Path | None, typer.Option(help="Where to save the fit (.nc).")] = None,
+    columns: Columns = "",
+    noise: Annotated[str, typer.Option(help="student_t or normal.")] = "student_t",
+    noise_scale: Annotated[str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")] = "constant",
+    priors: Annotated[Path | None, typer.Option(help="TOML file with a table [priors].")] = None,
+    below: Annotated[str, typer.Option(help="Fit only the rows at or below: flops=1e21.")] = "",
+    method: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
+    chains: Annotated[int, typer.Option(help="NUTS chains.")] = 4,
+    draws: Annotated[int, typer.Option(help="Kept draws per chain.")] = 1000,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    seed: Seed = 0,
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
+    as_json: AsJson = False,
+) -> None:
+    """Sample the posterior of a law given runs. Exit code 3 when the sampler did not converge.
+
+    Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
+    """
+    from bayes_scaling import _fit
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._noise import Noise
+    from bayes_scaling._priors import read_priors
+    from bayes_scaling._show import fit_summary, show
+
+    table = _read_runs(runs, columns, loss_unit, params_convention)
+    if below:
+        column, _, value = below.partition("=")
+        table = table.where(table.column(column) <= _number(value, "--below"))
+    chosen = load_law(law, priors=read_priors(priors) if priors else None)
+    if out is not None and out.is_dir():
+        raise DataError(f"{out} is a folder; give --out the name of a file, like {out / 'fit.nc'}")
+    result = _fit.fit(
+        chosen, table, noise=Noise(noise, noise_scale), method=method, chains=chains, draws=draws, seed=seed, device=device
+    )
+    if out is not None:
+        result.save(out)
+    if as_json:
+        _print_json(
+            {
+                "law": chosen.label,
+                "converged": result.converged,
+                "problems": result.problems,
+                "saved": None if out is None else str(out),
+                "posterior": json.loads(result.summary(0.9).to_json(orient="index")),
+                "manifest": dict(result.manifest),
+            }
+        )
+    else:
+        from rich.text import Text
+
+        odd = [Text(f"warning: {warning}") for warning in table.warnings]
+        show(*odd, fit_summary(result), *([Text(f"saved to {out}")] if out else []))
+    if not result.converged:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+@app.command()
+def forecast(
+    fit_file: FitFile,
+    params: Params = "",
+    tokens: Tokens = "",
+    flops: Flops = "",
+    table: Points = None,
+    target: Annotated[float | None, typer.Option(help="Loss to reach: prints its odds and what it takes.")] = None,
+    prob: Annotated[str, typer.Option(help="Contents of the bands, as fractions.")] = "0.5,0.9",
+    seed: Seed = 0,
+    unconverged: Unconverged = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast the loss of runs that were not trained, with credible bands.
+
+    Example: bayes-scaling forecast fit.nc --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
+    """
+    from bayes_scaling import _forecast, _frontier
+    from bayes_scaling._show import forecast_table, requirement_line, show
+    from bayes_scaling._store import load_fit
+
+    probabilities = [_forecast.checked_probability(_number(p, "--prob"), "--prob") for p in prob.split(",")]
+    loaded = load_fit(fit_file)
+    result = _planned_forecast(loaded, params, tokens, flops, table, seed, unconverged)
+    requirement = None
+    if target is not None and (set(loaded.law.inputs) == {"params", "tokens"} or len(loaded.law.inputs) == 1):
+        requirement = _frontier.required(loaded, target, unconverged=unconverged)
+    widest = max(probabilities)
+    if as_json:
+        content = json.loads(result.to_json(probabilities, target))
+        if requirement is not None:
+            low, high = requirement.interval(widest)
+            content["required"] = {
+                "of": requirement.of,
+                "along": requirement.along,
+                "probability_reachable": requirement.reachable,
+                "probability": widest,
+                **{k: v if v < float("inf") else None for k, v in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))},
+            }
+        _print_json(content)
+        return
+    parts = [forecast_table(result, probabilities, target)]
+    if requirement is not None:
+        parts.append(requirement_line(requirement, widest, result.loss_unit))
+    show(*parts)
+
+
+@app.command()
+def plot(
+    fit_file: FitFile,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("plots"),
+    params: Params = "",
+    tokens: Tokens = "",
+    flops: Flops = "",
+    table: Points = None,
+    target: Annotated[float | None, typer.Option(help="Loss to mark.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    unconverged: Unconverged = False,
+) -> None:
+    """Draw fit and bands, forecast fan, prior to posterior, residuals, traces, exponents.
+
+    Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
+    """
+    from bayes_scaling._pictures import save_pictures
+    from bayes_scaling._store import load_fit
+
+    loaded = load_fit(fit_file)
+    loaded.require_convergence(unconverged)
+    planned = None
+    if params or tokens or flops or table:
+        planned = _planned_forecast(loaded, params, tokens, flops, table, 0, unconverged)
+    for path in save_pictures(loaded, out, planned, target=target, file_format=file_format):
+        typer.echo(path)
+
+
+@app.command()
+def simulate(
+    law: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")],
+    out: Annotated[Path, typer.Option(help="Where to write the runs (.csv).")],
+    constants: Annotated[str, typer.Option(help="Published set, like besiroglu2024; by default a draw from the prior.")] = "",
+    params: Annotated[str, typer.Option(help="Values of the grid.")] = "1e8,3e8,1e9,3e9",
+    tokens: Annotated[str, typer.Option(help="Values of the grid.")] = "2e9,6e9,2e10,6e10",
+    flops: Annotated[str, typer.Option(help="Values of the grid, for laws in flops.")] = "1e18,1e19,1e20,1e21",
+    sigma: Annotated[float, typer.Option(help="Scatter of log loss.")] = 0.005,
+    noise: Annotated[str, typer.Option(help="student_t (nu = 5) or normal.")] = "normal",
+    seed: Seed = 0,
+) -> None:
+    """Simulate a grid of runs, to try a plan before paying for it.
+
+    Example: bayes-scaling simulate chinchilla --constants besiroglu2024 --out simulated.csv
+    """
+    from bayes_scaling import _simulate
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._noise import Noise
+
+    chosen = load_law(law)
+    offered = {"params": params, "tokens": tokens, "flops": flops}
+    lacking = [name for name in chosen.inputs if name not in offered]
+    if lacking:
+        raise LawError(f"simulate has no option for {lacking[0]}; use bayes_scaling.simulate from Python")
+    design = _simulate.grid(**{name: _numbers(offered[name], f"--{name}") for name in chosen.inputs})
+    if not sigma > 0:
+        raise DataError(f"--sigma is {sigma:g}, expected a positive number such as 0.005 for half a percent")
+    theta: dict[str, float] = dict(chosen.at(constants).constants.values) if constants else {}
+    theta |= {"sigma": sigma} | ({"nu": 5.0} if noise == "student_t" else {})
+    runs = _simulate.simulate(chosen, design, theta, noise=Noise(noise), seed=seed)
+    _write_csv(runs.table, out)
+    typer.echo(f"{len(runs)} runs written to {out}; {runs.notes[-1]}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the fit and the pictures.")] = Path("bayes-scaling-demo"),
+    seed: Seed = 0,
+) -> None:
+    """Do the main job on the bundled measured runs: fit small ones, forecast the largest, compare.
+
+    Example: bayes-scaling demo
+    """
+    from bayes_scaling import _demo
+    from bayes_scaling._show import demo_story, show
+
+    show(demo_story(_demo.demo(out, seed)))
+
+
+# --- reading options --------------------------------------------------------------------------------------------
+
+
+def _read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) -> Any:
+    from bayes_scaling._runs import Runs
+
+    pairs = [item.partition("=") for item in columns.split(",") if item]
+    if any(not name or not theirs for name, _, theirs in pairs):
+        raise DataError(f"cannot read --columns {columns!r}; expected params=N,tokens=D")
+    mapping = {name.strip(): theirs.strip() for name, _, theirs in pairs}
+    return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
+
+
+def _planned_forecast(loaded: Any, params: str, tokens: str, flops: str, table: Path | None, seed: int, unconverged: bool) -> Any:
+    from bayes_scaling import _forecast
+    from bayes_scaling._reading import read_table
+
+    given = {name: _numbers(text, f"--{name}") for name, text in (("params", params), ("tokens", tokens), ("flops", flops)) if text}
+    if table is not None:
+        return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
+    if not given:
+        needed = " and ".join(f"--{name}" for name in loaded.law.inputs)
+        raise ForecastError(f"say which runs to forecast: {needed}, or --table FILE")
+    return _forecast.forecast(loaded, seed=seed, unconverged=unconverged, **given)
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    return [_number(item, option) for item in text.split(",")]
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ForecastError(f"{option}: {text!r} is not a number; write 70e9 or 7e10, several with commas") from None
+
+
+def _write_csv(table: Any, path: Path) -> None:
+    """Write a table whole: a temporary file beside it, then a rename."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(partial, index=False)
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command line; every error made on purpose becomes one line and exit code 2."""
+    try:
+        app()
+    except BayesScalingError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

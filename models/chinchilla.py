@@ -1,0 +1,100 @@
+"""Chinchilla: an irreducible loss, one power law in parameters, one in tokens.
+
+    L(N, D) = E + A / N^alpha + B / D^beta
+
+N parameters (total, embeddings included, in the papers), D training tokens, each seen once, L loss. E is what no model
+of the family can learn, A / N^alpha what a finite model leaves, B / D^beta what finite training leaves.
+
+Hoffmann et al. 2022 (arXiv 2203.15556), eq 2 and 10; refitted by Besiroglu et al. 2024 (arXiv 2404.10102).
+"""
+
+from math import exp, log
+
+import numpyro.distributions as dist
+
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+
+
+def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """L(N, D) = E + A / N^alpha + B / D^beta."""
+    return E + A * power(params, -alpha) + B * power(tokens, -beta)
+
+
+LAW = Law(
+    name="chinchilla",
+    title="irreducible loss plus a power law in parameters and one in tokens",
+    formula="L(N, D) = E + A / N^alpha + B / D^beta",
+    mean=mean,
+    decreasing_in=("params", "tokens"),
+    parameters=(
+        LOSS_AT_CENTRE,
+        Parameter(
+            "E",
+            dist.Beta(1.5, 1.5),
+            unit="loss",
+            meaning="irreducible loss",
+            source="published E over the loss at the centre of the data: 0.16 to 0.72",
+            quantity="E / L_0",
+            value=lambda draw, L_0: draw * L_0,
+        ),
+        Parameter(
+            "alpha",
+            dist.LogNormal(log(0.25), 0.5),
+            unit="1",
+            meaning="exponent of parameters",
+            source="15 published pairs with E > 0: median 0.25, log-sd 0.44",
+        ),
+        Parameter(
+            "beta",
+            dist.LogNormal(0.0, 0.25),
+            unit="1",
+            meaning="exponent of tokens",
+            source="15 published pairs: log-sd of beta / alpha 0.18",
+            quantity="beta / alpha",
+            value=lambda draw, alpha: draw * alpha,
+        ),
+        Parameter(
+            "A",
+            dist.Beta(1.5, 1.5),
+            unit="loss params^alpha",
+            meaning="coefficient of parameters",
+            source="about half on the compute-optimal frontier, more or less off it",
+            quantity="(A / N^alpha) / (L_0 - E) at the centre of the data",
+            value=lambda draw, at, L_0, E, alpha: draw * (L_0 - E) * power(at.params, alpha),
+        ),
+        Derived(
+            "B",
+            unit="loss tokens^beta",
+            meaning="coefficient of tokens",
+            value=lambda at, L_0, E, A, alpha, beta: (L_0 - E - A * power(at.params, -alpha)) * power(at.tokens, beta),
+        ),
+    ),
+    published=(
+        Published(
+            "hoffmann2022",
+            {"E": exp(0.5267228), "A": exp(6.0073404), "B": exp(6.0179186), "alpha": 0.33917084, "beta": 0.2849083},
+            source="Hoffmann et al. 2022, approach 3, unrounded values of the paper's TeX source",
+            note="MassiveText, total parameters, nats/token; its optimiser stopped early, see besiroglu2024",
+        ),
+        Published(
+            "hoffmann2022_rounded",
+            {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
+            source="Hoffmann et al. 2022, eq 10, as printed",
+            note="rounding beta moves the token term by about 13 % at 1e11 tokens",
+        ),
+        Published(
+            "besiroglu2024",
+            {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658},
+            source="Besiroglu et al. 2024, 240 runs digitised from Hoffmann's figure 4",
+            note="standard errors from 4,000 bootstraps",
+            standard_error={"E": 0.0257, "A": 124.5, "B": 1293.3, "alpha": 0.0154, "beta": 0.0206},
+        ),
+    ),
+    holds="one epoch, tuned decoder-only transformers, cosine schedule matched to D; 44M to 16B parameters",
+    fails="repeated data, mid-schedule checkpoints, badly tuned small runs; alpha and beta cannot be told apart from "
+    "runs that all lie on the compute-optimal frontier",
+    references=(
+        "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556",
+        "Besiroglu et al. 2024, Chinchilla Scaling: A replication attempt, arXiv 2404.10102",
+    ),
+)

@@ -1,0 +1,76 @@
+"""Kaplan's joint law: one loss from two bottlenecks, a finite model and finite data.
+
+    L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D
+
+N non-embedding parameters, D distinct tokens of the training set (early-stopped, possibly many epochs), L loss. With
+D without bound it is (N_c / N)^alpha_N, with N without bound (D_c / D)^alpha_D; there is no irreducible loss.
+
+Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5 and 4.1.
+"""
+
+from math import log
+
+import numpyro.distributions as dist
+
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+
+
+def mean(params: Array, tokens: Array, N_c: Array, D_c: Array, alpha_N: Array, alpha_D: Array) -> Array:
+    """L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D."""
+    return power(power(N_c / params, alpha_N / alpha_D) + D_c / tokens, alpha_D)
+
+
+LAW = Law(
+    name="kaplan_joint",
+    title="two bottlenecks, parameters and data, without an irreducible loss",
+    formula="L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D",
+    mean=mean,
+    decreasing_in=("params", "tokens"),
+    parameters=(
+        LOSS_AT_CENTRE,
+        Parameter(
+            "alpha_N",
+            dist.LogNormal(log(0.08), 0.5),
+            unit="1",
+            meaning="exponent of parameters",
+            source="pure power laws of language models: 0.037 to 0.10",
+        ),
+        Parameter(
+            "alpha_D",
+            dist.LogNormal(log(0.10), 0.5),
+            unit="1",
+            meaning="exponent of data",
+            source="Kaplan et al. 2020: 0.095 alone, 0.103 jointly",
+        ),
+        Parameter(
+            "N_c",
+            dist.Beta(1.5, 1.5),
+            unit="params",
+            meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+            source="weakly informative: either bottleneck may dominate the data",
+            quantity="share of the parameter term in the bracket at the centre of the data",
+            value=lambda draw, at, L_0, alpha_N, alpha_D: (
+                at.params * power(draw, alpha_D / alpha_N) * power(L_0, 1 / alpha_N)
+            ),
+        ),
+        Derived(
+            "D_c",
+            unit="tokens",
+            meaning="scale of data (depends on tokeniser and data, no meaning of its own)",
+            value=lambda at, L_0, alpha_N, alpha_D, N_c: (
+                at.tokens * (power(L_0, 1 / alpha_D) - power(N_c / at.params, alpha_N / alpha_D))
+            ),
+        ),
+    ),
+    published=(
+        Published(
+            "kaplan2020",
+            {"alpha_N": 0.076, "alpha_D": 0.103, "N_c": 6.4e13, "D_c": 1.8e13},
+            source="Kaplan et al. 2020, table 2",
+            note="WebText2, non-embedding parameters, nats/token; no standard errors are given",
+        ),
+    ),
+    holds="WebText2, 768 to 1.5e9 non-embedding parameters, 22M to 23B distinct tokens, early stopping",
+    fails="very small data (2e7 tokens: 40 updates an epoch); flattening towards an irreducible loss, which it has not",
+    references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
+)

@@ -1,0 +1,130 @@
+"""Power law in one input: parameters, tokens or compute, with an irreducible loss or without.
+
+    L(X) = E + (X_c / X)^alpha        form=irreducible
+    L(X) = (X_c / X)^alpha            form=pure
+
+X is the input chosen at load (``input=params``, ``tokens`` or ``flops``), in raw units. The law holds where the other
+inputs do not limit the loss, or grow along with X by a fixed rule (as on the compute-optimal frontier).
+
+Kaplan et al. 2020 (arXiv 2001.08361), eq 1.1-1.3 and 3.1-3.3; Henighan et al. 2020 (arXiv 2010.14701), eq 1.1.
+"""
+
+from collections.abc import Callable
+from math import log
+
+import numpyro.distributions as dist
+
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, LawError, Parameter, Published, power
+
+PF_DAY = 8.64e19  # FLOPs
+
+
+IRREDUCIBLE = Parameter(
+    "E",
+    dist.Beta(1.5, 1.5),
+    unit="loss",
+    meaning="irreducible loss",
+    source="published E over the loss at the centre of the data: 0.16 to 0.72",
+    quantity="E / L_0",
+    value=lambda draw, L_0: draw * L_0,
+)
+
+PUBLISHED = {
+    "params": (
+        Published(
+            "kaplan2020",
+            {"alpha": 0.076, "X_c": 8.8e13},
+            source="Kaplan et al. 2020, eq 1.1",
+            note="non-embedding parameters, trained to convergence, nats/token",
+        ),
+        Published(
+            "henighan2020_language",
+            {"alpha": 0.070, "X_c": 1.47e14},
+            source="Henighan et al. 2020, table 1",
+            note="non-embedding parameters, nats/token",
+        ),
+    ),
+    "tokens": (
+        Published(
+            "kaplan2020",
+            {"alpha": 0.095, "X_c": 5.4e13},
+            source="Kaplan et al. 2020, eq 1.2",
+            note="distinct tokens, one large model, early stopped, nats/token",
+        ),
+    ),
+    "flops": (
+        Published(
+            "kaplan2020_naive",
+            {"alpha": 0.057, "X_c": 1.6e7 * PF_DAY},
+            source="Kaplan et al. 2020, eq 3.3",
+            note="compute at a fixed batch of 2^19 tokens, best N; 1.6e7 PF-days",
+        ),
+        Published(
+            "kaplan2020_minimum",
+            {"alpha": 0.050, "X_c": 3.1e8 * PF_DAY},
+            source="Kaplan et al. 2020, eq 1.3",
+            note="compute C_min at batches far below the critical one, best N; 3.1e8 PF-days",
+        ),
+    ),
+}
+
+
+def pure(X: Array, alpha: Array, X_c: Array) -> Array:
+    """L(X) = (X_c / X)^alpha."""
+    return power(X_c / X, alpha)
+
+
+def irreducible(X: Array, E: Array, alpha: Array, X_c: Array) -> Array:
+    """L(X) = E + (X_c / X)^alpha."""
+    return E + power(X_c / X, alpha)
+
+
+def scale_without_floor(column: str) -> Callable[..., Array]:
+    """X_c at which (X_c / X)^alpha is L_0 at the centre of the data."""
+    return lambda at, L_0, alpha: at.inputs[column] * power(L_0, 1 / alpha)
+
+
+def scale_above_floor(column: str) -> Callable[..., Array]:
+    """X_c at which (X_c / X)^alpha is L_0 - E at the centre of the data."""
+    return lambda at, L_0, E, alpha: at.inputs[column] * power(L_0 - E, 1 / alpha)
+
+
+def law(input: str = "flops", form: str = "irreducible") -> Law:
+    """Choose the input and whether there is an irreducible loss."""
+    if input not in PUBLISHED or form not in ("irreducible", "pure"):
+        raise LawError(
+            f"power_law takes input={'|'.join(PUBLISHED)} and form=irreducible|pure; got input={input}, form={form}"
+        )
+    is_pure = form == "pure"
+    return Law(
+        name="power_law",
+        title=f"power law in {input}, {'no irreducible loss' if is_pure else 'with an irreducible loss'}",
+        formula=f"L(X) = {'' if is_pure else 'E + '}(X_c / X)^alpha, X = {input}",
+        mean=pure if is_pure else irreducible,
+        reads={"X": input},
+        decreasing_in=(input,),
+        parameters=(
+            LOSS_AT_CENTRE,
+            *(() if is_pure else (IRREDUCIBLE,)),
+            Parameter(
+                "alpha",
+                dist.LogNormal(log(0.07), 0.5) if is_pure else dist.LogNormal(log(0.2), 0.7),
+                unit="1",
+                meaning=f"exponent of {input}",
+                source="language models without E: 0.037 to 0.10" if is_pure else "with E: 0.05 (compute) to 0.6",
+            ),
+            Derived(
+                "X_c",
+                unit=input,
+                meaning=f"scale of {input} (no meaning of its own)",
+                value=scale_without_floor(input) if is_pure else scale_above_floor(input),
+            ),
+        ),
+        published=PUBLISHED[input] if is_pure else (),
+        holds="nothing but X limits the loss, over the decades of the data",
+        fails="another bottleneck takes over; without E, no flattening" if is_pure else "another bottleneck takes over",
+        references=(
+            "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",
+            "Henighan et al. 2020, Scaling Laws for Autoregressive Generative Modeling, arXiv 2010.14701",
+        ),
+    )

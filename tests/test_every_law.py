@@ -1,0 +1,193 @@
+"""The contract: what holds for every law of the catalogue, whatever its formula."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling._catalogue import options_of
+from bayes_scaling._fit import scope
+from bayes_scaling._law import INPUTS, ReferencePoint, resolve
+from bayes_scaling._noise import Noise
+from bayes_scaling._simulate import draw_prior, simulate
+from tests.conftest import design
+
+OPTIONS = {"input": ("params", "tokens", "flops"), "form": ("irreducible", "pure")}
+
+
+def _every_law() -> list[str]:
+    """Name every law of the catalogue with every combination of its options."""
+    names = []
+    for name in bs.available_laws():
+        options = options_of(name)
+        values = [OPTIONS[key] for key in options]
+        for combination in itertools.product(*values):
+            spelled = ",".join(f"{key}={value}" for key, value in zip(options, combination, strict=True))
+            names.append(f"{name}:{spelled}" if spelled else name)
+    return names
+
+
+EVERY_LAW = _every_law()
+
+
+@pytest.fixture(params=EVERY_LAW)
+def law(request: pytest.FixtureRequest) -> bs.Law:
+    return bs.load_law(request.param)
+
+
+def _inputs(law: bs.Law, n: int = 48) -> dict[str, np.ndarray]:
+    table = design(n)
+    table["flops"] = 6 * table["params"] * table["tokens"]
+    return {name: table[name].to_numpy() for name in law.inputs}
+
+
+def _at(inputs: dict[str, np.ndarray]) -> ReferencePoint:
+    return ReferencePoint(3.0, {name: float(np.exp(np.log(values).mean())) for name, values in inputs.items()})
+
+
+def _prior_thetas(law: bs.Law, n: int) -> list[dict[str, float]]:
+    at = _at(_inputs(law))
+    return [{name: draw_prior(law, Noise(), at, seed)[name] for name in law.parameter_names} for seed in range(n)]
+
+
+def test_the_catalogue_is_the_folder() -> None:
+    folder = Path(__file__).parents[1] / "models"
+    assert set(bs.available_laws()) == {path.stem for path in folder.glob("*.py")}
+    assert {"chinchilla", "kaplan_joint", "power_law"} <= set(bs.available_laws())
+
+
+def test_words_are_there(law: bs.Law) -> None:
+    assert law.title and law.formula and law.holds and law.fails and law.references
+    for row in law.parameters:
+        assert row.unit and row.meaning
+    for row in law.sampled:
+        assert row.source
+        assert (row.value is None) == (row.quantity == "")
+    for constants in law.published:
+        assert constants.source and set(constants.values) == set(law.parameter_names)
+        assert set(constants.standard_error) <= set(law.parameter_names)
+    assert set(law.inputs) <= {*INPUTS, *law.columns}
+
+
+def test_the_formula_stands_in_the_file(law: bs.Law) -> None:
+    import inspect
+
+    source = Path(inspect.getfile(law.mean)).read_text()
+    docstring = source.split('"""')[1]
+    assert law.formula.split(",  ")[0].split(", X =")[0] in docstring
+    assert len(source.splitlines()) <= 160, "a law file is one or two screens"
+
+
+def test_mean_is_finite_positive_and_elementwise(law: bs.Law) -> None:
+    inputs = _inputs(law)
+    for theta in _prior_thetas(law, 20):
+        loss = law.evaluate(theta, **inputs)
+        assert loss.shape == (48,) and loss.dtype == np.float64
+        assert np.all(np.isfinite(loss)) and np.all(loss > 0)
+        one = law.evaluate(theta, **{name: values[:1] for name, values in inputs.items()})
+        assert one[0] == pytest.approx(loss[0], rel=1e-14)
+
+
+def test_mean_falls_where_it_says_so(law: bs.Law) -> None:
+    assert law.decreasing_in, "a law that falls in no input says nothing about scale"
+    inputs = _inputs(law)
+    for theta in _prior_thetas(law, 20):
+        before = law.evaluate(theta, **inputs)
+        for name in law.decreasing_in:
+            after = law.evaluate(theta, **{**inputs, name: inputs[name] * 3})
+            assert np.all(after <= before)
+            assert np.any(after < before)
+
+
+def test_gradients_are_finite(law: bs.Law) -> None:
+    inputs = _inputs(law)
+    at = _at(inputs)
+    with scope(), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
+        for seed in range(5):
+            keys = jax.random.split(jax.random.key(seed), len(law.sampled))
+            draws = {row.site: row.prior.sample(key) for row, key in zip(law.sampled, keys, strict=True)}
+
+            def total(draws: dict[str, jax.Array]) -> jax.Array:
+                theta = resolve(law.parameters, draws, at)
+                constants = {name: theta[name] for name in law.parameter_names}
+                return law.mean(**{name: inputs[column] for name, column in law.arguments}, **constants).sum()
+
+            for gradient in jax.grad(total)(draws).values():
+                assert np.isfinite(gradient)
+
+
+def test_prior_predictive_is_within_reason(law: bs.Law) -> None:
+    # Around a typical loss of 3, within the span of the design: no prior should say 0.1 or 300.
+    losses = np.stack([law.evaluate(theta, **_inputs(law)) for theta in _prior_thetas(law, 200)])
+    low, middle, high = np.quantile(losses, [0.02, 0.5, 0.98])
+    assert 0.3 < low and 1.5 < middle < 6 and high < 30
+
+
+def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
+    inputs = _inputs(law)
+    at = _at(inputs)
+    with scope():
+        draws = {row.site: row.prior.sample(jax.random.key(3)) for row in law.sampled}
+        here = {k: float(v) for k, v in resolve(law.parameters, draws, at).items()}
+        there = {k: float(v) for k, v in resolve(law.parameters, draws, ReferencePoint(at.loss * 1.4427, at.inputs)).items()}
+    np.testing.assert_allclose(law.evaluate(there, **inputs), 1.4427 * law.evaluate(here, **inputs), rtol=1e-9)
+
+
+def test_pickles_into_a_fresh_process(law: bs.Law, tmp_path: Path) -> None:
+    import numpyro.distributions as dist
+
+    changed = law.with_priors({law.sampled[0].name: dist.LogNormal(-1.0, 0.1)})
+    file = tmp_path / "law.pickle"
+    file.write_bytes(pickle.dumps((law, changed)))
+    again, changed_again = pickle.loads(file.read_bytes())
+    assert again.label == law.label and again.mean is law.mean
+    assert float(changed_again.sampled[0].prior.scale) == pytest.approx(0.1)
+
+
+def test_every_law_survives_another_process(tmp_path: Path) -> None:
+    file = tmp_path / "laws.pickle"
+    file.write_bytes(pickle.dumps([bs.load_law(name) for name in EVERY_LAW]))
+    script = (
+        "import pickle, sys; laws = pickle.load(open(sys.argv[1], 'rb')); "
+        "print([law.label for law in laws], all(law.parameters for law in laws))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert out.stdout.strip() == f"{[bs.load_law(name).label for name in EVERY_LAW]} True"
+
+
+def test_same_law_by_name_and_by_path(law: bs.Law) -> None:
+    folder = Path(__file__).parents[1] / "models"
+    by_path = bs.load_law(folder / f"{law.name}.py", **dict(law.origin[1]))
+    inputs = _inputs(law)
+    theta = _prior_thetas(law, 1)[0]
+    assert by_path.parameter_names == law.parameter_names and by_path.formula == law.formula
+    np.testing.assert_array_equal(by_path.evaluate(theta, **inputs), law.evaluate(theta, **inputs))
+
+
+@pytest.mark.slow
+def test_recovers_the_truth_as_often_as_it_says(law: bs.Law) -> None:
+    """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time."""
+    inputs = _inputs(law)
+    table = design(48).assign(flops=lambda t: 6 * t["params"] * t["tokens"])
+    hits = []
+    for seed in range(20):
+        at = _at(inputs)
+        truth = {**draw_prior(law, Noise("normal"), at, seed), "sigma": 0.01}
+        runs = simulate(law, table[list(law.inputs)], truth, noise=Noise("normal"), seed=seed)
+        fit = bs.fit(law, runs, noise=Noise("normal"), seed=seed)
+        assert fit.converged, (seed, fit)
+        for name, draws in fit.flat().items():
+            low, high = np.quantile(draws, [0.05, 0.95])
+            hits.append(low <= truth[name] <= high)
+    # The parameters of one table are correlated; with 20 tables the rate has a standard error of about 0.05.
+    assert 0.78 <= np.mean(hits) <= 0.99
