@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayes_scaling._check import find_influential as find_influential
     from bayes_scaling._check import find_outliers as find_outliers
     from bayes_scaling._check import identifiability as identifiability
+    from bayes_scaling._check import leave_one_out as leave_one_out
     from bayes_scaling._errors import BayesScalingError as BayesScalingError
     from bayes_scaling._errors import ConvergenceError as ConvergenceError
     from bayes_scaling._errors import DataError as DataError
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from bayes_scaling._frontier import Requirement as Requirement
     from bayes_scaling._frontier import compute_optimal as compute_optimal
     from bayes_scaling._frontier import required as required
-    from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Array as Array
+    from bayes_scaling._law import Curve as Curve
     from bayes_scaling._law import Derived as Derived
+    from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Law as Law
     from bayes_scaling._law import Parameter as Parameter
     from bayes_scaling._law import Published as Published
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from bayes_scaling._pictures import save_pictures as save_pictures
     from bayes_scaling._priors import read_priors as read_priors
     from bayes_scaling._runs import Runs as Runs
+    from bayes_scaling._simulate import grid as grid
     from bayes_scaling._simulate import simulate as simulate
     from bayes_scaling._store import load_fit as load_fit
 
@@ -83,6 +86,9 @@ _HOME = {
     "find_influential": "_check",
     "identifiability": "_check",
     "simulate": "_simulate",
+    "grid": "_simulate",
+    "Curve": "_law",
+    "leave_one_out": "_check",
     "plot_exponents": "_pictures",
     "plot_fit": "_pictures",
     "plot_forecast": "_pictures",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.rcsetup import cycler
@@ -34,7 +34,6 @@ from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast, checked_probability
 from bayes_scaling._forecast import forecast as forecast_at
 from bayes_scaling._frontier import compute_optimal
-from bayes_scaling._law import INPUTS
 from bayes_scaling._model import SIZES, size_of
 
 # Okabe-Ito colours, told apart by readers with any common colour vision.
@@ -127,6 +126,15 @@ def _constant(value: float) -> str:
     return f"{value:g}" if 1e-3 <= value < 1e4 else _power_of_ten(value)
 
 
+def _written(name: str) -> Callable[[float], str]:
+    """Return how values of a column, or ``constant`` for a parameter, are written."""
+    return {"flops": _power_of_ten, "loss": "{:g}".format, "constant": _constant}.get(name, _short)
+
+
+def _ticks(name: str) -> FuncFormatter:
+    return FuncFormatter(lambda value, _: _written(name)(value))
+
+
 def _band(probability: float, of: str) -> str:
     """Return the legend entry of a band: its probability and what it contains."""
     return f"{100 * probability:.4g}% of {CONTENTS[of]}"
@@ -157,10 +165,12 @@ def _styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 def _figure(fit: Fit, what: str, width: float, height: float) -> Figure:
     """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(width, height), dpi=150, layout=pads)
     title = f"{what}: {fit.law.label}, {len(fit.runs)} runs of {fit.runs.source}"
-    warning = "" if fit.converged else f"\nNOT CONVERGED: {'; '.join(fit.problems)}"
-    figure.suptitle(_escaped(title + warning), fontsize=10, fontweight="bold", color=VERMILLION if warning else BLACK)
+    lines = [title] if fit.converged else [title, f"NOT CONVERGED: {'; '.join(fit.problems)}"]
+    text = "\n".join(textwrap.fill(line, int(11 * width)) for line in lines)
+    figure.suptitle(_escaped(text), fontsize=10, fontweight="bold", color=BLACK if fit.converged else VERMILLION)
     return figure
 
 
@@ -177,18 +187,12 @@ class _LogTicks(Locator):
         decades = np.log10(high / low)
         powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         if decades < 0.7:
-            ticks = np.asarray(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+            ticks = np.asarray(MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         elif decades < 2.2:
-            ticks = np.outer(10.0**powers, [1, 2, 5]).ravel()
+            ticks = np.outer(10.0**powers, [1, 2, 5] if decades > 1.3 else [1, 1.5, 2, 3, 5, 7]).ravel()
         else:
             ticks = 10.0 ** powers[powers % np.ceil(decades / 7) == 0]
         return [float(tick) for tick in ticks if low <= tick <= high]
-
-
-def _ticks_of(name: str) -> FuncFormatter:
-    """Return how values of a column, or ``constant`` for a parameter, are written at an axis."""
-    write = {"flops": _power_of_ten, "loss": "{:g}".format, "constant": _constant}.get(name, _short)
-    return FuncFormatter(lambda value, _: write(value))
 
 
 def _log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
@@ -196,7 +200,7 @@ def _log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
     ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
     axis.set_major_locator(_LogTicks())
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(_ticks_of(name))
+    axis.set_major_formatter(_ticks(name))
     axis.set_label_text(label)
 
 
@@ -210,26 +214,25 @@ def _fan(ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, n
     """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
     for probability, shade in bands:
         tails = [(1 - probability) / 2, (1 + probability) / 2]
-        edges, of = np.quantile(mean, tails, axis=0), "optimum"
+        edges = np.quantile(mean, tails, axis=0)
         if new is not None:
             # Quantiles of simulated scatter jitter from point to point, but what it adds to the mean varies smoothly.
-            powers, added, of = (
-                np.vander(np.linspace(-1, 1, len(x)), 6),
-                np.quantile(new, tails, axis=0) / edges,
-                "new_run",
-            )
-            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, np.log(added).T)[0]).T
-        ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=_band(probability, of))
+            powers = np.vander(np.linspace(-1, 1, len(x)), 6)
+            added = np.log(np.quantile(new, tails, axis=0) / edges)
+            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
+        label = _band(probability, "optimum" if new is None else "new_run")
+        ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
     ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
 
 
 def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
     """Scatter runs: smaller where there are many, as an image where vectors would make a huge file."""
-    size = float(np.clip(3000 / len(x), 4, 22))
+    size = float(np.clip(3000 / max(len(x), 1), 4, 22))
     ax.scatter(x, y, **{"s": size, "linewidths": 0.3, "rasterized": len(x) > 2000, "zorder": 3, **style})
 
 
-def _legend_below(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+def _legend_below(figure: Figure, handles: Sequence[Any]) -> None:
+    columns = max(1, int(figure.get_figwidth() // 2.7))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)
 
 
@@ -260,7 +263,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     others = [next((other for other in inputs if other != name), None) for name in inputs]
     curves = [_curves(fit, name, other) for name, other in zip(inputs, others, strict=True)]
     points = pd.concat([curve for panel in curves for curve in panel], ignore_index=True)
-    along = forecast_at(fit, _sized(fit, points), unconverged=True)  # one call, so that it compiles once
+    along = _forecast(fit, points)  # one call, so that it compiles once
     draws = (np.split(kind, len(points) // CURVE, axis=1) for kind in (along.mean, along.new_run))
     drawn = zip(*draws, strict=True)
     for ax, name, other, panel in zip(panels, inputs, others, curves, strict=True):
@@ -275,7 +278,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
     patches = [Patch(facecolor=GREY, alpha=shade, label=_band(p, "new_run")) for p, shade in bands]
-    _legend_below(figure, [dot, line, *patches], columns=4)
+    _legend_below(figure, [dot, line, *patches])
     return figure
 
 
@@ -283,7 +286,8 @@ def _curves(fit: Fit, name: str, other: str | None) -> list[pd.DataFrame]:
     """Return the curves of a panel: points along its input at a few values of the other input."""
     logs = {column: np.log(fit.runs.column(column)) for column in fit.law.inputs}
     z = logs[other] if other else np.zeros(len(fit.runs))
-    levels = np.unique(np.quantile(z, [0.03, 0.25, 0.5, 0.75, 0.97], method="nearest"))
+    targets = np.linspace(np.quantile(z, 0.03), np.quantile(z, 0.97), 5)
+    levels = np.unique(z[np.argmin(np.abs(z[:, None] - targets), axis=0)])  # of runs that exist
     nearest = np.argmin(np.abs(z[:, None] - levels), axis=1)
     curves = []
     for i, level in enumerate(levels):
@@ -306,21 +310,24 @@ def _coloured_runs(
     z = fit.runs.column(other)
     colours = ScalarMappable(LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
     _dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
-    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(), format=_ticks_of(other))
+    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(), format=_ticks(other))
     bar.minorticks_off()
     bar.set_label(f"{_label(fit, other)}  (white: values of the curves)")
     bar.ax.hlines(values, 0, 1, color="white", linewidth=1.6)
     return lambda value: colours.to_rgba(np.array([value]))[0]
 
 
-def _sized(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
-    """Add the size of a run where the noise reads it and the table does not give it: the trend of the fitted runs."""
+def _forecast(fit: Fit, table: pd.DataFrame) -> Forecast:
+    """Forecast along a curve, of a fit that may not have converged: its picture is marked."""
     size = size_of(fit.runs)[0]
-    if "relative_size" not in fit.noise.columns or size in table or {"params", "tokens"} <= set(table):
-        return table
-    fitted, wanted = (np.log(frame[list(fit.law.inputs)].to_numpy(float)) for frame in (fit.runs.table, table))
-    trend, *_ = np.linalg.lstsq(np.insert(fitted, 0, 1.0, axis=1), np.log(fit.runs.column(size)))
-    return table.assign(**{size: np.exp(np.insert(wanted, 0, 1.0, axis=1) @ trend)})
+    if "relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
+        # The noise reads the size of a run, which one input does not give: it follows the trend of the fitted runs.
+        names = list(fit.law.inputs)
+        fitted, wanted = (np.log(frame[names].to_numpy(float)) for frame in (fit.runs.table, table))
+        trend, *_ = np.linalg.lstsq(np.insert(fitted, 0, 1.0, axis=1), np.log(fit.runs.column(size)))
+        table = table.assign(**{size: np.exp(np.insert(wanted, 0, 1.0, axis=1) @ trend)})
+    with np.errstate(over="ignore"):  # a draw from a very heavy tail may be infinite; no band reaches it
+        return forecast_at(fit, table, unconverged=True)
 
 
 # --- forecast ---------------------------------------------------------------------------------------------------
@@ -375,7 +382,7 @@ def plot_forecast(
     )
     listing.set_ylim(-0.7, len(order) - 0.3)
     listing.set_title("forecast points, largest on top" + f" ({LISTED} largest of {points})" * (points > LISTED))
-    _legend_below(figure, ax.get_legend_handles_labels()[0], columns=3)
+    _legend_below(figure, ax.get_legend_handles_labels()[0])
     return figure
 
 
@@ -390,7 +397,7 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
         _fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
-        along = forecast_at(fit, _sized(fit, pd.DataFrame({name: span})), unconverged=True)
+        along = _forecast(fit, pd.DataFrame({name: span}))
         _fan(ax, span, bands, GREEN, along.mean, along.new_run)
     ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
     _dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
@@ -421,8 +428,12 @@ def _size_shown(fit: Fit, forecast: Forecast) -> str:
 
 def _described(fit: Fit, forecast: Forecast, point: int) -> str:
     """Return the inputs of a forecast point: N 7B, D 1.4T."""
-    symbols = {name: INPUTS[name].partition(",")[0] if name in INPUTS else _escaped(name) for name in fit.law.inputs}
-    return ", ".join(f"{symbol} {_short(forecast.points[name].iloc[point])}" for name, symbol in symbols.items())
+    symbols = {
+        name: AXES[name].split(" [")[0].split()[-1] if name in AXES else _escaped(name) for name in fit.law.inputs
+    }
+    return ", ".join(
+        f"{symbol} {_written(name)(forecast.points[name].iloc[point])}" for name, symbol in symbols.items()
+    )
 
 
 # --- parameters -------------------------------------------------------------------------------------------------
@@ -439,10 +450,10 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     ----------
     fit : posterior; one that did not converge is drawn, and marked
     """
-    rows = (*fit.law.parameters, *fit.noise.parameters)
-    columns = min(4, len(rows))
+    rows = [row for row in (*fit.law.parameters, *fit.noise.parameters) if row.name in fit.draws]
+    columns = min(4, -(-len(rows) // 2))
     lines = -(-len(rows) // columns)
-    figure = _figure(fit, "Prior and posterior", 3.0 * columns, 2.4 * lines + 0.8)
+    figure = _figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     posterior = fit.flat()
     for ax, row in zip(panels, rows, strict=False):
@@ -464,7 +475,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         ax.set_title(f"{_symbol(row.name)}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
     for ax in panels[len(rows) :]:
         ax.set_axis_off()
-    _legend_below(figure, panels[0].get_lines(), columns=2)
+    _legend_below(figure, panels[0].get_lines())
     return figure
 
 
@@ -504,7 +515,8 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
         what = f"no parameter {unknown[0]!r}" if unknown else "no parameter of unit 1; name some"
         raise LawError(f"law {fit.law.label} has {what}; it was fitted with {', '.join(fit.draws)}")
     count, draws, bands = len(shown), fit.flat(), _bands((0.5, 0.9))
-    figure = _figure(fit, "Posterior and published constants", 2.4 * count + 2.2, 2.4 * count + 1.2)
+    what = "Posterior and published constants" if fit.law.published else "Posterior"
+    figure = _figure(fit, what, max(6.4, 2.4 * count + 2.2), 2.4 * count + 1.4)
     grid = figure.subplots(count, count, squeeze=False, sharex="col")
     papers = list(zip(fit.law.published, MARKED * len(fit.law.published), strict=False))
     for i, j in np.ndindex(count, count):
@@ -529,12 +541,12 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     patches = [Patch(facecolor=BLUE, alpha=shade, label=_band(p, "density")) for p, shade in bands if count > 1]
     marks = [Line2D([], [], color=c, marker=m, label=_escaped(paper.name)) for paper, (c, m) in papers]
     if patches or marks:
-        _legend_below(figure, [*patches, *marks], columns=2)
+        _legend_below(figure, [*patches, *marks])
     return figure
 
 
 def _exponents(fit: Fit) -> tuple[str, ...]:
-    return tuple(row.name for row in fit.law.parameters if row.unit == "1")
+    return tuple(row.name for row in fit.law.parameters if row.unit == "1" and row.name in fit.draws)
 
 
 def _regions(ax: Axes, x: np.ndarray, y: np.ndarray, bands: Bands) -> None:
@@ -566,7 +578,7 @@ def plot_residuals(fit: Fit) -> Figure:
     """
     middle = np.median(fit.log_mean, axis=0)
     residual = 100 * (np.log(fit.runs.loss) - middle)
-    extreme = np.argsort(-np.abs(residual))[: len(MARKED)]
+    extreme, rest = np.split(np.argsort(-np.abs(residual)), [len(MARKED)])
     sigma = 100 * float(np.median(fit.draws["sigma"]))
     panels = {name: (fit.runs.column(name), _label(fit, name)) for name in fit.law.inputs}
     panels["loss"] = (np.exp(middle), "fitted " + _label(fit, "loss"))
@@ -577,22 +589,14 @@ def plot_residuals(fit: Fit) -> Figure:
         band = f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%{scale})"
         ax.axhspan(-sigma, sigma, color=BLUE, alpha=0.2, linewidth=0, label=band)
         ax.axhline(0, color=BLACK, linewidth=0.8)
-        _dots(ax, x, residual, color=GREY)
+        _dots(ax, x[rest], residual[rest], color=GREY)
         for i, (colour, marker) in zip(extreme, MARKED, strict=False):
-            named = f"{_escaped(fit.runs.labels[i])} ({residual[i]:+.2g}%)"
-            ax.plot(
-                x[i],
-                residual[i],
-                marker,
-                color=colour,
-                markersize=6,
-                markeredgecolor="white",
-                zorder=4,
-                label=f"run {named}",
-            )
+            named = f"run {_escaped(fit.runs.labels[i])} ({residual[i]:+.2g}%)"
+            style: Any = {"marker": marker, "color": colour, "edgecolors": "white", "linewidths": 0.5}
+            ax.scatter(x[i], residual[i], s=36, zorder=4, label=named, **style)
         _log_axis(ax, ax.xaxis, name, label)
     grid[0].set_ylabel(f"residual of log loss [%]{_outlier_scale(grid[0], residual, sigma)}")
-    _legend_below(figure, grid[0].get_legend_handles_labels()[0], columns=3)
+    _legend_below(figure, grid[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -602,18 +606,19 @@ def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
     if max(-low, high) < 15 * sigma:
         return ""
     ladder = np.outer(10.0 ** np.arange(-6, 4), [1, 2, 5]).ravel()
-    ladder = ladder[ladder >= 3 * sigma]
-    ax.set_yscale("symlog", linthresh=ladder[0], linscale=1.5)
-    ticks = [tick for tick in (*-ladder[::-1], 0.0, *ladder) if 1.3 * low <= tick <= 1.3 * high]
+    linear = ladder[ladder >= 3 * sigma][0]
+    ax.set_yscale("symlog", linthresh=linear, linscale=1.5)
+    shown = ladder[ladder >= sigma]
+    ticks = [tick for tick in (*-shown[::-1], 0.0, *shown) if 1.3 * low <= tick <= 1.3 * high]
     ax.set_yticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylim(1.3 * low, 1.3 * high)
-    return f"\n(logarithmic beyond ±{ladder[0]:g}%)"
+    return f"\n(logarithmic beyond ±{linear:g}%)"
 
 
 @_styled
 def plot_traces(fit: Fit) -> Figure:
-    """Show the chains of every parameter: their ranks, which should stay inside the band, and their draws in order.
+    """Show the chains of every parameter: their ranks, which should stay flat, and their draws in order.
 
     Parameters
     ----------
@@ -685,7 +690,7 @@ def save_pictures(
     formats = FigureCanvasBase.get_supported_filetypes()
     if file_format not in formats:
         raise BayesScalingError(
-            f"pictures cannot be written as {file_format!r}; choose one of {', '.join(sorted(formats))}"
+            f"no picture can be written as {file_format!r}; choose one of {', '.join(sorted(formats))}"
         )
     if forecast is None and (measured is not None or target is not None):
         raise ForecastError("measured losses and a target belong to a forecast; pass forecast=... too")
@@ -699,21 +704,19 @@ def save_pictures(
         pictures["exponents"] = lambda: plot_exponents(fit)
     if forecast is not None:
         pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
-    return [_written(draw(), Path(folder) / f"{name}.{file_format}") for name, draw in pictures.items()]
+    return [_saved(draw(), Path(folder) / f"{name}.{file_format}") for name, draw in pictures.items()]
 
 
-def _written(figure: Figure, path: Path) -> Path:
+def _saved(figure: Figure, path: Path) -> Path:
     """Write a figure to a temporary file in the same folder, then rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    except OSError as error:
-        raise BayesScalingError(f"cannot write {path}: {error.strerror}") from error
-    os.close(handle)
-    try:
         figure.savefig(temporary, format=path.suffix[1:])
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.replace(path)
+    except OSError as error:
+        raise BayesScalingError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary.is_file():  # only a picture that could not be finished is still there
+            temporary.unlink()
     return path

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling._errors import DataError
-from bayes_scaling._reading import read_csv, read_json_lines, read_parquet
+from bayes_scaling._reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling._validation import (
     Origin,
     encodable,
@@ -121,35 +121,22 @@ class Runs:
     @classmethod
     def from_csv(cls, path: str | Path, **options: Any) -> Runs:
         """Read a CSV with a header line; ``options`` are those of `from_frame`."""
-        columns = options.get("columns")
-        told = {folded(str(columns["run"]))} if isinstance(columns, Mapping) and "run" in columns else set()
-        file = _file(path)
-        return cls.from_frame(read_csv(file, {"run", *SPELLINGS["run"], *told}), **{"source": file.name, **options})
+        return cls.from_frame(read_csv(_file(path), _text_columns(options)), **_sourced(path, options))
 
     @classmethod
     def from_parquet(cls, path: str | Path, **options: Any) -> Runs:
         """Read a Parquet file (needs pyarrow); ``options`` are those of `from_frame`."""
-        return cls.from_frame(read_parquet(_file(path)), **{"source": Path(path).name, **options})
+        return cls.from_frame(read_parquet(_file(path)), **_sourced(path, options))
 
     @classmethod
     def from_json_lines(cls, path: str | Path, **options: Any) -> Runs:
         """Read a file with one JSON object per line; ``options`` are those of `from_frame`."""
-        return cls.from_frame(read_json_lines(_file(path)), **{"source": Path(path).name, **options})
+        return cls.from_frame(read_json_lines(_file(path)), **_sourced(path, options))
 
     @classmethod
     def read(cls, path: str | Path, **options: Any) -> Runs:
         """Read a file by its ending: ``.csv``, ``.parquet``, ``.jsonl`` or ``.ndjson``."""
-        readers = {
-            ".csv": cls.from_csv,
-            ".parquet": cls.from_parquet,
-            ".jsonl": cls.from_json_lines,
-            ".ndjson": cls.from_json_lines,
-        }
-        suffix = _file(path).suffix.lower()
-        if suffix not in readers:
-            ending = plain(suffix) if suffix else "nothing"
-            raise DataError(f"{plain(str(path), 200)} ends in {ending}; expected one of {', '.join(readers)}")
-        return readers[suffix](path, **options)
+        return cls.from_frame(read_table(_file(path), _text_columns(options)), **_sourced(path, options))
 
     # --- reading ---
 
@@ -220,20 +207,33 @@ class Runs:
         for name, side in (("at or below", below), ("above", ~below)):
             if not side.any():
                 low, high = values.min(), values.max()
-                raise DataError(f"no run has {plain(column)} {name} {shown(limit)}; it goes from {low:.3g} to {high:.3g}")
+                raise DataError(
+                    f"no run has {plain(column)} {name} {shown(limit)}; it goes from {low:.3g} to {high:.3g}"
+                )
         return self.where(below), self.where(~below)
 
 
 def _file(path: str | Path) -> Path:
     if not isinstance(path, str | Path):
-        raise DataError(f"expected the path of a file, got a {type(path).__name__}; a DataFrame goes to Runs.from_frame")
+        raise DataError(f"expected the path of a file, got {type(path).__name__}; a DataFrame goes to Runs.from_frame")
     return Path(path)
+
+
+def _sourced(path: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"source": Path(path).name, **options}
+
+
+def _text_columns(options: Mapping[str, Any]) -> set[str]:
+    """Return the names of columns that hold run ids, which stay text where they look like numbers."""
+    columns = options.get("columns")
+    told = {folded(str(columns["run"]))} if isinstance(columns, Mapping) and "run" in columns else set()
+    return {"run", *SPELLINGS["run"], *told}
 
 
 def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
     """Return a copy with text as column names, and named levels of its index as columns."""
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"expected a pandas DataFrame with one row per run, got a {type(frame).__name__}")
+        raise DataError(f"expected a pandas DataFrame with one row per run, got {type(frame).__name__}")
     if frame.columns.nlevels > 1:
         raise DataError(f"{source} has column names of {frame.columns.nlevels} levels; give each column one name")
     titles = [str(name) for name in frame.columns]

@@ -71,6 +71,8 @@ def simulate(
     if missing:
         raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
     columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, "flops", "loss_se")}
+    if {"params", "tokens"} <= set(table) and "flops" not in columns:
+        columns["flops"] = 6 * table["params"].to_numpy(float) * table["tokens"].to_numpy(float)
     at = ReferencePoint(typical_loss, {name: float(np.exp(np.log(columns[name]).mean())) for name in law.inputs})
     given = _given(law, constants)
     known = {*law.parameter_names, *(row.name for row in noise.parameters)}

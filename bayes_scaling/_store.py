@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import tempfile
@@ -77,7 +76,8 @@ def to_datatree(fit: Fit) -> xr.DataTree:
                 "source": fit.runs.source,
                 "notes": fit.runs.notes,
                 "warnings": fit.runs.warnings,
-                "table": fit.runs.table.to_csv(index=False),
+                # Python writes floats so that they read back to the same bits.
+                "table": fit.runs.table.astype(object).to_dict(orient="list"),
             }
         ),
     }
@@ -128,7 +128,7 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected a fit written by Fit.save or 'bayes-scaling fit --out'")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        with xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree:
             attrs = dict(tree.attrs)
             if attrs.get("created_by") != MAGIC:
                 raise FitError(f"{path.name} is netCDF but not a fit of bayes_scaling; expected a file from Fit.save")
@@ -148,12 +148,11 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         raise FitError(f"{path.name} is not a whole fit file ({reason}); it may be truncated or foreign") from error
     manifest = json.loads(attrs["manifest"])
     table = json.loads(attrs["runs"])
-    frame = pd.read_csv(io.StringIO(table["table"]), float_precision="round_trip", dtype={"run": str})
     return Fit(
         law=_law_of(manifest, path, law),
         noise=Noise(**manifest["noise"]),
         runs=Runs(
-            table=frame,
+            table=pd.DataFrame(table["table"]),
             params_convention=table["params_convention"],
             loss_unit=table["loss_unit"],
             source=table["source"],

@@ -167,6 +167,8 @@ def numpyro_nuts(runs: Any, dense: bool, chain_method: str) -> Call:
 
     numpyro.enable_x64()
     numpyro.set_host_device_count(CHAINS)
+    if jax.local_device_count() != CHAINS:
+        raise RuntimeError("JAX was started before it could be told the number of devices")
     clock = CompileClock()
     model, data, priors = posterior(runs)
 
@@ -209,7 +211,7 @@ def nutpie_nuts(runs: Any, adaptation: str, density: str, warmup: int = WARMUP) 
     def initial_point(seed: int | None) -> np.ndarray:
         return centre + np.random.default_rng(seed).uniform(-1, 1, len(centre))
 
-    compiled = {"jax": jax_density, "c": native_density}[density](runs, model, data, priors, initial_point)
+    compiled = {"JAX": jax_density, "C": native_density}[density](runs, model, data, priors, initial_point)
 
     def call(seed: int) -> Outcome:
         start = time.perf_counter()
@@ -445,71 +447,63 @@ class Method:
     label : in the table
     imports : statement that loads what a script with this method loads
     call : from a table of runs to the function that fits it
-    contest : of methods with the same contest, only the fastest after the first call goes on
+    contest : of methods with the same contest, only the fastest in the first call goes on
+    compiler : needs a C compiler
     """
 
     label: str
     imports: str
     call: Callable[[Any], Call]
     contest: str = ""
+    compiler: bool = False
 
     @property
     def missing(self) -> str:
         """Say what is not installed, or nothing."""
         if "nutpie" in self.imports and importlib.util.find_spec("nutpie") is None:
             return "nutpie is not installed"
-        if ", C" in self.label and shutil.which("cc") is None:
-            return "no C compiler"
+        if self.compiler and shutil.which("cc") is None:
+            return "there is no C compiler"
         return ""
 
 
-def _methods() -> Iterator[tuple[str, Method]]:
-    """List all rows by key."""
-    numpyro_imports = "import jax, numpyro, numpyro.infer, pandas"
-    for mass, dense in (("diag", False), ("dense", True)):
-        for how in ("parallel", "vectorized"):
-            yield (
-                f"numpyro-{mass}-{how}",
-                Method(
-                    f"NumPyro NUTS, {mass} mass, {how}",
-                    numpyro_imports,
-                    functools.partial(numpyro_nuts, dense=dense, chain_method=how),
-                    contest=f"NumPyro {mass}",
-                ),
-            )
-    densities = {"jax": ("JAX callback", "import jax, numpyro, nutpie, pandas"), "c": ("C", "import nutpie, pandas")}
-    for adaptation in ("diag", "low_rank"):
-        for density, (label, imports) in densities.items():
-            yield (
-                f"nutpie-{adaptation}-{density}",
-                Method(
-                    f"nutpie {adaptation}, {label}",
-                    imports,
-                    functools.partial(nutpie_nuts, adaptation=adaptation, density=density),
-                ),
-            )
-    yield (
-        "nutpie-low_rank-c-short",
-        Method(
-            f"nutpie low_rank, C, warm-up {SHORT_WARMUP}",
-            densities["c"][1],
-            functools.partial(nutpie_nuts, adaptation="low_rank", density="c", warmup=SHORT_WARMUP),
-        ),
+def numpyro_method(mass: str, how: str) -> Method:
+    """Describe a row of plain NumPyro."""
+    call = functools.partial(numpyro_nuts, dense=mass == "dense", chain_method=how)
+    return Method(
+        f"NumPyro NUTS, {mass} mass, {how}", "import jax, numpyro, numpyro.infer, pandas", call, f"NumPyro {mass}"
     )
-    for name in ("nuts", "auto", "laplace"):
-        yield (
-            f"ours-{name}",
-            Method(
-                f"ours, method={name}",
-                "from bayes_scaling import Runs, fit",
-                functools.partial(ours, method=name),
-            ),
-        )
 
 
-SHORT_WARMUP = 400  # the warm-up that nutpie takes by itself with its default adaptation
-METHODS: Mapping[str, Method] = dict(_methods())
+def nutpie_method(adaptation: str, density: str, warmup: int = WARMUP) -> Method:
+    """Describe a row of nutpie."""
+    imports = "import nutpie, pandas" if density == "C" else "import jax, numpyro, nutpie, pandas"
+    call = functools.partial(nutpie_nuts, adaptation=adaptation, density=density, warmup=warmup)
+    shorter = "" if warmup == WARMUP else f", warm-up {warmup}"
+    return Method(
+        f"nutpie {adaptation}, {density} density{shorter}",
+        imports,
+        call,
+        contest=f"nutpie {adaptation}{shorter}",
+        compiler=density == "C",
+    )
+
+
+def our_method(method: str) -> Method:
+    """Describe a row of this package."""
+    return Method(
+        f"ours, method={method}", "from bayes_scaling import Runs, fit", functools.partial(ours, method=method)
+    )
+
+
+NUTPIE_WARMUP = 400  # what nutpie takes by itself with its default adaptation
 PLAIN, DENSE = "NumPyro diag", "NumPyro dense"
+METHODS: Mapping[str, Method] = {
+    **{f"numpyro-{m}-{how}": numpyro_method(m, how) for m in ("diag", "dense") for how in ("parallel", "vectorized")},
+    **{f"nutpie-{a}-{density}": nutpie_method(a, density) for a in ("diag", "low_rank") for density in ("JAX", "C")},
+    "nutpie-short": nutpie_method("low_rank", "C", NUTPIE_WARMUP),
+    **{f"ours-{name}": our_method(name) for name in ("nuts", "auto", "laplace")},
+}
 
 
 # --- worker processes -------------------------------------------------------------------------------------------
@@ -519,6 +513,7 @@ def work(key: str, table: Path) -> None:
     """Serve fits: read a seed per line, answer with the outcome as JSON; seeds below zero mean other losses."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not mix with the answers
+    exec(f"{METHODS[key].imports}; import arviz_stats.base")  # imports are measured apart
     from bayes_scaling import Runs
 
     runs = Runs.read(table)

@@ -26,7 +26,7 @@ def load(name: str = "stdlib_sweep", params: str = "non_embedding") -> Runs:
     if params not in ("non_embedding", "total"):
         raise DataError(f"params is {params!r}; choose non_embedding or total")
     with (files(__package__) / f"{name}.csv").open(encoding="utf-8") as file:
-        frame = pd.read_csv(file, float_precision="round_trip")
+        frame = pd.read_csv(file)
     if params == "total":
         frame = frame.drop(columns="params").rename(columns={"params_total": "params"})
     return Runs.from_frame(frame, params_convention=params, loss_unit="nats/byte", source=f"{name}.csv")

@@ -1,0 +1,252 @@
+"""Sampling a posterior: paths, repeatability, convergence, and what comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling._fit import parts, scope
+from bayes_scaling._model import padded_length
+from bayes_scaling._sampling import Diagnostics, diagnose
+from tests.conftest import public_table
+
+GROUPS = {
+    "posterior",
+    "unconstrained_posterior",
+    "sample_stats",
+    "log_likelihood",
+    "log_prior",
+    "posterior_predictive",
+    "prior",
+    "observed_data",
+    "constant_data",
+}
+
+
+def test_the_default_fit_takes_the_fast_path_and_converges(chinchilla_fit: bs.Fit) -> None:
+    assert chinchilla_fit.path == "fast NUTS" and chinchilla_fit.converged and not chinchilla_fit.problems
+    assert set(chinchilla_fit.draws) == {"E", "A", "B", "alpha", "beta", "sigma", "nu"}
+    assert all(values.shape == (4, 1000) for values in chinchilla_fit.draws.values())
+
+
+def test_the_truth_is_inside(chinchilla_fit: bs.Fit) -> None:
+    truth = bs.load_law("chinchilla").at("besiroglu2024").constants.values
+    for name, value in truth.items():
+        low, high = np.quantile(chinchilla_fit.flat()[name], [0.005, 0.995])
+        assert low < value < high, name
+
+
+def test_the_same_seed_gives_the_same_draws(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
+    again = bs.fit("chinchilla", chinchilla_runs, seed=0)
+    other = bs.fit("chinchilla", chinchilla_runs, seed=1)
+    np.testing.assert_array_equal(again.unconstrained, chinchilla_fit.unconstrained)
+    assert not np.array_equal(other.unconstrained, chinchilla_fit.unconstrained)
+
+
+def test_row_order_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
+    shuffled = bs.Runs.from_frame(chinchilla_runs.table.sample(frac=1, random_state=0))
+    again = bs.fit("chinchilla", shuffled, seed=0)
+    for name, values in chinchilla_fit.flat().items():
+        spread = values.std()
+        assert abs(np.median(again.flat()[name]) - np.median(values)) < 0.2 * spread
+
+
+def test_unit_of_the_loss_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
+    bits = bs.Runs.from_frame(chinchilla_runs.table.assign(loss=chinchilla_runs.loss / np.log(2)), loss_unit="bits/token")
+    again = bs.fit("chinchilla", bits, seed=0)
+    np.testing.assert_allclose(np.median(again.flat()["alpha"]), np.median(chinchilla_fit.flat()["alpha"]), rtol=1e-2)
+    np.testing.assert_allclose(np.median(again.flat()["E"]) * np.log(2), np.median(chinchilla_fit.flat()["E"]), rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["nuts", "laplace"])
+def test_all_paths_agree(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit, method: str) -> None:
+    other = bs.fit("chinchilla", chinchilla_runs, method=method, seed=3)
+    assert other.converged and other.path == {"nuts": "NUTS", "laplace": "Laplace"}[method]
+    for name in ("E", "alpha", "beta", "sigma"):
+        mine, theirs = chinchilla_fit.flat()[name], other.flat()[name]
+        assert abs(mine.mean() - theirs.mean()) < 0.15 * mine.std(), name
+        assert 0.85 < theirs.std() / mine.std() < 1.18, name
+
+
+def test_laplace_says_that_it_was_used(chinchilla_runs: bs.Runs) -> None:
+    quick = bs.fit("chinchilla", chinchilla_runs, method="laplace")
+    assert quick.path == "Laplace" and "Laplace" in repr(quick)
+    assert quick.diagnostics.k_hat < 0.7
+
+
+@pytest.mark.slow
+def test_a_weak_table_falls_back_and_lets_the_prior_speak() -> None:
+    frame = pd.DataFrame({"params": [1e8, 2e8, 4e8], "tokens": [2e9, 4e9, 8e9], "loss": [3.6, 3.2, 2.9]})
+    fit = bs.fit("chinchilla", bs.Runs.from_frame(frame), seed=0)
+    assert fit.converged
+    assert fit.contraction["beta"] < 0.8 and fit.contraction["E"] < 0.8
+    wide = np.diff(bs.forecast(fit, params=7e10, tokens=1.4e12).interval(0.9)).item()
+    assert wide > 0.5
+
+
+def test_outliers_do_not_move_the_default_fit(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
+    """Five planted outliers: Student-t keeps N*, normal noise does not; all five are flagged."""
+    loss = chinchilla_runs.loss.copy()
+    planted = np.argsort(chinchilla_runs.column("flops"))[:5]
+    loss[planted] *= [1.3, 1.25, 1.2, 1.15, 1.1]
+    runs = bs.Runs.from_frame(chinchilla_runs.table.assign(loss=loss))
+    robust = bs.fit("chinchilla", runs, seed=0)
+    normal = bs.fit("chinchilla", runs, noise=bs.Noise("normal"), seed=0)
+    truth = 7.225e10  # besiroglu2024 at this budget
+    low, high = bs.compute_optimal(robust, 5.76e23).interval("params", 0.9)
+    assert low < truth < high and high < 200e9
+    off = [abs(np.log(np.median(bs.compute_optimal(fit, 5.76e23).params) / truth)) for fit in (robust, normal)]
+    assert off[1] > 2 * off[0]
+    outliers = bs.find_outliers(robust)
+    assert set(outliers[outliers["outlier"]]["run"]) >= {runs.labels[i] for i in planted}
+    assert outliers["outlier"].sum() <= 6
+
+
+def test_the_data_tree_has_arviz_groups(chinchilla_fit: bs.Fit) -> None:
+    tree = chinchilla_fit.idata
+    assert set(tree.children) == GROUPS
+    assert set(tree["posterior"].data_vars) == {"E", "A", "B", "alpha", "beta", "sigma", "nu"}
+    assert dict(tree["log_likelihood"].sizes) == {"chain": 4, "draw": 1000, "row": 48}
+    assert tree["posterior"]["alpha"].attrs["unit"] == "1"
+    assert tree["observed_data"]["run"].values[0] == "sim-1"
+    np.testing.assert_array_equal(tree["observed_data"]["loss"], chinchilla_fit.runs.loss)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # ArviZ's own warnings are not ours to fail on
+def test_arviz_reads_the_data_tree(chinchilla_fit: bs.Fit) -> None:
+    import arviz as az
+
+    summary = az.summary(chinchilla_fit.idata, var_names=["E", "alpha"], round_to="none")
+    assert summary.loc["alpha", "mean"] == pytest.approx(chinchilla_fit.flat()["alpha"].mean(), rel=1e-6)
+    loo = az.loo(chinchilla_fit.idata)
+    assert loo.elpd == pytest.approx(bs.leave_one_out(chinchilla_fit).sum(), abs=1e-3)
+
+
+def test_log_likelihood_is_the_density_of_the_loss(chinchilla_fit: bs.Fit) -> None:
+    import scipy.stats
+
+    theta = {name: values[7] for name, values in chinchilla_fit.flat().items()}
+    runs = chinchilla_fit.runs
+    mean = chinchilla_fit.law.evaluate(
+        {k: theta[k] for k in chinchilla_fit.law.parameter_names}, params=runs.column("params"), tokens=runs.column("tokens")
+    )
+    expected = scipy.stats.t(theta["nu"], np.log(mean), theta["sigma"]).logpdf(np.log(runs.loss)) - np.log(runs.loss)
+    np.testing.assert_allclose(chinchilla_fit.log_likelihood.reshape(-1, 48)[7], expected, rtol=1e-9)
+
+
+def test_posterior_predictive_covers_the_data(chinchilla_fit: bs.Fit) -> None:
+    low, high = np.quantile(chinchilla_fit.replicated.reshape(-1, 48), [0.05, 0.95], axis=0)
+    inside = np.mean((low < chinchilla_fit.runs.loss) & (chinchilla_fit.runs.loss < high))
+    assert 0.78 <= inside <= 1.0
+
+
+def test_padding_changes_nothing(chinchilla_runs: bs.Runs) -> None:
+    """The potential of 47 runs padded to 48 differs from that of 48 runs by exactly one run's density."""
+    law, noise = bs.load_law("chinchilla"), bs.Noise()
+    one_less = chinchilla_runs.where(np.arange(48) < 47)
+    with scope():
+        model, data, priors = parts(law, noise, chinchilla_runs)
+        _, fewer, _ = parts(law, noise, one_less)
+        fewer = dataclasses.replace(fewer, at=data.at)
+        u = np.full(len(model.sites), 0.1)
+        theta = model.constrain(u, data, priors)
+        gap = float(model.potential(u, fewer, priors) - model.potential(u, data, priors))
+        assert gap == pytest.approx(float(model.log_likelihood(theta, data)[47]), rel=1e-9)
+        assert np.all(np.asarray(model.log_likelihood(theta, fewer))[47:] == 0)
+
+
+def test_padded_lengths_are_few_and_close() -> None:
+    lengths = [padded_length(n) for n in range(1, 2000)]
+    assert all(p >= n for n, p in enumerate(lengths, start=1))
+    assert all(p <= 1.5 * n + 8 for n, p in enumerate(lengths, start=1))
+    assert len(set(lengths)) < 24
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"rhat": 1.05}, "R-hat 1.050 of alpha is above 1.01"),
+        ({"rhat": float("nan")}, "R-hat"),
+        ({"ess_bulk": 120.0}, "bulk ESS 120 is below 400"),
+        ({"ess_tail": float("nan")}, "tail ESS"),
+        ({"divergences": 50}, "50 of 4000 draws diverged"),
+        ({"bfmi": 0.1}, "BFMI 0.10"),
+        ({"k_hat": 0.9}, "k-hat 0.90"),
+    ],
+)
+def test_every_limit_can_be_broken(broken: dict[str, float], says: str) -> None:
+    good = Diagnostics(1.0, 2000, 2000, 0, 1.0, worst="alpha")
+    assert good.problems(4000) == ()
+    problems = dataclasses.replace(good, **broken).problems(4000)
+    assert len(problems) == 1 and says in problems[0]
+
+
+def test_chains_that_disagree_are_seen(chinchilla_fit: bs.Fit) -> None:
+    from bayes_scaling._sampling import Chains
+
+    u = chinchilla_fit.unconstrained.copy()
+    u[0] += 5 * u[0].std(axis=0)
+    sites = tuple(row.site for row in (*chinchilla_fit.law.sampled, *chinchilla_fit.noise.parameters))
+    assert diagnose(Chains(u, dict(chinchilla_fit.stats)), sites).rhat > 1.1
+
+
+def test_an_unconverged_fit_is_refused_downstream(chinchilla_fit: bs.Fit) -> None:
+    bad = dataclasses.replace(chinchilla_fit, diagnostics=dataclasses.replace(chinchilla_fit.diagnostics, rhat=1.2))
+    assert not bad.converged and "NOT converged" in repr(bad)
+    for ask in (
+        lambda **how: bs.forecast(bad, params=7e10, tokens=1.4e12, **how),
+        lambda **how: bs.compute_optimal(bad, 1e23, **how),
+        lambda **how: bs.required(bad, 2.0, **how),
+    ):
+        with pytest.raises(bs.ConvergenceError, match="R-hat 1.200"):
+            ask()
+        ask(unconverged=True)
+
+
+def test_a_prior_can_dominate_on_request(chinchilla_runs: bs.Runs) -> None:
+    law = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(np.log(0.6), 0.001)})
+    assert np.median(bs.fit(law, chinchilla_runs).flat()["alpha"]) == pytest.approx(0.6, rel=0.01)
+
+
+def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
+    for options, says in (
+        ({"method": "advi"}, "method 'advi' is not known; choose one of auto, nuts, laplace"),
+        ({"chains": 1}, "too few to judge convergence"),
+        ({"draws": 10}, "too few to judge convergence"),
+        ({"device": "abacus"}, "device 'abacus' is not known"),
+    ):
+        with pytest.raises(bs.FitError) as caught:
+            bs.fit("chinchilla", chinchilla_runs, **options)  # type: ignore[arg-type]
+        assert says in str(caught.value)
+    with pytest.raises(bs.DataError, match="reads params, tokens, but .* has no params"):
+        bs.fit("chinchilla", bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9], "loss": [3.0, 2.9]})))
+
+
+def test_float64_stays_in_our_scope() -> None:
+    import jax.numpy as jnp
+
+    assert jnp.asarray(1.0).dtype == np.float32
+
+
+@pytest.mark.slow
+def test_public_chinchilla_table_with_its_outliers() -> None:
+    """245 rows untouched: N* holds 70B and excludes 200B, the five largest losses are flagged."""
+    runs = bs.Runs.from_csv(public_table("chinchilla_svg.csv"))
+    assert len(runs) == 245
+    fit = bs.fit("chinchilla", runs, seed=0)
+    assert fit.converged
+    low, high = bs.compute_optimal(fit, 5.76e23).interval("params", 0.9)
+    assert low < 70e9 < high < 200e9
+    flagged = bs.find_outliers(fit).query("outlier")["loss"]
+    assert set(np.sort(runs.loss)[-5:]) - set(flagged) == set() or len(set(np.sort(runs.loss)[-6:]) - set(flagged)) <= 1
+    published = {"E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+    for name, (lower, upper) in published.items():
+        ours = np.quantile(fit.flat()[name], [0.025, 0.975])
+        assert ours[0] < upper and ours[1] > lower
