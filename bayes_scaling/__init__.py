@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from bayes_scaling._frontier import Requirement as Requirement
     from bayes_scaling._frontier import compute_optimal as compute_optimal
     from bayes_scaling._frontier import required as required
+    from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Array as Array
     from bayes_scaling._law import Curve as Curve
     from bayes_scaling._law import Derived as Derived
-    from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Law as Law
     from bayes_scaling._law import Parameter as Parameter
     from bayes_scaling._law import Published as Published

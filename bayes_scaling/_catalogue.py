@@ -31,9 +31,7 @@ def available_laws() -> tuple[str, ...]:
     return tuple(sorted({path.stem for path in files if not path.stem.startswith("_")}))
 
 
-def load_law(
-    name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution] | None = None, **options: str
-) -> Law:
+def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution] | None = None, **options: str) -> Law:
     """Load a law by its name in the catalogue or by the path of its file.
 
     Parameters
@@ -162,7 +160,9 @@ def _check_structure(law: Law) -> None:
     used = set(law.parameter_names).union(*(row.needs for row in law.parameters))
     for name in names:
         if name not in used:
-            raise LawError(f"law {law.name}: parameter {name} is neither an argument of its mean nor used by another row")
+            raise LawError(
+                f"law {law.name}: parameter {name} is neither an argument of its mean nor used by another row"
+            )
     known = {"at"}
     for row in law.parameters:
         _check_row(law, row)
@@ -213,8 +213,12 @@ def _check_numbers(law: Law) -> None:
             raise
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            raise LawError(f"law {law.name}: its mean fails at the prior medians: {type(error).__name__}: {reason}") from error
+            raise LawError(
+                f"law {law.name}: its mean fails at the prior medians: {type(error).__name__}: {reason}"
+            ) from error
     if loss.shape != (3,):
-        raise LawError(f"law {law.name}: its mean returns shape {loss.shape} for inputs of shape (3,); it must be elementwise")
+        raise LawError(
+            f"law {law.name}: its mean returns shape {loss.shape} for inputs of shape (3,); it must be elementwise"
+        )
     if not np.all(np.isfinite(loss)) or not np.all(loss > 0):
         raise LawError(f"law {law.name}: its mean at the prior medians is {loss[0]:g}; it must be finite and positive")

@@ -137,7 +137,8 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
     points = len({tuple(row) for row in np.stack([runs.column(name) for name in law.inputs], axis=1).tolist()})
     if points < len(law.parameter_names):
         said.append(
-            f"{points} distinct runs for {len(law.parameter_names)} parameters: the prior will dominate what they do not fix"
+            f"{points} distinct runs for {len(law.parameter_names)} parameters: "
+            "the prior will dominate what they do not fix"
         )
     else:
         said.extend(_flat_directions(law, runs))
@@ -160,7 +161,9 @@ def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:
         return [
             row.name
             for row in law.parameters
-            if row.unit == "1" and row.name in here and not np.isclose(here[row.name], there[row.name], rtol=1e-6, atol=0)
+            if row.unit == "1"
+            and row.name in here
+            and not np.isclose(here[row.name], there[row.name], rtol=1e-6, atol=0)
         ]
 
 
@@ -187,7 +190,9 @@ def _flat_directions(law: Law, runs: Runs) -> list[str]:
     said = []
     silent = [name for name in names if np.abs(steps[name]).max() < 1e-6]
     if silent:
-        said.append(f"no run informs {', '.join(silent)}: the posterior of {'it' if len(silent) == 1 else 'each'} is its prior")
+        said.append(
+            f"no run informs {', '.join(silent)}: the posterior of {'it' if len(silent) == 1 else 'each'} is its prior"
+        )
     heard = [i for i, name in enumerate(names) if name not in silent]
     _, size, directions = np.linalg.svd(matrix[:, heard], full_matrices=True)
     for i in range(len(heard)):

@@ -1,4 +1,4 @@
-"""The main job on the bundled measured runs: fit the small ones, forecast the large ones, compare with what happened."""
+"""The main job on the bundled measured runs: fit the small ones, forecast the large ones, compare."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ import pandas as pd
 from bayes_scaling._catalogue import load_law
 from bayes_scaling._errors import ConvergenceError, DataError, FitError
 from bayes_scaling._law import Law
+from bayes_scaling._methods import METHODS, Problem
 from bayes_scaling._model import Model, Observations, Priors, model_of, observe, priors_of
 from bayes_scaling._noise import Noise
 from bayes_scaling._priors import describe_prior, prior_to_spec
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
-from bayes_scaling._methods import METHODS, Problem
 from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, prior_draws
 
 if TYPE_CHECKING:

@@ -67,11 +67,11 @@ class Forecast:
     def quantile(self, probability: float | Sequence[float], of: str = "new_run") -> np.ndarray:
         """Return quantiles of the loss, ``(n_probability, n_point)`` (or ``(n_point,)`` for one probability)."""
         wanted = np.vectorize(checked_probability)(probability)
-        return np.quantile(self.draws(of), wanted, axis=0)
+        return np.asarray(np.quantile(self.draws(of), wanted, axis=0))
 
     def median(self, of: str = "new_run") -> np.ndarray:
         """Return the median loss, ``(n_point,)``."""
-        return np.median(self.draws(of), axis=0)
+        return np.asarray(np.median(self.draws(of), axis=0))
 
     def interval(self, probability: float = 0.9, of: str = "new_run") -> np.ndarray:
         """Return the equal-tailed credible interval of the loss, ``(n_point, 2)``.
@@ -82,13 +82,13 @@ class Forecast:
         of : ``new_run`` (parameters and run noise) or ``mean`` (parameters only)
         """
         tail = (1 - checked_probability(probability)) / 2
-        return np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T
+        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
 
     def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
         """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
         if not loss > 0:
             raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.loss_unit}")
-        return np.mean(self.draws(of) <= loss, axis=0)
+        return np.asarray(np.mean(self.draws(of) <= loss, axis=0))
 
     def to_frame(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> pd.DataFrame:
         """Return one row per point: inputs, median, bands of both kinds, odds of the target.
@@ -127,7 +127,10 @@ class Forecast:
 
         inputs = {str(name): ("point", self.points[name].to_numpy()) for name in self.points}
         return xr.Dataset(
-            {of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": KINDS[of]}) for of in KINDS},
+            {
+                of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": KINDS[of]})
+                for of in KINDS
+            },
             coords=inputs,
         )
 
@@ -206,7 +209,9 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
             arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in inputs.values()))
         except ValueError as error:
             lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
-            raise ForecastError(f"inputs of different lengths ({lengths}); give equal lengths or single numbers") from error
+            raise ForecastError(
+                f"inputs of different lengths ({lengths}); give equal lengths or single numbers"
+            ) from error
         frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
     else:
         table = points.table if isinstance(points, Runs) else points
@@ -217,12 +222,16 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         frame["flops"] = 6 * frame["params"] * frame["tokens"]
     missing = [name for name in law.inputs if name not in frame]
     if missing:
-        raise ForecastError(f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing")
+        raise ForecastError(
+            f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
+        )
     for name in frame:
         bad = ~(np.isfinite(frame[name]) & (frame[name] > 0))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise ForecastError(f"future run {row + 1} has {name} = {frame[name].iloc[row]:g}; expected a positive number")
+            raise ForecastError(
+                f"future run {row + 1} has {name} = {frame[name].iloc[row]:g}; expected a positive number"
+            )
     return frame
 
 
@@ -230,5 +239,5 @@ def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
     """Return how many times larger each point is than the largest fitted run."""
     for name in (*SIZES, *fit.law.inputs):
         if name in frame and name in fit.runs:
-            return frame[name].to_numpy(float) / fit.runs.column(name).max()
+            return np.asarray(frame[name].to_numpy(float) / fit.runs.column(name).max())
     return np.full(len(frame), np.nan)

@@ -46,7 +46,7 @@ class Optimum:
         if of not in ("params", "tokens", "loss"):
             raise ForecastError(f"an optimum has params, tokens and loss, not {of!r}")
         tail = (1 - checked_probability(probability)) / 2
-        return np.quantile(getattr(self, of), [tail, 1 - tail])
+        return np.asarray(np.quantile(getattr(self, of), [tail, 1 - tail]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,17 +92,27 @@ def compute_optimal(fit: Fit, flops: float, *, unconverged: bool = False) -> Opt
     """
     fit.require_convergence(unconverged)
     if set(fit.law.inputs) != {"params", "tokens"}:
-        raise ForecastError(f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}")
+        raise ForecastError(
+            f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}"
+        )
     if not (np.isfinite(flops) and flops > FLOPS_PER_PARAM_TOKEN):
         raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
     with scope():
-        log_params, log_loss = (np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit), np.log(flops)))
+        log_params, log_loss = (
+            np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit), np.log(flops))
+        )
     params = np.exp(log_params)
     return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss))
 
 
 def required(
-    fit: Fit, loss: float, *, of: str = "", tokens_per_param: float | None = None, unconverged: bool = False, **fixed: float
+    fit: Fit,
+    loss: float,
+    *,
+    of: str = "",
+    tokens_per_param: float | None = None,
+    unconverged: bool = False,
+    **fixed: float,
 ) -> Requirement:
     """Say how much compute (or of another input) reaches a loss on the mean curve.
 
@@ -127,13 +137,17 @@ def required(
             others = [name for name in law.inputs if name != of]
             if set(fixed) != set(others):
                 needed = ", ".join(others) or "none"
-                raise ForecastError(f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}")
+                raise ForecastError(
+                    f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}"
+                )
             given = {name: jnp.asarray(float(value)) for name, value in fixed.items()}
             answer = _required_input(model, of)(draws, target, given)
             along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
         elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
             if fixed:
-                raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'")
+                raise ForecastError(
+                    "with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'"
+                )
             if tokens_per_param is None:
                 answer, along = _required_optimal(model)(draws, target), "the compute-optimal split"
             else:
@@ -142,7 +156,9 @@ def required(
                 answer = _required_ratio(model)(draws, target, np.log(tokens_per_param))
                 along = f"{tokens_per_param:g} tokens per parameter"
         else:
-            raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
+            raise ForecastError(
+                f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs"
+            )
         values = np.exp(np.asarray(answer))
     return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
 

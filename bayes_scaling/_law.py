@@ -226,7 +226,7 @@ class Law:
     @property
     def label(self) -> str:
         """Name with options, as the command line takes it: ``power_law:input=tokens``."""
-        name, options = self.origin
+        _, options = self.origin
         suffix = ",".join(f"{key}={value}" for key, value in options)
         return f"{self.name}:{suffix}" if suffix else self.name
 
@@ -311,9 +311,7 @@ def _rebuild(origin: tuple[str, tuple[tuple[str, Any], ...]], priors: dict[str, 
     return law.with_priors(priors) if priors else law
 
 
-def resolve(
-    rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint
-) -> dict[str, Any]:
+def resolve(rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint) -> dict[str, Any]:
     """Turn draws of the sampled sites into the value of every row.
 
     Parameters

@@ -48,9 +48,7 @@ class Problem:
 
     def sample(self, whitening: Whitening, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
         """Run NUTS and judge it."""
-        chains = run_chains(
-            self.model, self.data, self.priors, whitening, starts, settings, self.seed, self.progress
-        )
+        chains = run_chains(self.model, self.data, self.priors, whitening, starts, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.model.sites)
 
 
@@ -94,4 +92,8 @@ def sample_laplace(problem: Problem) -> Sampled:
     return chains, diagnostics, "Laplace"
 
 
-METHODS: Mapping[str, Callable[[Problem], Sampled]] = {"auto": sample_auto, "nuts": sample_nuts, "laplace": sample_laplace}
+METHODS: Mapping[str, Callable[[Problem], Sampled]] = {
+    "auto": sample_auto,
+    "nuts": sample_nuts,
+    "laplace": sample_laplace,
+}

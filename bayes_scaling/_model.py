@@ -73,7 +73,9 @@ def model_columns(
     columns = {name: table[name] for name in law.inputs}
     if "relative_se" in noise.columns:
         # A planned run has no standard error of its own: its scatter is sigma alone.
-        columns["relative_se"] = table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(columns[law.inputs[0]])
+        columns["relative_se"] = (
+            table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(columns[law.inputs[0]])
+        )
     if "relative_size" in noise.columns:
         columns["relative_size"] = table[size[0]] / size[1]
     return columns
@@ -98,7 +100,11 @@ def observe(law: Law, noise: Noise, runs: Runs) -> Observations:
     if "relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     n, total = len(runs), padded_length(len(runs))
-    table = {name: runs.column(name) for name in {*law.inputs, *SIZES, "loss", "loss_se"} if name in runs or name in law.inputs}
+    table = {
+        name: runs.column(name)
+        for name in {*law.inputs, *SIZES, "loss", "loss_se"}
+        if name in runs or name in law.inputs
+    }
 
     def pad(values: np.ndarray, fill: float) -> np.ndarray:
         return np.concatenate([values, np.full(total - n, fill)])
@@ -110,7 +116,8 @@ def observe(law: Law, noise: Noise, runs: Runs) -> Observations:
         weight=pad(np.ones(n), 0.0),
         at=reference_point(law, runs),
     )
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), arrays)
+    padded: Observations = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), arrays)
+    return padded
 
 
 # --- the program ------------------------------------------------------------------------------------------------
@@ -192,13 +199,12 @@ class Model:
     def log_prior(self, u: Array, priors: Priors) -> dict[str, Array]:
         """Return the log prior density of every sampled site at ``u``, in its own scale."""
         values = self.unravel(u)
-        return {
-            site: priors[site].log_prob(dist.biject_to(priors[site].support)(values[site])) for site in self.sites
-        }
+        return {site: priors[site].log_prob(dist.biject_to(priors[site].support)(values[site])) for site in self.sites}
 
     def width(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the scale of log loss of each row, ``(n_row,)``, or one number where all rows share it."""
-        return self.noise.width(theta, columns)
+        width: Array = self.noise.width(theta, columns)
+        return width
 
     def log_likelihood(self, theta: Mapping[str, Any], data: Observations) -> Array:
         """Return the log density of each row's log loss, ``(n_padded,)``; padding reads 0."""

@@ -177,6 +177,9 @@ def _figure(fit: Fit, what: str, width: float, height: float) -> Figure:
 class _LogTicks(Locator):
     """Ticks of a log axis that stay readable over any span: round numbers, then 1-2-5, then powers of ten."""
 
+    def __init__(self, name: str) -> None:
+        self.wide = name == "flops"  # a label with a power of ten needs the room of two
+
     def __call__(self) -> list[float]:
         assert self.axis is not None  # Matplotlib asks for ticks only of a locator that an axis holds
         return self.tick_values(*self.axis.get_view_interval())
@@ -187,9 +190,11 @@ class _LogTicks(Locator):
         decades = np.log10(high / low)
         powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         if decades < 0.7:
-            ticks = np.asarray(MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+            ticks = np.asarray(
+                MaxNLocator(nbins=4 if self.wide else 8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            )
         elif decades < 2.2:
-            ticks = np.outer(10.0**powers, [1, 2, 5] if decades > 1.3 else [1, 1.5, 2, 3, 5, 7]).ravel()
+            ticks = np.outer(10.0**powers, [1, 2, 5] if self.wide or decades > 1.3 else [1, 1.5, 2, 3, 5, 7]).ravel()
         else:
             ticks = 10.0 ** powers[powers % np.ceil(decades / 7) == 0]
         return [float(tick) for tick in ticks if low <= tick <= high]
@@ -198,7 +203,7 @@ class _LogTicks(Locator):
 def _log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
     """Make an axis logarithmic, with readable ticks and a label."""
     ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
-    axis.set_major_locator(_LogTicks())
+    axis.set_major_locator(_LogTicks(name))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(_ticks(name))
     axis.set_label_text(label)
@@ -310,7 +315,7 @@ def _coloured_runs(
     z = fit.runs.column(other)
     colours = ScalarMappable(LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
     _dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
-    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(), format=_ticks(other))
+    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(other), format=_ticks(other))
     bar.minorticks_off()
     bar.set_label(f"{_label(fit, other)}  (white: values of the curves)")
     bar.ax.hlines(values, 0, 1, color="white", linewidth=1.6)
@@ -490,7 +495,7 @@ def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label:
     x = np.exp(grid) if log else grid
     ax.fill_between(x, y / y.max(), color=colour, alpha=0.3, linewidth=0)
     ax.plot(x, y / y.max(), color=colour, linewidth=1.2, label=label)
-    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.set(yticks=[], ylim=(0, 1.08))
     ax.spines["left"].set_visible(False)
 
@@ -528,7 +533,7 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
             _density(ax, draws[across], BLUE)
         else:
             _regions(ax, draws[across], draws[below], bands)
-            ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         for paper, (colour, marker) in papers:
             if i == j and across in paper.values:
                 ax.axvline(paper.values[across], color=colour, linewidth=1.2)

@@ -181,7 +181,7 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
         In one line, for a file that is not TOML and for the first prior in it that cannot be built.
     """
     path = Path(path)
-    name = path.name if path.name.isprintable() else _shown(path.name)
+    name = path.name if path.name.isprintable() and len(path.name) <= 80 else _shown(path.name)
     try:
         content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:

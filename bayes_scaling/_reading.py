@@ -109,7 +109,8 @@ def _typed(cells: Sequence[str], as_text: bool) -> pd.Series:
         characters = set("".join(cells))
         values = _quickly(cells) if characters <= _DECIMAL else None
         values = [number(cell) for cell in cells] if values is None else values
-        if None not in values:
+        # A label such as None is a word for a missing number only among numbers.
+        if None not in values and (any(value == value for value in values) or not any(map(str.strip, cells))):
             if characters <= _WHOLE and cells and all(0 < len(cell) <= 18 for cell in cells):
                 return pd.Series([int(cell) for cell in cells], dtype=np.int64)
             return pd.Series(values, dtype=np.float64)

@@ -36,7 +36,9 @@ def show(*parts: RenderableType) -> None:
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
     """Return a plain table; numbers right-aligned."""
     rows = [list(row) for row in rows]
-    out = Table(title=Text(title, style="bold") if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    out = Table(
+        title=Text(title, style="bold") if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
     for i, header in enumerate(headers):
         numeric = bool(rows) and all(isinstance(row[i], int | float | np.number) for row in rows)
         out.add_column(Text(header), justify="right" if numeric else "left", overflow="fold")
@@ -81,7 +83,10 @@ def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
     parts = [
         Text(f"{law.label}: {law.title}", style="bold"),
         Text(f"\n    {law.formula}\n"),
-        *(_entry(word, text) for word, text in (("inputs", ", ".join(inputs)), ("holds", law.holds), ("fails", law.fails))),
+        *(
+            _entry(word, text)
+            for word, text in (("inputs", ", ".join(inputs)), ("holds", law.holds), ("fails", law.fails))
+        ),
         Text("\nParameters and priors", style="bold"),
     ]
     for row in (*law.parameters, *noise_rows):
@@ -127,8 +132,21 @@ def runs_summary(runs: Runs) -> RenderableType:
         if name in runs:
             values = runs.column(name)
             decades = float(np.log10(values.max() / values.min()))
-            rows.append((name, float(values.min()), float(np.median(values)), float(values.max()), round(decades, 2), len(np.unique(values))))
-    lines = [Text(f"{runs.source}: {len(runs)} rows, loss in {runs.loss_unit}, params: {runs.params_convention}", style="bold")]
+            rows.append(
+                (
+                    name,
+                    float(values.min()),
+                    float(np.median(values)),
+                    float(values.max()),
+                    round(decades, 2),
+                    len(np.unique(values)),
+                )
+            )
+    lines = [
+        Text(
+            f"{runs.source}: {len(runs)} rows, loss in {runs.loss_unit}, params: {runs.params_convention}", style="bold"
+        )
+    ]
     notes = [Text(f"note     {note}") for note in runs.notes]
     odd = [Text(f"warning  {warning}", style="yellow") for warning in runs.warnings]
     return Group(*lines, table(("column", "smallest", "median", "largest", "decades", "distinct"), rows), *notes, *odd)
@@ -155,7 +173,10 @@ def fit_summary(fit: Fit) -> RenderableType:
     if np.isfinite(d.k_hat):
         how = f"{fit.path} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
     parts: list[RenderableType] = [
-        Text(f"{fit.law.label} fitted to {len(fit.runs)} runs of {fit.runs.source}, {fit.noise.label} noise", style="bold"),
+        Text(
+            f"{fit.law.label} fitted to {len(fit.runs)} runs of {fit.runs.source}, {fit.noise.label} noise",
+            style="bold",
+        ),
         Text(f"    {fit.law.formula}"),
         table(("parameter", "median", "5%", "95%", "learned", "unit"), rows),
         Text("learned: share of the prior's variance that the data removed; near 0 % the prior is speaking"),
@@ -164,7 +185,10 @@ def fit_summary(fit: Fit) -> RenderableType:
     flagged = find_outliers(fit)
     flagged = flagged[flagged["outlier"]]
     if len(flagged):
-        names = ", ".join(f"{run} ({residual:+.1%})" for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True))
+        names = ", ".join(
+            f"{run} ({residual:+.1%})"
+            for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
+        )
         parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
     parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
     return Group(*parts)
@@ -178,7 +202,10 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
     frame = forecast.to_frame(probabilities, target)
     shown = [str(name) for name in forecast.points]
     headers = [*shown, "x largest run", f"median [{forecast.loss_unit}]"]
-    columns: list[list[Any]] = [list(frame[name]) for name in shown] + [list(frame["extrapolation"]), list(frame["mean_median"])]
+    columns: list[list[Any]] = [list(frame[name]) for name in shown] + [
+        list(frame["extrapolation"]),
+        list(frame["mean_median"]),
+    ]
     for of, word in (("mean", "mean curve"), ("new_run", "one new run")):
         for p in probabilities:
             headers.append(f"{p:.0%} {word}")
@@ -187,7 +214,10 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
     if target is not None:
         headers.append(f"P(loss <= {target:g})")
         columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
-    note = "mean curve: uncertainty of the parameters; one new run: that and the scatter between runs. Equal-tailed intervals; an error of the law's form is not included."
+    note = (
+        "mean curve: uncertainty of the parameters; one new run: that and the scatter between runs. "
+        "Equal-tailed intervals; an error of the law's form is not included."
+    )
     return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.law}"), Text(note))
 
 
@@ -204,7 +234,9 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     return Text(sentence)
 
 
-def measured_table(forecast: Forecast, measured: np.ndarray, labels: Sequence[str], frame: pd.DataFrame) -> RenderableType:
+def measured_table(
+    forecast: Forecast, measured: np.ndarray, labels: Sequence[str], frame: pd.DataFrame
+) -> RenderableType:
     """Return forecast bands beside what was measured, hit or miss."""
     inner, outer = forecast.interval(0.5), forecast.interval(0.9)
     middle = forecast.median()
@@ -221,7 +253,16 @@ def measured_table(forecast: Forecast, measured: np.ndarray, labels: Sequence[st
         )
         for i in np.argsort(frame["flops"].to_numpy())
     ]
-    headers = ("held-out run", "x largest fitted", "forecast", "50% one new run", "90% one new run", "measured", "error", "90% band")
+    headers = (
+        "held-out run",
+        "x largest fitted",
+        "forecast",
+        "50% one new run",
+        "90% one new run",
+        "measured",
+        "error",
+        "90% band",
+    )
     return table(headers, rows, title=f"{forecast.law}, loss in {forecast.loss_unit}")
 
 
@@ -234,7 +275,11 @@ def demo_story(demo: Demo) -> RenderableType:
     difference = demo.scores[demo.chosen] - demo.scores[other]
     error = float(np.sqrt(len(difference) * difference.var()))
     parts: list[RenderableType] = [
-        Text(f"Fitted {len(below)} small measured runs, held out the {len(above)} largest (up to {largest:.0f}x the compute).", style="bold"),
+        Text(
+            f"Fitted {len(below)} small measured runs, held out the {len(above)} largest "
+            f"(up to {largest:.0f}x the compute).",
+            style="bold",
+        ),
         Text(
             f"On the fitted runs alone {demo.chosen} predicts left-out runs better than {other}: "
             f"PSIS-LOO log score {totals[demo.chosen]:.1f} against {totals[other]:.1f} "
@@ -250,6 +295,11 @@ def demo_story(demo: Demo) -> RenderableType:
         interval = forecast.interval(0.9)
         hits = int(np.sum((interval[:, 0] <= above.loss) & (above.loss <= interval[:, 1])))
         parts.append(Text(f"{law}: {hits} of {len(above)} held-out losses are inside the 90% band of one new run.\n"))
-    parts.append(Text("The bands hold parameter uncertainty and run noise; they assume that the law's form is right.", style="italic"))
+    parts.append(
+        Text(
+            "The bands hold parameter uncertainty and run noise; they assume that the law's form is right.",
+            style="italic",
+        )
+    )
     parts.append(Text("Written: " + ", ".join(str(path) for path in demo.files)))
     return Group(*parts)

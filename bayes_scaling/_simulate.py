@@ -84,14 +84,21 @@ def simulate(
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
-    scatter = noise.standard_draws({name: np.array([theta[name]]) for name in known & theta.keys()}, (1, len(table)), seed)
+    scatter = noise.standard_draws(
+        {name: np.array([theta[name]]) for name in known & theta.keys()}, (1, len(table)), seed
+    )
     frame = table.assign(loss=loss * np.exp(width * scatter[0]))
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
     truth = ", ".join(f"{name}={float(value):.6g}" for name, value in theta.items())
     runs = Runs.from_frame(frame, loss_unit=loss_unit, source=f"simulated {law.label}")
     return Runs(
-        runs.table, runs.params_convention, loss_unit, runs.source, (*runs.notes, f"truth: {truth}; seed {seed}"), runs.warnings
+        runs.table,
+        runs.params_convention,
+        loss_unit,
+        runs.source,
+        (*runs.notes, f"truth: {truth}; seed {seed}"),
+        runs.warnings,
     )
 
 

@@ -32,8 +32,8 @@ MAGIC = "bayes_scaling fit"
 def to_datatree(fit: Fit) -> xr.DataTree:
     """Return a fit as a ``DataTree`` with ArviZ's groups.
 
-    Groups: ``posterior`` (papers' names), ``unconstrained_posterior``, ``sample_stats``, ``log_likelihood`` (per unit of
-    the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``, ``observed_data``,
+    Groups: ``posterior`` (papers' names), ``unconstrained_posterior``, ``sample_stats``, ``log_likelihood`` (per unit
+    of the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``, ``observed_data``,
     ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of the table), ``site``.
     """
     chains, draws = fit.unconstrained.shape[:2]
@@ -43,7 +43,9 @@ def to_datatree(fit: Fit) -> xr.DataTree:
     units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
 
     def sampled(values: Any) -> dict[str, Any]:
-        return {name: (("chain", "draw"), v, {"unit": units[name]} if name in units else {}) for name, v in values.items()}
+        return {
+            name: (("chain", "draw"), v, {"unit": units[name]} if name in units else {}) for name, v in values.items()
+        }
 
     columns = [name for name in NUMERIC if name in fit.runs and name != "loss"]
     groups = {
@@ -103,7 +105,7 @@ def save(fit: Fit, path: Path) -> None:
             if node.data_vars
         }
         tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -138,7 +140,7 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
                     "upgrade bayes-scaling"
                 )
             groups = {
-                name: {key: np.asarray(value.values) for key, value in tree[name].dataset.data_vars.items()}
+                name: {str(key): np.asarray(value.values) for key, value in tree[name].dataset.data_vars.items()}
                 for name in ("posterior", "unconstrained_posterior", "sample_stats", "prior")
             }
     except FitError:
@@ -177,9 +179,13 @@ def _law_of(manifest: dict[str, Any], path: Path, law: Law | None) -> Law:
         # A user's law file is code: it is run only when it is, byte for byte, the file that was fitted.
         file = Path(name)
         if not file.is_file():
-            raise FitError(f"{path.name} was fitted with the law file {name}, which is not there; pass law=load_law(...)")
+            raise FitError(
+                f"{path.name} was fitted with the law file {name}, which is not there; pass law=load_law(...)"
+            )
         if Law.hash_of(file) != fitted:
-            raise FitError(f"{path.name} was fitted with another version of {name}; fit again, or pass law=load_law(...)")
+            raise FitError(
+                f"{path.name} was fitted with another version of {name}; fit again, or pass law=load_law(...)"
+            )
     try:
         found = read_law(name, **manifest["law_options"])
     except LawError as error:

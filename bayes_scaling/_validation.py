@@ -26,8 +26,8 @@ COUNTS = ("params", "tokens", "unique_tokens", "steps", "batch_tokens")
 PF_DAY = 8.64e19  # FLOPs
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_SUFFIXED = re.compile(r"[+-]?[\d.,]+\s*[a-z]+", re.IGNORECASE)
-_SEPARATED = re.compile(r"[+-]?\d[\d.,_'\s]*([eE][+-]?\d+)?")
+_SUFFIXED = re.compile(r"[+-]?[\d.,]+\s*([kmgbtp]|thousand|million|billion|trillion)", re.IGNORECASE | re.ASCII)
+_SEPARATED = re.compile(r"[+-]?\d[\d.,_'\s]*([eE][+-]?\d+)?", re.ASCII)
 _MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
 _INFINITE = frozenset({"inf", "infinity", "+inf", "+infinity", "-inf", "-infinity"})
 

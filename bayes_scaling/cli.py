@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-laws_app = typer.Typer(help="List the laws, or show one.", invoke_without_command=True, rich_markup_mode=None)
+laws_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(laws_app, name="laws")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -49,7 +49,9 @@ def laws(context: typer.Context, as_json: AsJson = False) -> None:
     from bayes_scaling._catalogue import available_laws, options_of, read_law
     from bayes_scaling._show import law_list, show
 
-    found = sorted(((read_law(name), dict(options_of(name))) for name in available_laws()), key=lambda x: (x[0].inputs, x[0].name))
+    found = sorted(
+        ((read_law(name), dict(options_of(name))) for name in available_laws()), key=lambda x: (x[0].inputs, x[0].name)
+    )
     if as_json:
         _print_json([{"law": law.name, "inputs": law.inputs, "formula": law.formula, "options": o} for law, o in found])
     else:
@@ -57,7 +59,9 @@ def laws(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @laws_app.command("show")
-def laws_show(name: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")], as_json: AsJson = False) -> None:
+def laws_show(
+    name: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")], as_json: AsJson = False
+) -> None:
     """Show formula, parameters with priors and units, published constants, where it holds and fails.
 
     Example: bayes-scaling laws show chinchilla
@@ -88,9 +92,19 @@ def laws_show(name: Annotated[str, typer.Argument(help="Name, name:option=value,
                 }
                 for row in law.sampled
             ],
-            "derived": [{"name": row.name, "unit": row.unit, "meaning": row.meaning} for row in law.parameters if row not in law.sampled],
+            "derived": [
+                {"name": row.name, "unit": row.unit, "meaning": row.meaning}
+                for row in law.parameters
+                if row not in law.sampled
+            ],
             "published": [
-                {"name": c.name, "values": dict(c.values), "standard_error": dict(c.standard_error), "source": c.source, "note": c.note}
+                {
+                    "name": c.name,
+                    "values": dict(c.values),
+                    "standard_error": dict(c.standard_error),
+                    "source": c.source,
+                    "note": c.note,
+                }
                 for c in law.published
             ],
             "holds": law.holds,
@@ -120,15 +134,30 @@ def check(
     table = _read_runs(runs, columns, loss_unit, params_convention)
     chosen = load_law(law)
     missing = [name for name in chosen.inputs if name not in table]
-    problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(chosen, table)
+    problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(
+        chosen, table
+    )
     if as_json:
         _print_json(
-            {"rows": len(table), "columns": list(map(str, table.table.columns)), "notes": table.notes, "warnings": table.warnings, "law": chosen.label, "identifiability": list(problems)}
+            {
+                "rows": len(table),
+                "columns": list(map(str, table.table.columns)),
+                "notes": table.notes,
+                "warnings": table.warnings,
+                "law": chosen.label,
+                "identifiability": list(problems),
+            }
         )
         return
     from rich.text import Text
 
-    show(runs_summary(table), *(Text(f"{chosen.label}: {problem}") for problem in problems or ["every parameter can be learned in principle"]))
+    show(
+        runs_summary(table),
+        *(
+            Text(f"{chosen.label}: {problem}")
+            for problem in problems or ["every parameter can be learned in principle"]
+        ),
+    )
 
 
 @app.command()
@@ -138,7 +167,9 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Where to save the fit (.nc).")] = None,
     columns: Columns = "",
     noise: Annotated[str, typer.Option(help="student_t or normal.")] = "student_t",
-    noise_scale: Annotated[str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")] = "constant",
+    noise_scale: Annotated[
+        str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")
+    ] = "constant",
     priors: Annotated[Path | None, typer.Option(help="TOML file with a table [priors].")] = None,
     below: Annotated[str, typer.Option(help="Fit only the rows at or below: flops=1e21.")] = "",
     method: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
@@ -168,7 +199,14 @@ def fit(
     if out is not None and out.is_dir():
         raise DataError(f"{out} is a folder; give --out the name of a file, like {out / 'fit.nc'}")
     result = _fit.fit(
-        chosen, table, noise=Noise(noise, noise_scale), method=method, chains=chains, draws=draws, seed=seed, device=device
+        chosen,
+        table,
+        noise=Noise(noise, noise_scale),
+        method=method,
+        chains=chains,
+        draws=draws,
+        seed=seed,
+        device=device,
     )
     if out is not None:
         result.save(out)
@@ -229,7 +267,10 @@ def forecast(
                 "along": requirement.along,
                 "probability_reachable": requirement.reachable,
                 "probability": widest,
-                **{k: v if v < float("inf") else None for k, v in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))},
+                **{
+                    k: v if v < float("inf") else None
+                    for k, v in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))
+                },
             }
         _print_json(content)
         return
@@ -271,7 +312,9 @@ def plot(
 def simulate(
     law: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")],
     out: Annotated[Path, typer.Option(help="Where to write the runs (.csv).")],
-    constants: Annotated[str, typer.Option(help="Published set, like besiroglu2024; by default a draw from the prior.")] = "",
+    constants: Annotated[
+        str, typer.Option(help="Published set, like besiroglu2024; by default a draw from the prior.")
+    ] = "",
     params: Annotated[str, typer.Option(help="Values of the grid.")] = "1e8,3e8,1e9,3e9",
     tokens: Annotated[str, typer.Option(help="Values of the grid.")] = "2e9,6e9,2e10,6e10",
     flops: Annotated[str, typer.Option(help="Values of the grid, for laws in flops.")] = "1e18,1e19,1e20,1e21",
@@ -330,11 +373,17 @@ def _read_runs(path: Path, columns: str, loss_unit: str, params_convention: str)
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
 
 
-def _planned_forecast(loaded: Any, params: str, tokens: str, flops: str, table: Path | None, seed: int, unconverged: bool) -> Any:
+def _planned_forecast(
+    loaded: Any, params: str, tokens: str, flops: str, table: Path | None, seed: int, unconverged: bool
+) -> Any:
     from bayes_scaling import _forecast
     from bayes_scaling._reading import read_table
 
-    given = {name: _numbers(text, f"--{name}") for name, text in (("params", params), ("tokens", tokens), ("flops", flops)) if text}
+    given: dict[str, Any] = {
+        name: _numbers(text, f"--{name}")
+        for name, text in (("params", params), ("tokens", tokens), ("flops", flops))
+        if text
+    }
     if table is not None:
         return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
     if not given:

@@ -18,7 +18,6 @@ import csv
 import dataclasses
 import hashlib
 import math
-import os
 import platform
 import sys
 import sysconfig
@@ -218,9 +217,7 @@ def train(run: Run, corpus: Corpus, peak_rate: float | None = None) -> tuple[flo
     warmup = max(20, round(0.05 * steps))
     rate = learning_rate(run.shape.width) if peak_rate is None else peak_rate
     schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps, end_value=0.0)
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=0.01)
-    )
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=0.01))
     params = initial_params(run.shape, jax.random.key(run.seed))
     state = optimiser.init(params)
 
@@ -277,7 +274,7 @@ def write_table(path: Path, rows: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def measured_row(run: Run, corpus: Corpus) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 import bayes_scaling as bs
 
-GOOD = '''
+GOOD = """
 import numpyro.distributions as dist
 from bayes_scaling import Law, Parameter, power
 
@@ -27,7 +27,7 @@ LAW = Law(
                   quantity="term / loss", value=lambda draw, at, alpha: draw * at.loss * power(at.params, alpha)),
     ),
 )
-'''
+"""
 
 
 def write(tmp_path: Path, text: str, name: str = "mine.py") -> Path:
@@ -60,13 +60,21 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("def mean(params, E, A, alpha)", "def mean(params, E, A, alpha, gamma)", "argument 'gamma' of its mean is neither a parameter"),
+        (
+            "def mean(params, E, A, alpha)",
+            "def mean(params, E, A, alpha, gamma)",
+            "argument 'gamma' of its mean is neither a parameter",
+        ),
         ("def mean(params, E, A, alpha)", "def mean(width, E, A, alpha)", "argument 'width'"),
         ('Parameter("E", dist.LogNormal(0.0, 0.3)', 'Parameter("E", None', "the prior of E is None"),
         ("dist.LogNormal(0.0, 0.3), unit", "0.3, unit", "the prior of E is 0.3"),
         ("return E + A * power(params, -alpha)", "return (E + A * power(params, -alpha)).sum()", "shape ()"),
         ("return E + A * power(params, -alpha)", "return E + A * power(-params, -alpha)", "is nan"),
-        ("return E + A * power(params, -alpha)", "return -E - A * power(params, -alpha)", "must be finite and positive"),
+        (
+            "return E + A * power(params, -alpha)",
+            "return -E - A * power(params, -alpha)",
+            "must be finite and positive",
+        ),
         ("return E + A * power(params, -alpha)", "return undefined_name", "NameError"),
         ('meaning="floor"', 'meaning=""', "parameter E has no meaning"),
         ('source="guess"', 'source=""', "has no source"),
@@ -105,7 +113,10 @@ def test_a_wrong_name_is_explained(name: str, says: str) -> None:
 
 
 def test_options_by_keyword_and_by_spelling_are_the_same() -> None:
-    assert bs.load_law("power_law:input=tokens,form=pure").label == bs.load_law("power_law", form="pure", input="tokens").label
+    assert (
+        bs.load_law("power_law:input=tokens,form=pure").label
+        == bs.load_law("power_law", form="pure", input="tokens").label
+    )
 
 
 def test_priors_can_be_replaced_by_name() -> None:

@@ -128,7 +128,7 @@ def test_prior_predictive_is_within_reason(law: bs.Law) -> None:
     # Around a typical loss of 3, within the span of the design: no prior should say 0.1 or 300.
     losses = np.stack([law.evaluate(theta, **_inputs(law)) for theta in _prior_thetas(law, 200)])
     low, middle, high = np.quantile(losses, [0.02, 0.5, 0.98])
-    assert 0.3 < low and 1.5 < middle < 6 and high < 30
+    assert low > 0.3 and 1.5 < middle < 6 and high < 30
 
 
 def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
@@ -137,7 +137,9 @@ def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
     with scope():
         draws = {row.site: row.prior.sample(jax.random.key(3)) for row in law.sampled}
         here = {k: float(v) for k, v in resolve(law.parameters, draws, at).items()}
-        there = {k: float(v) for k, v in resolve(law.parameters, draws, ReferencePoint(at.loss * 1.4427, at.inputs)).items()}
+        there = {
+            k: float(v) for k, v in resolve(law.parameters, draws, ReferencePoint(at.loss * 1.4427, at.inputs)).items()
+        }
     np.testing.assert_allclose(law.evaluate(there, **inputs), 1.4427 * law.evaluate(here, **inputs), rtol=1e-9)
 
 

@@ -57,10 +57,14 @@ def test_row_order_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_fit: bs.
 
 
 def test_unit_of_the_loss_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
-    bits = bs.Runs.from_frame(chinchilla_runs.table.assign(loss=chinchilla_runs.loss / np.log(2)), loss_unit="bits/token")
+    bits = bs.Runs.from_frame(
+        chinchilla_runs.table.assign(loss=chinchilla_runs.loss / np.log(2)), loss_unit="bits/token"
+    )
     again = bs.fit("chinchilla", bits, seed=0)
     np.testing.assert_allclose(np.median(again.flat()["alpha"]), np.median(chinchilla_fit.flat()["alpha"]), rtol=1e-2)
-    np.testing.assert_allclose(np.median(again.flat()["E"]) * np.log(2), np.median(chinchilla_fit.flat()["E"]), rtol=1e-2)
+    np.testing.assert_allclose(
+        np.median(again.flat()["E"]) * np.log(2), np.median(chinchilla_fit.flat()["E"]), rtol=1e-2
+    )
 
 
 @pytest.mark.slow
@@ -135,7 +139,9 @@ def test_log_likelihood_is_the_density_of_the_loss(chinchilla_fit: bs.Fit) -> No
     theta = {name: values[7] for name, values in chinchilla_fit.flat().items()}
     runs = chinchilla_fit.runs
     mean = chinchilla_fit.law.evaluate(
-        {k: theta[k] for k in chinchilla_fit.law.parameter_names}, params=runs.column("params"), tokens=runs.column("tokens")
+        {k: theta[k] for k in chinchilla_fit.law.parameter_names},
+        params=runs.column("params"),
+        tokens=runs.column("tokens"),
     )
     expected = scipy.stats.t(theta["nu"], np.log(mean), theta["sigma"]).logpdf(np.log(runs.loss)) - np.log(runs.loss)
     np.testing.assert_allclose(chinchilla_fit.log_likelihood.reshape(-1, 48)[7], expected, rtol=1e-9)

@@ -75,7 +75,9 @@ def test_growing_noise_learns_which_runs_to_trust() -> None:
     """Large runs scatter less than small ones in truth; a forecast that knows it is narrower at large sizes."""
     truth = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values) | {"sigma": 0.01, "kappa": 0.3}
     runs = bs.simulate("chinchilla", design(48), truth, noise=bs.Noise("normal", "growing"), seed=6)
-    growing, constant = (bs.fit("chinchilla", runs, noise=bs.Noise("normal", scale)) for scale in ("growing", "constant"))
+    growing, constant = (
+        bs.fit("chinchilla", runs, noise=bs.Noise("normal", scale)) for scale in ("growing", "constant")
+    )
     assert np.quantile(growing.flat()["kappa"], 0.05) > 0.1
     point = {"params": 7e10, "tokens": 1.4e12}
     widths = [np.diff(bs.forecast(fit, **point).interval(0.9)).item() for fit in (growing, constant)]

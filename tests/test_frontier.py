@@ -1,0 +1,82 @@
+"""Questions asked backwards, against Chinchilla's closed forms at every posterior draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+
+
+def closed_form(theta: dict[str, np.ndarray], flops: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return N* and L* of Hoffmann et al. 2022, eq 4."""
+    a, b, A, B = theta["alpha"], theta["beta"], theta["A"], theta["B"]
+    scale = (a * A / (b * B)) ** (1 / (a + b))
+    params = scale * (flops / 6) ** (b / (a + b))
+    return params, theta["E"] + A * params**-a + B * (flops / 6 / params) ** -b
+
+
+@pytest.mark.parametrize("flops", [1e19, 5.76e23, 1e27])
+def test_the_best_split_is_the_closed_form(chinchilla_fit: bs.Fit, flops: float) -> None:
+    found = bs.compute_optimal(chinchilla_fit, flops)
+    params, loss = closed_form(chinchilla_fit.flat(), flops)
+    np.testing.assert_allclose(found.params, params, rtol=1e-6)
+    np.testing.assert_allclose(found.loss, loss, rtol=1e-12)
+    np.testing.assert_allclose(6 * found.params * found.tokens, flops, rtol=1e-12)
+    low, high = found.interval("params", 0.9)
+    assert low < np.median(found.params) < high
+
+
+def test_required_compute_is_the_closed_form(chinchilla_fit: bs.Fit) -> None:
+    needed = bs.required(chinchilla_fit, 2.1)
+    _, loss = closed_form(chinchilla_fit.flat(), needed.draws)
+    np.testing.assert_allclose(loss, 2.1, rtol=1e-9)
+    assert needed.of == "flops" and needed.reachable == 1.0
+    assert needed.interval(0.9)[0] < needed.quantile(0.5) < needed.interval(0.9)[1]
+
+
+def test_a_fixed_ratio_costs_at_least_the_best_split(chinchilla_fit: bs.Fit) -> None:
+    best = bs.required(chinchilla_fit, 2.1).draws
+    for ratio in (2.0, 20.0, 200.0):
+        fixed = bs.required(chinchilla_fit, 2.1, tokens_per_param=ratio)
+        assert np.all(fixed.draws >= best * (1 - 1e-9))
+        assert fixed.along == f"{ratio:g} tokens per parameter"
+
+
+def test_one_input_with_the_other_fixed(chinchilla_fit: bs.Fit) -> None:
+    needed = bs.required(chinchilla_fit, 2.1, of="tokens", params=7e10)
+    theta = chinchilla_fit.flat()
+    loss = theta["E"] + theta["A"] * 7e10 ** -theta["alpha"] + theta["B"] * needed.draws ** -theta["beta"]
+    np.testing.assert_allclose(loss, 2.1, rtol=1e-9)
+
+
+def test_a_loss_below_the_floor_is_out_of_reach(chinchilla_fit: bs.Fit) -> None:
+    needed = bs.required(chinchilla_fit, 0.5)
+    assert needed.reachable == 0.0 and needed.quantile(0.5) == np.inf
+    median_floor = float(np.median(chinchilla_fit.flat()["E"]))
+    assert 0.3 < bs.required(chinchilla_fit, median_floor).reachable < 0.7
+
+
+@pytest.mark.slow
+def test_laws_in_one_input(grid_runs: bs.Runs) -> None:
+    fit = bs.fit("power_law:input=flops,form=pure", grid_runs)
+    theta = fit.flat()
+    np.testing.assert_allclose(bs.required(fit, 2.0).draws, theta["X_c"] * 2.0 ** (-1 / theta["alpha"]), rtol=1e-6)
+    with pytest.raises(bs.ForecastError, match="needs a law in params and tokens"):
+        bs.compute_optimal(fit, 1e23)
+
+
+def test_bad_questions_are_explained(chinchilla_fit: bs.Fit) -> None:
+    for ask, says in (
+        (lambda: bs.compute_optimal(chinchilla_fit, -1), "the budget is -1 FLOPs"),
+        (lambda: bs.required(chinchilla_fit, 0.0), "target loss is 0"),
+        (lambda: bs.required(chinchilla_fit, 2.0, of="steps"), "it cannot say how many steps"),
+        (lambda: bs.required(chinchilla_fit, 2.0, of="tokens"), "needs these other inputs fixed: params; got none"),
+        (lambda: bs.required(chinchilla_fit, 2.0, params=1e9), "to fix params ask for of='tokens'"),
+        (lambda: bs.required(chinchilla_fit, 2.0, tokens_per_param=-2), "tokens_per_param is -2"),
+        (lambda: bs.required(chinchilla_fit, 2.0).interval(95), "write 0.95 for 95 percent"),
+        (lambda: bs.compute_optimal(chinchilla_fit, 1e23).interval("flops"), "not 'flops'"),
+    ):
+        with pytest.raises(bs.ForecastError) as caught:
+            ask()
+        assert says in str(caught.value)

@@ -1,0 +1,44 @@
+"""The simulator: the design it was given, the law it was given, the noise it was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from tests.conftest import design
+
+
+def test_grid_is_every_combination() -> None:
+    table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11])
+    assert len(table) == 6 and table.drop_duplicates().shape == (6, 2)
+
+
+def test_losses_scatter_around_the_published_curve() -> None:
+    curve = bs.load_law("chinchilla").at("besiroglu2024")
+    table = design(4000)
+    runs = bs.simulate("chinchilla", table, dict(curve.constants.values) | {"sigma": 0.02}, noise=bs.Noise("normal"))
+    residual = np.log(runs.loss) - np.log(curve(params=table["params"], tokens=table["tokens"]))
+    assert residual.std() == pytest.approx(0.02, rel=0.05) and abs(residual.mean()) < 0.002
+
+
+def test_seed_and_truth_are_kept() -> None:
+    one, two, three = (bs.simulate("chinchilla", design(), seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.loss, two.loss)
+    assert not np.array_equal(one.loss, three.loss)
+    assert "truth: E=" in one.notes[-1] and one.notes[-1].endswith("seed 1")
+    assert one.labels[:2] == ["sim-1", "sim-2"]
+
+
+def test_what_is_not_given_comes_from_the_prior() -> None:
+    runs = bs.simulate("chinchilla", design(), {"E": 1.0, "sigma": 1e-4}, seed=3)
+    assert (runs.loss > 1.0).all() and "E=1," in runs.notes[-1]
+
+
+def test_mistakes_are_explained() -> None:
+    with pytest.raises(bs.LawError, match="the design lacks tokens"):
+        bs.simulate("chinchilla", design().drop(columns="tokens"))
+    with pytest.raises(bs.LawError, match="constants name gamma"):
+        bs.simulate("chinchilla", design(), {"gamma": 1.0})
+    with pytest.raises(bs.LawError, match="no published constants"):
+        bs.simulate("chinchilla", design(), "nobody1999")
