@@ -159,8 +159,7 @@ class Fit:
     @functools.cached_property
     def replicated(self) -> np.ndarray:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, draw, row)``."""
-        scatter = self.noise.standard_draws(self.flat(), self.log_mean.shape, seed=int(self.manifest["seed"]))
-        losses: np.ndarray = np.exp(self.log_mean + self.width * scatter)
+        losses = self.noise.scattered(self.log_mean, self.width, self.flat(), seed=int(self.manifest["seed"]))
         return losses.reshape(*self.unconstrained.shape[:2], -1)
 
     @functools.cached_property

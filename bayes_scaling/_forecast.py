@@ -175,11 +175,10 @@ def forecast(
         columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
         device = {name: jnp.asarray(values) for name, values in theta.items()}
         log_mean, width = (np.asarray(part) for part in _at_points(model)(device, columns))
-    scatter = fit.noise.standard_draws(theta, log_mean.shape, seed)
     return Forecast(
         points=frame[[name for name in (*INPUTS, *fit.law.columns) if name in frame]],
         mean=np.exp(log_mean),
-        new_run=np.exp(log_mean + width * scatter),
+        new_run=fit.noise.scattered(log_mean, width, theta, seed),
         loss_unit=fit.runs.loss_unit,
         law=fit.law.label,
         extrapolation=_extrapolation(fit, frame),

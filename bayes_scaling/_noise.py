@@ -112,6 +112,16 @@ class Noise:
             return rng.standard_t(np.asarray(theta["nu"])[:, None], shape)
         return rng.standard_normal(shape)
 
+    def scattered(
+        self, log_mean: np.ndarray, width: np.ndarray, theta: Mapping[str, np.ndarray], seed: int
+    ) -> np.ndarray:
+        """Draw losses around their means, ``(n_draw, n_row)``.
+
+        Very heavy tails would overflow; draws beyond e^300 or below e^-300 are held there, so that means stay finite.
+        """
+        log_loss = log_mean + width * self.standard_draws(theta, (log_mean.shape[0], log_mean.shape[1]), seed)
+        return np.asarray(np.exp(np.clip(log_loss, -300, 300)))
+
     def cumulative(self, theta: Mapping[str, np.ndarray], residual: np.ndarray) -> np.ndarray:
         """Return the probability of a residual of unit scale below ``residual``, ``(n_draw, n_row)``."""
         if self.family == "student_t":

@@ -5,246 +5,67 @@ Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; n
 
 from __future__ import annotations
 
-import functools
 import os
-import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.rcsetup import cycler
-from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from scipy.stats import gaussian_kde
 
+from bayes_scaling._drawing import (
+    AXES,
+    BLACK,
+    BLUE,
+    CURVE,
+    DRAWN,
+    GREEN,
+    GREY,
+    INTERVALS,
+    LISTED,
+    MARKED,
+    MEASURED,
+    MEDIAN,
+    PURPLE,
+    SEQUENTIAL,
+    Bands,
+    LogTicks,
+    axis_label,
+    band_name,
+    checked_bands,
+    draw_dots,
+    draw_fan,
+    escaped_text,
+    legend_below,
+    log_axis,
+    new_figure,
+    number_writer,
+    plain_number,
+    styled,
+    symbol_of,
+    tick_formatter,
+)
 from bayes_scaling._errors import BayesScalingError, ForecastError, LawError
 from bayes_scaling._fit import Fit
-from bayes_scaling._forecast import Forecast, checked_probability
+from bayes_scaling._forecast import Forecast
 from bayes_scaling._forecast import forecast as forecast_at
 from bayes_scaling._frontier import compute_optimal
 from bayes_scaling._model import SIZES, size_of
 
-# Okabe-Ito colours, told apart by readers with any common colour vision.
-BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-GREY = "#7F7F7F"
-MARKED = tuple(zip((VERMILLION, BLACK, GREEN, ORANGE, PURPLE), "Ds^vP", strict=True))  # by colour and by shape
-SEQUENTIAL = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale on white
-STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BLACK]),
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "text.usetex": False,
-}
-AXES: Mapping[str, str] = {
-    "params": "parameters N",
-    "tokens": "training tokens D",
-    "unique_tokens": "distinct training tokens U",
-    "flops": "training compute C [FLOP]",
-    "steps": "optimiser steps S",
-    "batch_tokens": "batch size B [tokens/step]",
-}
-CONTENTS: Mapping[str, str] = {
-    "new_run": "new runs (parameters + run noise)",
-    "mean": "mean curves (parameters)",
-    "optimum": "mean losses at the compute-optimal split (parameters)",
-    "density": "the posterior (highest-density region)",
-}
-GREEK: Mapping[str, str] = {
-    **{"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "kappa": "κ", "lambda": "λ"},
-    **{"mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω"},
-}
-INTERVALS = ((0.9, "new_run", 1.3, BLUE), (0.5, "new_run", 4.0, BLUE), (0.9, "mean", 1.4, BLACK))
-MEDIAN: Any = {"s": 7, "color": "white", "edgecolors": BLACK, "linewidths": 0.5, "label": "median of new runs"}
-MEASURED: Any = {
-    "s": 20,
-    "marker": "D",
-    "color": VERMILLION,
-    "edgecolors": "white",
-    "linewidths": 0.5,
-    "label": "measured",
-}
-CURVE = 60  # points of a curve
-DRAWN = 4000  # posterior draws that a density estimate uses; more change nothing that can be seen
-LISTED = 30  # forecast points that are listed one by one
-
-
-type Bands = Sequence[tuple[float, float]]
-"""Probabilities of nested bands, widest first, each with its opacity."""
-
-
-# --- text -------------------------------------------------------------------------------------------------------
-
-
-def _escaped(text: object) -> str:
-    """Return text from data so that Matplotlib prints it as it is."""
-    return str(text).replace("$", r"\$")
-
-
-def _symbol(name: str) -> str:
-    """Return a parameter as papers print it: ``alpha`` as α, ``N_c`` with a subscript."""
-    letter, bar, subscript = name.partition("_")
-    letter = _escaped(GREEK.get(letter, letter))
-    plain = re.fullmatch(r"[A-Za-z0-9]+", subscript)
-    return rf"{letter}$_\mathrm{{{subscript}}}$" if plain else letter + bar + _escaped(subscript)
-
-
-def _short(value: float) -> str:
-    """Return a count with one letter for its size: 70M, 1.4T."""
-    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * scale:
-            return f"{value / scale:.3g}{letter}"
-    return f"{value:.3g}"
-
-
-def _power_of_ten(value: float) -> str:
-    exponent = int(np.floor(np.log10(value * 1.0001)))
-    mantissa = f"{value / 10.0**exponent:.3g}"
-    return rf"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
-
-
-def _constant(value: float) -> str:
-    """Return a value of a parameter: plain where that is short, else with a power of ten."""
-    return f"{value:g}" if 1e-3 <= value < 1e4 else _power_of_ten(value)
-
-
-def _written(name: str) -> Callable[[float], str]:
-    """Return how values of a column, or ``constant`` for a parameter, are written."""
-    return {"flops": _power_of_ten, "loss": "{:g}".format, "constant": _constant}.get(name, _short)
-
-
-def _ticks(name: str) -> FuncFormatter:
-    return FuncFormatter(lambda value, _: _written(name)(value))
-
-
-def _band(probability: float, of: str) -> str:
-    """Return the legend entry of a band: its probability and what it contains."""
-    return f"{100 * probability:.4g}% of {CONTENTS[of]}"
-
-
-def _label(fit: Fit, name: str) -> str:
-    """Return the label of an axis for a column: what it is, symbol, unit."""
-    if name == "loss":
-        return f"loss [{_escaped(fit.runs.loss_unit)}]"
-    convention = fit.runs.params_convention.replace("_", "-")
-    counted = f" ({convention})" if name == "params" and convention != "unstated" else ""
-    return AXES.get(name, _escaped(fit.law.columns.get(name, name))) + counted
-
-
-# --- figures and axes -------------------------------------------------------------------------------------------
-
-
-def _styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in our style, whatever the user's rcParams say, and leave those alone."""
-
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def _figure(fit: Fit, what: str, width: float, height: float) -> Figure:
-    """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
-    pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    figure = Figure(figsize=(width, height), dpi=150, layout=pads)
-    title = f"{what}: {fit.law.label}, {len(fit.runs)} runs of {fit.runs.source}"
-    lines = [title] if fit.converged else [title, f"NOT CONVERGED: {'; '.join(fit.problems)}"]
-    text = "\n".join(textwrap.fill(line, int(11 * width)) for line in lines)
-    figure.suptitle(_escaped(text), fontsize=10, fontweight="bold", color=BLACK if fit.converged else VERMILLION)
-    return figure
-
-
-class _LogTicks(Locator):
-    """Ticks of a log axis that stay readable over any span: round numbers, then 1-2-5, then powers of ten."""
-
-    def __init__(self, name: str) -> None:
-        self.wide = name == "flops"  # a label with a power of ten needs the room of two
-
-    def __call__(self) -> list[float]:
-        assert self.axis is not None  # Matplotlib asks for ticks only of a locator that an axis holds
-        return self.tick_values(*self.axis.get_view_interval())
-
-    def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """Return the ticks between two limits."""
-        low, high = sorted((vmin, vmax))
-        decades = np.log10(high / low)
-        powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        if decades < 0.7:
-            ticks = np.asarray(
-                MaxNLocator(nbins=4 if self.wide else 8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-            )
-        elif decades < 2.2:
-            ticks = np.outer(10.0**powers, [1, 2, 5] if self.wide or decades > 1.3 else [1, 1.5, 2, 3, 5, 7]).ravel()
-        else:
-            ticks = 10.0 ** powers[powers % np.ceil(decades / 7) == 0]
-        return [float(tick) for tick in ticks if low <= tick <= high]
-
-
-def _log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
-    """Make an axis logarithmic, with readable ticks and a label."""
-    ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
-    axis.set_major_locator(_LogTicks(name))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(_ticks(name))
-    axis.set_label_text(label)
-
-
-def _bands(probabilities: Sequence[float]) -> Bands:
-    """Return probabilities from the widest band to the narrowest, with the opacity of each."""
-    wide_first = sorted({checked_probability(p) for p in probabilities}, reverse=True)
-    return list(zip(wide_first, np.linspace(0.2, 0.4, len(wide_first)), strict=True))
-
-
-def _fan(ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None) -> None:
-    """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
-    for probability, shade in bands:
-        tails = [(1 - probability) / 2, (1 + probability) / 2]
-        edges = np.quantile(mean, tails, axis=0)
-        if new is not None:
-            # Quantiles of simulated scatter jitter from point to point, but what it adds to the mean varies smoothly.
-            powers = np.vander(np.linspace(-1, 1, len(x)), 6)
-            added = np.log(np.quantile(new, tails, axis=0) / edges)
-            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
-        label = _band(probability, "optimum" if new is None else "new_run")
-        ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
-    ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
-
-
-def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
-    """Scatter runs: smaller where there are many, as an image where vectors would make a huge file."""
-    size = float(np.clip(3000 / max(len(x), 1), 4, 22))
-    ax.scatter(x, y, **{"s": size, "linewidths": 0.3, "rasterized": len(x) > 2000, "zorder": 3, **style})
-
-
-def _legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    columns = max(1, int(figure.get_figwidth() // 2.7))
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)
-
-
 # --- fit --------------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     """Show runs and fitted curves against each input of the law, on log-log axes.
 
@@ -262,8 +83,8 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     ForecastError
         When a probability is not a fraction between 0 and 1.
     """
-    bands, inputs = _bands(probabilities), fit.law.inputs
-    figure = _figure(fit, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
+    bands, inputs = checked_bands(probabilities), fit.law.inputs
+    figure = new_figure(fit, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
     panels = figure.subplots(1, len(inputs), squeeze=False, sharey=True)[0]
     others = [next((other for other in inputs if other != name), None) for name in inputs]
     curves = [_curves(fit, name, other) for name, other in zip(inputs, others, strict=True)]
@@ -275,15 +96,15 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
         values = [float(curve[other].iloc[0]) if other else 0.0 for curve in panel]
         colour_of = _coloured_runs(fit, figure, ax, name, other, values)
         for value, curve in zip(values, panel, strict=True):
-            _fan(ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
-        _log_axis(ax, ax.xaxis, name, _label(fit, name))
-        _log_axis(ax, ax.yaxis, "loss", _label(fit, "loss"))
+            draw_fan(ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
+        log_axis(ax, ax.xaxis, name, axis_label(fit, name))
+        log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
         ax.tick_params(labelleft=True)
     held = "; further inputs at their geometric mean" if len(inputs) > 2 else ""
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
-    patches = [Patch(facecolor=GREY, alpha=shade, label=_band(p, "new_run")) for p, shade in bands]
-    _legend_below(figure, [dot, line, *patches])
+    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(p, "new_run")) for p, shade in bands]
+    legend_below(figure, [dot, line, *patches])
     return figure
 
 
@@ -310,14 +131,14 @@ def _coloured_runs(
     """Scatter the runs, coloured by the other input; return the colour of a value of it."""
     x, loss = fit.runs.column(name), fit.runs.loss
     if other is None:
-        _dots(ax, x, loss, color=GREY)
+        draw_dots(ax, x, loss, color=GREY)
         return lambda _: BLUE
     z = fit.runs.column(other)
     colours = ScalarMappable(LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
-    _dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
-    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=_LogTicks(other), format=_ticks(other))
+    draw_dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
+    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=LogTicks(other), format=tick_formatter(other))
     bar.minorticks_off()
-    bar.set_label(f"{_label(fit, other)}  (white: values of the curves)")
+    bar.set_label(f"{axis_label(fit, other)}  (white: values of the curves)")
     bar.ax.hlines(values, 0, 1, color="white", linewidth=1.6)
     return lambda value: colours.to_rgba(np.array([value]))[0]
 
@@ -338,7 +159,7 @@ def _forecast(fit: Fit, table: pd.DataFrame) -> Forecast:
 # --- forecast ---------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def plot_forecast(
     fit: Fit,
     forecast: Forecast,
@@ -368,7 +189,7 @@ def plot_forecast(
         raise ForecastError(f"measured has shape {known.shape}, expected one loss for each of {points} forecast points")
     if target is not None and not target > 0:
         raise ForecastError(f"target loss is {target:g}, expected a positive number in {forecast.loss_unit}")
-    figure = _figure(fit, "Forecast", 12.0, 5.8)
+    figure = new_figure(fit, "Forecast", 12.0, 5.8)
     ax, listing = figure.subplots(1, 2, width_ratios=(3, 2))
     name = _size_shown(fit, forecast)
     x = forecast.points[name].to_numpy(float)
@@ -378,16 +199,16 @@ def plot_forecast(
     _draw_points(listing, forecast, known, order, np.arange(len(order)), upright=False)
     if target is not None:
         line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.5, "linestyle": "--"}
-        ax.axhline(target, label=f"target {target:g} {_escaped(forecast.loss_unit)}", **line)
+        ax.axhline(target, label=f"target {target:g} {escaped_text(forecast.loss_unit)}", **line)
         listing.axvline(target, **line)
-    _log_axis(ax, ax.yaxis, "loss", _label(fit, "loss"))
-    _log_axis(listing, listing.xaxis, "loss", _label(fit, "loss"))
+    log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
+    log_axis(listing, listing.xaxis, "loss", axis_label(fit, "loss"))
     listing.set_yticks(
         range(len(order)), [_described(fit, forecast, i) for i in order], fontsize=min(9, 240 / len(order))
     )
     listing.set_ylim(-0.7, len(order) - 0.3)
     listing.set_title("forecast points, largest on top" + f" ({LISTED} largest of {points})" * (points > LISTED))
-    _legend_below(figure, ax.get_legend_handles_labels()[0])
+    legend_below(figure, ax.get_legend_handles_labels()[0])
     return figure
 
 
@@ -395,18 +216,18 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
     """Draw fitted runs, what the law says along the sizes of runs, and where the fitted sizes end."""
     fitted = fit.runs.column(name)
     left, right = min(fitted.min(), x.min()) / 1.3, 1.5 * max(fitted.max(), x.max())
-    bands = _bands((0.5, 0.9))
+    bands = checked_bands((0.5, 0.9))
     if set(fit.law.inputs) == {"params", "tokens"}:
         span = np.geomspace(left, right, 25)
         losses = [compute_optimal(fit, flops, unconverged=True).loss for flops in span]
-        _fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
+        draw_fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
         along = _forecast(fit, pd.DataFrame({name: span}))
-        _fan(ax, span, bands, GREEN, along.mean, along.new_run)
+        draw_fan(ax, span, bands, GREEN, along.mean, along.new_run)
     ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
-    _dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
-    _log_axis(ax, ax.xaxis, name, _label(fit, name))
+    draw_dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
+    log_axis(ax, ax.xaxis, name, axis_label(fit, name))
     ax.set_xlim(left, right)
 
 
@@ -417,7 +238,7 @@ def _draw_points(
     for probability, of, width, colour in INTERVALS:
         low, high = forecast.interval(probability, of)[shown].T
         lines = ax.vlines if upright else ax.hlines
-        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=_band(probability, of))
+        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(probability, of))
     for values, style in ((forecast.median()[shown], MEDIAN), (known[shown], MEASURED)):
         seen = np.isfinite(values)
         if seen.any():
@@ -434,17 +255,17 @@ def _size_shown(fit: Fit, forecast: Forecast) -> str:
 def _described(fit: Fit, forecast: Forecast, point: int) -> str:
     """Return the inputs of a forecast point: N 7B, D 1.4T."""
     symbols = {
-        name: AXES[name].split(" [")[0].split()[-1] if name in AXES else _escaped(name) for name in fit.law.inputs
+        name: AXES[name].split(" [")[0].split()[-1] if name in AXES else escaped_text(name) for name in fit.law.inputs
     }
     return ", ".join(
-        f"{symbol} {_written(name)(forecast.points[name].iloc[point])}" for name, symbol in symbols.items()
+        f"{symbol} {number_writer(name)(forecast.points[name].iloc[point])}" for name, symbol in symbols.items()
     )
 
 
 # --- parameters -------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Show the prior and the posterior density of every parameter of law and noise, and how much the data taught.
 
@@ -458,7 +279,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     rows = [row for row in (*fit.law.parameters, *fit.noise.parameters) if row.name in fit.draws]
     columns = min(4, -(-len(rows) // 2))
     lines = -(-len(rows) // columns)
-    figure = _figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
+    figure = new_figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     posterior = fit.flat()
     for ax, row in zip(panels, rows, strict=False):
@@ -469,18 +290,18 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         _density(ax, before, GREY, log, label="prior (peak scaled to 1)")
         _density(ax, after, BLUE, log, label="posterior (peak scaled to 1)")
         unit = fit.runs.loss_unit if row.unit == "loss" else row.unit
-        label = _escaped(f"{textwrap.fill(row.meaning, 36)}\n[{unit}]")
+        label = escaped_text(f"{textwrap.fill(row.meaning, 36)}\n[{unit}]")
         if log:
-            _log_axis(ax, ax.xaxis, "constant", label)
+            log_axis(ax, ax.xaxis, "constant", label)
         ax.set_xlabel(label, fontsize=8)
         ax.set_xlim(min(low, after.min()), max(high, after.max()))
         learned = fit.contraction[row.name]
-        median, *ends = (_constant(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
+        median, *ends = (plain_number(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
         taught = ">99%" if learned >= 0.995 else f"{learned:.0%}"
-        ax.set_title(f"{_symbol(row.name)}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
+        ax.set_title(f"{symbol_of(row.name)}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
     for ax in panels[len(rows) :]:
         ax.set_axis_off()
-    _legend_below(figure, panels[0].get_lines())
+    legend_below(figure, panels[0].get_lines())
     return figure
 
 
@@ -500,7 +321,7 @@ def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label:
     ax.spines["left"].set_visible(False)
 
 
-@_styled
+@styled
 def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     """Show parameters in pairs: highest-density regions of the posterior, marginals, constants of papers.
 
@@ -519,9 +340,9 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     if unknown or not shown:
         what = f"no parameter {unknown[0]!r}" if unknown else "no parameter of unit 1; name some"
         raise LawError(f"law {fit.law.label} has {what}; it was fitted with {', '.join(fit.draws)}")
-    count, draws, bands = len(shown), fit.flat(), _bands((0.5, 0.9))
+    count, draws, bands = len(shown), fit.flat(), checked_bands((0.5, 0.9))
     what = "Posterior and published constants" if fit.law.published else "Posterior"
-    figure = _figure(fit, what, max(6.4, 2.4 * count + 2.2), 2.4 * count + 1.4)
+    figure = new_figure(fit, what, max(6.4, 2.4 * count + 2.2), 2.4 * count + 1.4)
     grid = figure.subplots(count, count, squeeze=False, sharex="col")
     papers = list(zip(fit.law.published, MARKED * len(fit.law.published), strict=False))
     for i, j in np.ndindex(count, count):
@@ -540,13 +361,13 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
             elif j < i and {across, below} <= set(paper.values):
                 ax.plot(paper.values[across], paper.values[below], marker, color=colour, markeredgecolor="white")
         if i == count - 1:
-            ax.set_xlabel(_symbol(across))
+            ax.set_xlabel(symbol_of(across))
         if j == 0 < i:
-            ax.set_ylabel(_symbol(below))
-    patches = [Patch(facecolor=BLUE, alpha=shade, label=_band(p, "density")) for p, shade in bands if count > 1]
-    marks = [Line2D([], [], color=c, marker=m, label=_escaped(paper.name)) for paper, (c, m) in papers]
+            ax.set_ylabel(symbol_of(below))
+    patches = [Patch(facecolor=BLUE, alpha=shade, label=band_name(p, "density")) for p, shade in bands if count > 1]
+    marks = [Line2D([], [], color=c, marker=m, label=escaped_text(paper.name)) for paper, (c, m) in papers]
     if patches or marks:
-        _legend_below(figure, [*patches, *marks])
+        legend_below(figure, [*patches, *marks])
     return figure
 
 
@@ -571,7 +392,7 @@ def _regions(ax: Axes, x: np.ndarray, y: np.ndarray, bands: Bands) -> None:
 # --- checks -----------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def plot_residuals(fit: Fit) -> Figure:
     """Show how far each run lies from the law, in percent of its loss, against each input and the fitted loss.
 
@@ -585,23 +406,23 @@ def plot_residuals(fit: Fit) -> Figure:
     residual = 100 * (np.log(fit.runs.loss) - middle)
     extreme, rest = np.split(np.argsort(-np.abs(residual)), [len(MARKED)])
     sigma = 100 * float(np.median(fit.draws["sigma"]))
-    panels = {name: (fit.runs.column(name), _label(fit, name)) for name in fit.law.inputs}
-    panels["loss"] = (np.exp(middle), "fitted " + _label(fit, "loss"))
-    figure = _figure(fit, "Residuals", 3.9 * len(panels), 4.6)
+    panels = {name: (fit.runs.column(name), axis_label(fit, name)) for name in fit.law.inputs}
+    panels["loss"] = (np.exp(middle), "fitted " + axis_label(fit, "loss"))
+    figure = new_figure(fit, "Residuals", 3.9 * len(panels), 4.6)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for ax, (name, (x, label)) in zip(grid, panels.items(), strict=True):
         scale = "" if fit.noise.scale == "constant" else f", {fit.noise.scale} scale"
         band = f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%{scale})"
         ax.axhspan(-sigma, sigma, color=BLUE, alpha=0.2, linewidth=0, label=band)
         ax.axhline(0, color=BLACK, linewidth=0.8)
-        _dots(ax, x[rest], residual[rest], color=GREY)
+        draw_dots(ax, x[rest], residual[rest], color=GREY)
         for i, (colour, marker) in zip(extreme, MARKED, strict=False):
-            named = f"run {_escaped(fit.runs.labels[i])} ({residual[i]:+.2g}%)"
+            named = f"run {escaped_text(fit.runs.labels[i])} ({residual[i]:+.2g}%)"
             style: Any = {"marker": marker, "color": colour, "edgecolors": "white", "linewidths": 0.5}
             ax.scatter(x[i], residual[i], s=36, zorder=4, label=named, **style)
-        _log_axis(ax, ax.xaxis, name, label)
+        log_axis(ax, ax.xaxis, name, label)
     grid[0].set_ylabel(f"residual of log loss [%]{_outlier_scale(grid[0], residual, sigma)}")
-    _legend_below(figure, grid[0].get_legend_handles_labels()[0])
+    legend_below(figure, grid[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -621,7 +442,7 @@ def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
     return f"\n(logarithmic beyond ±{linear:g}%)"
 
 
-@_styled
+@styled
 def plot_traces(fit: Fit) -> Figure:
     """Show the chains of every parameter: their ranks, which should stay flat, and their draws in order.
 
@@ -635,7 +456,7 @@ def plot_traces(fit: Fit) -> Figure:
 
     plots: Any = arviz_plots  # has no types
     names = list(fit.draws)
-    figure = _figure(fit, "Chains", 9.0, 1.25 * len(names) + 1.4)
+    figure = new_figure(fit, "Chains", 9.0, 1.25 * len(names) + 1.4)
     grid = figure.subplots(len(names), 2, squeeze=False, sharex="col", width_ratios=(1, 2))
     diverging = {"diverging": np.asarray(fit.stats["diverging"], bool)}
     data = arviz_base.from_dict({"posterior": dict(fit.draws), "sample_stats": diverging})
@@ -648,7 +469,7 @@ def plot_traces(fit: Fit) -> Figure:
         )
         draw(data, plot_collection=collection, visuals={"title": False, "xlabel": False})
     for ax, name in zip(grid[:, 0], names, strict=True):
-        ax.set_ylabel(_symbol(name), rotation=0, ha="right", va="center", fontsize=11)
+        ax.set_ylabel(symbol_of(name), rotation=0, ha="right", va="center", fontsize=11)
     for ax in grid[:-1].ravel():
         ax.tick_params(labelbottom=False)
     for line in (line for ax in grid[:, 1] for line in ax.get_lines()):

@@ -148,7 +148,7 @@ def read_json_lines(path: Path) -> pd.DataFrame:
         if not content.strip():
             continue
         try:
-            row = json.loads(content, object_pairs_hook=_without_doubles)
+            row = json.loads(content, object_pairs_hook=_without_doubles, parse_int=_whole)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             raise DataError(
@@ -166,6 +166,11 @@ def read_json_lines(path: Path) -> pd.DataFrame:
         raise DataError(f'{name} holds only empty objects: expected one run per object, like {{"loss": 2.1}}')
     # As objects: pandas would round whole numbers beside a gap, and could not hold very large ones.
     return pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in names}).infer_objects()
+
+
+def _whole(text: str) -> int | float:
+    """Return a whole number, or infinity where it has more digits than a float, or Python, can take."""
+    return int(text) if len(text) < 300 else float(text)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +32,8 @@ def to_datatree(fit: Fit) -> xr.DataTree:
     """Return a fit as a ``DataTree`` with ArviZ's groups.
 
     Groups: ``posterior`` (papers' names), ``unconstrained_posterior``, ``sample_stats``, ``log_likelihood`` (per unit
-    of the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``, ``observed_data``,
-    ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of the table), ``site``.
+    of the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``,
+    ``observed_data``, ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of the table), ``site``.
     """
     chains, draws = fit.unconstrained.shape[:2]
     coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
@@ -90,12 +89,12 @@ def save(fit: Fit, path: Path) -> None:
     """Write a fit to ``path``: a temporary file in the same folder, then a rename."""
     if path.is_dir():
         raise FitError(f"{path} is a folder; give the name of a file, like {path / 'fit.nc'}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        temporary.touch()
     except OSError as error:
         raise FitError(f"cannot write {path}: {error.strerror}") from error
-    os.close(handle)
     try:
         tree = fit.idata
         compression = {"zlib": True, "complevel": 1}
@@ -105,9 +104,9 @@ def save(fit: Fit, path: Path) -> None:
             if node.data_vars
         }
         tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -148,25 +147,34 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
     except (OSError, KeyError, ValueError, RuntimeError, h5netcdf.CompatibilityError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FitError(f"{path.name} is not a whole fit file ({reason}); it may be truncated or foreign") from error
-    manifest = json.loads(attrs["manifest"])
-    table = json.loads(attrs["runs"])
+    try:
+        manifest = json.loads(attrs["manifest"])
+        diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
+        runs = _runs_of(json.loads(attrs["runs"]))
+        noise = Noise(**manifest["noise"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise FitError(f"{path.name} says that it is a fit but lacks what one holds ({error}); fit again") from error
     return Fit(
         law=_law_of(manifest, path, law),
-        noise=Noise(**manifest["noise"]),
-        runs=Runs(
-            table=pd.DataFrame(table["table"]),
-            params_convention=table["params_convention"],
-            loss_unit=table["loss_unit"],
-            source=table["source"],
-            notes=tuple(table["notes"]),
-            warnings=tuple(table["warnings"]),
-        ),
+        noise=noise,
+        runs=runs,
         draws=groups["posterior"],
         prior={name: values[0] for name, values in groups["prior"].items()},
         unconstrained=groups["unconstrained_posterior"]["u"],
         stats=groups["sample_stats"],
-        diagnostics=Diagnostics(**json.loads(attrs["diagnostics"])),
+        diagnostics=diagnostics,
         manifest=manifest,
+    )
+
+
+def _runs_of(saved: dict[str, Any]) -> Runs:
+    return Runs(
+        table=pd.DataFrame(saved["table"]),
+        params_convention=saved["params_convention"],
+        loss_unit=saved["loss_unit"],
+        source=saved["source"],
+        notes=tuple(saved["notes"]),
+        warnings=tuple(saved["warnings"]),
     )
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import bayes_scaling as bs
+from bayes_scaling import _drawing as drawing
 from bayes_scaling import _pictures as pictures
 from bayes_scaling._forecast import Forecast, forecast
 
@@ -97,7 +98,7 @@ def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
     curve = pictures._curves(fit, "params", "tokens")[2]
     new = pictures._forecast(fit, curve)
     ax = Figure().subplots()
-    pictures._fan(ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
+    drawing.draw_fan(ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
     drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
     for x, (low, high) in zip(curve["params"], new.interval(0.9), strict=True):
         edges = drawn[np.isclose(drawn[:, 0], x), 1]
@@ -223,9 +224,9 @@ def test_text_of_the_data_is_drawn_as_it_is(fit: bs.Fit, name: str) -> None:
 
 
 def test_symbols() -> None:
-    assert pictures._symbol("alpha") == "α"
-    assert pictures._symbol("alpha_N") == r"α$_\mathrm{N}$"
-    assert pictures._symbol("a_$b") == r"a_\$b"
+    assert drawing.symbol_of("alpha") == "α"
+    assert drawing.symbol_of("alpha_N") == r"α$_\mathrm{N}$"
+    assert drawing.symbol_of("a_$b") == r"a_\$b"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_symbols() -> None:
 )
 def test_ticks_of_log_axes_are_readable(low: float, high: float, name: str, expected: list[str]) -> None:
     ax = Figure().subplots()
-    pictures._log_axis(ax, ax.xaxis, name, "")
+    drawing.log_axis(ax, ax.xaxis, name, "")
     ax.set_xlim(low, high)
     assert tick_labels(ax.xaxis) == expected
     assert len(ax.xaxis.get_minorticklocs()) == 0

@@ -112,6 +112,16 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         bs.load_fit(tmp_path)
 
 
+def test_a_fit_without_its_parts_is_refused(saved: Path, tmp_path: Path) -> None:
+    for attribute, value in (("runs", "{}"), ("diagnostics", "[]"), ("manifest", "no json")):
+        copy = tmp_path / "hollow.nc"
+        copy.write_bytes(saved.read_bytes())
+        with h5py.File(copy, "a") as file:
+            file.attrs[attribute] = value
+        with pytest.raises(bs.FitError, match="lacks what one holds"):
+            bs.load_fit(copy)
+
+
 def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
     copy = tmp_path / "new.nc"
     copy.write_bytes(saved.read_bytes())
