@@ -88,11 +88,12 @@ def size_of(runs: Runs) -> tuple[str, float]:
 
 
 def padded_length(n: int) -> int:
-    """Round a number of runs up to 8, 16, 24, 32, 48, 64, 96, 128, ... so that few shapes are ever compiled."""
-    step = 8
-    while step * 4 < n:
-        step *= 2
-    return -(-n // step) * step
+    """Round a number of runs up to 32, 64, 128, 192, 256, 384, 512, ... so that few shapes are ever compiled."""
+    length = 32
+    while length < n:
+        length *= 2
+    three_quarters = 3 * length // 4
+    return three_quarters if length > 128 and n <= three_quarters else length
 
 
 def observe(law: Law, noise: Noise, runs: Runs) -> Observations:

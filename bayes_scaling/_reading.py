@@ -129,7 +129,6 @@ def _quickly(cells: Sequence[str]) -> Sequence[float | None] | None:
 
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet file."""
-    # From bytes: given a path, pyarrow would also read folders named key=value as columns.
     content = io.BytesIO(_content(path, "a Parquet file"))
     try:
         return pd.read_parquet(content)

@@ -240,7 +240,7 @@ def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
     broken = [title for title in titles if not encodable(title)]
     if broken:
         raise DataError(f"{source} has a column named {shown(broken[0])}, which is no valid text; rename it")
-    frame = frame.set_axis(titles, axis="columns")
+    frame = frame.copy().set_axis(titles, axis="columns")
     doubled = frame.columns[frame.columns.duplicated()]
     if len(doubled):
         raise DataError(f"{source} has two columns named {shown(doubled[0])}; rename or drop one")

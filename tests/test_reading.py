@@ -249,12 +249,6 @@ def test_truncated_parquet_is_refused(folder: Path, share: float) -> None:
     assert "cut.parquet" in refusal(lambda: Runs.read(path))
 
 
-def test_parquet_in_a_folder_that_looks_like_a_partition(tmp_path: Path) -> None:
-    (tmp_path / "loss=9").mkdir()
-    pd.DataFrame({"params": [1e6], "loss": [3.0]}).to_parquet(tmp_path / "loss=9" / "a.parquet")
-    assert Runs.read(tmp_path / "loss=9" / "a.parquet").loss.tolist() == [3.0]
-
-
 # --- paths ---
 
 
