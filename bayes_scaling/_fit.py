@@ -27,6 +27,7 @@ from bayes_scaling._priors import describe_prior, prior_to_spec
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
 from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, prior_draws
+from bayes_scaling._validation import Origin, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -225,7 +226,7 @@ def fit(
         raise FitError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
     if chains < 2 or draws < 100:
         raise FitError(f"{chains} chains of {draws} draws are too few to judge convergence; take at least 2 of 100")
-    _refuse_missing_columns(law, runs)
+    _refuse_unusable_columns(law, runs)
     draws = -(-draws // PIECE) * PIECE
     started = time.perf_counter()
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
@@ -306,7 +307,7 @@ def _device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: jnp.asarray(values) for name, values in draws.items()}
 
 
-def _refuse_missing_columns(law: Law, runs: Runs) -> None:
+def _refuse_unusable_columns(law: Law, runs: Runs) -> None:
     missing = [name for name in law.inputs if name not in runs]
     if missing:
         have = ", ".join(name for name in runs.table.columns)
@@ -314,6 +315,7 @@ def _refuse_missing_columns(law: Law, runs: Runs) -> None:
             f"law {law.label} reads {', '.join(law.inputs)}, but {runs.source} has no {missing[0]} (it has {have}); "
             "map a column to it, or choose another law"
         )
+    numeric(runs.table, law.inputs, Origin(runs.source, {}))  # columns of the law's own are checked only here
 
 
 def _manifest(

@@ -18,6 +18,7 @@ from bayes_scaling._fit import Fit, scope
 from bayes_scaling._law import INPUTS
 from bayes_scaling._model import SIZES, Model, model_columns, model_of, size_of
 from bayes_scaling._runs import Runs
+from bayes_scaling._validation import Origin, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -161,7 +162,9 @@ def forecast(
     ConvergenceError
         When the fit did not converge.
     ForecastError
-        When an input of the law is missing, unknown, or not positive.
+        When an input of the law is missing or unknown.
+    DataError
+        When a planned number is not a positive number.
     """
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
@@ -205,7 +208,7 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         if unknown:
             raise ForecastError(f"{unknown[0]!r} is no input of a run; law {law.label} needs {', '.join(law.inputs)}")
         try:
-            arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in inputs.values()))
+            arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, object)) for v in inputs.values()))
         except ValueError as error:
             lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
             raise ForecastError(
@@ -214,7 +217,8 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
     else:
         table = points.table if isinstance(points, Runs) else points
-        frame = table[[name for name in table if name in known]].reset_index(drop=True).astype(float)
+        frame = table[[name for name in table if name in known]].reset_index(drop=True)
+    frame = numeric(frame, [str(name) for name in frame], Origin("the planned runs", {}))
     if {"steps", "batch_tokens"} <= set(frame) and "tokens" not in frame:
         frame["tokens"] = frame["steps"] * frame["batch_tokens"]
     if {"params", "tokens"} <= set(frame) and "flops" not in frame:
@@ -224,13 +228,6 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         raise ForecastError(
             f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
         )
-    for name in frame:
-        bad = ~(np.isfinite(frame[name]) & (frame[name] > 0))
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise ForecastError(
-                f"future run {row + 1} has {name} = {frame[name].iloc[row]:g}; expected a positive number"
-            )
     return frame
 
 

@@ -76,7 +76,8 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
         raise DataError(
             f"{name}, line {reader.line_num}: this is not CSV ({plain(str(error))}); check its quotes"
         ) from error
-    assert header is not None  # _text refuses a file of blanks
+    if header is None:  # nothing but empty quotes
+        raise DataError(f"{name} is blank: expected one row per training run")
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     named = [(title, cells) for title, cells in zip(header, columns, strict=True) if title or any(cells)]
     titles = [title or f"Unnamed: {i}" for i, (title, _) in enumerate(named)]

@@ -84,16 +84,21 @@ def test_frame_json_and_dataset_hold_the_same_numbers(forecast: bs.Forecast) -> 
     ("question", "says"),
     [
         ({"params": 7e10}, "tokens is missing"),
-        ({"params": -1, "tokens": 1e12}, "params = -1; expected a positive number"),
-        ({"params": float("nan"), "tokens": 1e12}, "params = nan"),
+        ({"params": -1, "tokens": 1e12}, "the planned runs, row 1, column params: -1 is negative"),
+        ({"params": float("nan"), "tokens": 1e12}, "column params: the value is missing"),
         ({"params": [1e9, 2e9], "tokens": [1e9, 2e9, 3e9]}, "inputs of different lengths (params 2, tokens 3)"),
         ({"width": 100}, "'width' is no input of a run"),
     ],
 )
 def test_bad_points_are_explained(chinchilla_fit: bs.Fit, question: dict[str, object], says: str) -> None:
-    with pytest.raises(bs.ForecastError) as caught:
+    with pytest.raises((bs.ForecastError, bs.DataError)) as caught:
         bs.forecast(chinchilla_fit, **question)
     assert says in str(caught.value)
+
+
+def test_a_table_of_text_is_explained(chinchilla_fit: bs.Fit) -> None:
+    with pytest.raises(bs.DataError, match="row 2, column params: '70B' is not a number: write it out in raw units"):
+        bs.forecast(chinchilla_fit, pd.DataFrame({"params": [1e9, "70B"], "tokens": [1e11, 1e12]}))
 
 
 def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:

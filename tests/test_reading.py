@@ -71,6 +71,8 @@ def test_csv_variants_read_alike(folder: Path, content: str) -> None:
     [
         ("", ["runs.csv is empty"]),
         (" \n\n \n", ["runs.csv is blank"]),
+        ('""\n" "\n', ["runs.csv is blank"]),
+        (",,\n1,2,3\n", ["no header", "',,'"]),
         (bytes(range(256)), ["line 2", "byte 0x80 is not UTF-8"]),
         (b"\x00\x01\x02", ["line 1", "NUL", "not a CSV"]),
         ("params,loss,caf\u00e9\n1e6,3,x\n".encode("latin-1"), ["line 1", "byte 0xe9", "save the file as UTF-8"]),
