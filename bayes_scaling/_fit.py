@@ -164,6 +164,18 @@ class Fit:
         return losses.reshape(*self.unconstrained.shape[:2], -1)
 
     @functools.cached_property
+    def prior_predictive(self) -> np.ndarray:
+        """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
+        theta = dict(self.prior)
+        with scope():
+            model, data, _ = parts(self.law, self.noise, self.runs)
+            drawn = _device_draws(theta)
+            log_mean = np.asarray(_log_means(model)(drawn, data.columns))[:, : len(self.runs)]
+            width = np.asarray(_widths(model)(drawn, data.columns))
+        width = width[:, : len(self.runs)] if width.ndim == 2 else width[:, None]
+        return self.noise.scattered(log_mean, width, theta, seed=int(self.manifest["seed"]))
+
+    @functools.cached_property
     def idata(self) -> xr.DataTree:
         """Everything as an ArviZ-ready ``DataTree``: posterior, prior, predictive, likelihood, data, statistics."""
         from bayes_scaling._store import to_datatree
@@ -230,6 +242,7 @@ def fit(
     draws = -(-draws // PIECE) * PIECE
     started = time.perf_counter()
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
+        report("compiling", 0.0)
         model, data, priors = parts(law, noise, runs)
         keys = jax.random.split(jax.random.key(seed), PRIOR_DRAWS)
         prior_u, prior = jax.tree.map(np.asarray, prior_draws(model)(keys, data, priors))

@@ -61,6 +61,7 @@ from bayes_scaling._forecast import Forecast
 from bayes_scaling._forecast import forecast as forecast_at
 from bayes_scaling._frontier import compute_optimal
 from bayes_scaling._model import SIZES, size_of
+from bayes_scaling._progress import progress_bar
 
 # --- fit --------------------------------------------------------------------------------------------------------
 
@@ -489,6 +490,7 @@ def save_pictures(
     measured: np.ndarray | Sequence[float] | None = None,
     target: float | None = None,
     file_format: str = "png",
+    progress: bool | None = None,
 ) -> list[Path]:
     """Draw every picture of a fit into a folder, which is made where it is missing.
 
@@ -500,6 +502,7 @@ def save_pictures(
     folder : existing pictures of the same name are replaced
     forecast, measured, target : for `plot_forecast`, which is left out without a forecast
     file_format : ``png``, ``pdf``, ``svg`` or another that Matplotlib writes
+    progress : show a bar; by default on a terminal
 
     Returns
     -------
@@ -530,7 +533,12 @@ def save_pictures(
         pictures["exponents"] = lambda: plot_exponents(fit)
     if forecast is not None:
         pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
-    return [_saved(draw(), Path(folder) / f"{name}.{file_format}") for name, draw in pictures.items()]
+    paths: list[Path] = []
+    with progress_bar("pictures", progress) as report:
+        for name, draw in pictures.items():
+            report(name, len(paths) / len(pictures))
+            paths.append(_saved(draw(), Path(folder) / f"{name}.{file_format}"))
+    return paths
 
 
 def _saved(figure: Figure, path: Path) -> Path:

@@ -37,7 +37,7 @@ def progress_bar(title: str, shown: bool | None = None) -> Iterator[Callable[[st
         console=Console(stderr=True),
         transient=True,
     )
-    task = bar.add_task(f"{title}: compiling", total=None)
+    task = bar.add_task(title, total=None)
     timer = threading.Timer(PATIENCE, bar.start)
     timer.daemon = True
     timer.start()

@@ -157,7 +157,7 @@ def runs_summary(runs: Runs) -> RenderableType:
 
 def fit_summary(fit: Fit) -> RenderableType:
     """Return the posterior, how it was sampled, and which runs stand out."""
-    from bayes_scaling._check import find_outliers
+    from bayes_scaling._check import find_influential, find_outliers
 
     summary = fit.summary(0.9)
     units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
@@ -190,6 +190,21 @@ def fit_summary(fit: Fit) -> RenderableType:
             for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
         )
         parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
+    moving = find_influential(fit)
+    moving = moving[moving["influential"]]
+    if len(moving):
+        names = ", ".join(
+            f"{run} ({parameter} by {shift:+.1f} sd)"
+            for run, parameter, shift in zip(
+                moving["run"][:5], moving["parameter"][:5], moving["shift"][:5], strict=True
+            )
+        )
+        parts.append(Text(f"influential: without any one of {len(moving)} runs the answer would move: {names}"))
+    weak = [name for name in fit.law.parameter_names if fit.contraction[name] < 0.5]
+    if weak:
+        parts.append(
+            Text(f"the prior is speaking: the data removed less than half of its variance for {', '.join(weak)}")
+        )
     parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
     return Group(*parts)
 

@@ -33,7 +33,8 @@ def to_datatree(fit: Fit) -> xr.DataTree:
 
     Groups: ``posterior`` (papers' names), ``unconstrained_posterior``, ``sample_stats``, ``log_likelihood`` (per unit
     of the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``,
-    ``observed_data``, ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of the table), ``site``.
+    ``prior_predictive``, ``observed_data``, ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of
+    the table), ``site``.
     """
     chains, draws = fit.unconstrained.shape[:2]
     coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
@@ -59,6 +60,10 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         "prior": xr.Dataset(
             {name: (("chain", "draw"), values[None]) for name, values in fit.prior.items()},
             {"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))},
+        ),
+        "prior_predictive": xr.Dataset(
+            {"loss": (("chain", "draw", "row"), fit.prior_predictive[None])},
+            {"chain": [0], "draw": np.arange(len(fit.prior_predictive)), **rows},
         ),
         "observed_data": xr.Dataset({"loss": ("row", fit.runs.loss, {"unit": fit.runs.loss_unit})}, rows),
         "constant_data": xr.Dataset({name: ("row", fit.runs.column(name)) for name in columns}, rows),

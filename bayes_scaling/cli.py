@@ -187,6 +187,7 @@ def fit(
     """
     from bayes_scaling import _fit
     from bayes_scaling._catalogue import load_law
+    from bayes_scaling._check import identifiability
     from bayes_scaling._noise import Noise
     from bayes_scaling._priors import read_priors
     from bayes_scaling._show import fit_summary, show
@@ -224,7 +225,7 @@ def fit(
     else:
         from rich.text import Text
 
-        odd = [Text(f"warning: {warning}") for warning in table.warnings]
+        odd = [Text(f"warning: {warning}") for warning in (*table.warnings, *identifiability(chosen, table))]
         show(*odd, fit_summary(result), *([Text(f"saved to {out}")] if out else []))
     if not result.converged:
         raise typer.Exit(NOT_CONVERGED)

@@ -23,6 +23,7 @@ GROUPS = {
     "log_prior",
     "posterior_predictive",
     "prior",
+    "prior_predictive",
     "observed_data",
     "constant_data",
 }
@@ -151,6 +152,14 @@ def test_posterior_predictive_covers_the_data(chinchilla_fit: bs.Fit) -> None:
     low, high = np.quantile(chinchilla_fit.replicated.reshape(-1, 48), [0.05, 0.95], axis=0)
     inside = np.mean((low < chinchilla_fit.runs.loss) & (chinchilla_fit.runs.loss < high))
     assert 0.78 <= inside <= 1.0
+
+
+def test_prior_predictive_is_wide_and_around_the_data(chinchilla_fit: bs.Fit) -> None:
+    before, after = chinchilla_fit.prior_predictive, chinchilla_fit.replicated.reshape(-1, 48)
+    assert before.shape == (1000, 48) and np.isfinite(before).all()
+    low, high = np.quantile(before, [0.005, 0.995], axis=0)
+    assert np.all((low < chinchilla_fit.runs.loss) & (chinchilla_fit.runs.loss < high))
+    assert np.all(before.std(axis=0) > 5 * after.std(axis=0))
 
 
 def test_padding_changes_nothing(chinchilla_runs: bs.Runs) -> None:
