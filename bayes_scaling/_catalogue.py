@@ -54,8 +54,13 @@ def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution
     law = read_law(name_or_path, **options)
     if priors:
         law = law.with_priors(priors)
-    _check_numbers(law)
+    if priors or (law.mean, law.label) not in _CHECKED:
+        _check_numbers(law)
+        _CHECKED.add((law.mean, law.label))
     return law
+
+
+_CHECKED: set[tuple[Any, str]] = set()  # laws whose own priors were tried in this process
 
 
 def read_law(name_or_path: str | Path, **options: str) -> Law:

@@ -58,7 +58,7 @@ type Sampled = tuple[Chains, Diagnostics, str]
 def sample_auto(problem: Problem) -> Sampled:
     """Fast NUTS in whitened coordinates; the safe path when it is not good enough."""
     mode, settings = problem.mode, problem.settings
-    if not mode.rivals:
+    if not len(mode.rivals):
         # Starts are twice as spread as the approximation, so that R-hat can see chains that have not met.
         starts = 2 * np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
         fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
@@ -72,10 +72,12 @@ def sample_nuts(problem: Problem) -> Sampled:
     """Prior-scaled NUTS with an adapting dense mass matrix; once more with stronger settings when needed."""
     whitening = prior_whitening(problem.prior_u)
     settings, mode = problem.settings, problem.mode
-    local = np.linalg.solve(whitening.factor, (mode.u - whitening.location))
-    scatter = np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
-    spread = np.linalg.solve(whitening.factor, np.linalg.cholesky(mode.covariance))
-    starts = local + scatter @ spread.T
+    # Chains start at every mode that was found, so that R-hat can see when they do not meet.
+    modes = np.concatenate([mode.u[None], mode.rivals])
+    centres = modes[np.arange(settings.chains) % len(modes)]
+    scatter = np.random.default_rng(problem.seed).standard_normal(centres.shape)
+    starts = centres + scatter @ np.linalg.cholesky(mode.covariance).T
+    starts = np.linalg.solve(whitening.factor, (starts - whitening.location).T).T
     chains, diagnostics = problem.sample(whitening, starts, settings)
     if not diagnostics.problems(settings.chains * settings.draws):
         return chains, diagnostics, "NUTS"

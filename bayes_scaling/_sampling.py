@@ -82,12 +82,12 @@ class Mode:
     ----------
     u : (site,)
     covariance : (site, site) of the normal approximation
-    rivals : number of other local modes within 6 log units of the best
+    rivals : (n_rival, site) other places where a climb ended, within 6 log units of the best
     """
 
     u: np.ndarray
     covariance: np.ndarray
-    rivals: int
+    rivals: np.ndarray
 
 
 # --- compiled pieces --------------------------------------------------------------------------------------------
@@ -180,8 +180,8 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
     best = min(found, key=lambda result: float(result.fun))
     covariance = _curvature_covariance(lambda u: objective(u)[1], best.x)
     spread = np.sqrt(np.diag(covariance))
-    near = [r for r in found if r.fun < best.fun + 6 and np.any(np.abs(r.x - best.x) > 3 * spread)]
-    return Mode(best.x, covariance, len(near))
+    rivals = [r.x for r in found if r.fun < best.fun + 6 and np.any(np.abs(r.x - best.x) > 3 * spread)]
+    return Mode(best.x, covariance, np.array(rivals).reshape(len(rivals), len(best.x)))
 
 
 def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> np.ndarray:
