@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from bayes_scaling._fit import Fit, scope
+from bayes_scaling._fit import Fit
 from bayes_scaling._law import Law, ReferencePoint, resolve
 from bayes_scaling._model import reference_point
 from bayes_scaling._priors import prior_quantile
 from bayes_scaling._runs import Runs
+from bayes_scaling._scope import scope
 
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
 

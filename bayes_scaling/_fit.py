@@ -7,8 +7,7 @@ import datetime
 import functools
 import importlib.metadata
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +26,13 @@ from bayes_scaling._priors import describe_prior, prior_to_spec
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
 from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, prior_draws
+from bayes_scaling._scope import scope
 from bayes_scaling._validation import Origin, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
 
 PRIOR_DRAWS = 1000
-LARGE_TABLE = 50_000  # rows; below it a CPU is faster than starting kernels on an accelerator
 
 
 # --- the result -------------------------------------------------------------------------------------------------
@@ -265,30 +264,6 @@ def fit(
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
-    """Switch on float64, the device and the compilation cache for our own computations only.
-
-    Parameters
-    ----------
-    device : ``auto``, ``cpu``, ``gpu``
-    rows : size of the table, which decides for ``auto``
-    """
-    from bayes_scaling._compilation import use_compilation_cache
-
-    if device not in ("auto", "cpu", "gpu"):
-        raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")
-    use_compilation_cache()
-    if device == "auto":
-        device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
-    try:
-        chosen = jax.devices(device)[0]
-    except RuntimeError as error:
-        raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
-    with jax.enable_x64(True), jax.default_device(chosen):
-        yield
 
 
 def parts(law: Law, noise: Noise, runs: Runs) -> tuple[Model, Observations, Priors]:

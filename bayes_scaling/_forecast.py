@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling._errors import ForecastError
-from bayes_scaling._fit import Fit, scope
+from bayes_scaling._fit import Fit
 from bayes_scaling._law import INPUTS
 from bayes_scaling._model import SIZES, Model, model_columns, model_of, size_of
 from bayes_scaling._runs import Runs
+from bayes_scaling._scope import scope
 from bayes_scaling._validation import Origin, numeric
 
 if TYPE_CHECKING:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from bayes_scaling._sampling import (
     Progress,
     Settings,
     Whitening,
+    compile_chains,
     diagnose,
     find_mode,
     laplace_draws,
@@ -23,8 +27,10 @@ from bayes_scaling._sampling import (
     prior_whitening,
     run_chains,
 )
+from bayes_scaling._scope import carried
 
-STARTS = 8
+PRIOR_STARTS = 23  # draws of the prior that are looked at
+CLIMBS = 5  # the best of them that are climbed from
 FAST_WARMUP = 150
 
 
@@ -43,13 +49,33 @@ class Problem:
     @functools.cached_property
     def mode(self) -> Mode:
         """Posterior mode, climbed to from the prior's centre and from draws of the prior."""
-        starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[: STARTS - 1]])
-        return find_mode(self.model, self.data, self.priors, starts)
+        starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
+        return find_mode(self.model, self.data, self.priors, starts, CLIMBS)
+
+    def compile_beside(self, settings: Settings) -> AbstractContextManager[None]:
+        """Compile the chains in another thread while the block runs; its end waits for it."""
+        return _beside(compile_chains, self.model, self.data, self.priors, settings)
 
     def sample(self, whitening: Whitening, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
         """Run NUTS and judge it."""
+        compile_chains(self.model, self.data, self.priors, settings)
         chains = run_chains(self.model, self.data, self.priors, whitening, starts, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.model.sites)
+
+
+@contextmanager
+def _beside(work: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    """Do some work in another thread, in the caller's scope."""
+    same_scope = carried()
+
+    def scoped() -> None:
+        with same_scope():
+            work(*arguments)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(scoped)
+        yield
+        done.result()
 
 
 type Sampled = tuple[Chains, Diagnostics, str]
@@ -57,11 +83,13 @@ type Sampled = tuple[Chains, Diagnostics, str]
 
 def sample_auto(problem: Problem) -> Sampled:
     """Fast NUTS in whitened coordinates; the safe path when it is not good enough."""
-    mode, settings = problem.mode, problem.settings
+    settings = problem.settings
+    fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
+    with problem.compile_beside(fast):
+        mode = problem.mode
     if not len(mode.rivals):
         # Starts are twice as spread as the approximation, so that R-hat can see chains that have not met.
         starts = 2 * np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
-        fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
         chains, diagnostics = problem.sample(normal_whitening(mode.u, mode.covariance), starts, fast)
         if not diagnostics.problems(settings.chains * settings.draws):
             return chains, diagnostics, "fast NUTS"

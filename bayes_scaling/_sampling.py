@@ -24,6 +24,7 @@ from numpyro.infer import NUTS
 
 from bayes_scaling._law import Array
 from bayes_scaling._model import Model, Observations, Priors
+from bayes_scaling._scope import carried
 
 PIECE = 50  # iterations in one compiled call
 
@@ -163,8 +164,8 @@ def _advance(model: Model, warmup: int, target_accept: float, adapt_mass: bool) 
 # --- mode and normal approximation ------------------------------------------------------------------------------
 
 
-def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray) -> Mode:
-    """Climb to the posterior mode from several starts, ``(n_start, site)``, with BFGS."""
+def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
+    """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``."""
     leaves, structure = jax.tree.flatten((data, priors))
     leaves = [jnp.asarray(leaf, float) for leaf in leaves]
     function = _value_and_gradient(model, structure)
@@ -176,7 +177,11 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
             return 1e30, np.zeros_like(u)
         return value, gradient
 
-    found = [scipy.optimize.minimize(objective, u, jac=True, method="BFGS", options={"gtol": 1e-4}) for u in starts]
+    best_first = np.argsort([objective(u)[0] for u in starts], kind="stable")
+    found = [
+        scipy.optimize.minimize(objective, u, jac=True, method="BFGS", options={"gtol": 1e-4})
+        for u in starts[best_first[:climbs]]
+    ]
     best = min(found, key=lambda result: float(result.fun))
     covariance = _curvature_covariance(lambda u: objective(u)[1], best.x)
     spread = np.sqrt(np.diag(covariance))
@@ -207,6 +212,26 @@ def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
 # --- chains -----------------------------------------------------------------------------------------------------
 
 
+_COMPILED: set[tuple[Any, ...]] = set()
+
+
+def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
+    """Compile what `run_chains` needs for tables of this size, by running one piece on the prior alone.
+
+    Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work.
+    """
+    options = (model, settings.warmup, settings.target_accept, settings.adapt_mass)
+    rows = len(data.log_loss)
+    if (*options, rows) in _COMPILED:
+        return
+    dim = len(model.sites)
+    nowhere = Whitening(np.zeros(dim), np.eye(dim))
+    no_runs = dataclasses.replace(data, weight=jnp.zeros_like(data.weight))
+    state = _start(*options)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
+    _advance(*options)(state, no_runs, priors, nowhere)
+    _COMPILED.add((*options, rows))
+
+
 def run_chains(
     model: Model,
     data: Observations,
@@ -226,9 +251,10 @@ def run_chains(
     pieces = -(-(settings.warmup + settings.draws) // PIECE)
     done = [0] * settings.chains
 
+    same_scope = carried()
+
     def chain(index: int) -> list[Any]:
-        # The 64-bit switch belongs to a thread, so every thread turns it on for itself.
-        with jax.enable_x64(True):
+        with same_scope():
             key = jax.random.fold_in(jax.random.PRNGKey(seed), index)
             state = start(key, jnp.asarray(starts[index]), data, priors, whitening)
             kept = []
@@ -240,7 +266,6 @@ def run_chains(
                 progress("sampling", sum(done) / (pieces * settings.chains))
             return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
 
-    # The first chain's first piece compiles; the others wait for the same compiled program.
     workers = min(settings.chains, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         z, diverging, n_steps, energy, accept = (

@@ -12,11 +12,11 @@ import pandas as pd
 
 from bayes_scaling._catalogue import load_law
 from bayes_scaling._errors import LawError
-from bayes_scaling._fit import scope
 from bayes_scaling._law import Law, ReferencePoint, resolve
 from bayes_scaling._model import model_columns
 from bayes_scaling._noise import Noise
 from bayes_scaling._runs import Runs
+from bayes_scaling._scope import scope
 
 
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:

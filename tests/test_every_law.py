@@ -14,9 +14,9 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling._catalogue import options_of
-from bayes_scaling._fit import scope
 from bayes_scaling._law import INPUTS, ReferencePoint, resolve
 from bayes_scaling._noise import Noise
+from bayes_scaling._scope import scope
 from bayes_scaling._simulate import draw_prior, simulate
 from tests.conftest import design
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import numpyro.distributions as dist
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling._fit import parts, scope
+from bayes_scaling._fit import parts
 from bayes_scaling._model import padded_length
 from bayes_scaling._sampling import Diagnostics, diagnose
+from bayes_scaling._scope import scope
 from tests.conftest import public_table
 
 GROUPS = {
@@ -265,3 +267,28 @@ def test_public_chinchilla_table_with_its_outliers() -> None:
     for name, (lower, upper) in published.items():
         ours = np.quantile(fit.flat()[name], [0.025, 0.975])
         assert ours[0] < upper and ours[1] > lower
+
+
+TWO_MODES = """
+import numpyro.distributions as dist
+from bayes_scaling import Law, Parameter, power
+
+def mean(params, theta):
+    return 2.0 + theta**2 + power(params / 1e8, -0.3)
+
+LAW = Law(
+    name="two_modes", title="t", formula="L = 2 + theta^2 + N^-0.3", mean=mean, references=("r",), holds="h", fails="f",
+    parameters=(Parameter("theta", dist.Normal(0.0, 1.0), unit="1", meaning="m", source="s"),),
+)
+"""
+
+
+@pytest.mark.slow
+def test_two_modes_are_not_hidden(tmp_path: Path) -> None:
+    """theta and -theta fit equally well; chains sit at both, and the fit says that they do not agree."""
+    (tmp_path / "two_modes.py").write_text(TWO_MODES)
+    law = bs.load_law(tmp_path / "two_modes.py")
+    runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 20)), {"theta": 0.8, "sigma": 0.01, "nu": 30.0}, seed=0)
+    fit = bs.fit(law, runs, seed=0)
+    assert np.ptp([np.median(chain) for chain in fit.draws["theta"]]) > 1.0
+    assert not fit.converged and "R-hat" in fit.problems[0]

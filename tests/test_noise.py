@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 
 import bayes_scaling as bs
-from bayes_scaling._fit import scope
 from bayes_scaling._noise import FAMILIES, SCALES
+from bayes_scaling._scope import scope
 from tests.conftest import design
 
 TRUTH = {"sigma": 0.01, "nu": 4.0, "kappa": 0.3}

@@ -10,8 +10,8 @@ import pytest
 import scipy.optimize
 
 import bayes_scaling as bs
-from bayes_scaling._fit import scope
 from bayes_scaling._frontier import _best_split
+from bayes_scaling._scope import scope
 from tests.conftest import public_table
 
 PF_DAY = 8.64e19

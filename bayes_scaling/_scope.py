@@ -1,0 +1,78 @@
+"""Where our own JAX computations run: in float64, on a chosen device, with compiled programs kept on disk."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import jax
+
+from bayes_scaling._errors import FitError
+
+LARGE_TABLE = 50_000  # rows; below it a CPU is faster than starting kernels on an accelerator
+
+
+@contextmanager
+def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
+    """Switch on float64, the device and the compilation cache for our own computations only.
+
+    Parameters
+    ----------
+    device : ``auto``, ``cpu``, ``gpu``
+    rows : size of the table, which decides for ``auto``
+    """
+    if device not in ("auto", "cpu", "gpu"):
+        raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")
+    use_compilation_cache()
+    if device == "auto":
+        device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
+    try:
+        chosen = jax.devices(device)[0]
+    except RuntimeError as error:
+        raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
+    with jax.enable_x64(True), jax.default_device(chosen):
+        yield
+
+
+def carried() -> Callable[[], AbstractContextManager[None]]:
+    """Return a way to enter the caller's scope in another thread; JAX keeps both switches per thread."""
+    device = jax.config.jax_default_device
+
+    @contextmanager
+    def enter() -> Iterator[None]:
+        with jax.enable_x64(True), jax.default_device(device):
+            yield
+
+    return enter
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for compiled programs (``BAYES_SCALING_CACHE`` overrides it)."""
+    if told := os.environ.get("BAYES_SCALING_CACHE"):
+        return Path(told).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "bayes_scaling" / "xla"
+
+
+@functools.cache
+def use_compilation_cache() -> None:
+    """Point JAX at the cache folder, unless the user has set a cache; ``BAYES_SCALING_CACHE=off`` turns it off."""
+    if os.environ.get("BAYES_SCALING_CACHE", "").lower() == "off" or jax.config.jax_compilation_cache_dir:
+        return
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a read-only home costs a few seconds of compiling, nothing else
+    jax.config.update("jax_compilation_cache_dir", str(folder))  # type: ignore[no-untyped-call]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)  # type: ignore[no-untyped-call]
