@@ -22,10 +22,10 @@ from bayes_scaling._law import Law
 from bayes_scaling._methods import METHODS, Problem
 from bayes_scaling._model import Model, Observations, Priors, model_of, observe, priors_of
 from bayes_scaling._noise import Noise
-from bayes_scaling._priors import describe_prior, prior_to_spec
+from bayes_scaling._priors import describe_prior, draw_prior, prior_to_spec
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
-from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, prior_draws
+from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, placed
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import Origin, numeric
 
@@ -243,8 +243,9 @@ def fit(
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
         model, data, priors = parts(law, noise, runs)
-        keys = jax.random.split(jax.random.key(seed), PRIOR_DRAWS)
-        prior_u, prior = jax.tree.map(np.asarray, prior_draws(model)(keys, data, priors))
+        rng = np.random.default_rng(seed)
+        sites = {row.site: draw_prior(row.prior, rng, PRIOR_DRAWS) for row in (*law.sampled, *noise.parameters)}
+        prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
         problem = Problem(model, data, priors, prior_u, Settings(chains=chains, draws=draws), seed, report)
         sampled, diagnostics, path = METHODS[method](problem)
         u = jnp.asarray(sampled.u.reshape(-1, len(model.sites)))

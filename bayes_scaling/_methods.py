@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -18,20 +15,18 @@ from bayes_scaling._sampling import (
     Mode,
     Progress,
     Settings,
-    Whitening,
     compile_chains,
     diagnose,
     find_mode,
     laplace_draws,
     normal_whitening,
-    prior_whitening,
     run_chains,
 )
-from bayes_scaling._scope import carried
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 5  # the best of them that are climbed from
 FAST_WARMUP = 150
+WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a table fixes a parameter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,66 +47,55 @@ class Problem:
         starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
         return find_mode(self.model, self.data, self.priors, starts, CLIMBS)
 
-    def compile_beside(self, settings: Settings) -> AbstractContextManager[None]:
-        """Compile the chains in another thread while the block runs; its end waits for it."""
-        return _beside(compile_chains, self.model, self.data, self.priors, settings)
-
-    def sample(self, whitening: Whitening, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
-        """Run NUTS and judge it."""
+    def sample(self, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
+        """Run NUTS in coordinates whitened at the mode, from ``starts``, ``(chain, site)``, and judge it."""
+        whitening = normal_whitening(self.mode.u, self.mode.covariance)
+        local = np.linalg.solve(whitening.factor, (starts - self.mode.u).T).T
         compile_chains(self.model, self.data, self.priors, settings)
-        chains = run_chains(self.model, self.data, self.priors, whitening, starts, settings, self.seed, self.progress)
+        chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.model.sites)
-
-
-@contextmanager
-def _beside(work: Callable[..., None], *arguments: Any) -> Iterator[None]:
-    """Do some work in another thread, in the caller's scope."""
-    same_scope = carried()
-
-    def scoped() -> None:
-        with same_scope():
-            work(*arguments)
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(scoped)
-        yield
-        done.result()
 
 
 type Sampled = tuple[Chains, Diagnostics, str]
 
 
 def sample_auto(problem: Problem) -> Sampled:
-    """Fast NUTS in whitened coordinates; the safe path when it is not good enough."""
-    settings = problem.settings
-    fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
-    with problem.compile_beside(fast):
-        mode = problem.mode
+    """Fast NUTS with the whitening held fixed; the safe path when its diagnostics are not good."""
+    settings, mode = problem.settings, problem.mode
     if not len(mode.rivals):
         # Starts are twice as spread as the approximation, so that R-hat can see chains that have not met.
-        starts = 2 * np.random.default_rng(problem.seed).standard_normal((settings.chains, len(mode.u)))
-        chains, diagnostics = problem.sample(normal_whitening(mode.u, mode.covariance), starts, fast)
+        starts = mode.u + _scatter(problem, 2.0)
+        # Where the data fix every parameter the posterior is close to normal, and three leapfrog steps cross it.
+        well_known = bool(np.all(np.sqrt(np.diag(mode.covariance)) < WELL_KNOWN * problem.prior_u.std(0)))
+        fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
+        if well_known:
+            fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
+        chains, diagnostics = problem.sample(starts, fast)
         if not diagnostics.problems(settings.chains * settings.draws):
             return chains, diagnostics, "fast NUTS"
     return sample_nuts(problem)
 
 
 def sample_nuts(problem: Problem) -> Sampled:
-    """Prior-scaled NUTS with an adapting dense mass matrix; once more with stronger settings when needed."""
-    whitening = prior_whitening(problem.prior_u)
-    settings, mode = problem.settings, problem.mode
+    """NUTS with a long warm-up that adapts a dense mass matrix; once more with stronger settings when needed."""
+    settings = problem.settings
     # Chains start at every mode that was found, so that R-hat can see when they do not meet.
-    modes = np.concatenate([mode.u[None], mode.rivals])
+    modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
     centres = modes[np.arange(settings.chains) % len(modes)]
-    scatter = np.random.default_rng(problem.seed).standard_normal(centres.shape)
-    starts = centres + scatter @ np.linalg.cholesky(mode.covariance).T
-    starts = np.linalg.solve(whitening.factor, (starts - whitening.location).T).T
-    chains, diagnostics = problem.sample(whitening, starts, settings)
+    starts = centres + _scatter(problem, 1.0)
+    chains, diagnostics = problem.sample(starts, settings)
     if not diagnostics.problems(settings.chains * settings.draws):
         return chains, diagnostics, "NUTS"
     stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
-    chains, diagnostics = problem.sample(whitening, starts, stronger)
+    chains, diagnostics = problem.sample(starts, stronger)
     return chains, diagnostics, "NUTS, stronger settings"
+
+
+def _scatter(problem: Problem, width: float) -> np.ndarray:
+    """Draw offsets for the starts of chains, ``(chain, site)``, from the normal approximation times ``width``."""
+    shape = (problem.settings.chains, len(problem.mode.u))
+    white = np.random.default_rng(problem.seed).standard_normal(shape)
+    return width * white @ np.linalg.cholesky(problem.mode.covariance).T
 
 
 def sample_laplace(problem: Problem) -> Sampled:

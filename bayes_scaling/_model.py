@@ -17,9 +17,10 @@ from numpyro.infer.util import potential_energy
 from bayes_scaling._errors import DataError
 from bayes_scaling._law import Array, Derived, Law, Parameter, ReferencePoint, resolve
 from bayes_scaling._noise import Noise
+from bayes_scaling._priors import WrittenPrior, as_argument, as_distribution
 from bayes_scaling._runs import Runs
 
-type Priors = Mapping[str, dist.Distribution]
+type Priors = Mapping[str, WrittenPrior | dist.Distribution]
 
 
 # --- the table as arrays ----------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class Model:
 
     def __call__(self, data: Observations, priors: Priors) -> None:
         """Sample the rows, derive the papers' constants, observe the log losses: the NumPyro program."""
-        draws = {site: numpyro.sample(site, priors[site]) for site in self.sites}
+        draws = {site: numpyro.sample(site, as_distribution(priors[site])) for site in self.sites}
         theta = resolve(self.rows, draws, data.at)
         for name, value in theta.items():
             if name not in self.sites:
@@ -183,24 +184,26 @@ class Model:
 
     def constrain(self, u: Array, data: Observations, priors: Priors) -> dict[str, Array]:
         """Return the parameters under the names of the papers at ``u``."""
-        values = self.unravel(u)
-        draws = {site: dist.biject_to(priors[site].support)(values[site]) for site in self.sites}
+        draws = {site: self._bijection(priors, site)(value) for site, value in self.unravel(u).items()}
         return self._named(resolve(self.rows, draws, data.at))
 
     def _named(self, values: Mapping[str, Array]) -> dict[str, Array]:
         return {name: values[name] for name in self.names}
 
-    def prior(self, key: Array, data: Observations, priors: Priors) -> tuple[Array, dict[str, Array]]:
-        """Draw once from the prior: unconstrained vector, parameters."""
-        keys = jax.random.split(key, len(self.sites))
-        draws = {site: priors[site].sample(k) for site, k in zip(self.sites, keys, strict=True)}
-        u = jnp.stack([dist.biject_to(priors[site].support).inv(draws[site]) for site in self.sites])
+    def place(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> tuple[Array, dict[str, Array]]:
+        """Return the unconstrained vector and the parameters of draws of the sampled sites; inverts `constrain`."""
+        u = jnp.stack([self._bijection(priors, site).inv(draws[site]) for site in self.sites])
         return u, self._named(resolve(self.rows, draws, data.at))
 
     def log_prior(self, u: Array, priors: Priors) -> dict[str, Array]:
         """Return the log prior density of every sampled site at ``u``, in its own scale."""
-        values = self.unravel(u)
-        return {site: priors[site].log_prob(dist.biject_to(priors[site].support)(values[site])) for site in self.sites}
+        return {
+            site: as_distribution(priors[site]).log_prob(self._bijection(priors, site)(value))
+            for site, value in self.unravel(u).items()
+        }
+
+    def _bijection(self, priors: Priors, site: str) -> dist.transforms.Transform:
+        return dist.biject_to(as_distribution(priors[site]).support)
 
     def width(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the scale of log loss of each row, ``(n_row,)``, or one number where all rows share it."""
@@ -225,7 +228,7 @@ def model_of(law: Law, noise: Noise) -> Model:
     return _MODELS.setdefault(key, Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise))
 
 
-def priors_of(law: Law, noise: Noise) -> dict[str, dist.Distribution]:
+def priors_of(law: Law, noise: Noise) -> dict[str, WrittenPrior | dist.Distribution]:
     """Return the prior of every sampled site, with float64 leaves."""
     rows = (*law.sampled, *noise.parameters)
-    return {row.site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), row.prior) for row in rows}
+    return {row.site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), as_argument(row.prior)) for row in rows}

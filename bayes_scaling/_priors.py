@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 import tomllib
@@ -170,6 +171,52 @@ def prior_quantile(prior: dist.Distribution, q: float) -> float:
     arguments = {key: value for key, value in spec.items() if key != "distribution"}
     with np.errstate(all="ignore"):
         return float(_QUANTILES[spec["distribution"]](q, **arguments))
+
+
+def draw_prior(prior: dist.Distribution, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Draw from a prior of one number, ``(n,)``; for the families above without compiling a sampler."""
+    family = type(prior).__name__
+    try:
+        arguments = {key: value for key, value in prior_to_spec(prior).items() if key != "distribution"}
+    except LawError:
+        return np.asarray(prior.sample(jax.random.key(int(rng.integers(2**31))), (n,)), float)
+    quantile = _QUANTILES["TruncatedNormal" if "Truncated" in family else family]
+    return np.array([float(quantile(q, **arguments)) for q in rng.uniform(size=n)])
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenPrior:
+    """A prior of a known family as an argument of compiled programs.
+
+    NumPyro lists the numbers inside a distribution in an order that changes from process to process, and with it
+    the key under which a compiled program is kept on disk. Here the order is that of `FAMILIES`.
+    """
+
+    family: str
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+
+    def distribution(self) -> dist.Distribution:
+        """Return the prior as a NumPyro distribution."""
+        return getattr(dist, self.family)(**dict(zip(self.names, self.values, strict=True)))
+
+
+jax.tree_util.register_dataclass(WrittenPrior, data_fields=["values"], meta_fields=["family", "names"])
+
+
+def as_argument(prior: dist.Distribution) -> WrittenPrior | dist.Distribution:
+    """Return a prior as an argument of a compiled program; a family that is not known goes as it is."""
+    try:
+        spec = prior_to_spec(prior)
+    except LawError:
+        return prior
+    names = tuple(key for key in spec if key != "distribution")
+    return WrittenPrior(spec["distribution"], names, tuple(spec[key] for key in names))
+
+
+def as_distribution(argument: WrittenPrior | dist.Distribution) -> dist.Distribution:
+    """Return the distribution behind an argument."""
+    return argument.distribution() if isinstance(argument, WrittenPrior) else argument
 
 
 def read_priors(path: str | Path) -> dict[str, dist.Distribution]:

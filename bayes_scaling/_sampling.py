@@ -40,6 +40,7 @@ class Settings:
     ----------
     chains, warmup, draws : per fit, per chain, per chain; the last two in multiples of 50
     target_accept : of NUTS' step size
+    max_tree_depth : of NUTS; a trajectory has at most two to this power leapfrog steps
     adapt_mass : learn a dense mass matrix while warming up (safe path), or keep the whitening (fast path)
     """
 
@@ -47,6 +48,7 @@ class Settings:
     warmup: int = 1000
     draws: int = 1000
     target_accept: float = 0.9
+    max_tree_depth: int = 10
     adapt_mass: bool = True
 
 
@@ -110,9 +112,9 @@ def _potentials(model: Model) -> Any:
 
 
 @functools.cache
-def prior_draws(model: Model) -> Any:
-    """Return the compiled function from keys to prior draws."""
-    return jax.jit(jax.vmap(model.prior, (0, None, None)))
+def placed(model: Model) -> Any:
+    """Return the compiled function from draws of the sampled sites to unconstrained vectors and parameters."""
+    return jax.jit(jax.vmap(model.place, (0, None, None)))
 
 
 @functools.cache
@@ -121,36 +123,35 @@ def constrained(model: Model) -> Any:
     return jax.jit(jax.vmap(model.constrain, (0, None, None)))
 
 
-def _kernel(
-    model: Model, data: Observations, priors: Priors, whitening: Whitening, target_accept: float, adapt_mass: bool
-) -> NUTS:
+def _kernel(model: Model, data: Observations, priors: Priors, whitening: Whitening, settings: Settings) -> NUTS:
     def potential(z: Array) -> Array:
         return model.potential(whitening.location + whitening.factor @ z, data, priors)
 
     return NUTS(
         potential_fn=potential,
-        dense_mass=adapt_mass,
-        adapt_mass_matrix=adapt_mass,
-        target_accept_prob=target_accept,
+        dense_mass=settings.adapt_mass,
+        adapt_mass_matrix=settings.adapt_mass,
+        target_accept_prob=settings.target_accept,
+        max_tree_depth=settings.max_tree_depth,
     )
 
 
 @functools.cache
-def _start(model: Model, warmup: int, target_accept: float, adapt_mass: bool) -> Any:
+def _start(model: Model, settings: Settings) -> Any:
     @jax.jit
     def start(key: Array, z: Array, data: Observations, priors: Priors, whitening: Whitening) -> Any:
-        return _kernel(model, data, priors, whitening, target_accept, adapt_mass).init(key, warmup, z, (), {})
+        return _kernel(model, data, priors, whitening, settings).init(key, settings.warmup, z, (), {})
 
     return start
 
 
 @functools.cache
-def _advance(model: Model, warmup: int, target_accept: float, adapt_mass: bool) -> Any:
+def _advance(model: Model, settings: Settings) -> Any:
     @jax.jit
     def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
-        kernel = _kernel(model, data, priors, whitening, target_accept, adapt_mass)
+        kernel = _kernel(model, data, priors, whitening, settings)
         # Only an initialised kernel knows its adaptation schedule; what this computes is dropped by the compiler.
-        kernel.init(jax.random.PRNGKey(0), warmup, jnp.zeros(len(model.sites)), (), {})
+        kernel.init(jax.random.PRNGKey(0), settings.warmup, jnp.zeros(len(model.sites)), (), {})
 
         def step(state: Any, _: None) -> tuple[Any, Any]:
             state = kernel.sample(state, (), {})
@@ -199,11 +200,6 @@ def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.nd
     return covariance
 
 
-def prior_whitening(u: np.ndarray) -> Whitening:
-    """Return the map that gives prior draws ``(n, site)`` mean 0 and standard deviation 1."""
-    return Whitening(u.mean(0), np.diag(u.std(0)))
-
-
 def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
     """Return the map that gives a normal posterior approximation unit covariance."""
     return Whitening(location, np.linalg.cholesky(covariance))
@@ -220,16 +216,21 @@ def compile_chains(model: Model, data: Observations, priors: Priors, settings: S
 
     Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work.
     """
-    options = (model, settings.warmup, settings.target_accept, settings.adapt_mass)
+    program = _program(settings)
     rows = len(data.log_loss)
-    if (*options, rows) in _COMPILED:
+    if (model, program, rows) in _COMPILED:
         return
     dim = len(model.sites)
     nowhere = Whitening(np.zeros(dim), np.eye(dim))
     no_runs = dataclasses.replace(data, weight=jnp.zeros_like(data.weight))
-    state = _start(*options)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
-    _advance(*options)(state, no_runs, priors, nowhere)
-    _COMPILED.add((*options, rows))
+    state = _start(model, program)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
+    _advance(model, program)(state, no_runs, priors, nowhere)
+    _COMPILED.add((model, program, rows))
+
+
+def _program(settings: Settings) -> Settings:
+    """Return settings without what the compiled pieces do not depend on, as the key under which they are found."""
+    return dataclasses.replace(settings, chains=0, draws=0)
 
 
 def run_chains(
@@ -246,8 +247,7 @@ def run_chains(
 
     The same seed on the same machine gives the same draws, whatever the number of threads.
     """
-    options = (model, settings.warmup, settings.target_accept, settings.adapt_mass)
-    start, advance = _start(*options), _advance(*options)
+    start, advance = _start(model, _program(settings)), _advance(model, _program(settings))
     pieces = -(-(settings.warmup + settings.draws) // PIECE)
     done = [0] * settings.chains
 
@@ -361,7 +361,7 @@ def laplace_draws(
     smoothed, k_hat = array_stats.psislw(np.minimum(log_weight.max() - log_weight, 700.0))  # it takes minus log weights
     weight = np.exp(smoothed - np.logaddexp.reduce(smoothed))
     chosen = rng.choice(proposals, total, p=weight)
-    effective = float(1 / np.sum(weight**2))
+    effective = float(1 / (np.sum(weight**2) + 1 / total))  # of the weights, and of drawing from them
     shape = (settings.chains, settings.draws)
     energy = -log_target[chosen].reshape(shape)
     stats = {
