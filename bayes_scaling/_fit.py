@@ -124,28 +124,29 @@ class Fit:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     @functools.cached_property
-    def log_likelihood(self) -> np.ndarray:
-        """Log density of each observed loss, ``(chain, draw, row)``, per unit of the loss."""
+    def _at_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log mean, scale of the scatter and log density of log loss, ``(chain * draw, row)`` each."""
         with scope():
             model, data, _ = parts(self.law, self.noise, self.runs)
-            values = np.asarray(_log_likelihoods(model)(_device_draws(self.flat()), data))
-        values = values[:, : len(self.runs)] - np.log(self.runs.loss)
-        return values.reshape(*self.unconstrained.shape[:2], -1)
+            values = _at_observations(model)(_device_draws(self.flat()), data)
+            log_mean, width, density = (np.asarray(value)[:, : len(self.runs)] for value in values)
+        return log_mean, width, density
 
-    @functools.cached_property
+    @property
     def log_mean(self) -> np.ndarray:
         """Log of the law's mean at the fitted runs, ``(chain * draw, row)``."""
-        with scope():
-            model, data, _ = parts(self.law, self.noise, self.runs)
-            return np.asarray(_log_means(model)(_device_draws(self.flat()), data.columns))[:, : len(self.runs)]
+        return self._at_rows[0]
 
-    @functools.cached_property
+    @property
     def width(self) -> np.ndarray:
-        """Scale of the scatter of log loss, ``(chain * draw, row)``, or ``(chain * draw, 1)`` where rows share it."""
-        with scope():
-            model, data, _ = parts(self.law, self.noise, self.runs)
-            width = np.asarray(_widths(model)(_device_draws(self.flat()), data.columns))
-        return width[:, : len(self.runs)] if width.ndim == 2 else width[:, None]
+        """Scale of the scatter of log loss at the fitted runs, ``(chain * draw, row)``."""
+        return self._at_rows[1]
+
+    @property
+    def log_likelihood(self) -> np.ndarray:
+        """Log density of each observed loss, ``(chain, draw, row)``, per unit of the loss."""
+        per_loss = self._at_rows[2] - np.log(self.runs.loss)
+        return per_loss.reshape(*self.unconstrained.shape[:2], -1)
 
     @functools.cached_property
     def log_prior(self) -> dict[str, np.ndarray]:
@@ -165,14 +166,11 @@ class Fit:
     @functools.cached_property
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
-        theta = dict(self.prior)
         with scope():
             model, data, _ = parts(self.law, self.noise, self.runs)
-            drawn = _device_draws(theta)
-            log_mean = np.asarray(_log_means(model)(drawn, data.columns))[:, : len(self.runs)]
-            width = np.asarray(_widths(model)(drawn, data.columns))
-        width = width[:, : len(self.runs)] if width.ndim == 2 else width[:, None]
-        return self.noise.scattered(log_mean, width, theta, seed=int(self.manifest["seed"]))
+            values = location_and_width(model)(_device_draws(self.prior), data.columns)
+            log_mean, width = (np.asarray(value)[:, : len(self.runs)] for value in values)
+        return self.noise.scattered(log_mean, width, self.prior, seed=int(self.manifest["seed"]))
 
     @functools.cached_property
     def idata(self) -> xr.DataTree:
@@ -273,23 +271,22 @@ def parts(law: Law, noise: Noise, runs: Runs) -> tuple[Model, Observations, Prio
 
 
 @functools.cache
-def _log_likelihoods(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.log_likelihood, (0, None)))
+def location_and_width(model: Model) -> Any:
+    """Return the compiled function from draws and columns to log mean and scale of the scatter, (draw, row) each."""
+    return jax.jit(jax.vmap(model.location_and_width, (0, None)))
 
 
 @functools.cache
-def _log_means(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.log_mean, (0, None)))
+def _at_observations(model: Model) -> Any:
+    def at_observations(theta: Mapping[str, Any], data: Observations) -> tuple[Any, Any, Any]:
+        return *model.location_and_width(theta, data.columns), model.log_likelihood(theta, data)
+
+    return jax.jit(jax.vmap(at_observations, (0, None)))
 
 
 @functools.cache
 def _log_priors(model: Model) -> Any:
     return jax.jit(jax.vmap(model.log_prior, (0, None)))
-
-
-@functools.cache
-def _widths(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.width, (0, None)))
 
 
 def _device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from bayes_scaling._errors import ForecastError
-from bayes_scaling._fit import Fit
+from bayes_scaling._fit import Fit, location_and_width
 from bayes_scaling._law import INPUTS
-from bayes_scaling._model import SIZES, Model, model_columns, model_of, size_of
+from bayes_scaling._model import SIZES, model_columns, model_of, size_of
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import Origin, numeric
@@ -178,7 +176,7 @@ def forecast(
     with scope():
         columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
         device = {name: jnp.asarray(values) for name, values in theta.items()}
-        log_mean, width = (np.asarray(part) for part in _at_points(model)(device, columns))
+        log_mean, width = (np.asarray(part) for part in location_and_width(model)(device, columns))
     return Forecast(
         points=frame[[name for name in (*INPUTS, *fit.law.columns) if name in frame]],
         mean=np.exp(log_mean),
@@ -187,15 +185,6 @@ def forecast(
         law=fit.law.label,
         extrapolation=_extrapolation(fit, frame),
     )
-
-
-@functools.cache
-def _at_points(model: Model) -> Any:
-    def at_points(theta: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Any, Any]:
-        log_mean = model.log_mean(theta, columns)
-        return log_mean, jnp.broadcast_to(model.width(theta, columns), log_mean.shape)
-
-    return jax.jit(jax.vmap(at_points, (0, None)))
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:

@@ -205,10 +205,10 @@ class Model:
     def _bijection(self, priors: Priors, site: str) -> dist.transforms.Transform:
         return dist.biject_to(as_distribution(priors[site]).support)
 
-    def width(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
-        """Return the scale of log loss of each row, ``(n_row,)``, or one number where all rows share it."""
-        width: Array = self.noise.width(theta, columns)
-        return width
+    def location_and_width(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Array, Array]:
+        """Return the log mean and the scale of the scatter of log loss, ``(n_row,)`` each."""
+        log_mean = self.log_mean(theta, columns)
+        return log_mean, jnp.broadcast_to(self.noise.width(theta, columns), log_mean.shape)
 
     def log_likelihood(self, theta: Mapping[str, Any], data: Observations) -> Array:
         """Return the log density of each row's log loss, ``(n_padded,)``; padding reads 0."""

@@ -1,10 +1,9 @@
 """From a model and a table to posterior draws: mode, whitening, NUTS, and the diagnostics that judge it.
 
-The fast path whitens the posterior with a normal approximation at its mode, so that NUTS needs a short warm-up and
-about seven gradients per draw. That is right only where the posterior is nearly normal; it is therefore accepted on
-its diagnostics, and otherwise the safe path runs: prior-scaled coordinates, a dense mass matrix that adapts, a long
-warm-up. Chains are advanced in short compiled pieces, by one thread per core: the piece compiles in about a second,
-progress can be shown, and an interrupt is heard.
+Coordinates are whitened with a normal approximation at the mode. Where the posterior is nearly normal, NUTS then needs
+a short warm-up and few gradients per draw, and a result is accepted on its diagnostics; elsewhere a dense mass matrix
+is learned on top in a long warm-up. Chains are advanced in short compiled pieces, by one thread per core: the piece
+compiles in about a second, progress can be shown, and an interrupt is heard.
 """
 
 from __future__ import annotations
