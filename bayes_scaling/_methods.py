@@ -24,7 +24,7 @@ from bayes_scaling._sampling import (
 )
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
-CLIMBS = 5  # the best of them that are climbed from
+CLIMBS = 4  # the best of them that are climbed from
 FAST_WARMUP = 150
 WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a table fixes a parameter
 

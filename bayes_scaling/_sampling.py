@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -96,13 +97,20 @@ class Mode:
 
 
 @functools.cache
-def _value_and_gradient(model: Model, structure: Any) -> Any:
-    # Takes the leaves of (table, priors) rather than the trees: flattening them would cost more than the gradient.
-    def potential(u: Array, leaves: list[Any]) -> Array:
-        data, priors = jax.tree.unflatten(structure, leaves)
-        return model.potential(u, data, priors)
+def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """Return the compiled function from ``u`` and packed (table, priors) to the potential followed by its gradient.
 
-    return jax.jit(jax.value_and_grad(potential))
+    Called from Python it costs what is handed over, not what is computed: so one array goes in and one comes out.
+    """
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
+
+    def value_and_gradient(u: Array, packed: Array) -> Array:
+        pieces = jnp.split(packed, ends)
+        leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+        value, gradient = jax.value_and_grad(model.potential)(u, *jax.tree.unflatten(structure, leaves))
+        return jnp.concatenate([value[None], gradient])
+
+    return jax.jit(value_and_gradient)
 
 
 @functools.cache
@@ -167,12 +175,12 @@ def _advance(model: Model, settings: Settings) -> Any:
 def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
     """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``."""
     leaves, structure = jax.tree.flatten((data, priors))
-    leaves = [jnp.asarray(leaf, float) for leaf in leaves]
-    function = _value_and_gradient(model, structure)
+    packed = jnp.concatenate([jnp.ravel(jnp.asarray(leaf, float)) for leaf in leaves])
+    function = _value_and_gradient(model, structure, tuple(np.shape(leaf) for leaf in leaves))
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = function(u, leaves)
-        value, gradient = float(value), np.asarray(gradient)
+        out = np.asarray(function(u, packed))
+        value, gradient = float(out[0]), out[1:]
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             return 1e30, np.zeros_like(u)
         return value, gradient

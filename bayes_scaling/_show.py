@@ -199,7 +199,7 @@ def fit_summary(fit: Fit) -> RenderableType:
                 moving["run"][:5], moving["parameter"][:5], moving["shift"][:5], strict=True
             )
         )
-        parts.append(Text(f"influential: without any one of {len(moving)} runs the answer would move: {names}"))
+        parts.append(Text(f"influential: leaving out one of these {len(moving)} runs would move the answer: {names}"))
     weak = [name for name in fit.law.parameter_names if fit.contraction[name] < 0.5]
     if weak:
         parts.append(
