@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -303,6 +304,8 @@ def plot(
     loaded = load_fit(fit_file)
     loaded.require_convergence(unconverged)
     planned = None
+    if target is not None and not (params or tokens or flops or table):
+        raise ForecastError("--target marks a forecast: say of which runs with --params and --tokens, or --table FILE")
     if params or tokens or flops or table:
         planned = _planned_forecast(loaded, params, tokens, flops, table, 0, unconverged)
     for path in save_pictures(loaded, out, planned, target=target, file_format=file_format):
@@ -424,8 +427,13 @@ def main() -> None:
     try:
         app()
     except BayesScalingError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {_as_options(str(error))}", err=True)
         sys.exit(2)
+
+
+def _as_options(message: str) -> str:
+    """Say in a message written for Python how the command line spells it."""
+    return re.sub(r"columns=\{'(\w+)': \.\.\.\}", r"--columns \1=NAME", message)
 
 
 if __name__ == "__main__":

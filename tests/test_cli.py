@@ -188,6 +188,7 @@ def test_plot_writes_pictures(folder: Path) -> None:
         ),
         (("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--target", "-2"), "target loss is -2"),
         (("simulate", "chinchilla", "--out", "{folder}/x.csv", "--sigma", "0"), "--sigma is 0"),
+        (("plot", "{folder}/fit.nc", "--target", "2.0"), "--target marks a forecast"),
         (("laws", "show", "nothing"), "no law is called 'nothing'"),
     ],
 )
@@ -203,6 +204,14 @@ def test_the_program_itself_prints_one_line_and_no_traceback(tmp_path: Path) -> 
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: bad.csv, row 1, column loss: 'oops'") and done.stderr.count("\n") == 1
+
+
+def test_messages_speak_the_language_of_the_command_line(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("params,tokens\n1e9,2e10\n")
+    program = [sys.executable, "-m", "bayes_scaling.cli", "check", str(bad)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--columns loss=NAME" in done.stderr and "columns={" not in done.stderr
 
 
 def test_an_unconverged_fit_has_its_own_exit_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
