@@ -1,0 +1,62 @@
+"""The front page keeps its word: its example runs, its commands exist, its table of laws is whole."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import bayes_scaling as bs
+from tests.conftest import design
+from tests.test_cli import run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    table = bs.simulate("chinchilla", design(), "besiroglu2024", seed=1).table
+    table.rename(columns={"params": "N", "tokens": "D"}).to_csv(folder / "runs.csv", index=False)
+    return folder
+
+
+def test_the_python_example_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert isinstance(names["fit"], bs.Fit) and isinstance(names["forecast"], bs.Forecast)
+
+
+@pytest.mark.slow
+def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
+    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot"]
+    for command in commands:
+        code, _, err = run(*shlex.split(command))
+        assert code == 0, (command, err)
+
+
+def test_every_law_is_in_the_table() -> None:
+    assert all(f"| `{name}` |" in README for name in bs.available_laws())
+
+
+def test_files_that_are_named_exist() -> None:
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", README)
+    assert targets and all((ROOT / target).exists() for target in targets if "://" not in target)
+    scripts = re.findall(r"uv run (?:--extra \w+ )?python (\S+\.py)", README)
+    assert scripts and all((ROOT / script).is_file() for script in scripts)
+
+
+def test_the_skeleton_of_a_law_is_a_law(tmp_path: Path) -> None:
+    (skeleton,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "my_law.py").write_text(skeleton)
+    law = bs.load_law(tmp_path / "my_law.py")
+    assert law.at("author2026")(params=[1e9]) > 1.7
+    runs = bs.simulate(law, bs.grid(params=[1e7, 3e7, 1e8, 3e8, 1e9]), "author2026", seed=0)
+    assert bs.fit(law, runs, method="laplace").draws.keys() == {"E", "A", "alpha", "sigma", "nu"}
