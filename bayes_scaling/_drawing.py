@@ -19,7 +19,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling._fit import Fit
-from bayes_scaling._forecast import checked_probability
+from bayes_scaling._validation import checked_probability
 
 # Okabe-Ito colours, told apart by readers with any common colour vision.
 BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"

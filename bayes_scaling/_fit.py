@@ -27,7 +27,7 @@ from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
 from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, placed
 from bayes_scaling._scope import scope
-from bayes_scaling._validation import Origin, numeric
+from bayes_scaling._validation import Origin, checked_probability, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,6 +111,7 @@ class Fit:
         ----------
         probability : content of the interval
         """
+        probability = checked_probability(probability)
         low, high = (1 - probability) / 2, (1 + probability) / 2
         rows = {
             name: {

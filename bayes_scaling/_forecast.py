@@ -17,7 +17,7 @@ from bayes_scaling._law import INPUTS
 from bayes_scaling._model import SIZES, model_columns, model_of, size_of
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
-from bayes_scaling._validation import Origin, numeric
+from bayes_scaling._validation import Origin, checked_probability, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,14 +27,6 @@ KINDS: Mapping[str, str] = {
     "new_run": "one new run (parameter uncertainty and run noise)",
 }
 """What a band can be of, and what it contains."""
-
-
-def checked_probability(value: float, what: str = "probability") -> float:
-    """Return a probability strictly between 0 and 1, or say that it looks like a percentage."""
-    if not 0 < value < 1:
-        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
-        raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
-    return float(value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ import numpy as np
 
 from bayes_scaling._errors import ForecastError
 from bayes_scaling._fit import Fit
-from bayes_scaling._forecast import checked_probability
 from bayes_scaling._law import Array
 from bayes_scaling._model import Model, model_of
 from bayes_scaling._scope import scope
+from bayes_scaling._validation import checked_probability
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach

@@ -118,14 +118,22 @@ def prior_to_spec(prior: dist.Distribution) -> dict[str, Any]:
     return {"distribution": family, **{key: float(getattr(prior, key)) for key in FAMILIES[family]}}
 
 
+def _written(prior: dist.Distribution) -> tuple[str, dict[str, float]] | None:
+    """Return the family and the arguments of a prior; None where it is not one of the `FAMILIES`."""
+    try:
+        arguments = prior_to_spec(prior)
+    except LawError:
+        return None
+    return arguments.pop("distribution"), arguments
+
+
 def describe_prior(prior: dist.Distribution) -> str:
     """Return a prior as one would write it: ``LogNormal(loc=-1.39, scale=0.5)``."""
-    try:
-        spec = prior_to_spec(prior)
-    except LawError:
+    written = _written(prior)
+    if written is None:
         return type(prior).__name__
-    arguments = ", ".join(f"{key}={value:.4g}" for key, value in spec.items() if key != "distribution")
-    return f"{spec['distribution']}({arguments})"
+    family, arguments = written
+    return f"{family}({', '.join(f'{key}={value:.4g}' for key, value in arguments.items())})"
 
 
 def _truncated_normal(q: float, loc: float, scale: float, low: float = -math.inf, high: float = math.inf) -> float:
@@ -163,25 +171,22 @@ def prior_quantile(prior: dist.Distribution, q: float) -> float:
         raise LawError(f"quantile {_shown(q)} of a prior; expected a probability between 0 and 1")
     if not isinstance(prior, dist.Distribution):
         raise LawError(f"{_shown(prior)} is not a numpyro distribution")
-    try:
-        spec = prior_to_spec(prior)
-    except LawError:
+    written = _written(prior)
+    if written is None:
         with jax.enable_x64(True):
             return float(np.quantile(prior.sample(jax.random.key(0), (20_001,)), q))
-    arguments = {key: value for key, value in spec.items() if key != "distribution"}
+    family, arguments = written
     with np.errstate(all="ignore"):
-        return float(_QUANTILES[spec["distribution"]](q, **arguments))
+        return float(_QUANTILES[family](q, **arguments))
 
 
 def draw_prior(prior: dist.Distribution, rng: np.random.Generator, n: int) -> np.ndarray:
     """Draw from a prior of one number, ``(n,)``; for the families above without compiling a sampler."""
-    family = type(prior).__name__
-    try:
-        arguments = {key: value for key, value in prior_to_spec(prior).items() if key != "distribution"}
-    except LawError:
+    written = _written(prior)
+    if written is None:
         return np.asarray(prior.sample(jax.random.key(int(rng.integers(2**31))), (n,)), float)
-    quantile = _QUANTILES["TruncatedNormal" if "Truncated" in family else family]
-    return np.array([float(quantile(q, **arguments)) for q in rng.uniform(size=n)])
+    family, arguments = written
+    return np.array([float(_QUANTILES[family](q, **arguments)) for q in rng.uniform(size=n)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,12 +211,11 @@ jax.tree_util.register_dataclass(WrittenPrior, data_fields=["values"], meta_fiel
 
 def as_argument(prior: dist.Distribution) -> WrittenPrior | dist.Distribution:
     """Return a prior as an argument of a compiled program; a family that is not known goes as it is."""
-    try:
-        spec = prior_to_spec(prior)
-    except LawError:
+    written = _written(prior)
+    if written is None:
         return prior
-    names = tuple(key for key in spec if key != "distribution")
-    return WrittenPrior(spec["distribution"], names, tuple(spec[key] for key in names))
+    family, arguments = written
+    return WrittenPrior(family, tuple(arguments), tuple(arguments.values()))
 
 
 def as_distribution(argument: WrittenPrior | dist.Distribution) -> dist.Distribution:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import DataError
+from bayes_scaling._errors import DataError, ForecastError
 
 FLOPS_FACTOR = 10.0
 """C may differ from 6ND by this factor (attention, embeddings, counting rules) and no more."""
@@ -326,3 +326,14 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             "diverged runs should be dropped"
         )
     return tuple(odd)
+
+
+# --- questions ---
+
+
+def checked_probability(value: float, what: str = "probability") -> float:
+    """Return a probability strictly between 0 and 1, or say that it looks like a percentage."""
+    if not 0 < value < 1:
+        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
+        raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
+    return float(value)

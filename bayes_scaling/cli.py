@@ -249,11 +249,12 @@ def forecast(
 
     Example: bayes-scaling forecast fit.nc --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
-    from bayes_scaling import _forecast, _frontier
+    from bayes_scaling import _frontier
     from bayes_scaling._show import forecast_table, requirement_line, show
     from bayes_scaling._store import load_fit
+    from bayes_scaling._validation import checked_probability
 
-    probabilities = [_forecast.checked_probability(_number(p, "--prob"), "--prob") for p in prob.split(",")]
+    probabilities = [checked_probability(_number(p, "--prob"), "--prob") for p in prob.split(",")]
     loaded = load_fit(fit_file)
     result = _planned_forecast(loaded, params, tokens, flops, table, seed, unconverged)
     requirement = None

@@ -246,6 +246,12 @@ def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
         bs.fit("chinchilla", bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9], "loss": [3.0, 2.9]})))
 
 
+def test_the_summary_takes_a_fraction(chinchilla_fit: bs.Fit) -> None:
+    assert list(chinchilla_fit.summary(0.8)) == ["median", "10.0%", "90.0%", "learned"]
+    with pytest.raises(bs.ForecastError, match="write 0.8 for 80 percent"):
+        chinchilla_fit.summary(80)
+
+
 def test_float64_stays_in_our_scope() -> None:
     import jax.numpy as jnp
 
