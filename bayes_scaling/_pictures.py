@@ -475,7 +475,8 @@ def plot_traces(fit: Fit) -> Figure:
         ax.tick_params(labelbottom=False)
     for line in (line for ax in grid[:, 1] for line in ax.get_lines()):
         line.set(linewidth=0.4, rasterized=True)  # as vectors, thousands of draws make a huge file
-    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p < α: they do not)")
+    # The p-value is of draws without autocorrelation; R-hat and effective sample size judge those there are.
+    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p takes draws as independent)")
     grid[-1, 1].set_xlabel("draw")
     return figure
 
