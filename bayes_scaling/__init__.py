@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from bayes_scaling._frontier import required as required
     from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Array as Array
+    from bayes_scaling._law import Column as Column
     from bayes_scaling._law import Curve as Curve
     from bayes_scaling._law import Derived as Derived
+    from bayes_scaling._law import Features as Features
     from bayes_scaling._law import Law as Law
     from bayes_scaling._law import Parameter as Parameter
     from bayes_scaling._law import Published as Published
+    from bayes_scaling._law import Quantity as Quantity
     from bayes_scaling._law import power as power
+    from bayes_scaling._law import root as root
     from bayes_scaling._noise import Noise as Noise
     from bayes_scaling._pictures import plot_exponents as plot_exponents
     from bayes_scaling._pictures import plot_fit as plot_fit
@@ -69,6 +73,10 @@ _HOME = {
     "Parameter": "_law",
     "Published": "_law",
     "power": "_law",
+    "root": "_law",
+    "Quantity": "_law",
+    "Features": "_law",
+    "Column": "_law",
     "available_laws": "_catalogue",
     "load_law": "_catalogue",
     "Noise": "_noise",

@@ -157,7 +157,7 @@ def _check_structure(law: Law) -> None:
         if name not in INPUTS and name not in law.columns:
             raise LawError(
                 f"law {law.name}: argument {name!r} of its mean is neither a parameter (no prior for it) nor a column "
-                f"of runs ({', '.join(INPUTS)}); add a Parameter row or list it in columns"
+                f"of runs ({', '.join(INPUTS)}); add a Parameter row, list it in columns, or compute it in features"
             )
     for name in law.decreasing_in:
         if name not in law.inputs:
@@ -177,6 +177,12 @@ def _check_structure(law: Law) -> None:
                 f"law {law.name}: the value of {row.name} needs {missing[0]}, which is no parameter listed above it"
             )
         known.add(row.name)
+    for quantity in law.quantities:
+        if not (quantity.unit and quantity.meaning and quantity.source):
+            raise LawError(f"law {law.name}: quantity {quantity.name} lacks a unit, a meaning or a source")
+    for name in law.weakly_identified:
+        if name not in names:
+            raise LawError(f"law {law.name} calls {name!r} weakly identified, which is none of its parameters")
     for constants in law.published:
         absent = [name for name in law.parameter_names if name not in constants.values]
         if absent:
@@ -197,13 +203,11 @@ def _check_row(law: Law, row: Parameter | Derived) -> None:
         raise LawError(f"law {law.name}: parameter {row.name} has a value function but no word for its quantity")
 
 
-_TYPICAL = {"params": 1e8, "tokens": 2e9, "unique_tokens": 2e9, "flops": 1.2e18, "steps": 1e4, "batch_tokens": 2e5}
-
-
 def _check_numbers(law: Law) -> None:
     """Refuse a law whose mean is not finite, positive and elementwise at the prior medians."""
-    columns = {name: np.full(3, _TYPICAL.get(name, 1.0)) for name in law.inputs}
-    at = ReferencePoint(3.0, {name: float(values[0]) for name, values in columns.items()})
+    table = {name: np.full(3, law.column(name).middle) for name in law.inputs}
+    columns = law.arrays({**table, "run": np.arange(3)})
+    at = ReferencePoint(3.0, {name: float(np.ravel(values)[0]) for name, values in {**table, **columns}.items()})
     medians = {row.site: prior_quantile(row.prior, 0.5) for row in law.sampled}
 
     def at_medians(draws: dict[str, Any], columns: dict[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ import scipy.special
 
 from bayes_scaling._fit import Fit
 from bayes_scaling._law import Law, ReferencePoint, resolve
-from bayes_scaling._model import reference_point
+from bayes_scaling._model import law_table, reference_point
 from bayes_scaling._priors import prior_quantile
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
@@ -125,15 +127,16 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
                 f"{name} takes one value ({values[0]:g}) in all {len(runs)} runs"
                 + (f": {exponents} cannot be learned, the prior speaks" if exponents else "")
             )
-        elif values.max() / values.min() < 10:
+        elif name not in law.may_be_zero and values.max() / values.min() < 10:
             said.append(f"{name} spans less than a decade ({values.min():.3g} to {values.max():.3g})")
-    if len(law.inputs) > 1:
-        logs = np.log(np.stack([runs.column(name) for name in law.inputs]))
+    positive = [name for name in law.inputs if name not in law.may_be_zero]
+    if len(positive) > 1:
+        logs = np.log(np.stack([runs.column(name) for name in positive]))
         varying = logs.std(axis=1) > 0
         if varying.sum() == 2:
             correlation = float(np.corrcoef(logs[varying])[0, 1])
             if abs(correlation) > 0.95:
-                pair = " and ".join(np.array(law.inputs)[varying])
+                pair = " and ".join(np.array(positive)[varying])
                 said.append(f"{pair} move together (correlation of their logs {correlation:.2f})")
     points = len({tuple(row) for row in np.stack([runs.column(name) for name in law.inputs], axis=1).tolist()})
     if points < len(law.parameter_names):
@@ -149,16 +152,16 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
 def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:
     """Return the dimensionless parameters whose effect on the loss depends on one input column."""
     at = reference_point(law, runs)
+    table = law_table(law, runs)
     with scope():
         theta = resolve(law.parameters, {row.site: prior_quantile(row.prior, 0.5) for row in law.sampled}, at)
         theta = {name: theta[name] for name in law.parameter_names}
 
-        def loss(theta: dict[str, jax.Array], factor: float) -> jax.Array:
-            inputs = {name: at.inputs[c] * (factor if c == column else 1.0) for name, c in law.arguments}
-            return jnp.asarray(law.mean(**inputs, **theta))
+        def loss(theta: dict[str, jax.Array], arrays: dict[str, Any]) -> jax.Array:
+            return jnp.sum(law.mean(**{name: arrays[c] for name, c in law.arguments}, **theta))
 
         slope = jax.jit(jax.grad(loss))
-        here, there = (slope(theta, factor) for factor in (1.0, 2.0))
+        here, there = (slope(theta, law.arrays({**table, column: factor * table[column]})) for factor in (1.0, 2.0))
         return [
             row.name
             for row in law.parameters
@@ -173,7 +176,7 @@ def _flat_directions(law: Law, runs: Runs) -> list[str]:
     at = reference_point(law, runs)
     steps = {}
     with scope():
-        columns = {name: jnp.asarray(runs.column(name)) for name in law.inputs}
+        columns = {name: jnp.asarray(values) for name, values in law.arrays(law_table(law, runs)).items()}
 
         def log_mean(quantiles: dict[str, jax.Array]) -> jax.Array:
             theta = resolve(law.parameters, quantiles, ReferencePoint(at.loss, at.inputs))

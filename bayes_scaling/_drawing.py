@@ -131,7 +131,7 @@ def axis_label(fit: Fit, name: str) -> str:
         return f"loss [{escaped_text(fit.runs.loss_unit)}]"
     convention = fit.runs.params_convention.replace("_", "-")
     counted = f" ({convention})" if name == "params" and convention != "unstated" else ""
-    return AXES.get(name, escaped_text(fit.law.columns.get(name, name))) + counted
+    return AXES.get(name, escaped_text(fit.law.columns[name].meaning if name in fit.law.columns else name)) + counted
 
 
 # --- figures and axes -------------------------------------------------------------------------------------------

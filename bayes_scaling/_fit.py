@@ -302,7 +302,9 @@ def _refuse_unusable_columns(law: Law, runs: Runs) -> None:
             f"law {law.label} reads {', '.join(law.inputs)}, but {runs.source} has no {missing[0]} (it has {have}); "
             "map a column to it, or choose another law"
         )
-    numeric(runs.table, law.inputs, Origin(runs.source, {}))  # columns of the law's own are checked only here
+    numeric(
+        runs.table, law.inputs, Origin(runs.source, {}), law.may_be_zero
+    )  # columns of the law's own are checked only here
 
 
 def _manifest(

@@ -161,7 +161,9 @@ def forecast(
     frame = planned(fit, points, inputs)
     model = model_of(fit.law, fit.noise)
     size = size_of(fit.runs)
-    table = {str(name): frame[name].to_numpy(float) for name in frame}
+    table = {str(name): frame[name].to_numpy(float) for name in frame if name != "run"}
+    if "run" in frame:
+        table["run"] = pd.factorize(frame["run"])[0]
     if "relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta = fit.flat()
@@ -199,8 +201,9 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
     else:
         table = points.table if isinstance(points, Runs) else points
-        frame = table[[name for name in table if name in known]].reset_index(drop=True)
-    frame = numeric(frame, [str(name) for name in frame], Origin("the planned runs", {}))
+        frame = table[[name for name in table if name in {*known, "run"}]].reset_index(drop=True)
+    numbers = [str(name) for name in frame if name != "run"]
+    frame = numeric(frame, numbers, Origin("the planned runs", {}), law.may_be_zero)
     if {"steps", "batch_tokens"} <= set(frame) and "tokens" not in frame:
         frame["tokens"] = frame["steps"] * frame["batch_tokens"]
     if {"params", "tokens"} <= set(frame) and "flops" not in frame:

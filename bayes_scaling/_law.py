@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,36 @@ from bayes_scaling._errors import LawError
 type Array = jax.Array
 type Constants = Mapping[str, Any]
 
-INPUTS: Mapping[str, str] = {
-    "params": "N, parameters",
-    "tokens": "D, training tokens",
-    "unique_tokens": "distinct training tokens",
-    "flops": "C, training FLOPs",
-    "steps": "S, optimiser steps",
-    "batch_tokens": "B, tokens per step",
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a run table that a law takes as input.
+
+    Attributes
+    ----------
+    meaning : with symbol and unit
+    low, high : span of a typical table, in which a law is tried out; ``low = 0`` says that the column may be zero
+    """
+
+    meaning: str
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """A typical value: the geometric middle of the span, the arithmetic one where it starts at zero."""
+        return math.sqrt(self.low * self.high) if self.low > 0 else (self.low + self.high) / 2
+
+
+INPUTS: Mapping[str, Column] = {
+    "params": Column("N, parameters", 6e7, 6e9),
+    "tokens": Column("D, training tokens", 2e8, 1e12),
+    "unique_tokens": Column("U, distinct training tokens", 1e8, 1e11),
+    "flops": Column("C, training FLOPs", 1e17, 1e22),
+    "steps": Column("S, optimiser steps", 1e3, 1e5),
+    "batch_tokens": Column("B, tokens per step", 2e4, 5e6),
 }
-"""Columns of a run table that a law may take as input, with symbol and unit."""
+"""Columns that any law may take; others are a law's own (`Law.columns`)."""
 
 
 def power(x: Any, exponent: Any) -> Array:
@@ -39,6 +61,35 @@ def power(x: Any, exponent: Any) -> Array:
     return jnp.exp(exponent * jnp.log(x))
 
 
+def root(function: Callable[..., Array], start: Array, *arguments: Any, iterations: int = 12) -> Array:
+    """Solve ``function(x, *arguments) = 0`` elementwise by Newton's method, for laws that are implicit in the loss.
+
+    Parameters
+    ----------
+    function : increasing and concave in ``x`` (or increasing and convex, with a start to the right of the root)
+    start : (n,) at or left of the root; Newton's steps then never pass it
+    arguments : everything else that the function depends on and that gradients shall flow to
+    iterations : Newton steps; each about doubles the digits once it is near
+
+    Returns
+    -------
+    (n,) the root, differentiable in ``arguments`` by the implicit function theorem (no gradient of the iteration)
+    """
+    fixed = jax.lax.stop_gradient(arguments)
+
+    def value_and_slope(x: Array) -> tuple[Array, Array]:
+        return jax.jvp(lambda y: function(y, *fixed), (x,), (jnp.ones_like(x),))
+
+    def step(_: int, x: Array) -> Array:
+        value, slope = value_and_slope(x)
+        return x - value / slope
+
+    solution = jax.lax.fori_loop(0, iterations, step, jax.lax.stop_gradient(start))
+    _, slope = value_and_slope(solution)
+    exact: Array = solution - function(solution, *arguments) / slope
+    return exact
+
+
 @dataclasses.dataclass(frozen=True)
 class ReferencePoint:
     """The centre of a table of runs, at which priors on power terms are stated.
@@ -46,7 +97,8 @@ class ReferencePoint:
     Attributes
     ----------
     loss : median loss of the runs, in the table's loss unit
-    inputs : geometric mean of each input column, in its raw unit; read as attributes (``at.params``)
+    inputs : geometric mean of each input column (arithmetic, where it may be zero) and of each feature of the law, in
+        raw units; read as attributes (``at.params``)
     """
 
     loss: Any
@@ -146,13 +198,59 @@ class Published:
     source : paper and equation or table
     note : units and conventions (which N, which data), caveats
     standard_error : by parameter, where the paper gives one
+    verified : False for numbers that were not read in the paper or its code; they are shown as unverified
     """
 
     name: str
     values: Mapping[str, float]
     source: str
     note: str = ""
+    verified: bool = True
     standard_error: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """Something else that a law says, besides the loss: a critical batch size, a frontier, a data requirement.
+
+    Attributes
+    ----------
+    name : how to ask for it: ``quantity(fit, "critical_batch", loss=2.5)``
+    unit, meaning, source : shown by ``bayes-scaling laws show``; the source is paper and equation
+    value : ``value(<parameters>, <inputs>) -> quantity``, elementwise and in closed form or in JAX. Arguments that
+        are no parameters of the law are asked of the caller
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    source: str
+    value: Callable[..., Any]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What a law reads of a whole run rather than of a row: the history of its learning rate, for example.
+
+    Attributes
+    ----------
+    names : arguments of the law's mean that are computed here
+    value : ``value(<columns>) -> {name: (n_row, ...) array}`` in numpy. Arguments are columns of the table; ``run``
+        gives an integer per run, all zero for a table without run ids
+    """
+
+    names: tuple[str, ...]
+    value: Callable[..., Mapping[str, np.ndarray]]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +269,12 @@ class Law:
     holds, fails : where the law was established, and where it is known to break
     decreasing_in : inputs in which the mean never rises
     references : papers, one line each
+    quantities : what else the law says, as functions of its parameters
+    weakly_identified : parameters that tables of the usual span tell little about
     reads : argument of ``mean`` to the column it reads, where the two differ (``{"X": "tokens"}``)
-    columns : columns of its own that the law reads, with their meaning and unit
+    columns : columns of its own that the law reads
+    features : arguments of ``mean`` that are computed from whole runs
+    response : what the loss column holds, where it is not a loss
     origin : what to give to ``load_law`` to get this law again (name or path, and options)
     """
 
@@ -186,8 +288,12 @@ class Law:
     holds: str = ""
     fails: str = ""
     decreasing_in: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+    weakly_identified: tuple[str, ...] = ()
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
+    features: Features | None = None
+    response: str = "loss"
     origin: tuple[str, tuple[tuple[str, Any], ...]] = ("", ())
     overridden: tuple[str, ...] = ()
 
@@ -204,14 +310,40 @@ class Law:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Columns of the run table that the mean takes: its arguments that are not parameters."""
-        return tuple(column for _, column in self.arguments)
+        """Columns of the run table that the law reads, in the order of the mean's arguments, then of its features."""
+        computed = self.features.names if self.features else ()
+        read = [column for name, column in self.arguments if name not in computed]
+        of_runs = [name for name in (self.features.needs if self.features else ()) if name != "run"]
+        return tuple(dict.fromkeys([*read, *of_runs]))
 
     @property
     def arguments(self) -> tuple[tuple[str, str], ...]:
-        """Arguments of the mean that are inputs, each with the column it reads."""
+        """Arguments of the mean that are not parameters, each with the column or feature it reads."""
         names = inspect.signature(self.mean).parameters
         return tuple((name, self.reads.get(name, name)) for name in names if name not in self.parameter_names)
+
+    def column(self, name: str) -> Column:
+        """Return what an input is: one of the law's own columns, or one that any law may take."""
+        return self.columns.get(name) or INPUTS[name]
+
+    @property
+    def may_be_zero(self) -> tuple[str, ...]:
+        """Inputs that may be zero."""
+        return tuple(name for name in self.inputs if self.column(name).low == 0)
+
+    def arrays(self, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what the mean takes of a table, by column or feature, ``(n_row, ...)`` each.
+
+        Parameters
+        ----------
+        table : the law's inputs in raw units, ``(n_row,)`` each, and ``run`` as integers where there are run ids
+        """
+        if self.features is None:
+            return {column: np.asarray(table[column], float) for _, column in self.arguments}
+        rows = len(table[self.inputs[0]])
+        table = {"run": np.zeros(rows, int), **table}
+        known = {**table, **self.features.value(**{name: table[name] for name in self.features.needs})}
+        return {column: np.asarray(known[column], float) for _, column in self.arguments}
 
     @property
     def source_hash(self) -> str:
@@ -245,11 +377,13 @@ class Law:
         missing = [name for name in (*self.parameter_names, *self.inputs) if name not in {**constants, **inputs}]
         if missing:
             raise LawError(f"law {self.name} needs {', '.join(missing)}; it got {', '.join({**constants, **inputs})}")
-        unknown = [name for name in inputs if name not in self.inputs]
+        unknown = [name for name in inputs if name not in (*self.inputs, "run")]
         if unknown:
             raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
         with jax.enable_x64(True):
-            arrays = {name: jnp.asarray(inputs[column], float) for name, column in self.arguments}
+            columns = {name: np.atleast_1d(values) for name, values in inputs.items()} if self.features else inputs
+            read = self.arrays(columns)
+            arrays = {name: jnp.asarray(read[column]) for name, column in self.arguments}
             theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
             return np.asarray(self.mean(**arrays, **theta))
 
@@ -260,6 +394,35 @@ class Law:
                 return Curve(self, constants)
         names = ", ".join(c.name for c in self.published) or "none"
         raise LawError(f"law {self.name} has no published constants {published!r}; it has: {names}")
+
+    def quantity(self, name: str, constants: Constants, **inputs: Any) -> np.ndarray:
+        """Return a `Quantity` of the law for given constants.
+
+        Parameters
+        ----------
+        name : one of ``law.quantities``
+        constants : value of every parameter that the quantity takes; scalars, or draws of shape (n_draw, 1)
+        inputs : (n_point,) or scalar, what the quantity takes besides
+
+        Returns
+        -------
+        array of the broadcast shape of constants and inputs, float64
+        """
+        found = {row.name: row for row in self.quantities}
+        if name not in found:
+            names = ", ".join(found) or "none"
+            raise LawError(f"law {self.label} has no quantity {name!r}; it has: {names}")
+        row = found[name]
+        wanted = [need for need in row.needs if need not in self.parameter_names]
+        if set(inputs) != set(wanted):
+            raise LawError(
+                f"{name} of law {self.label} takes {', '.join(wanted) or 'no inputs'}; "
+                f"got {', '.join(inputs) or 'none'}"
+            )
+        known = {**constants, **inputs}
+        with jax.enable_x64(True):
+            value = row.value(**{need: jnp.asarray(known[need], float) for need in row.needs})
+            return np.asarray(value, float)
 
     def with_priors(self, priors: Mapping[str, dist.Distribution]) -> Law:
         """Return the same law with other priors, by parameter name.
@@ -301,6 +464,10 @@ class Curve:
     def __call__(self, **inputs: Any) -> np.ndarray:
         """Return the loss at ``inputs``, in the unit of the paper."""
         return self.law.evaluate(self.constants.values, **inputs)
+
+    def quantity(self, name: str, **inputs: Any) -> np.ndarray:
+        """Return a quantity of the law at these constants: ``curve.quantity("critical_batch", loss=2.5)``."""
+        return self.law.quantity(name, self.constants.values, **inputs)
 
 
 def _rebuild(origin: tuple[str, tuple[tuple[str, Any], ...]], priors: dict[str, dist.Distribution]) -> Law:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 from numpyro.infer.util import potential_energy
 
 from bayes_scaling._errors import DataError
@@ -48,9 +49,25 @@ jax.tree_util.register_dataclass(Observations, data_fields=["columns", "log_loss
 
 
 def reference_point(law: Law, runs: Runs) -> ReferencePoint:
-    """Return the centre of a table: median loss, geometric mean of each input of the law."""
-    centre = {name: float(np.exp(np.mean(np.log(runs.column(name))))) for name in law.inputs}
-    return ReferencePoint(float(np.median(runs.loss)), centre)
+    """Return the centre of a table: median loss, geometric mean of each input and feature of the law."""
+    return centre_of(law, float(np.median(runs.loss)), law_table(law, runs))
+
+
+def centre_of(law: Law, loss: float, table: Mapping[str, np.ndarray]) -> ReferencePoint:
+    """Return the reference point of a table of the law's inputs, ``(n_row,)`` each, at a typical loss."""
+    columns = {**{name: table[name] for name in law.inputs}, **law.arrays(table)}
+
+    def centre(values: np.ndarray) -> float:
+        positive = bool((values > 0).all())
+        return float(np.exp(np.mean(np.log(values)))) if positive else float(np.mean(values))
+
+    return ReferencePoint(loss, {name: centre(values) for name, values in columns.items()})
+
+
+def law_table(law: Law, runs: Runs) -> dict[str, np.ndarray]:
+    """Return the columns that a law reads of a table, ``(n_row,)`` each, with run ids as integers where there are."""
+    table = {name: runs.column(name) for name in law.inputs}
+    return {**table, "run": pd.factorize(runs.table["run"])[0]} if "run" in runs else table
 
 
 SIZES = ("flops", "params", "tokens", "steps")
@@ -71,11 +88,11 @@ def model_columns(
     table : columns of runs that were measured, or of runs that are planned
     size : the column that measures the size of a run and its geometric mean over the fitted runs
     """
-    columns = {name: table[name] for name in law.inputs}
+    columns = law.arrays(table)
     if "relative_se" in noise.columns:
         # A planned run has no standard error of its own: its scatter is sigma alone.
         columns["relative_se"] = (
-            table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(columns[law.inputs[0]])
+            table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(table[law.inputs[0]])
         )
     if "relative_size" in noise.columns:
         columns["relative_size"] = table[size[0]] / size[1]
@@ -102,18 +119,15 @@ def observe(law: Law, noise: Noise, runs: Runs) -> Observations:
     if "relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     n, total = len(runs), padded_length(len(runs))
-    table = {
-        name: runs.column(name)
-        for name in {*law.inputs, *SIZES, "loss", "loss_se"}
-        if name in runs or name in law.inputs
-    }
+    table = law_table(law, runs)
+    table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
 
-    def pad(values: np.ndarray, fill: float) -> np.ndarray:
-        return np.concatenate([values, np.full(total - n, fill)])
+    def pad(values: np.ndarray, fill: Any) -> np.ndarray:
+        return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
     columns = model_columns(law, noise, table, size_of(runs))
     arrays = Observations(
-        columns={name: pad(values, float(values[0])) for name, values in columns.items()},
+        columns={name: pad(values, values[0]) for name, values in columns.items()},
         log_loss=pad(np.log(runs.loss), float(np.log(runs.loss[0]))),
         weight=pad(np.ones(n), 0.0),
         at=reference_point(law, runs),

@@ -76,10 +76,10 @@ def law_list(laws: Iterable[tuple[Law, dict[str, str]]]) -> RenderableType:
 
 def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
     """Return everything a reader needs to know about a law before fitting it."""
-    from bayes_scaling._law import INPUTS, Parameter
+    from bayes_scaling._law import Parameter
     from bayes_scaling._priors import describe_prior
 
-    inputs = [f"{name} ({INPUTS.get(name) or law.columns.get(name, '')})" for name in law.inputs]
+    inputs = [f"{name} ({law.column(name).meaning})" for name in law.inputs]
     parts = [
         Text(f"{law.label}: {law.title}", style="bold"),
         Text(f"\n    {law.formula}\n"),
@@ -96,10 +96,19 @@ def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
             parts.append(_entry("", row.source, style="dim"))
         else:
             parts.append(_entry("", "follows from the others"))
+    if law.weakly_identified:
+        parts.append(_entry("weak", f"tables of the usual span tell little about {', '.join(law.weakly_identified)}"))
+    if law.quantities:
+        parts.append(Text("\nOther quantities, for quantity(fit, name, ...)", style="bold"))
+    for q in law.quantities:
+        takes = ", ".join(name for name in q.needs if name not in law.parameter_names)
+        parts.append(Text(f"{q.name}({takes})"))
+        parts.append(_entry("", f"{q.meaning} [{q.unit}]"))
+        parts.append(_entry("", q.source, style="dim"))
     if law.published:
         parts.append(Text("\nPublished constants, for law.at(name) and simulate --constants name", style="bold"))
     for c in law.published:
-        parts.append(Text(c.name))
+        parts.append(Text(c.name if c.verified else f"{c.name} (UNVERIFIED: not read in the paper)"))
         parts.append(_entry("", ", ".join(_with_error(c, name) for name in law.parameter_names)))
         parts.append(_entry("", f"{c.source}; {c.note}" if c.note else c.source, style="dim"))
     parts.append(Text("\nReferences", style="bold"))

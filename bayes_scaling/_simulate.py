@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_scaling._catalogue import load_law
 from bayes_scaling._errors import LawError
 from bayes_scaling._law import Law, ReferencePoint, resolve
-from bayes_scaling._model import model_columns
+from bayes_scaling._model import centre_of, model_columns
 from bayes_scaling._noise import Noise
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
@@ -71,16 +71,18 @@ def simulate(
     if missing:
         raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
     columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, "flops", "loss_se")}
+    if "run" in table:
+        columns["run"] = pd.factorize(table["run"])[0]
     if {"params", "tokens"} <= set(table) and "flops" not in columns:
         columns["flops"] = 6 * table["params"].to_numpy(float) * table["tokens"].to_numpy(float)
-    at = ReferencePoint(typical_loss, {name: float(np.exp(np.log(columns[name]).mean())) for name in law.inputs})
+    at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
     known = {*law.parameter_names, *(row.name for row in noise.parameters)}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
     theta = {**draw_prior(law, noise, at, seed), **given}
-    loss = law.evaluate(theta, **{name: columns[name] for name in law.inputs})
+    loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))

@@ -172,8 +172,13 @@ def _others(bad: np.ndarray) -> str:
     return f" (and {more} more row{'s' if more > 1 else ''})" if more else ""
 
 
-def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin) -> pd.DataFrame:
-    """Return the table with these columns as positive, finite float64; the first impossible cell is named."""
+def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_zero: Iterable[str] = ()) -> pd.DataFrame:
+    """Return the table with these columns as positive, finite float64; the first impossible cell is named.
+
+    Parameters
+    ----------
+    may_be_zero : columns in which zero is a value like any other
+    """
     columns = {}
     for name in names:
 
@@ -183,7 +188,8 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin) -> pd.Dat
         columns[name] = values = floats(table[name], place)
         refuse_gaps(values, place)
         _refuse(values < 0, values, place, "is negative: expected a positive number in raw units")
-        _refuse(values == 0, values, place, "is zero: expected a positive number in raw units; drop the row")
+        if name not in may_be_zero:
+            _refuse(values == 0, values, place, "is zero: expected a positive number in raw units; drop the row")
         if name in COUNTS:
             _refuse(
                 values < 1, values, place, "is below one: expected a count in raw units, not in millions or billions"

@@ -29,6 +29,34 @@ def design(n: int = 48, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), n))})
 
 
+def design_for(law: bs.Law, n: int = 48, seed: int = 0) -> pd.DataFrame:
+    """Scatter runs over the usual span of whatever a law takes; laws of schedules get whole curves."""
+    rng = np.random.default_rng([seed, 7])
+    if "learning_rate" in law.inputs:
+        return pd.concat([curve(kind, n // 4) for kind in ("constant", "cosine", "linear", "step")], ignore_index=True)
+    table = design(n, seed).assign(flops=lambda t: 6 * t["params"] * t["tokens"])
+    table["unique_tokens"] = table["tokens"] / np.exp(rng.uniform(0, np.log(30), n))
+    for name in law.inputs:
+        if name not in table:
+            column = law.column(name)
+            shares = rng.uniform(size=n)
+            table[name] = column.low * (column.high / column.low) ** shares if column.low > 0 else shares * column.high
+    return table[list(law.inputs)]
+
+
+def curve(kind: str, n: int, steps: int = 20_000, peak: float = 3e-4, warmup: int = 1_000) -> pd.DataFrame:
+    """Rows of one run after its warm-up, under a learning-rate schedule."""
+    step = np.linspace(warmup, steps, n)
+    done = (step - warmup) / (steps - warmup)
+    rate = {
+        "constant": np.ones(n),
+        "cosine": 0.55 + 0.45 * np.cos(np.pi * done),
+        "linear": np.clip((1 - done) / 0.3, 0.05, 1),
+        "step": np.where(done < 0.5, 1.0, 0.3),
+    }[kind]
+    return pd.DataFrame({"run": kind, "steps": step, "learning_rate": peak * rate})
+
+
 @pytest.fixture(scope="session")
 def chinchilla_runs() -> bs.Runs:
     """Forty-eight runs around the published Chinchilla curve, half a percent of scatter."""
