@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 import numpy as np
@@ -73,6 +73,9 @@ def read_law(name_or_path: str | Path, **options: str) -> Law:
         unknown = [key for key in options if key not in known]
         if unknown:
             raise LawError(f"law {name} has no option {unknown[0]!r}; its options are {', '.join(known)}")
+        for key, choices in choices_of(name).items():
+            if choices and key in options and options[key] not in choices:
+                raise LawError(f"law {name} takes {key}={'|'.join(choices)}; got {key}={options[key]}")
         law = _built(module, tuple(sorted(options.items())))
     elif hasattr(module, "LAW"):
         if options:
@@ -99,6 +102,18 @@ def options_of(name: str) -> Mapping[str, str]:
     if not hasattr(module, "law"):
         return {}
     return {key: str(value.default) for key, value in inspect.signature(module.law).parameters.items()}
+
+
+def choices_of(name: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the values that each option of a law may take, as its ``Literal`` says; empty where any text may stand."""
+    module, _ = _module(name)
+    if not hasattr(module, "law"):
+        return {}
+    hints = get_type_hints(module.law)
+    return {
+        key: get_args(hints[key]) if get_origin(hints.get(key)) is Literal else ()
+        for key in inspect.signature(module.law).parameters
+    }
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:

@@ -11,10 +11,11 @@ Kaplan et al. 2020 (arXiv 2001.08361), eq 1.1-1.3 and 3.1-3.3; Henighan et al. 2
 
 from collections.abc import Callable
 from math import log
+from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, LawError, Parameter, Published, power
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
 
 PF_DAY = 8.64e19  # FLOPs
 
@@ -89,12 +90,10 @@ def scale_above_floor(column: str) -> Callable[..., Array]:
     return lambda at, L_0, E, alpha: at.inputs[column] * power(L_0 - E, 1 / alpha)
 
 
-def law(input: str = "flops", form: str = "irreducible") -> Law:
+def law(
+    input: Literal["flops", "params", "tokens"] = "flops", form: Literal["irreducible", "pure"] = "irreducible"
+) -> Law:
     """Choose the input and whether there is an irreducible loss."""
-    if input not in PUBLISHED or form not in ("irreducible", "pure"):
-        raise LawError(
-            f"power_law takes input={'|'.join(PUBLISHED)} and form=irreducible|pure; got input={input}, form={form}"
-        )
     is_pure = form == "pure"
     return Law(
         name="power_law",

@@ -100,7 +100,7 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says
     [
         ("chinchila", "no law is called 'chinchila'; the catalogue has chinchilla"),
         ("nowhere/law.py", "is not a file"),
-        ("power_law:input=width", "input=params|tokens|flops"),
+        ("power_law:input=width", "input=flops|params|tokens"),
         ("power_law:colour=red", "no option 'colour'"),
         ("power_law:input", "expected name:key=value"),
         ("chinchilla:input=params", "takes no options"),

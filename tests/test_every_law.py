@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling._catalogue import options_of
+from bayes_scaling._catalogue import choices_of, options_of
 from bayes_scaling._law import INPUTS, ReferencePoint, resolve
 from bayes_scaling._model import centre_of
 from bayes_scaling._noise import Noise
@@ -22,18 +21,19 @@ from bayes_scaling._scope import scope
 from bayes_scaling._simulate import draw_prior, simulate
 from tests.conftest import design_for
 
-OPTIONS = {"input": ("params", "tokens", "flops"), "form": ("irreducible", "pure")}
-
 
 def _every_law() -> list[str]:
-    """Name every law of the catalogue with every combination of its options."""
+    """Name every law of the catalogue with its defaults, and with every other value of each of its options."""
     names = []
     for name in bs.available_laws():
-        options = options_of(name)
-        values = [OPTIONS[key] for key in options]
-        for combination in itertools.product(*values):
-            spelled = ",".join(f"{key}={value}" for key, value in zip(options, combination, strict=True))
-            names.append(f"{name}:{spelled}" if spelled else name)
+        names.append(name)
+        defaults = options_of(name)
+        names += [
+            f"{name}:{key}={value}"
+            for key, values in choices_of(name).items()
+            for value in values
+            if value != defaults[key]
+        ]
     return names
 
 
