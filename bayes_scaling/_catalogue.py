@@ -174,9 +174,11 @@ def _check_structure(law: Law) -> None:
                 f"law {law.name}: argument {name!r} of its mean is neither a parameter (no prior for it) nor a column "
                 f"of runs ({', '.join(INPUTS)}); add a Parameter row, list it in columns, or compute it in features"
             )
-    for name in law.decreasing_in:
+    for name in (*law.decreasing_in, *law.increasing_in):
         if name not in law.inputs:
-            raise LawError(f"law {law.name} says it decreases in {name!r}, which is not one of its inputs {law.inputs}")
+            raise LawError(
+                f"law {law.name} is called monotone in {name!r}, which is not one of its inputs {law.inputs}"
+            )
     used = set(law.parameter_names).union(*(row.needs for row in law.parameters))
     for name in names:
         if name not in used:

@@ -267,7 +267,7 @@ class Law:
         ``mean`` (like ``LOSS_AT_CENTRE``) only helps to state the priors of others
     published : constant sets of papers
     holds, fails : where the law was established, and where it is known to break
-    decreasing_in : inputs in which the mean never rises
+    decreasing_in, increasing_in : inputs in which the mean never rises, never falls
     references : papers, one line each
     quantities : what else the law says, as functions of its parameters
     weakly_identified : parameters that tables of the usual span tell little about
@@ -288,6 +288,7 @@ class Law:
     holds: str = ""
     fails: str = ""
     decreasing_in: tuple[str, ...] = ()
+    increasing_in: tuple[str, ...] = ()
     quantities: tuple[Quantity, ...] = ()
     weakly_identified: tuple[str, ...] = ()
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)

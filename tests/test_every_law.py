@@ -99,14 +99,15 @@ def test_mean_is_finite_positive_and_elementwise(law: bs.Law) -> None:
 
 
 def test_mean_falls_where_it_says_so(law: bs.Law) -> None:
-    assert law.decreasing_in, "a law that falls in no input says nothing about scale"
+    assert law.decreasing_in or law.increasing_in, "a law that is monotone in no input says nothing about scale"
     inputs = _inputs(law)
     for theta in _prior_thetas(law, 20):
         before = law.evaluate(theta, **inputs)
-        for name in law.decreasing_in:
-            after = law.evaluate(theta, **{**inputs, name: inputs[name] * 3})
-            assert np.all(after <= before)
-            assert np.any(after < before)
+        for name in (*law.decreasing_in, *law.increasing_in):
+            sign = -1 if name in law.decreasing_in else 1
+            change = sign * (law.evaluate(theta, **{**inputs, name: inputs[name] * 3}) - before)
+            assert np.all(change >= 0)
+            assert np.any(change > 0)
 
 
 def test_gradients_are_finite(law: bs.Law) -> None:
@@ -134,15 +135,16 @@ def test_prior_predictive_is_within_reason(law: bs.Law) -> None:
 
 
 def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
-    inputs = _inputs(law)
-    at = _at(law)
+    unit = 1.4427
+    inputs, at = _inputs(law), _at(law)
+    factors = {name: unit if name == "source_loss" else 1.0 for name in (*inputs, *at.inputs)}
+    inputs_there = {name: factors[name] * values for name, values in inputs.items()}
+    at_there = ReferencePoint(unit * at.loss, {name: factors[name] * value for name, value in at.inputs.items()})
     with scope():
         draws = {row.site: row.prior.sample(jax.random.key(3)) for row in law.sampled}
         here = {k: float(v) for k, v in resolve(law.parameters, draws, at).items()}
-        there = {
-            k: float(v) for k, v in resolve(law.parameters, draws, ReferencePoint(at.loss * 1.4427, at.inputs)).items()
-        }
-    np.testing.assert_allclose(law.evaluate(there, **inputs), 1.4427 * law.evaluate(here, **inputs), rtol=1e-9)
+        there = {k: float(v) for k, v in resolve(law.parameters, draws, at_there).items()}
+    np.testing.assert_allclose(law.evaluate(there, **inputs_there), unit * law.evaluate(here, **inputs), rtol=1e-9)
 
 
 def test_pickles_into_a_fresh_process(law: bs.Law, tmp_path: Path) -> None:
