@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from bayes_scaling._check import find_outliers as find_outliers
     from bayes_scaling._check import identifiability as identifiability
     from bayes_scaling._check import leave_one_out as leave_one_out
+    from bayes_scaling._counting import PUBLISHED_FRONTIERS as PUBLISHED_FRONTIERS
+    from bayes_scaling._counting import Frontier as Frontier
+    from bayes_scaling._counting import Shape as Shape
+    from bayes_scaling._counting import bits_per_byte as bits_per_byte
+    from bayes_scaling._counting import deepseek_flops_per_token as deepseek_flops_per_token
+    from bayes_scaling._counting import flops_of_pf_days as flops_of_pf_days
+    from bayes_scaling._counting import inference_tokens as inference_tokens
+    from bayes_scaling._counting import nats_per_token as nats_per_token
+    from bayes_scaling._counting import non_embedding_params as non_embedding_params
+    from bayes_scaling._counting import pf_days as pf_days
+    from bayes_scaling._counting import total_params as total_params
+    from bayes_scaling._counting import training_flops as training_flops
     from bayes_scaling._errors import BayesScalingError as BayesScalingError
     from bayes_scaling._errors import ConvergenceError as ConvergenceError
     from bayes_scaling._errors import DataError as DataError
@@ -51,7 +63,12 @@ if TYPE_CHECKING:
     from bayes_scaling._pictures import plot_residuals as plot_residuals
     from bayes_scaling._pictures import plot_traces as plot_traces
     from bayes_scaling._pictures import save_pictures as save_pictures
+    from bayes_scaling._pooling import Pool as Pool
+    from bayes_scaling._pooling import partial as partial
+    from bayes_scaling._pooling import separate as separate
     from bayes_scaling._priors import read_priors as read_priors
+    from bayes_scaling._quantities import QuantityDraws as QuantityDraws
+    from bayes_scaling._quantities import quantity as quantity
     from bayes_scaling._runs import Runs as Runs
     from bayes_scaling._simulate import grid as grid
     from bayes_scaling._simulate import simulate as simulate
@@ -105,6 +122,23 @@ _HOME = {
     "plot_traces": "_pictures",
     "save_pictures": "_pictures",
     "read_priors": "_priors",
+    "Shape": "_counting",
+    "training_flops": "_counting",
+    "pf_days": "_counting",
+    "flops_of_pf_days": "_counting",
+    "bits_per_byte": "_counting",
+    "nats_per_token": "_counting",
+    "total_params": "_counting",
+    "non_embedding_params": "_counting",
+    "inference_tokens": "_counting",
+    "deepseek_flops_per_token": "_counting",
+    "Frontier": "_counting",
+    "PUBLISHED_FRONTIERS": "_counting",
+    "QuantityDraws": "_quantities",
+    "quantity": "_quantities",
+    "Pool": "_pooling",
+    "partial": "_pooling",
+    "separate": "_pooling",
 }
 
 __all__ = [*_HOME, "datasets", "__version__"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import hashlib
 import importlib
@@ -104,6 +105,30 @@ def options_of(name: str) -> Mapping[str, str]:
     return {key: str(value.default) for key, value in inspect.signature(module.law).parameters.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A law of the catalogue with its options.
+
+    Attributes
+    ----------
+    law : with default options
+    options : name, default and choices of each option; no choices where any text may stand
+    """
+
+    law: Law
+    options: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+def catalogue() -> list[Entry]:
+    """Return every law of the catalogue, by what it takes as input."""
+    entries = []
+    for name in available_laws():
+        choices = choices_of(name)
+        options = tuple((key, default, choices[key]) for key, default in options_of(name).items())
+        entries.append(Entry(read_law(name), options))
+    return sorted(entries, key=lambda entry: (len(entry.law.inputs) > 1, entry.law.inputs, entry.law.name))
+
+
 def choices_of(name: str) -> Mapping[str, tuple[str, ...]]:
     """Return the values that each option of a law may take, as its ``Literal`` says; empty where any text may stand."""
     module, _ = _module(name)
@@ -137,7 +162,9 @@ def _module(name: str) -> tuple[ModuleType, str]:
             raise LawError(f"{name} is not a file; give the path of a law file or one of {', '.join(available_laws())}")
         return _module_at(path, path.stat().st_mtime_ns), str(path)
     if name not in available_laws():
-        raise LawError(f"no law is called {name!r}; the catalogue has {', '.join(available_laws())}")
+        near = difflib.get_close_matches(name, available_laws(), 3, 0.6)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise LawError(f"no law is called {name!r}; {meant}the catalogue has {', '.join(available_laws())}")
     return importlib.import_module(f"bayes_scaling.models.{name}"), name
 
 

@@ -30,19 +30,19 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per row of the table, most extreme first: ``run``, ``loss``, ``expected`` (median of the mean curve),
-        ``residual`` (log loss), ``tail_probability`` (posterior mean, two-sided), ``outlier`` (probability below
-        0.01 / number of rows).
+        One row per row of the table, most extreme first: ``run``, ``loss``, ``expected`` (median of the mean curve;
+        where rows of a run are correlated, given the rows before), ``residual`` (log loss), ``tail_probability``
+        (posterior mean, two-sided), ``outlier`` (probability below 0.01 / number of rows).
     """
-    theta = fit.flat()
-    residual = np.log(fit.runs.loss) - fit.log_mean
-    core = fit.width * _core_factor(fit, theta)[:, None]
+    expected, width = fit.expected
+    residual = np.log(fit.runs.loss) - expected
+    core = width * _core_factor(fit)
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {
             "run": fit.runs.labels,
             "loss": fit.runs.loss,
-            "expected": np.exp(np.median(fit.log_mean, axis=0)),
+            "expected": np.exp(np.median(expected, axis=0)),
             "residual": np.median(residual, axis=0),
             "tail_probability": tail,
             "outlier": tail < OUTLIER_RATE / len(fit.runs),
@@ -51,11 +51,13 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     return table.sort_values("tail_probability", kind="stable")
 
 
-def _core_factor(fit: Fit, theta: dict[str, np.ndarray]) -> np.ndarray:
-    """Half-width of the central 68 % of the noise, in units of its scale, ``(n_draw,)``."""
-    if fit.noise.family == "student_t":
-        return np.asarray(scipy.special.stdtrit(theta["nu"], scipy.special.ndtr(1.0)))
-    return np.ones_like(theta["sigma"])
+def _core_factor(fit: Fit) -> np.ndarray:
+    """Half-width of the central 68 % of the noise in units of its scale, ``(n_draw, 1)`` or ``(n_draw, n_row)``."""
+    if fit.noise.family != "student_t":
+        return np.ones((1, 1))
+    nu = fit.theta_at_rows()["nu"]
+    factor = np.asarray(scipy.special.stdtrit(nu, scipy.special.ndtr(1.0)))
+    return factor[:, None] if factor.ndim == 1 else factor
 
 
 def find_influential(fit: Fit) -> pd.DataFrame:
@@ -69,8 +71,8 @@ def find_influential(fit: Fit) -> pd.DataFrame:
         deviations), ``parameter`` (the one that moves most), ``influential`` (shift above 0.5 or bad k-hat).
     """
     log_weight, k_hat = _leave_one_out_weights(fit)
-    names = list(fit.law.parameter_names)
-    values = np.stack([_unbounded(fit.flat()[name]) for name in names])
+    names = fit.law_names
+    values = np.stack([_unbounded(fit.flat()[name][fit.kept]) for name in names])
     moved = (np.exp(log_weight) @ values.T - values.mean(1)) / values.std(1)
     largest = np.abs(moved).argmax(axis=1)
     shift = moved[np.arange(len(fit.runs)), largest]

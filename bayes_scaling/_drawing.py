@@ -101,6 +101,10 @@ def short_number(value: float) -> str:
 
 
 def power_of_ten(value: float) -> str:
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    if value < 0:
+        return f"-{power_of_ten(-value)}"
     exponent = int(np.floor(np.log10(value * 1.0001)))
     mantissa = f"{value / 10.0**exponent:.3g}"
     return rf"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
@@ -108,7 +112,7 @@ def power_of_ten(value: float) -> str:
 
 def plain_number(value: float) -> str:
     """Return a value of a parameter: plain where that is short, else with a power of ten."""
-    return f"{value:g}" if 1e-3 <= value < 1e4 else power_of_ten(value)
+    return f"{value:g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else power_of_ten(value)
 
 
 def number_writer(name: str) -> Callable[[float], str]:

@@ -17,22 +17,37 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling._catalogue import load_law
+from bayes_scaling._curves import Lanes
 from bayes_scaling._errors import ConvergenceError, DataError, FitError
 from bayes_scaling._law import Law
-from bayes_scaling._methods import METHODS, Problem
-from bayes_scaling._model import Model, Observations, Priors, model_of, observe, priors_of
+from bayes_scaling._methods import METHODS, Problem, with_good_centring
+from bayes_scaling._model import (
+    ALONG,
+    SIZES,
+    Model,
+    Observations,
+    Priors,
+    lanes,
+    law_table,
+    model_of,
+    observe,
+    priors_of,
+    site_priors,
+)
 from bayes_scaling._noise import Noise
+from bayes_scaling._pooling import Groups, Pooling, checked_pooling, varies_over
 from bayes_scaling._priors import describe_prior, draw_prior, prior_to_spec
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
 from bayes_scaling._sampling import PIECE, Diagnostics, Settings, constrained, placed
 from bayes_scaling._scope import scope
-from bayes_scaling._validation import Origin, checked_probability, numeric
+from bayes_scaling._validation import Origin, checked_probability, listed, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
 
 PRIOR_DRAWS = 1000
+AT_ROWS = 25_000_000  # numbers in an array of draws by rows; a larger table is looked at with fewer draws
 
 
 # --- the result -------------------------------------------------------------------------------------------------
@@ -45,9 +60,11 @@ class Fit:
     Attributes
     ----------
     law, noise, runs : what was fitted
-    draws : by parameter, in the notation of the paper, (chain, draw)
+    pooling : how parameters vary between groups of runs, by parameter; empty where all runs share everything
+    draws : by parameter, in the notation of the paper, (chain, draw); a parameter that varies between groups has an
+        entry for each, ``alpha[c4]``, and one for the spread of the population, ``alpha_spread``
     prior : by parameter, (prior draw,)
-    unconstrained : (chain, draw, site) coordinates that were sampled
+    unconstrained : (chain, draw, coordinate) coordinates that were sampled
     stats : sampler statistics by name, (chain, draw)
     diagnostics : convergence of the sampler
     manifest : everything needed to say where this came from and to make it again
@@ -56,6 +73,7 @@ class Fit:
     law: Law
     noise: Noise
     runs: Runs
+    pooling: Pooling
     draws: Mapping[str, np.ndarray]
     prior: Mapping[str, np.ndarray]
     unconstrained: np.ndarray
@@ -125,53 +143,148 @@ class Fit:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     @functools.cached_property
-    def _at_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log mean, scale of the scatter and log density of log loss, ``(chain * draw, row)`` each."""
+    def groups(self) -> Groups:
+        """The groups of the fitted table, for every column that something is pooled over."""
+        return Groups.of(self.pooling, self.runs.table, self.runs.source)
+
+    @property
+    def law_names(self) -> list[str]:
+        """Names of the law's parameters among the draws, those of groups included."""
+        names = spelled_out(self.law, self.noise, self.pooling, self.groups)
+        return [key for name in self.law.parameter_names for key, _ in names[name]]
+
+    def theta(self, group: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return draws of every parameter of law and noise in one group, ``(chain * draw,)``.
+
+        Parameters
+        ----------
+        group : name of the group in each column that something is pooled over: ``{"dataset": "c4"}``. A name that the
+            table does not have is a new group, drawn from the population
+        seed : of that draw
+        """
+        table = pd.DataFrame({column: [str(name)] for column, name in (group or {}).items()})
+        stray = [column for column in table if column not in self.groups.columns]
+        if stray:
+            over = ", ".join(self.groups.columns) or "no column"
+            raise FitError(f"the fit of {self.law.label} is pooled over {over}, not over {stray[0]}")
+        missing = [column for column in self.groups.columns if column not in table]
+        if missing:
+            known = listed(self.groups.labels[self.groups.columns.index(missing[0])], 8)
+            raise FitError(f"say which {missing[0]} is meant: {known}, or a new one")
+        theta, _ = self.in_groups(table, "the group", seed)
+        return {name: values.reshape(len(values), -1)[:, 0] for name, values in theta.items()}
+
+    def in_groups(self, table: pd.DataFrame, source: str, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return draws of every parameter of law and noise in the groups of a table, and the cell of each of its rows.
+
+        Returns
+        -------
+        theta : by parameter, (chain * draw,), or (chain * draw, n_cell) where it varies between groups
+        cell : (n_row,) integer
+        """
+        model = model_of(self.law, self.noise, self.pooling, self.groups)
+        if not self.pooling:
+            flat = self.flat()
+            return {name: flat[name] for name in model.names}, np.zeros(len(table), int)
+        cells, cell = self.groups.place(table, source)
+        u = self.unconstrained.reshape(-1, len(model.sites))
+        rng = np.random.default_rng([seed, 3])
+        priors = site_priors(self.law, self.noise, self.pooling)
+        fresh = {site: draw_prior(priors[site], rng, len(u)) for site, count in model.blocks.items() if count}
         with scope():
-            model, data, _ = parts(self.law, self.noise, self.runs)
-            values = _at_observations(model)(_device_draws(self.flat()), data)
-            log_mean, width, density = (np.asarray(value)[:, : len(self.runs)] for value in values)
-        return log_mean, width, density
+            _, data, arguments = parts(self.law, self.noise, self.runs, self.pooling)
+            # Only groups and reference point are read: rows would make programs for every size of table.
+            where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
+            values = _in_groups(model)(jnp.asarray(u), _device_draws(fresh), where, arguments)
+        return {name: np.asarray(values[name]) for name in model.names}, cell
+
+    @functools.cached_property
+    def kept(self) -> np.ndarray:
+        """Draws that are looked at row by row, as indices of chain * draw: all of them, unless the table is very large.
+
+        An array of draws by rows holds at most 25 million numbers, but no fewer than 100 draws per chain.
+        """
+        chains, draws = self.unconstrained.shape[:2]
+        every = min(-(-chains * draws * len(self.runs) // AT_ROWS), max(draws // 100, 1))
+        return np.arange(chains * draws).reshape(chains, draws)[:, ::every].reshape(-1)
+
+    @functools.cached_property
+    def _at_rows(self) -> tuple[np.ndarray, ...]:
+        """What `Model.at_rows` returns at the draws that are `kept`, ``(kept, row)`` each."""
+        with scope():
+            model, data, priors = parts(self.law, self.noise, self.runs, self.pooling)
+            if self.pooling:
+                u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites))[self.kept])
+                theta = constrained(model)(u, data, priors)
+            else:
+                theta = _device_draws({name: values[self.kept] for name, values in self.flat().items()})
+            return tuple(np.asarray(value)[:, : len(self.runs)] for value in _at_observations(model)(theta, data))
 
     @property
     def log_mean(self) -> np.ndarray:
-        """Log of the law's mean at the fitted runs, ``(chain * draw, row)``."""
+        """Log of the law's mean at the fitted rows, ``(kept, row)``."""
         return self._at_rows[0]
 
     @property
     def width(self) -> np.ndarray:
-        """Scale of the scatter of log loss at the fitted runs, ``(chain * draw, row)``."""
+        """Scale of the scatter of single rows of log loss, ``(kept, row)``."""
         return self._at_rows[1]
 
     @property
+    def expected(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expectation and scale of the log loss of each row, ``(kept, row)`` each.
+
+        Where rows of a run are correlated, given the rows before it; elsewhere the same as `log_mean` and `width`.
+        """
+        return self._at_rows[2], self._at_rows[3]
+
+    @property
     def log_likelihood(self) -> np.ndarray:
-        """Log density of each observed loss, ``(chain, draw, row)``, per unit of the loss."""
-        per_loss = self._at_rows[2] - np.log(self.runs.loss)
-        return per_loss.reshape(*self.unconstrained.shape[:2], -1)
+        """Log density of each observed loss, ``(chain, kept draw, row)``, per unit of the loss."""
+        per_loss = self._at_rows[4] - np.log(self.runs.loss)
+        return per_loss.reshape(len(self.unconstrained), -1, len(self.runs))
 
     @functools.cached_property
     def log_prior(self) -> dict[str, np.ndarray]:
         """Log prior density of every sampled site, ``(chain, draw)``."""
         with scope():
-            model, _, priors = parts(self.law, self.noise, self.runs)
+            model, _, priors = parts(self.law, self.noise, self.runs, self.pooling)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
             values = _log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
 
     @functools.cached_property
     def replicated(self) -> np.ndarray:
-        """Losses of one new run at every fitted point (posterior predictive), ``(chain, draw, row)``."""
-        losses = self.noise.scattered(self.log_mean, self.width, self.flat(), seed=int(self.manifest["seed"]))
-        return losses.reshape(*self.unconstrained.shape[:2], -1)
+        """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
+        losses = self.noise.scattered(
+            self.log_mean, self.width, self.theta_at_rows(), int(self.manifest["seed"]), self._lanes
+        )
+        return losses.reshape(len(self.unconstrained), -1, len(self.runs))
+
+    def theta_at_rows(self) -> dict[str, np.ndarray]:
+        """Return the `kept` draws of law and noise parameters, ``(kept,)``, or ``(kept, row)`` where they vary."""
+        theta, cell = self.in_groups(self.runs.table, self.runs.source)
+        return by_row({name: values[self.kept] for name, values in theta.items()}, cell)
+
+    @property
+    def _lanes(self) -> Lanes | None:
+        table = law_table(self.law, self.runs)
+        return lanes(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
 
     @functools.cached_property
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
         with scope():
-            model, data, _ = parts(self.law, self.noise, self.runs)
-            values = location_and_width(model)(_device_draws(self.prior), data.columns)
+            model, data, priors = parts(self.law, self.noise, self.runs, self.pooling)
+            sites = prior_draws(self.law, self.noise, self.pooling, model, int(self.manifest["seed"]))
+            few = min(PRIOR_DRAWS, max(AT_ROWS // len(self.runs), 100))
+            sites = {site: values[:few] for site, values in sites.items()}
+            _, theta = placed(model)(sites, data, priors)
+            values = location_and_width(model)(theta, data.columns)
             log_mean, width = (np.asarray(value)[:, : len(self.runs)] for value in values)
-        return self.noise.scattered(log_mean, width, self.prior, seed=int(self.manifest["seed"]))
+        _, cell = self.groups.place(self.runs.table, self.runs.source)
+        noise = by_row({name: np.asarray(theta[name]) for name in model.names}, cell)
+        return self.noise.scattered(log_mean, width, noise, int(self.manifest["seed"]), self._lanes)
 
     @functools.cached_property
     def idata(self) -> xr.DataTree:
@@ -199,6 +312,7 @@ def fit(
     runs: Runs,
     *,
     noise: Noise | None = None,
+    pooling: Pooling | None = None,
     method: str = "auto",
     chains: int = 4,
     draws: int = 1000,
@@ -212,7 +326,10 @@ def fit(
     ----------
     law : a `Law`, or what ``load_law`` takes
     runs : the table
-    noise : scatter of log loss; Student-t with learned tails by default
+    noise : scatter of log loss; Student-t with learned tails by default, with correlated rows where the table holds
+        training curves (see `default_noise`)
+    pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
+        named is shared. A parameter is named as its prior is
     method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one), or
         ``laplace`` (importance-resampled normal approximation, judged by its Pareto k-hat)
     chains, draws : NUTS chains and kept draws per chain
@@ -231,7 +348,8 @@ def fit(
         When the table lacks a column that law or noise reads.
     """
     law = load_law(law) if isinstance(law, str) else law
-    noise = Noise() if noise is None else noise
+    noise = default_noise(runs) if noise is None else noise
+    pooling = checked_pooling(pooling or {}, (*law.parameters, *noise.parameters))
     if method not in METHODS:
         raise FitError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
     if chains < 2 or draws < 100:
@@ -241,21 +359,26 @@ def fit(
     started = time.perf_counter()
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
-        model, data, priors = parts(law, noise, runs)
-        rng = np.random.default_rng(seed)
-        sites = {row.site: draw_prior(row.prior, rng, PRIOR_DRAWS) for row in (*law.sampled, *noise.parameters)}
+        model, data, priors = parts(law, noise, runs, pooling)
+        sites = prior_draws(law, noise, pooling, model, seed)
         prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
         problem = Problem(model, data, priors, prior_u, Settings(chains=chains, draws=draws), seed, report)
+        problem = with_good_centring(problem)
         sampled, diagnostics, path = METHODS[method](problem)
+        sampled = dataclasses.replace(sampled, u=problem.standardised(sampled.u))
         u = jnp.asarray(sampled.u.reshape(-1, len(model.sites)))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
-    manifest = _manifest(law, noise, runs, path, seed, chains, draws, method, time.perf_counter() - started)
+    how = {"method": method, "path": path, "seed": seed, "chains": chains, "draws": draws}
+    manifest = _manifest(law, noise, runs, pooling, how, time.perf_counter() - started)
+    names = spelled_out(law, noise, pooling, Groups.of(pooling, runs.table, runs.source))
+    flat, flat_prior = flattened(posterior, names), flattened(prior, names)
     return Fit(
         law=law,
         noise=noise,
         runs=runs,
-        draws={name: posterior[name].reshape(sampled.u.shape[:2]) for name in model.names},
-        prior={name: prior[name] for name in model.names},
+        pooling=pooling,
+        draws={name: values.reshape(sampled.u.shape[:2]) for name, values in flat.items()},
+        prior=flat_prior,
         unconstrained=sampled.u,
         stats=sampled.stats,
         diagnostics=diagnostics,
@@ -263,12 +386,60 @@ def fit(
     )
 
 
+def default_noise(runs: Runs) -> Noise:
+    """Return the noise model for a table: Student-t, with correlated rows where it holds training curves.
+
+    A table holds curves where most of its rows belong to runs of three rows or more.
+    """
+    if "run" not in runs or not any(name in runs for name in ALONG):
+        return Noise()
+    rows_of_run = runs.table.groupby("run", sort=False)["loss"].transform("size")
+    return Noise(rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()
+
+
+def prior_draws(law: Law, noise: Noise, pooling: Pooling, model: Model, seed: int) -> dict[str, np.ndarray]:
+    """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
+    rng = np.random.default_rng(seed)
+    priors = site_priors(law, noise, pooling)
+    draws = {}
+    for site, count in model.blocks.items():
+        values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
+        draws[site] = values if count is None else values.reshape(PRIOR_DRAWS, count)
+    return draws
+
+
+def spelled_out(law: Law, noise: Noise, pooling: Pooling, groups: Groups) -> dict[str, list[tuple[str, int]]]:
+    """Return for every parameter the names under which its draws are kept, each with a cell that has them."""
+    rows = (*law.parameters, *noise.parameters)
+    over = varies_over(rows, pooling)
+    names = (*law.parameter_names, *(row.name for row in noise.parameters))
+    spreads = [f"{name}_spread" for name, pool in pooling.items() if pool.mode == "partial"]
+    kept = {name: groups.named(name, over[name]) if over[name] else [(name, 0)] for name in names}
+    return {**kept, **{name: [(name, 0)] for name in spreads}}
+
+
+def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:
+    """Return one array of draws, ``(n,)``, for every name of `spelled_out`."""
+    return {
+        key: values[name] if values[name].ndim == 1 else values[name][:, cell]
+        for name, keys in names.items()
+        for key, cell in keys
+    }
+
+
+def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.ndarray]:
+    """Give each row the parameters of its cell: ``(n_draw,)``, or ``(n_draw, n_row)`` where they vary."""
+    return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
+
+
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def parts(law: Law, noise: Noise, runs: Runs) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for a law, a noise model and a table."""
-    return model_of(law, noise), observe(law, noise, runs), priors_of(law, noise)
+def parts(law: Law, noise: Noise, runs: Runs, pooling: Pooling | None = None) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for a law, a noise model, a table and a pooling."""
+    pooling = pooling or {}
+    groups = Groups.of(pooling, runs.table, runs.source)
+    return model_of(law, noise, pooling, groups), observe(law, noise, runs, pooling), priors_of(law, noise, pooling)
 
 
 @functools.cache
@@ -279,10 +450,12 @@ def location_and_width(model: Model) -> Any:
 
 @functools.cache
 def _at_observations(model: Model) -> Any:
-    def at_observations(theta: Mapping[str, Any], data: Observations) -> tuple[Any, Any, Any]:
-        return *model.location_and_width(theta, data.columns), model.log_likelihood(theta, data)
+    return jax.jit(jax.vmap(model.at_rows, (0, None)))
 
-    return jax.jit(jax.vmap(at_observations, (0, None)))
+
+@functools.cache
+def _in_groups(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.in_groups, (0, 0, None, None)))
 
 
 @functools.cache
@@ -308,7 +481,7 @@ def _refuse_unusable_columns(law: Law, runs: Runs) -> None:
 
 
 def _manifest(
-    law: Law, noise: Noise, runs: Runs, path: str, seed: int, chains: int, draws: int, method: str, seconds: float
+    law: Law, noise: Noise, runs: Runs, pooling: Pooling, how: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     name, options = law.origin
     return {
@@ -318,19 +491,16 @@ def _manifest(
         "posterior_names": [*law.parameter_names, *(row.name for row in noise.parameters)],
         "priors": {row.site: describe_prior(row.prior) for row in (*law.sampled, *noise.parameters)},
         "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
-        "noise": {"family": noise.family, "scale": noise.scale},
+        "noise": {"family": noise.family, "scale": noise.scale, "rows": noise.rows},
+        "pooling": {name: {"by": pool.by, "mode": pool.mode} for name, pool in pooling.items()},
         "runs": {
             "source": runs.source,
             "rows": len(runs),
-            "sha256": runs.content_hash,
+            "sha256": runs.hash_of([*law.inputs, *(pool.by for pool in pooling.values())]),
             "params_convention": runs.params_convention,
             "loss_unit": runs.loss_unit,
         },
-        "seed": seed,
-        "method": method,
-        "path": path,
-        "chains": chains,
-        "draws": draws,
+        **how,
         "seconds": round(seconds, 3),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "numpyro", "numpy")}

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling._errors import ForecastError
-from bayes_scaling._fit import Fit, location_and_width
+from bayes_scaling._fit import Fit, by_row, location_and_width
 from bayes_scaling._law import INPUTS
-from bayes_scaling._model import SIZES, model_columns, model_of, size_of
+from bayes_scaling._model import SIZES, lanes, model_columns, model_of, size_of
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
-from bayes_scaling._validation import Origin, checked_probability, numeric
+from bayes_scaling._validation import Origin, checked_probability, listed, numeric
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,7 +139,9 @@ def forecast(
     ----------
     fit : posterior
     points : table with the law's inputs in raw units; or give them by name:
-    inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``
+    inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run where
+        the fit is pooled, ``dataset="c4"`` (a name that the fitted table does not have is a new group, drawn from
+        the population)
     seed : of the scatter of new runs
     unconverged : go on with a fit that did not converge
 
@@ -159,22 +161,24 @@ def forecast(
     """
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
-    model = model_of(fit.law, fit.noise)
+    model = model_of(fit.law, fit.noise, fit.pooling, fit.groups)
     size = size_of(fit.runs)
-    table = {str(name): frame[name].to_numpy(float) for name in frame if name != "run"}
+    named = {"run", *fit.groups.columns}
+    table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}
     if "run" in frame:
         table["run"] = pd.factorize(frame["run"])[0]
     if "relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
-    theta = fit.flat()
+    theta, cell = fit.in_groups(frame, "the planned runs", seed)
     with scope():
         columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
+        columns["cell"] = jnp.asarray(cell)
         device = {name: jnp.asarray(values) for name, values in theta.items()}
         log_mean, width = (np.asarray(part) for part in location_and_width(model)(device, columns))
     return Forecast(
-        points=frame[[name for name in (*INPUTS, *fit.law.columns) if name in frame]],
+        points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
         mean=np.exp(log_mean),
-        new_run=fit.noise.scattered(log_mean, width, theta, seed),
+        new_run=fit.noise.scattered(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table)),
         loss_unit=fit.runs.loss_unit,
         law=fit.law.label,
         extrapolation=_extrapolation(fit, frame),
@@ -186,7 +190,8 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     if points is not None and inputs:
         raise ForecastError("give future runs either as a table or by name, not both")
     law = fit.law
-    known = {*INPUTS, *law.columns}
+    named = {"run", *fit.groups.columns}
+    known = {*INPUTS, *law.columns, *named}
     if points is None:
         unknown = [name for name in inputs if name not in known]
         if unknown:
@@ -201,8 +206,8 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
     else:
         table = points.table if isinstance(points, Runs) else points
-        frame = table[[name for name in table if name in {*known, "run"}]].reset_index(drop=True)
-    numbers = [str(name) for name in frame if name != "run"]
+        frame = table[[name for name in table if name in known]].reset_index(drop=True)
+    numbers = [str(name) for name in frame if name not in named]
     frame = numeric(frame, numbers, Origin("the planned runs", {}), law.may_be_zero)
     if {"steps", "batch_tokens"} <= set(frame) and "tokens" not in frame:
         frame["tokens"] = frame["steps"] * frame["batch_tokens"]
@@ -213,6 +218,9 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         raise ForecastError(
             f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
         )
+    for column, labels in zip(fit.groups.columns, fit.groups.labels, strict=True):
+        if column not in frame:
+            raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
     return frame
 
 

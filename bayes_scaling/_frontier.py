@@ -82,13 +82,16 @@ class Requirement:
         return self.quantile(tail), self.quantile(1 - tail)
 
 
-def compute_optimal(fit: Fit, flops: float, *, unconverged: bool = False) -> Optimum:
+def compute_optimal(
+    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False
+) -> Optimum:
     """Split a compute budget over parameters and tokens, for every posterior draw.
 
     Parameters
     ----------
     fit : of a law that takes params and tokens
     flops : budget in FLOPs, C = 6 N D
+    group : which group of a pooled fit, ``{"dataset": "c4"}``
     unconverged : go on with a fit that did not converge
     """
     fit.require_convergence(unconverged)
@@ -100,7 +103,7 @@ def compute_optimal(fit: Fit, flops: float, *, unconverged: bool = False) -> Opt
         raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
     with scope():
         log_params, log_loss = (
-            np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit), np.log(flops))
+            np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit, group), np.log(flops))
         )
     params = np.exp(log_params)
     return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss))
@@ -112,6 +115,7 @@ def required(
     *,
     of: str = "",
     tokens_per_param: float | None = None,
+    group: Mapping[str, str] | None = None,
     unconverged: bool = False,
     **fixed: float,
 ) -> Requirement:
@@ -123,6 +127,7 @@ def required(
     loss : target, in the unit of the fitted losses
     of : the input asked for; ``flops`` by default for laws in params and tokens, else the law's only input
     tokens_per_param : with ``of="flops"``, a fixed ratio in place of the compute-optimal split
+    group : which group of a pooled fit, ``{"dataset": "c4"}``
     fixed : the other inputs, where ``of`` is one input of the law: ``of="tokens", params=7e9``
     unconverged : go on with a fit that did not converge
     """
@@ -133,7 +138,7 @@ def required(
     of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
     model, target = model_of(law, fit.noise), np.log(loss)
     with scope():
-        draws = _draws(fit)
+        draws = _draws(fit, group)
         if of in law.inputs:
             others = [name for name in law.inputs if name != of]
             if set(fixed) != set(others):
@@ -164,8 +169,8 @@ def required(
     return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
 
 
-def _draws(fit: Fit) -> dict[str, Array]:
-    return {name: jnp.asarray(values) for name, values in fit.flat().items()}
+def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
+    return {name: jnp.asarray(values) for name, values in fit.theta(group).items()}
 
 
 # --- solvers for one draw, vectorised over draws -----------------------------------------------------------------

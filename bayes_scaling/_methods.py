@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling._model import Model, Observations, Priors
@@ -26,6 +29,7 @@ from bayes_scaling._sampling import (
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
 FAST_WARMUP = 150
+CENTRING_DRAWS = 1000  # of the normal approximation, to see how much groups say
 WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a table fixes a parameter
 
 
@@ -55,6 +59,56 @@ class Problem:
         chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.model.sites)
 
+    def standardised(self, u: np.ndarray) -> np.ndarray:
+        """Return draws, (chain, draw, coordinate), with the offsets of groups standardised, as a fit keeps them."""
+        if not self.model.populations:
+            return u
+        standard = {site: np.zeros_like(values) for site, values in self.data.centring.items()}
+        return _recentred(self, u.reshape(-1, u.shape[-1]), standard).reshape(u.shape)
+
+
+def with_good_centring(problem: Problem) -> Problem:
+    """Return the same posterior in coordinates that suit how much each group says about itself.
+
+    A group whose runs fix its value is sampled as that value, one that says little as its offset from the
+    population; the share is 1 minus the variance of the group's value over that of the population, in the normal
+    approximation at the mode. The approximation itself is carried over to the new coordinates by its draws: a mode
+    sought there may run away to a population without spread.
+    """
+    if not problem.model.populations:
+        return problem
+    rng, mode = np.random.default_rng(problem.seed), problem.mode
+    draws = rng.multivariate_normal(mode.u, mode.covariance, CENTRING_DRAWS, method="eigh")
+    values = _on_the_line(problem.model)(jnp.asarray(draws), problem.data.centring, problem.priors)
+    centring = {}
+    for site, (line, spread) in values.items():
+        share = np.var(np.asarray(line), axis=0) / np.median(np.asarray(spread)) ** 2
+        centring[site] = jnp.asarray(np.clip(1 - share, 0, 1))
+    moved = _recentred(problem, draws, centring)
+    chosen = dataclasses.replace(
+        problem,
+        data=dataclasses.replace(problem.data, centring=centring),
+        prior_u=_recentred(problem, problem.prior_u, centring),
+    )
+    # Assigned past the cache: this is the mode that `chosen` is to be sampled from.
+    chosen.__dict__["mode"] = Mode(moved.mean(0), np.cov(moved.T), np.empty((0, moved.shape[1])))
+    return chosen
+
+
+@functools.cache
+def _on_the_line(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.on_the_line, (0, None, None)))
+
+
+@functools.cache
+def _recentring(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.recentred, (0, None, None, None)))
+
+
+def _recentred(problem: Problem, u: np.ndarray, centring: Mapping[str, Any]) -> np.ndarray:
+    program = _recentring(problem.model)
+    return np.asarray(program(jnp.asarray(u), problem.data.centring, dict(centring), problem.priors))
+
 
 type Sampled = tuple[Chains, Diagnostics, str]
 
@@ -62,7 +116,8 @@ type Sampled = tuple[Chains, Diagnostics, str]
 def sample_auto(problem: Problem) -> Sampled:
     """Fast NUTS with the whitening held fixed; the safe path when its diagnostics are not good."""
     settings, mode = problem.settings, problem.mode
-    if not len(mode.rivals):
+    # Where a population's spread is learned the posterior is not near normal: the fast path would only cost time.
+    if not len(mode.rivals) and not problem.model.populations:
         # Starts are twice as spread as the approximation, so that R-hat can see chains that have not met.
         starts = mode.u + _scatter(problem, 2.0)
         # Where the data fix every parameter the posterior is close to normal, and three leapfrog steps cross it.
@@ -83,6 +138,8 @@ def sample_nuts(problem: Problem) -> Sampled:
     modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
     centres = modes[np.arange(settings.chains) % len(modes)]
     starts = centres + _scatter(problem, 1.0)
+    if problem.model.populations:
+        settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations
     chains, diagnostics = problem.sample(starts, settings)
     if not diagnostics.problems(settings.chains * settings.draws):
         return chains, diagnostics, "NUTS"

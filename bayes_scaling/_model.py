@@ -15,9 +15,11 @@ import numpyro.distributions as dist
 import pandas as pd
 from numpyro.infer.util import potential_energy
 
+from bayes_scaling._curves import Lanes, lanes_of
 from bayes_scaling._errors import DataError
 from bayes_scaling._law import Array, Derived, Law, Parameter, ReferencePoint, resolve
 from bayes_scaling._noise import Noise
+from bayes_scaling._pooling import Groups, Pooling, spread_prior
 from bayes_scaling._priors import WrittenPrior, as_argument, as_distribution
 from bayes_scaling._runs import Runs
 
@@ -33,19 +35,26 @@ class Observations:
 
     Attributes
     ----------
-    columns : (n_padded,) inputs of the law and of the noise model
+    columns : (n_padded,) inputs of the law and of the noise model, and ``cell``, the cell of groups of each row
     log_loss : (n_padded,) natural logarithm of the loss
     weight : (n_padded,) 1 for a run, 0 for padding
+    cells : (n_cell, n_group_column) group of each cell in each column that something is pooled over
+    centring : (n_group,) by site of offsets, how far each group is sampled as its own value (1) rather than as its
+        standardised offset from the population (0); changes coordinates, not the posterior
     at : the reference point of the table
     """
 
     columns: Mapping[str, Any]
     log_loss: Any
     weight: Any
+    cells: Any
+    centring: Mapping[str, Any]
     at: ReferencePoint
 
 
-jax.tree_util.register_dataclass(Observations, data_fields=["columns", "log_loss", "weight", "at"], meta_fields=[])
+jax.tree_util.register_dataclass(
+    Observations, data_fields=["columns", "log_loss", "weight", "cells", "centring", "at"], meta_fields=[]
+)
 
 
 def reference_point(law: Law, runs: Runs) -> ReferencePoint:
@@ -71,11 +80,7 @@ def law_table(law: Law, runs: Runs) -> dict[str, np.ndarray]:
 
 
 SIZES = ("flops", "params", "tokens", "steps")
-
-
-def size_column(runs: Runs) -> str:
-    """Return the column that says how large a run is: FLOPs where they are known."""
-    return next(name for name in SIZES if name in runs)
+ALONG = ("steps", "tokens", "flops")  # what grows along a training curve
 
 
 def model_columns(
@@ -99,10 +104,26 @@ def model_columns(
     return columns
 
 
+def lanes(noise: Noise, table: Mapping[str, np.ndarray]) -> Lanes | None:
+    """Return the layout of correlated rows; None where rows are independent.
+
+    Parameters
+    ----------
+    table : columns of runs; rows without ``run`` are runs of their own
+    """
+    if noise.rows == "independent":
+        return None
+    position = next((table[name] for name in ALONG if name in table), np.ones(len(next(iter(table.values())))))
+    return lanes_of(table.get("run", np.arange(len(position))), position)
+
+
 def size_of(runs: Runs) -> tuple[str, float]:
-    """Return the column that measures the size of these runs, and its geometric mean."""
-    name = size_column(runs)
-    return name, float(np.exp(np.mean(np.log(runs.column(name)))))
+    """Return the column that measures the size of these runs, FLOPs where they are known, and its geometric mean.
+
+    A table of none of them has runs of one size: an empty name and 1.
+    """
+    name = next((name for name in SIZES if name in runs), "")
+    return name, float(np.exp(np.mean(np.log(runs.column(name))))) if name else 1.0
 
 
 def padded_length(n: int) -> int:
@@ -114,26 +135,40 @@ def padded_length(n: int) -> int:
     return three_quarters if length > 128 and n <= three_quarters else length
 
 
-def observe(law: Law, noise: Noise, runs: Runs) -> Observations:
+def observe(law: Law, noise: Noise, runs: Runs, pooling: Pooling) -> Observations:
     """Turn a table of runs into padded arrays."""
     if "relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
+    if "relative_size" in noise.columns and not size_of(runs)[0]:
+        raise DataError(f"noise scale 'growing' reads one of {', '.join(SIZES)}; {runs.source} has none of them")
     n, total = len(runs), padded_length(len(runs))
     table = law_table(law, runs)
     table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
+    groups = Groups.of(pooling, runs.table, runs.source)
+    _, cell = groups.place(runs.table, runs.source)
 
     def pad(values: np.ndarray, fill: Any) -> np.ndarray:
         return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
-    columns = model_columns(law, noise, table, size_of(runs))
+    columns = {**model_columns(law, noise, table, size_of(runs)), "cell": cell}
+    padded = {name: pad(values, values[0]) for name, values in columns.items()}
+    if (layout := lanes(noise, table)) is not None:
+        padded |= {"lane_row": layout.row, "lane_gap": layout.gap}
     arrays = Observations(
-        columns={name: pad(values, values[0]) for name, values in columns.items()},
+        columns=padded,
         log_loss=pad(np.log(runs.loss), float(np.log(runs.loss[0]))),
         weight=pad(np.ones(n), 0.0),
+        cells=np.array(groups.cells).reshape(len(groups.cells), -1),
+        centring={
+            offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
+            for row in (*law.sampled, *noise.parameters)
+            if row.name in pooling and pooling[row.name].mode == "partial"
+        },
         at=reference_point(law, runs),
     )
-    padded: Observations = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), arrays)
-    return padded
+    # Indices travel as floats, too: programs get one packed array.
+    as_floats: Observations = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), arrays)
+    return as_floats
 
 
 # --- the program ------------------------------------------------------------------------------------------------
@@ -141,10 +176,18 @@ def observe(law: Law, noise: Noise, runs: Runs) -> Observations:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A law with a noise model: the NumPyro program and its pure functions over unconstrained coordinates.
+    """A law with a noise model and a pooling: the NumPyro program and its functions over unconstrained coordinates.
 
-    ``u``, ``(n_site,)``, holds all sampled sites on the real line (NumPyro's own bijections) in the order of
-    ``sites``. Numbers inside priors are arguments, not constants, so that other priors need no new compilation.
+    ``u``, ``(n_coordinate,)``, holds all sampled sites on the real line (NumPyro's own bijections) in the order of
+    ``sites``. A parameter that is pooled has several: one per group where groups are separate; the population's
+    centre m, its spread t and one offset y per group where they are partially pooled. A group's value on the line is
+    m + t^(1 - c) (y - c m) with y ~ Normal(c m, t^c): c = 0 is the standardised offset, right for groups that say
+    little, c = 1 the value itself, right for groups that fix it. Numbers inside priors are arguments, not constants,
+    so that other priors need no new compilation.
+
+    Attributes
+    ----------
+    pools : by parameter, the mode of pooling, the position of its column among ``cells``, and the number of groups
     """
 
     mean: Callable[..., Any]
@@ -152,10 +195,11 @@ class Model:
     law_names: tuple[str, ...]
     law_rows: tuple[Parameter | Derived, ...]
     noise: Noise
+    pools: Mapping[str, tuple[str, int, int]]
 
-    @property
+    @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
-        """Rows of law and noise."""
+        """Rows of the law, then of the noise."""
         return (*self.law_rows, *self.noise.parameters)
 
     @property
@@ -164,32 +208,118 @@ class Model:
         return (*self.law_names, *(row.name for row in self.noise.parameters))
 
     @functools.cached_property
+    def blocks(self) -> dict[str, int | None]:
+        """Sampled sites with their number of groups; None for a single number."""
+        blocks: dict[str, int | None] = {}
+        for row in self.rows:
+            if isinstance(row, Parameter):
+                mode, _, count = self.pools.get(row.name, ("shared", 0, 0))
+                blocks[row.site] = count if mode == "separate" else None
+                if mode == "partial":
+                    blocks |= {spread_site(row): None, offset_site(row): count}
+        return blocks
+
+    @functools.cached_property
     def sites(self) -> tuple[str, ...]:
-        """Sampled sites in the order of the unconstrained vector."""
-        return tuple(row.site for row in self.rows if isinstance(row, Parameter))
+        """Names of the coordinates of the unconstrained vector."""
+        return tuple(
+            site if count is None else f"{site}[{i}]" for site, count in self.blocks.items() for i in range(count or 1)
+        )
+
+    def _by_row(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Give each row of the table the parameters of its cell."""
+        return {name: value[columns["cell"].astype(int)] if jnp.ndim(value) else value for name, value in theta.items()}
 
     def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law's mean, ``(n_row,)``."""
-        law = {name: theta[name] for name in self.law_names}
+        law = self._by_row({name: theta[name] for name in self.law_names}, columns)
         return jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **law))
 
-    def observation(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> dist.Distribution:
-        """Return the distribution of the log loss of each row, ``(n_row,)``."""
-        return self.noise.distribution(self.log_mean(theta, columns), theta, columns)
+    def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
+        """Return the distribution of the log loss of each row, ``(n_padded,)``."""
+        log_mean = self.log_mean(theta, data.columns)
+        noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
+        return self.noise.distribution(log_mean, noise, data.columns, data.log_loss)
 
     def __call__(self, data: Observations, priors: Priors) -> None:
         """Sample the rows, derive the papers' constants, observe the log losses: the NumPyro program."""
-        draws = {site: numpyro.sample(site, as_distribution(priors[site])) for site in self.sites}
-        theta = resolve(self.rows, draws, data.at)
+        draws: dict[str, Any] = {}
+        for site, count in self.blocks.items():
+            prior = self._prior(site, draws, priors, data.centring)
+            draws[site] = numpyro.sample(site, prior if count is None else prior.expand([count]))
+        theta = resolve(self.rows, self._in_cells(draws, data.cells, data.centring, priors), data.at)
         for name, value in theta.items():
-            if name not in self.sites:
+            if name not in self.blocks:
                 numpyro.deterministic(name, value)
         with numpyro.handlers.mask(mask=data.weight > 0):
-            numpyro.sample("log_loss", self.observation(theta, data.columns), obs=data.log_loss)
+            numpyro.sample("log_loss", self.observation(theta, data), obs=data.log_loss)
+
+    @functools.cached_property
+    def populations(self) -> dict[str, Parameter]:
+        """Rows that are partially pooled, by the site of their offsets."""
+        rows = (row for row in self.rows if isinstance(row, Parameter))
+        return {offset_site(row): row for row in rows if self.pools.get(row.name, ("",))[0] == "partial"}
+
+    def _prior(
+        self, site: str, draws: Mapping[str, Any], priors: Priors, centring: Mapping[str, Any]
+    ) -> dist.Distribution:
+        """Return the prior of a site, given the draws of the sites before it."""
+        if site not in self.populations:
+            return as_distribution(priors[site])
+        centre, spread = self._population(site, draws, priors)
+        return dist.Normal(centring[site] * centre, spread ** centring[site])
+
+    def _population(self, site: str, draws: Mapping[str, Any], priors: Priors) -> tuple[Any, Any]:
+        """Return the centre, on the line, and the spread of the population of a site of offsets."""
+        row = self.populations[site]
+        return self._bijection(priors, row.site).inv(draws[row.site]), draws[spread_site(row)]
+
+    def _in_cells(
+        self, draws: Mapping[str, Any], cells: Any, centring: Mapping[str, Any], priors: Priors
+    ) -> dict[str, Any]:
+        """Return the value of every row's site: a number, or one per cell where it is pooled."""
+        values = {row.site: draws[row.site] for row in self.rows if isinstance(row, Parameter)}
+        for row in self.rows:
+            if row.name not in self.pools or not isinstance(row, Parameter):
+                continue
+            mode, column, _ = self.pools[row.name]
+            of_groups = values[row.site]
+            if mode == "partial":
+                site = offset_site(row)
+                centre, spread = self._population(site, draws, priors)
+                c = centring[site]
+                line = centre + spread ** (1 - c) * (draws[site] - c * centre)
+                of_groups = self._bijection(priors, row.site)(line)
+            values[row.site] = of_groups[cells[:, column].astype(int)]
+        return values
+
+    def recentred(self, u: Array, before: Mapping[str, Any], after: Mapping[str, Any], priors: Priors) -> Array:
+        """Return the coordinates of the same parameters under another centring."""
+        draws = self._sampled(u, priors)
+        parts = self.unravel(u)
+        for site in self.populations:
+            centre, spread = self._population(site, draws, priors)
+            standard = (parts[site] - before[site] * centre) / spread ** before[site]
+            parts[site] = after[site] * centre + spread ** after[site] * standard
+        return jnp.concatenate([jnp.ravel(value) for value in parts.values()])
+
+    def on_the_line(self, u: Array, centring: Mapping[str, Any], priors: Priors) -> dict[str, tuple[Array, Array]]:
+        """Return, for each site of offsets, the groups' values on the line and the spread of their population."""
+        draws = self._sampled(u, priors)
+        out = {}
+        for site in self.populations:
+            centre, spread = self._population(site, draws, priors)
+            c = centring[site]
+            out[site] = (centre + spread ** (1 - c) * (draws[site] - c * centre), spread)
+        return out
 
     def unravel(self, u: Array) -> dict[str, Array]:
         """Split the unconstrained vector by site."""
-        return {site: u[i] for i, site in enumerate(self.sites)}
+        parts, start = {}, 0
+        for site, count in self.blocks.items():
+            parts[site] = u[start] if count is None else u[start : start + count]
+            start += count or 1
+        return parts
 
     def potential(self, u: Array, data: Observations, priors: Priors) -> Array:
         """Return minus the log posterior density, up to a constant, at ``u``."""
@@ -197,52 +327,97 @@ class Model:
         return energy
 
     def constrain(self, u: Array, data: Observations, priors: Priors) -> dict[str, Array]:
-        """Return the parameters under the names of the papers at ``u``."""
-        draws = {site: self._bijection(priors, site)(value) for site, value in self.unravel(u).items()}
-        return self._named(resolve(self.rows, draws, data.at))
+        """Return the parameters under the names of the papers at ``u``; pooled ones ``(n_cell,)``."""
+        return self._named(self._sampled(u, priors), data, priors)
 
-    def _named(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: values[name] for name in self.names}
+    def in_groups(self, u: Array, fresh: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
+        """Return the parameters at ``u`` in the cells of ``data``; groups beyond the last one take ``fresh`` draws."""
+        draws = {
+            site: jnp.append(v, fresh[site]) if site in fresh else v for site, v in self._sampled(u, priors).items()
+        }
+        centring = {site: jnp.append(values, 0.0) for site, values in data.centring.items()}
+        return self._named(draws, dataclasses.replace(data, centring=centring), priors)
+
+    def _sampled(self, u: Array, priors: Priors) -> dict[str, Array]:
+        return {site: self._bijection(priors, site)(value) for site, value in self.unravel(u).items()}
+
+    def _named(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
+        values = resolve(self.rows, self._in_cells(draws, data.cells, data.centring, priors), data.at)
+        spreads = {f"{row.name}_spread": draws[spread_site(row)] for row in self.populations.values()}
+        return {**{name: values[name] for name in self.names}, **spreads}
 
     def place(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> tuple[Array, dict[str, Array]]:
         """Return the unconstrained vector and the parameters of draws of the sampled sites; inverts `constrain`."""
-        u = jnp.stack([self._bijection(priors, site).inv(draws[site]) for site in self.sites])
-        return u, self._named(resolve(self.rows, draws, data.at))
+        u = jnp.concatenate([jnp.ravel(self._bijection(priors, site).inv(draws[site])) for site in self.blocks])
+        return u, self._named(draws, data, priors)
 
     def log_prior(self, u: Array, priors: Priors) -> dict[str, Array]:
         """Return the log prior density of every sampled site at ``u``, in its own scale."""
         return {
-            site: as_distribution(priors[site]).log_prob(self._bijection(priors, site)(value))
-            for site, value in self.unravel(u).items()
+            site: jnp.sum(as_distribution(priors[site]).log_prob(value))
+            for site, value in self._sampled(u, priors).items()
         }
 
     def _bijection(self, priors: Priors, site: str) -> dist.transforms.Transform:
         return dist.biject_to(as_distribution(priors[site]).support)
 
     def location_and_width(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> tuple[Array, Array]:
-        """Return the log mean and the scale of the scatter of log loss, ``(n_row,)`` each."""
+        """Return the log mean and the scale of the scatter of single rows of log loss, ``(n_row,)`` each."""
         log_mean = self.log_mean(theta, columns)
-        return log_mean, jnp.broadcast_to(self.noise.width(theta, columns), log_mean.shape)
+        noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, columns)
+        return log_mean, jnp.broadcast_to(self.noise.width(noise, columns), log_mean.shape)
 
-    def log_likelihood(self, theta: Mapping[str, Any], data: Observations) -> Array:
-        """Return the log density of each row's log loss, ``(n_padded,)``; padding reads 0."""
-        density = self.observation(theta, data.columns).log_prob(data.log_loss)
-        return jnp.where(data.weight > 0, density, 0.0)
+    def at_rows(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, ...]:
+        """Return log mean, scale of the scatter, and expectation, scale and log density of each row, ``(n_padded,)``.
+
+        The last three are given the rows of the same run before it, where rows are correlated.
+        """
+        log_mean, width = self.location_and_width(theta, data.columns)
+        observed = self.observation(theta, data)
+        density = jnp.where(data.weight > 0, observed.log_prob(data.log_loss), 0.0)
+        return log_mean, width, observed.loc, jnp.broadcast_to(observed.scale, log_mean.shape), density
+
+
+def spread_site(row: Parameter) -> str:
+    """Name the site of the spread of a partially pooled parameter."""
+    return f"{row.site}_spread"
+
+
+def offset_site(row: Parameter) -> str:
+    """Name the site of the standardised offsets of its groups."""
+    return f"{row.site}_offset"
 
 
 _MODELS: dict[tuple[Any, ...], Model] = {}
 
 
-def model_of(law: Law, noise: Noise) -> Model:
+def model_of(law: Law, noise: Noise, pooling: Pooling | None = None, groups: Groups | None = None) -> Model:
     """Return the model of a law with a noise; one object for laws that differ only in the numbers of their priors.
 
     Compiled programs hang on the model, so this is what makes a second fit cheap.
     """
-    key = (law.mean, law.arguments, tuple((row.name, row.value) for row in law.parameters), noise)
-    return _MODELS.setdefault(key, Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise))
+    groups = Groups() if groups is None else groups
+    pools = {}
+    for name, pool in (pooling or {}).items():
+        position = groups.columns.index(pool.by)
+        pools[name] = (pool.mode, position, groups.counts[position])
+    key = (law.mean, law.arguments, tuple((row.name, row.value) for row in law.parameters), noise, (*pools.items(),))
+    return _MODELS.setdefault(key, Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise, pools))
 
 
-def priors_of(law: Law, noise: Noise) -> dict[str, WrittenPrior | dist.Distribution]:
+def priors_of(law: Law, noise: Noise, pooling: Pooling | None = None) -> dict[str, WrittenPrior | dist.Distribution]:
     """Return the prior of every sampled site, with float64 leaves."""
-    rows = (*law.sampled, *noise.parameters)
-    return {row.site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), as_argument(row.prior)) for row in rows}
+    priors = site_priors(law, noise, pooling or {})
+    return {
+        site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), as_argument(prior)) for site, prior in priors.items()
+    }
+
+
+def site_priors(law: Law, noise: Noise, pooling: Pooling) -> dict[str, dist.Distribution]:
+    """Return the prior of every sampled site, in the order of `Model.blocks`."""
+    priors: dict[str, dist.Distribution] = {}
+    for row in (*law.sampled, *noise.parameters):
+        priors[row.site] = row.prior
+        if row.name in pooling and pooling[row.name].mode == "partial":
+            priors |= {spread_site(row): spread_prior(row), offset_site(row): dist.Normal(0.0, 1.0)}
+    return priors

@@ -1,8 +1,8 @@
 """Observation models: how the log loss of one run scatters around its law.
 
-A noise model is a *family* (the shape of the scatter) and a *scale* (how wide it is for each run); the two are
-chosen separately. All of them describe residuals of the natural logarithm of the loss, so ``sigma = 0.01`` is one
-percent.
+A noise model is a *family* (the shape of the scatter), a *scale* (how wide it is for each run), and what *rows* of one
+run have in common; the three are chosen separately. All of them describe residuals of the natural logarithm of the
+loss, so ``sigma = 0.01`` is one percent.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpyro.distributions as dist
 import scipy.special
 
+from bayes_scaling._curves import Lanes, draw_departures, one_step_ahead
 from bayes_scaling._errors import LawError
 from bayes_scaling._law import Parameter
 
@@ -42,12 +43,30 @@ _GROWTH = Parameter(
     source="weakly informative",
 )
 
+_SIGMA_CURVE = Parameter(
+    "sigma_curve",
+    dist.LogNormal(math.log(0.008), 1.0),
+    unit="log loss",
+    meaning="scale of the slow departure of a whole curve from the law",
+    source="seeds, tuning and an imperfect law move whole curves by about as much as single runs",
+)
+_LENGTH = Parameter(
+    "length",
+    dist.LogNormal(0.0, 0.75),
+    unit="e-folds of steps",
+    meaning="distance along a curve over which its departure is forgotten",
+    source="weakly informative: 0.2 to 4 e-folds",
+)
+
 FAMILIES: Mapping[str, tuple[Parameter, ...]] = {"normal": (), "student_t": (_NU,)}
 SCALES: Mapping[str, tuple[Parameter, ...]] = {
     "constant": (_SIGMA,),
     "known": (_SIGMA,),
     "growing": (_SIGMA, _GROWTH),
 }
+
+
+ROWS: Mapping[str, tuple[Parameter, ...]] = {"independent": (), "correlated": (_SIGMA_CURVE, _LENGTH)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,33 +78,42 @@ class Noise:
     family : ``student_t`` (default; learns how heavy the tails are) or ``normal``
     scale : ``constant``; ``known``, where each run's ``loss_se`` adds to sigma in quadrature; or ``growing``,
         where sigma grows towards small runs
+    rows : ``independent``; or ``correlated``, where rows of one run share a slow departure from the law (see
+        `bayes_scaling._curves`)
     """
 
     family: str = "student_t"
     scale: str = "constant"
+    rows: str = "independent"
 
     def __post_init__(self) -> None:
-        for kind, chosen, table in (("family", self.family, FAMILIES), ("scale", self.scale, SCALES)):
+        for kind, chosen, table in (
+            ("family", self.family, FAMILIES),
+            ("scale", self.scale, SCALES),
+            ("rows", self.rows, ROWS),
+        ):
             if chosen not in table:
                 raise LawError(f"noise {kind} {chosen!r} is not known; choose one of {', '.join(table)}")
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of the parameters of this noise model."""
-        return (*SCALES[self.scale], *FAMILIES[self.family])
+        return (*SCALES[self.scale], *FAMILIES[self.family], *ROWS[self.rows])
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What this noise model reads of each run besides its loss."""
-        return {"constant": (), "known": ("relative_se",), "growing": ("relative_size",)}[self.scale]
+        of_scale = {"constant": (), "known": ("relative_se",), "growing": ("relative_size",)}[self.scale]
+        return (*of_scale, *(("lane_row", "lane_gap") if self.rows == "correlated" else ()))
 
     @property
     def label(self) -> str:
         """Short name, for manifests and legends."""
-        return self.family if self.scale == "constant" else f"{self.family}, {self.scale} scale"
+        scale = "" if self.scale == "constant" else f", {self.scale} scale"
+        return f"{self.family}{scale}{', correlated rows' if self.rows == 'correlated' else ''}"
 
     def width(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Any:
-        """Return the scale of log loss for each run, ``(n_run,)`` or scalar.
+        """Return the scale of the scatter of each row's log loss, ``(n_run,)`` or scalar.
 
         Parameters
         ----------
@@ -98,9 +126,22 @@ class Noise:
             return theta["sigma"] * jnp.exp(-theta["kappa"] * jnp.log(runs["relative_size"]))
         return theta["sigma"]
 
-    def distribution(self, location: Any, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> dist.Distribution:
-        """Return the distribution of log loss around ``location``, ``(n_run,)``."""
-        width = self.width(theta, runs)
+    def distribution(
+        self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any
+    ) -> dist.Distribution:
+        """Return the distribution of each row's log loss, given the law and the rows of its run before it.
+
+        Parameters
+        ----------
+        log_mean : (n_row,) log of the law's mean
+        theta : noise parameters, scalar or (n_row,)
+        runs : `columns` of this noise model
+        log_loss : (n_row,) what was observed, which correlated rows look back on
+        """
+        location, width = log_mean, self.width(theta, runs)
+        if self.rows == "correlated":
+            expected, width = one_step_ahead(log_loss - log_mean, width, theta, runs)
+            location = log_mean + expected
         if self.family == "student_t":
             return dist.StudentT(theta["nu"], location, width)
         return dist.Normal(location, width)
@@ -109,21 +150,40 @@ class Noise:
         """Draw residuals of unit scale, ``shape`` = (n_draw, n_row), one row per posterior draw."""
         rng = np.random.default_rng([seed, 1])
         if self.family == "student_t":
-            return rng.standard_t(np.asarray(theta["nu"])[:, None], shape)
+            return rng.standard_t(_per_row(theta["nu"]), shape)
         return rng.standard_normal(shape)
 
     def scattered(
-        self, log_mean: np.ndarray, width: np.ndarray, theta: Mapping[str, np.ndarray], seed: int
+        self,
+        log_mean: np.ndarray,
+        width: np.ndarray,
+        theta: Mapping[str, np.ndarray],
+        seed: int,
+        lanes: Lanes | None = None,
     ) -> np.ndarray:
         """Draw losses around their means, ``(n_draw, n_row)``.
+
+        Parameters
+        ----------
+        log_mean, width : (n_draw, n_row), of the law and of the scatter of single rows
+        theta : noise parameters, (n_draw,) or (n_draw, n_row)
+        lanes : the layout of correlated rows
 
         Very heavy tails would overflow; draws beyond e^300 or below e^-300 are held there, so that means stay finite.
         """
         log_loss = log_mean + width * self.standard_draws(theta, (log_mean.shape[0], log_mean.shape[1]), seed)
+        if lanes is not None:
+            log_loss = log_loss + draw_departures(theta, lanes, log_mean.shape[1], np.random.default_rng([seed, 2]))
         return np.asarray(np.exp(np.clip(log_loss, -300, 300)))
 
     def cumulative(self, theta: Mapping[str, np.ndarray], residual: np.ndarray) -> np.ndarray:
         """Return the probability of a residual of unit scale below ``residual``, ``(n_draw, n_row)``."""
         if self.family == "student_t":
-            return np.asarray(scipy.special.stdtr(np.asarray(theta["nu"])[:, None], residual))
+            return np.asarray(scipy.special.stdtr(_per_row(theta["nu"]), residual))
         return np.asarray(scipy.special.ndtr(residual))
+
+
+def _per_row(values: np.ndarray) -> np.ndarray:
+    """Return draws of a parameter, ``(n_draw,)`` or ``(n_draw, n_row)``, so that they broadcast over rows."""
+    values = np.asarray(values)
+    return values[:, None] if values.ndim == 1 else values

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -60,8 +61,11 @@ from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast
 from bayes_scaling._forecast import forecast as forecast_at
 from bayes_scaling._frontier import compute_optimal
-from bayes_scaling._model import SIZES, size_of
+from bayes_scaling._model import ALONG, SIZES, size_of
+from bayes_scaling._pooling import group_names
 from bayes_scaling._progress import progress_bar
+
+DENSITIES = 24  # panels of one picture that can still be read
 
 # --- fit --------------------------------------------------------------------------------------------------------
 
@@ -72,7 +76,8 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
 
     One panel per input. Where the law has another input, runs are coloured by it, and a curve with bands is drawn for
     a few of its values (marked at the colour bar), over the range where runs near that value lie. Inputs beyond two
-    are held at their geometric mean along a curve.
+    are held at their geometric mean along a curve. A law that reads whole runs gets one panel with the fitted curve of
+    each run instead.
 
     Parameters
     ----------
@@ -85,6 +90,8 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
         When a probability is not a fraction between 0 and 1.
     """
     bands, inputs = checked_bands(probabilities), fit.law.inputs
+    if fit.law.features is not None:
+        return _fitted_runs(fit, bands)
     figure = new_figure(fit, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
     panels = figure.subplots(1, len(inputs), squeeze=False, sharey=True)[0]
     others = [next((other for other in inputs if other != name), None) for name in inputs]
@@ -98,10 +105,14 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
         colour_of = _coloured_runs(fit, figure, ax, name, other, values)
         for value, curve in zip(values, panel, strict=True):
             draw_fan(ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
-        log_axis(ax, ax.xaxis, name, axis_label(fit, name))
+        if name in fit.law.may_be_zero:
+            ax.set_xlabel(axis_label(fit, name))
+        else:
+            log_axis(ax, ax.xaxis, name, axis_label(fit, name))
         log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
         ax.tick_params(labelleft=True)
     held = "; further inputs at their geometric mean" if len(inputs) > 2 else ""
+    held += "".join(f"; {escaped_text(f'{column} = {name}')}" for column, name in _shown_group(fit).items())
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
     patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(p, "new_run")) for p, shade in bands]
@@ -109,20 +120,50 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     return figure
 
 
+def _fitted_runs(fit: Fit, bands: Bands) -> Figure:
+    """Show every run's losses along its training and the law's curve at the same rows."""
+    along = next((name for name in ALONG if name in fit.runs), None)
+    if along is None or "run" not in fit.runs:
+        raise ForecastError(f"{fit.runs.source} has no run ids and steps, tokens or flops to draw runs along")
+    figure = new_figure(fit, "Fit", 9.0, 5.6)
+    ax = figure.subplots()
+    labels, x = np.array(fit.runs.labels), fit.runs.column(along)
+    mean, new_run = np.exp(fit.log_mean), fit.replicated.reshape(fit.log_mean.shape)
+    names = list(dict.fromkeys(labels))
+    shown = names[:: -(-len(names) // len(MARKED))]
+    for (colour, marker), name in zip(MARKED, shown, strict=False):
+        rows = np.flatnonzero(labels == name)
+        rows = rows[np.argsort(x[rows])]
+        draw_fan(ax, x[rows], bands, colour, mean[:, rows], new_run[:, rows])
+        some = rows[:: -(-len(rows) // CURVE)]
+        draw_dots(ax, x[some], fit.runs.loss[some], color=colour, marker=marker, label=f"run {escaped_text(name)}")
+    log_axis(ax, ax.xaxis, along, axis_label(fit, along))
+    log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
+    dots = ax.get_legend_handles_labels()[0]
+    line = Line2D([], [], color=GREY, label="mean curve (posterior median)")
+    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(p, "new_run")) for p, shade in bands]
+    handles = [handle for handle in dots if str(handle.get_label()).startswith("run ")]
+    legend_below(figure, [*handles, line, *patches])
+    return figure
+
+
 def _curves(fit: Fit, name: str, other: str | None) -> list[pd.DataFrame]:
     """Return the curves of a panel: points along its input at a few values of the other input."""
-    logs = {column: np.log(fit.runs.column(column)) for column in fit.law.inputs}
-    z = logs[other] if other else np.zeros(len(fit.runs))
+    # Along an axis that may be zero, distances are differences; along the others, ratios.
+    plain = set(fit.law.may_be_zero)
+    scaled = {c: fit.runs.column(c) if c in plain else np.log(fit.runs.column(c)) for c in fit.law.inputs}
+    z = scaled[other] if other else np.zeros(len(fit.runs))
     targets = np.linspace(np.quantile(z, 0.03), np.quantile(z, 0.97), 5)
     levels = np.unique(z[np.argmin(np.abs(z[:, None] - targets), axis=0)])  # of runs that exist
     nearest = np.argmin(np.abs(z[:, None] - levels), axis=1)
     curves = []
     for i, level in enumerate(levels):
         # A curve stays where runs near its value lie; elsewhere it would pass for a fit to runs of other values.
-        own = logs[name][nearest == i]
-        points = {column: np.full(CURVE, level if column == other else x.mean()) for column, x in logs.items()}
-        points[name] = np.linspace(own.min() - 0.1, own.max() + 0.1, CURVE)
-        curves.append(pd.DataFrame({column: np.exp(values) for column, values in points.items()}))
+        own = scaled[name][nearest == i]
+        margin = 0.0 if name in plain else 0.1
+        points = {column: np.full(CURVE, level if column == other else x.mean()) for column, x in scaled.items()}
+        points[name] = np.linspace(own.min() - margin, own.max() + margin, CURVE)
+        curves.append(pd.DataFrame({c: values if c in plain else np.exp(values) for c, values in points.items()}))
     return curves
 
 
@@ -135,17 +176,29 @@ def _coloured_runs(
         draw_dots(ax, x, loss, color=GREY)
         return lambda _: BLUE
     z = fit.runs.column(other)
-    colours = ScalarMappable(LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
+    even = other in fit.law.may_be_zero
+    colours = ScalarMappable(Normalize(z.min(), z.max()) if even else LogNorm(z.min() / 1.1, z.max() * 1.1), SEQUENTIAL)
     draw_dots(ax, x, loss, color=colours.to_rgba(z), edgecolors="white")
-    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, ticks=LogTicks(other), format=tick_formatter(other))
+    ticks: dict[str, Any] = {} if even else {"ticks": LogTicks(other), "format": tick_formatter(other)}
+    bar = figure.colorbar(colours, ax=ax, pad=0.02, aspect=35, **ticks)
     bar.minorticks_off()
     bar.set_label(f"{axis_label(fit, other)}  (white: values of the curves)")
     bar.ax.hlines(values, 0, 1, color="white", linewidth=1.6)
     return lambda value: colours.to_rgba(np.array([value]))[0]
 
 
+def _shown_group(fit: Fit) -> dict[str, str]:
+    """Return the group that curves of a pooled fit are drawn for: the one with most rows."""
+    if not fit.pooling:
+        return {}
+    return {
+        column: Counter(group_names(fit.runs.table, column, "")).most_common(1)[0][0] for column in fit.groups.columns
+    }
+
+
 def _forecast(fit: Fit, table: pd.DataFrame) -> Forecast:
     """Forecast along a curve, of a fit that may not have converged: its picture is marked."""
+    table = table.assign(**_shown_group(fit))
     size = size_of(fit.runs)[0]
     if "relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
         # The noise reads the size of a run, which one input does not give: it follows the trend of the fitted runs.
@@ -220,7 +273,7 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
     bands = checked_bands((0.5, 0.9))
     if set(fit.law.inputs) == {"params", "tokens"}:
         span = np.geomspace(left, right, 25)
-        losses = [compute_optimal(fit, flops, unconverged=True).loss for flops in span]
+        losses = [compute_optimal(fit, flops, group=_shown_group(fit), unconverged=True).loss for flops in span]
         draw_fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
@@ -275,16 +328,18 @@ def plot_prior_posterior(fit: Fit) -> Figure:
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
+    fit : posterior; one that did not converge is drawn, and marked. Of a pooled fit the first 24 parameters are shown
     """
-    rows = [row for row in (*fit.law.parameters, *fit.noise.parameters) if row.name in fit.draws]
+    known = {row.name: row for row in (*fit.law.parameters, *fit.noise.parameters)}
+    of_groups = [name for name in fit.draws if name.split("[")[0] in known]
+    rows = [(name, known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
     columns = min(4, -(-len(rows) // 2))
     lines = -(-len(rows) // columns)
     figure = new_figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     posterior = fit.flat()
-    for ax, row in zip(panels, rows, strict=False):
-        before, after = np.asarray(fit.prior[row.name]), posterior[row.name]
+    for ax, (name, row) in zip(panels, rows, strict=False):
+        before, after = np.asarray(fit.prior[name]), posterior[name]
         low, middle, high = np.quantile(before, [0.01, 0.5, 0.99])
         skewed = high - middle > 2 * (middle - low)  # a prior with a wide but even spread reads better as it is
         log = bool(min(before.min(), after.min()) > 0 and high > 10**1.5 * low and skewed)
@@ -296,10 +351,11 @@ def plot_prior_posterior(fit: Fit) -> Figure:
             log_axis(ax, ax.xaxis, "constant", label)
         ax.set_xlabel(label, fontsize=8)
         ax.set_xlim(min(low, after.min()), max(high, after.max()))
-        learned = fit.contraction[row.name]
+        learned = fit.contraction[name]
         median, *ends = (plain_number(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
         taught = ">99%" if learned >= 0.995 else f"{learned:.0%}"
-        ax.set_title(f"{symbol_of(row.name)}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
+        group = escaped_text(name[len(row.name) :])
+        ax.set_title(f"{symbol_of(row.name)}{group}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
     for ax in panels[len(rows) :]:
         ax.set_axis_off()
     legend_below(figure, panels[0].get_lines())
@@ -406,7 +462,7 @@ def plot_residuals(fit: Fit) -> Figure:
     middle = np.median(fit.log_mean, axis=0)
     residual = 100 * (np.log(fit.runs.loss) - middle)
     extreme, rest = np.split(np.argsort(-np.abs(residual)), [len(MARKED)])
-    sigma = 100 * float(np.median(fit.draws["sigma"]))
+    sigma = 100 * float(np.median(fit.draws.get("sigma", fit.width)))
     panels = {name: (fit.runs.column(name), axis_label(fit, name)) for name in fit.law.inputs}
     panels["loss"] = (np.exp(middle), "fitted " + axis_label(fit, "loss"))
     figure = new_figure(fit, "Residuals", 3.9 * len(panels), 4.6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,11 @@ class Runs:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the canonical columns, 16 hex digits."""
-        names = [name for name in SPELLINGS if name in self.table]
+        return self.hash_of(())
+
+    def hash_of(self, others: Iterable[str]) -> str:
+        """Return the SHA-256 of the canonical and some other columns, 16 hex digits."""
+        names = [*(name for name in SPELLINGS if name in self.table), *sorted(set(others) - set(SPELLINGS))]
         return hashlib.sha256(self.table[names].to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:16]
 
     def where(self, keep: Any) -> Runs:
@@ -211,6 +215,58 @@ class Runs:
                     f"no run has {plain(column)} {name} {shown(limit)}; it goes from {low:.3g} to {high:.3g}"
                 )
         return self.where(below), self.where(~below)
+
+    # --- training curves ---
+
+    def after_warmup(self, fraction: float = 0.1, **limit: float) -> Runs:
+        """Leave out the first part of every training curve, where no scaling law holds.
+
+        Parameters
+        ----------
+        fraction : of each run's last row (in steps, or else tokens, or FLOPs) up to which rows are left out; early
+            rows are best dropped by about a tenth (Choshen et al. 2024, arXiv 2410.11840)
+        limit : an absolute rule instead: ``steps=3000`` or ``tokens=1e10``
+
+        Returns
+        -------
+        Runs
+            With a note that says how many rows were left out. A run of a single row stays.
+        """
+        column, position = self._along(limit)
+        if limit:
+            least = np.full(len(self), float(limit[column]))
+        else:
+            if not 0 <= fraction < 1:
+                raise DataError(f"fraction is {fraction:g}, expected a fraction of each run between 0 and 1")
+            least = fraction * self.table.groupby(self.table["run"])[column].transform("max").to_numpy(float)
+        alone = self.table.groupby(self.table["run"])["run"].transform("size").to_numpy() == 1
+        kept = self.where((position > least) | alone)
+        rule = f"{column} <= {limit[column]:g}" if limit else f"the first {fraction:.0%} of its {column}"
+        note = f"warm-up: {len(self) - len(kept)} of {len(self)} rows left out ({rule} of each run)"
+        return dataclasses.replace(kept, notes=(*kept.notes, note))
+
+    def ends(self) -> Runs:
+        """Keep the last row of every run: final losses, where a law speaks of finished runs."""
+        column, position = self._along({})
+        last = self.table.groupby(self.table["run"])[column].transform("max").to_numpy(float)
+        kept = self.where(position == last)
+        note = f"ends of runs: {len(self) - len(kept)} of {len(self)} rows left out"
+        return dataclasses.replace(kept, notes=(*kept.notes, note))
+
+    def _along(self, limit: Mapping[str, float]) -> tuple[str, np.ndarray]:
+        """Return the column that grows along a run, and its values."""
+        if "run" not in self:
+            raise DataError(
+                f"{self.source} has no column run, which says what rows are one curve (it has {listed(self.table)})"
+            )
+        candidates = list(limit) or ["steps", "tokens", "flops"]
+        found = [name for name in candidates if name in self]
+        if len(limit) > 1 or not found:
+            raise DataError(
+                f"rows of a run are ordered by one of steps, tokens, flops; got {listed(limit) if limit else 'none'} "
+                f"({self.source} has {listed(self.table)})"
+            )
+        return found[0], self.column(found[0])
 
 
 def _file(path: str | Path) -> Path:
@@ -286,8 +342,13 @@ def _named(
     if "loss" not in table:
         raise DataError(f"{source} has no loss column {have}; map one with columns={{'loss': ...}}")
     sizes = ("params", "tokens", "flops", "steps")
+    # A law may read columns of its own alone, a loss or a position, say; but something has to be there to read.
+    numbers = [name for name in table.select_dtypes("number") if name not in ("loss", "loss_se", "run")]
     if not any(name in table for name in sizes):
-        raise DataError(f"{source} has none of {', '.join(sizes)} {have}; map one with columns={{'params': ...}}")
+        none = f"{source} has none of {', '.join(sizes)} {have}; map one with columns={{'params': ...}}"
+        if not numbers:
+            raise DataError(none)
+        notes.append(f"{none}, unless a law reads a column of its own")
     return table, spelled, notes
 
 

@@ -5,7 +5,7 @@ Every text that comes from data goes through `rich.text.Text`, which does not in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayes_scaling._catalogue import Entry
     from bayes_scaling._demo import Demo
     from bayes_scaling._fit import Fit
     from bayes_scaling._forecast import Forecast
     from bayes_scaling._frontier import Requirement
     from bayes_scaling._law import Law, Parameter, Published
+    from bayes_scaling._quantities import QuantityDraws
     from bayes_scaling._runs import Runs
 
 
@@ -65,13 +67,35 @@ def number(value: float) -> str:
 # --- laws -------------------------------------------------------------------------------------------------------
 
 
-def law_list(laws: Iterable[tuple[Law, dict[str, str]]]) -> RenderableType:
-    """Return the catalogue: name, inputs, formula, options."""
-    rows = [
-        (law.name, ", ".join(law.inputs), law.formula, ", ".join(f"{k}={v}" for k, v in options.items()))
-        for law, options in laws
-    ]
-    return table(("law", "inputs", "formula", "options (default)"), rows)
+def law_list(entries: Iterable[Entry]) -> RenderableType:
+    """Return the catalogue on one screen: law with options, inputs, formula."""
+    rows = [(_with_options(entry), ", ".join(_read(entry)), entry.law.formula) for entry in entries]
+    out = table(("law", "reads", "formula"), rows)
+    for column in out.columns:
+        column.overflow, column.no_wrap = "ellipsis", True
+    return out
+
+
+def law_table(entries: Iterable[Entry]) -> str:
+    """Return the catalogue as a Markdown table."""
+    lines = ["| law | reads | formula |", "|---|---|---|"]
+    for entry in entries:
+        options = "; ".join(f"{key}: {' / '.join(choices) or default}" for key, default, choices in entry.options)
+        name = f"`{entry.law.name}`" + (f" ({options})" if options else "")
+        lines.append(f"| {name} | {', '.join(_read(entry))} | {entry.law.formula.replace('|', '/')} |")
+    return "\n".join(lines)
+
+
+def _with_options(entry: Entry) -> str:
+    options = ",".join(f"{key}={'|'.join(choices) or default}" for key, default, choices in entry.options)
+    return f"{entry.law.name}:{options}" if options else entry.law.name
+
+
+def _read(entry: Entry) -> list[str]:
+    """Return the columns that a law reads; an option ``input`` chooses one of them."""
+    chosen = {default for key, default, _ in entry.options if key == "input"}
+    names = ["the input" if name in chosen else name for name in entry.law.inputs]
+    return [*names, "run"] if entry.law.features and "run" in entry.law.features.needs else names
 
 
 def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
@@ -129,6 +153,24 @@ def _with_error(constants: Published, name: str) -> str:
     return f"{name} = {number(constants.values[name])}" + (f" (se {number(error)})" if error else "")
 
 
+def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableType:
+    """Return a quantity at each point with its interval."""
+    frame = quantity.to_frame(probability)
+    inputs = [str(name) for name in quantity.points]
+    headers = [*inputs, f"median [{quantity.unit}]", f"{probability:.0%} interval", "defined"]
+    rows = [
+        [
+            *(float(row[name]) for name in inputs),
+            float(row["median"]),
+            f"{number(float(row['low']))} - {number(float(row['high']))}",
+            f"{row['defined']:.0%}",
+        ]
+        for _, row in frame.iterrows()
+    ]
+    note = "Equal-tailed credible interval of the law's parameters, over the draws that give an answer (defined)."
+    return Group(table(headers, rows, title=f"{quantity.name}: {quantity.meaning}"), Text(note))
+
+
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +213,7 @@ def fit_summary(fit: Fit) -> RenderableType:
     summary = fit.summary(0.9)
     units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
     rows = [
-        (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", units[str(name)])
+        (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", _unit(str(name), units))
         for name, v in summary.iterrows()
     ]
     d = fit.diagnostics
@@ -209,13 +251,18 @@ def fit_summary(fit: Fit) -> RenderableType:
             )
         )
         parts.append(Text(f"influential: leaving out one of these {len(moving)} runs would move the answer: {names}"))
-    weak = [name for name in fit.law.parameter_names if fit.contraction[name] < 0.5]
+    weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
     if weak:
         parts.append(
             Text(f"the prior is speaking: the data removed less than half of its variance for {', '.join(weak)}")
         )
     parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
     return Group(*parts)
+
+
+def _unit(name: str, units: Mapping[str, str]) -> str:
+    """Return the unit of a parameter, of a group's value of it, or of the spread of its population."""
+    return units.get(name) or units.get(name.split("[")[0], "on the sampled scale")
 
 
 # --- forecasts --------------------------------------------------------------------------------------------------

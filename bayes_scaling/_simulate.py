@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_scaling._catalogue import load_law
 from bayes_scaling._errors import LawError
 from bayes_scaling._law import Law, ReferencePoint, resolve
-from bayes_scaling._model import centre_of, model_columns
+from bayes_scaling._model import ALONG, centre_of, lanes, model_columns
 from bayes_scaling._noise import Noise
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
@@ -70,7 +70,7 @@ def simulate(
     missing = [name for name in law.inputs if name not in table]
     if missing:
         raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
-    columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, "flops", "loss_se")}
+    columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, *ALONG, "loss_se")}
     if "run" in table:
         columns["run"] = pd.factorize(table["run"])[0]
     if {"params", "tokens"} <= set(table) and "flops" not in columns:
@@ -86,10 +86,10 @@ def simulate(
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
-    scatter = noise.standard_draws(
-        {name: np.array([theta[name]]) for name in known & theta.keys()}, (1, len(table)), seed
-    )
-    frame = table.assign(loss=loss * np.exp(width * scatter[0]))
+    drawn = {name: np.array([theta[name]]) for name in known & theta.keys()}
+    layout = lanes(noise, columns)
+    scattered = noise.scattered(np.log(loss)[None], np.broadcast_to(width, (1, len(table))), drawn, seed, layout)
+    frame = table.assign(loss=scattered[0])
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
     truth = ", ".join(f"{name}={float(value):.6g}" for name, value in theta.items())

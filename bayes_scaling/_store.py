@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ import xarray as xr
 from bayes_scaling._catalogue import read_law
 from bayes_scaling._errors import FitError, LawError
 from bayes_scaling._law import Law
+from bayes_scaling._model import model_of
 from bayes_scaling._noise import Noise
+from bayes_scaling._pooling import Pool, varies_over
 from bayes_scaling._priors import prior_from_spec
 from bayes_scaling._runs import NUMERIC, Runs
 from bayes_scaling._sampling import Diagnostics
@@ -38,8 +42,9 @@ def to_datatree(fit: Fit) -> xr.DataTree:
     """
     chains, draws = fit.unconstrained.shape[:2]
     coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    kept = {**coords, "draw": fit.kept.reshape(chains, -1)[0]}
     rows = {"row": np.arange(len(fit.runs)), "run": ("row", np.array(fit.runs.labels, dtype=str))}
-    sites = [row.site for row in (*fit.law.sampled, *fit.noise.parameters)]
+    sites = model_of(fit.law, fit.noise, fit.pooling, fit.groups).sites
     units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
 
     def sampled(values: Any) -> dict[str, Any]:
@@ -49,18 +54,17 @@ def to_datatree(fit: Fit) -> xr.DataTree:
 
     columns = [name for name in NUMERIC if name in fit.runs and name != "loss"]
     groups = {
-        "posterior": xr.Dataset(sampled(fit.draws), coords),
+        "posterior": _by_group(fit, fit.draws, ("chain", "draw"), units).assign_coords(coords),
         "unconstrained_posterior": xr.Dataset(
             {"u": (("chain", "draw", "site"), fit.unconstrained)}, {**coords, "site": np.array(sites, dtype=str)}
         ),
         "sample_stats": xr.Dataset(sampled(fit.stats), coords),
-        "log_likelihood": xr.Dataset({"loss": (("chain", "draw", "row"), fit.log_likelihood)}, {**coords, **rows}),
+        "log_likelihood": xr.Dataset({"loss": (("chain", "draw", "row"), fit.log_likelihood)}, {**kept, **rows}),
         "log_prior": xr.Dataset(sampled(fit.log_prior), coords),
-        "posterior_predictive": xr.Dataset({"loss": (("chain", "draw", "row"), fit.replicated)}, {**coords, **rows}),
-        "prior": xr.Dataset(
-            {name: (("chain", "draw"), values[None]) for name, values in fit.prior.items()},
-            {"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))},
-        ),
+        "posterior_predictive": xr.Dataset({"loss": (("chain", "draw", "row"), fit.replicated)}, {**kept, **rows}),
+        "prior": _by_group(
+            fit, {name: values[None] for name, values in fit.prior.items()}, ("chain", "draw"), units
+        ).assign_coords({"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))}),
         "prior_predictive": xr.Dataset(
             {"loss": (("chain", "draw", "row"), fit.prior_predictive[None])},
             {"chain": [0], "draw": np.arange(len(fit.prior_predictive)), **rows},
@@ -88,6 +92,37 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         ),
     }
     return tree
+
+
+def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
+    """Gather the entries of a parameter that varies between groups, ``alpha[c4]``, along a dimension of groups."""
+    from bayes_scaling._fit import spelled_out
+
+    over = varies_over((*fit.law.parameters, *fit.noise.parameters), fit.pooling)
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    for name, keys in spelled_out(fit.law, fit.noise, fit.pooling, fit.groups).items():
+        attrs = {"unit": units[name]} if name in units else {}
+        values = [draws[key] for key, _ in keys]
+        if not over.get(name):
+            variables[name] = (dims, values[0], attrs)
+            continue
+        group = re.sub(r"\W", "_", "_".join(over[name])) + "_group"
+        coords[group] = np.array([key[len(name) + 1 : -1] for key, _ in keys], dtype=str)
+        variables[name] = ((*dims, group), np.stack(values, axis=-1), attrs)
+    return xr.Dataset(variables, coords)
+
+
+def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return one array, ``(chain, draw)``, per parameter and group: the inverse of `_by_group`."""
+    flat = {}
+    for name, variable in group.data_vars.items():
+        if variable.ndim == 2:
+            flat[str(name)] = np.asarray(variable.values)
+        else:
+            labels = group.coords[variable.dims[2]].values
+            flat |= {f"{name}[{label}]": np.asarray(variable.values[..., i]) for i, label in enumerate(labels)}
+    return flat
 
 
 def save(fit: Fit, path: Path) -> None:
@@ -143,10 +178,8 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
                     f"{path.name} has format {attrs['format']}, newer than {FORMAT}, the newest this version reads; "
                     "upgrade bayes-scaling"
                 )
-            groups = {
-                name: {str(key): np.asarray(value.values) for key, value in tree[name].dataset.data_vars.items()}
-                for name in ("posterior", "unconstrained_posterior", "sample_stats", "prior")
-            }
+            groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
+            unconstrained = np.asarray(tree["unconstrained_posterior"]["u"].values)
     except FitError:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, h5netcdf.CompatibilityError) as error:
@@ -157,15 +190,17 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
         runs = _runs_of(json.loads(attrs["runs"]))
         noise = Noise(**manifest["noise"])
+        pooling = {name: Pool(**pool) for name, pool in manifest.get("pooling", {}).items()}
     except (KeyError, ValueError, TypeError) as error:
         raise FitError(f"{path.name} says that it is a fit but lacks what one holds ({error}); fit again") from error
     return Fit(
         law=_law_of(manifest, path, law),
         noise=noise,
         runs=runs,
+        pooling=pooling,
         draws=groups["posterior"],
         prior={name: values[0] for name, values in groups["prior"].items()},
-        unconstrained=groups["unconstrained_posterior"]["u"],
+        unconstrained=unconstrained,
         stats=groups["sample_stats"],
         diagnostics=diagnostics,
         manifest=manifest,

@@ -36,25 +36,46 @@ FitFile = Annotated[Path, typer.Argument(help="A fit written by 'bayes-scaling f
 Params = Annotated[str, typer.Option(help="Parameters of the future runs, comma-separated.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens of the future runs.")]
 Flops = Annotated[str, typer.Option(help="Training FLOPs of the future runs (laws in flops).")]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."
+    ),
+]
 Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
 
 
 @laws_app.callback()
-def laws(context: typer.Context, as_json: AsJson = False) -> None:
+def laws(
+    context: typer.Context,
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+) -> None:
     """List the laws by what they take as input.
 
     Example: bayes-scaling laws
     """
     if context.invoked_subcommand is not None:
         return
-    from bayes_scaling._catalogue import available_laws, options_of, read_law
-    from bayes_scaling._show import law_list, show
+    from bayes_scaling._catalogue import catalogue
+    from bayes_scaling._show import law_list, law_table, show
 
-    found = sorted(
-        ((read_law(name), dict(options_of(name))) for name in available_laws()), key=lambda x: (x[0].inputs, x[0].name)
-    )
+    found = catalogue()
     if as_json:
-        _print_json([{"law": law.name, "inputs": law.inputs, "formula": law.formula, "options": o} for law, o in found])
+        _print_json(
+            [
+                {
+                    "law": entry.law.name,
+                    "inputs": entry.law.inputs,
+                    "formula": entry.law.formula,
+                    "title": entry.law.title,
+                    "options": {key: {"default": default, "choices": c} for key, default, c in entry.options},
+                }
+                for entry in found
+            ]
+        )
+    elif markdown:
+        typer.echo(law_table(found))
     else:
         show(law_list(found))
 
@@ -105,9 +126,14 @@ def laws_show(
                     "standard_error": dict(c.standard_error),
                     "source": c.source,
                     "note": c.note,
+                    "verified": c.verified,
                 }
                 for c in law.published
             ],
+            "quantities": [
+                {"name": q.name, "unit": q.unit, "meaning": q.meaning, "source": q.source} for q in law.quantities
+            ],
+            "weakly_identified": law.weakly_identified,
             "holds": law.holds,
             "fails": law.fails,
             "references": law.references,
@@ -171,6 +197,17 @@ def fit(
     noise_scale: Annotated[
         str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")
     ] = "constant",
+    noise_rows: Annotated[
+        str, typer.Option(help="independent, correlated (rows of one run), or auto: correlated for training curves.")
+    ] = "auto",
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(help="Let a parameter vary: alpha=partial:dataset or E=separate:family. Repeatable."),
+    ] = None,
+    after_warmup: Annotated[
+        float | None, typer.Option(help="Leave out this first fraction of every training curve, like 0.1.")
+    ] = None,
+    ends: Annotated[bool, typer.Option("--ends", help="Fit only the last row of every run.")] = False,
     priors: Annotated[Path | None, typer.Option(help="TOML file with a table [priors].")] = None,
     below: Annotated[str, typer.Option(help="Fit only the rows at or below: flops=1e21.")] = "",
     method: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
@@ -190,6 +227,7 @@ def fit(
     from bayes_scaling._catalogue import load_law
     from bayes_scaling._check import identifiability
     from bayes_scaling._noise import Noise
+    from bayes_scaling._pooling import Pool
     from bayes_scaling._priors import read_priors
     from bayes_scaling._show import fit_summary, show
 
@@ -197,13 +235,21 @@ def fit(
     if below:
         column, _, value = below.partition("=")
         table = table.where(table.column(column) <= _number(value, "--below"))
+    if after_warmup is not None:
+        table = table.after_warmup(after_warmup)
+    if ends:
+        table = table.ends()
     chosen = load_law(law, priors=read_priors(priors) if priors else None)
+    if noise_rows == "auto":
+        noise_rows = _fit.default_noise(table).rows
+    pooling = {name: Pool(by, mode) for name, mode, by in map(_pooled, pool or [])}
     if out is not None and out.is_dir():
         raise DataError(f"{out} is a folder; give --out the name of a file, like {out / 'fit.nc'}")
     result = _fit.fit(
         chosen,
         table,
-        noise=Noise(noise, noise_scale),
+        noise=Noise(noise, noise_scale, noise_rows),
+        pooling=pooling,
         method=method,
         chains=chains,
         draws=draws,
@@ -238,6 +284,7 @@ def forecast(
     params: Params = "",
     tokens: Tokens = "",
     flops: Flops = "",
+    at: At = None,
     table: Points = None,
     target: Annotated[float | None, typer.Option(help="Loss to reach: prints its odds and what it takes.")] = None,
     prob: Annotated[str, typer.Option(help="Contents of the bands, as fractions.")] = "0.5,0.9",
@@ -256,9 +303,14 @@ def forecast(
 
     probabilities = [checked_probability(_number(p, "--prob"), "--prob") for p in prob.split(",")]
     loaded = load_fit(fit_file)
-    result = _planned_forecast(loaded, params, tokens, flops, table, seed, unconverged)
+    given = {**_inputs({"params": params, "tokens": tokens, "flops": flops}), **_named(at)}
+    result = _planned_forecast(loaded, given, table, seed, unconverged)
     requirement = None
-    if target is not None and (set(loaded.law.inputs) == {"params", "tokens"} or len(loaded.law.inputs) == 1):
+    if (
+        target is not None
+        and not loaded.pooling
+        and (set(loaded.law.inputs) == {"params", "tokens"} or len(loaded.law.inputs) == 1)
+    ):
         requirement = _frontier.required(loaded, target, unconverged=unconverged)
     widest = max(probabilities)
     if as_json:
@@ -284,12 +336,41 @@ def forecast(
 
 
 @app.command()
+def quantity(
+    fit_file: FitFile,
+    name: Annotated[str, typer.Argument(help="A quantity of the law; 'laws show LAW' lists them.", show_default=False)],
+    at: At = None,
+    prob: Annotated[float, typer.Option(help="Content of the interval, a fraction.")] = 0.9,
+    unconverged: Unconverged = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question of the law with its uncertainty: critical batch size, frontier, data requirement, ...
+
+    Example: bayes-scaling quantity fit.nc critical_batch --at loss=3.0,2.5
+    """
+    from bayes_scaling import _quantities
+    from bayes_scaling._show import quantity_table, show
+    from bayes_scaling._store import load_fit
+
+    loaded = load_fit(fit_file)
+    given = _named(at)
+    group = {column: str(given.pop(column)) for column in loaded.groups.columns if column in given}
+    found = _quantities.quantity(loaded, name, group=group, unconverged=unconverged, **given)
+    if as_json:
+        points = json.loads(found.to_frame(prob).to_json(orient="records"))
+        _print_json({"quantity": name, "unit": found.unit, "meaning": found.meaning, "prob": prob, "points": points})
+    else:
+        show(quantity_table(found, prob))
+
+
+@app.command()
 def plot(
     fit_file: FitFile,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("plots"),
     params: Params = "",
     tokens: Tokens = "",
     flops: Flops = "",
+    at: At = None,
     table: Points = None,
     target: Annotated[float | None, typer.Option(help="Loss to mark.")] = None,
     file_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
@@ -305,10 +386,11 @@ def plot(
     loaded = load_fit(fit_file)
     loaded.require_convergence(unconverged)
     planned = None
-    if target is not None and not (params or tokens or flops or table):
+    given = {**_inputs({"params": params, "tokens": tokens, "flops": flops}), **_named(at)}
+    if target is not None and not (given or table):
         raise ForecastError("--target marks a forecast: say of which runs with --params and --tokens, or --table FILE")
-    if params or tokens or flops or table:
-        planned = _planned_forecast(loaded, params, tokens, flops, table, 0, unconverged)
+    if given or table:
+        planned = _planned_forecast(loaded, given, table, 0, unconverged)
     for path in save_pictures(loaded, out, planned, target=target, file_format=file_format):
         typer.echo(path)
 
@@ -323,6 +405,9 @@ def simulate(
     params: Annotated[str, typer.Option(help="Values of the grid.")] = "1e8,3e8,1e9,3e9",
     tokens: Annotated[str, typer.Option(help="Values of the grid.")] = "2e9,6e9,2e10,6e10",
     flops: Annotated[str, typer.Option(help="Values of the grid, for laws in flops.")] = "1e18,1e19,1e20,1e21",
+    at: Annotated[
+        list[str] | None, typer.Option(help="Values of the grid for any other input: experts=1,8,64. Repeatable.")
+    ] = None,
     sigma: Annotated[float, typer.Option(help="Scatter of log loss.")] = 0.005,
     noise: Annotated[str, typer.Option(help="student_t (nu = 5) or normal.")] = "normal",
     seed: Seed = 0,
@@ -336,11 +421,12 @@ def simulate(
     from bayes_scaling._noise import Noise
 
     chosen = load_law(law)
-    offered = {"params": params, "tokens": tokens, "flops": flops}
-    lacking = [name for name in chosen.inputs if name not in offered]
-    if lacking:
-        raise LawError(f"simulate has no option for {lacking[0]}; use bayes_scaling.simulate from Python")
-    design = _simulate.grid(**{name: _numbers(offered[name], f"--{name}") for name in chosen.inputs})
+    if chosen.features is not None:
+        raise LawError(f"{chosen.label} reads whole runs, not a grid; use bayes_scaling.simulate from Python")
+    offered = {**_inputs({"params": params, "tokens": tokens, "flops": flops}), **_named(at)}
+    design = _simulate.grid(
+        **{name: offered[name] if name in offered else _spread(chosen.column(name)) for name in chosen.inputs}
+    )
     if not sigma > 0:
         raise DataError(f"--sigma is {sigma:g}, expected a positive number such as 0.005 for half a percent")
     theta: dict[str, float] = dict(chosen.at(constants).constants.values) if constants else {}
@@ -378,23 +464,50 @@ def _read_runs(path: Path, columns: str, loss_unit: str, params_convention: str)
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
 
 
-def _planned_forecast(
-    loaded: Any, params: str, tokens: str, flops: str, table: Path | None, seed: int, unconverged: bool
-) -> Any:
+def _planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool) -> Any:
     from bayes_scaling import _forecast
     from bayes_scaling._reading import read_table
 
-    given: dict[str, Any] = {
-        name: _numbers(text, f"--{name}")
-        for name, text in (("params", params), ("tokens", tokens), ("flops", flops))
-        if text
-    }
     if table is not None:
         return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
     if not given:
-        needed = " and ".join(f"--{name}" for name in loaded.law.inputs)
+        options = {"params": "--params N", "tokens": "--tokens D", "flops": "--flops C"}
+        needed = " and ".join(options.get(name, f"--at {name}=VALUE") for name in loaded.law.inputs)
         raise ForecastError(f"say which runs to forecast: {needed}, or --table FILE")
     return _forecast.forecast(loaded, seed=seed, unconverged=unconverged, **given)
+
+
+def _inputs(options: dict[str, str]) -> dict[str, list[float]]:
+    """Read options that name an input each; empty ones are left out."""
+    return {name: _numbers(text, f"--{name}") for name, text in options.items() if text}
+
+
+def _named(at: list[str] | None) -> dict[str, Any]:
+    """Read ``--at name=values``: numbers, or the name of a group."""
+    found: dict[str, Any] = {}
+    for item in at or []:
+        name, equals, text = item.partition("=")
+        if not (name and equals and text):
+            raise ForecastError(f"cannot read --at {item!r}; expected name=value or name=value,value")
+        try:
+            found[name.strip()] = [float(value) for value in text.split(",")]
+        except ValueError:
+            found[name.strip()] = text.strip()
+    return found
+
+
+def _spread(column: Any) -> list[float]:
+    """Return three values across the usual span of an input."""
+    return [column.low, column.middle, column.high]
+
+
+def _pooled(text: str) -> tuple[str, str, str]:
+    """Read ``alpha=partial:dataset`` as parameter, mode and column."""
+    name, _, rest = text.partition("=")
+    mode, _, by = rest.partition(":")
+    if not (name and mode and by):
+        raise LawError(f"cannot read --pool {text!r}; expected alpha=partial:dataset or alpha=separate:dataset")
+    return name.strip(), mode.strip(), by.strip()
 
 
 def _numbers(text: str, option: str) -> list[float]:

@@ -98,7 +98,7 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("chinchila", "no law is called 'chinchila'; the catalogue has chinchilla"),
+        ("chinchila", "no law is called 'chinchila'; did you mean chinchilla"),
         ("nowhere/law.py", "is not a file"),
         ("power_law:input=width", "input=flops|params|tokens"),
         ("power_law:colour=red", "no option 'colour'"),

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import bayes_scaling as bs
 from bayes_scaling import cli
+from tests.conftest import design
 
-COMMANDS = ("check", "fit", "forecast", "plot", "simulate", "demo", "laws")
+COMMANDS = ("check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws")
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -180,7 +182,7 @@ def test_plot_writes_pictures(folder: Path) -> None:
         (("fit", "{folder}/runs.csv", "--method", "magic"), "method 'magic'"),
         (("fit", "{folder}/runs.csv", "--priors", "{folder}/runs.csv"), "is not TOML"),
         (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
-        (("forecast", "{folder}/fit.nc"), "--params and --tokens"),
+        (("forecast", "{folder}/fit.nc"), "--params N and --tokens D"),
         (("forecast", "{folder}/fit.nc", "--params", "70B", "--tokens", "1e12"), "'70B' is not a number"),
         (
             ("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--prob", "90"),
@@ -232,3 +234,73 @@ def test_text_from_data_is_not_markup(tmp_path: Path) -> None:
     (tmp_path / "[red]runs.csv").write_text("run,params,tokens,loss\n" + rows)
     code, out, _ = run("check", tmp_path / "[red]runs.csv")
     assert code == 0 and "[red]runs.csv" in out
+
+
+# --- groups, curves, quantities ---
+
+
+@pytest.fixture(scope="module")
+def pooled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pooled")
+    tables = [
+        bs.simulate("chinchilla", design(12, seed), "besiroglu2024", seed=seed).table.assign(
+            lab=lab, run=lambda t, lab=lab: lab + t["run"]
+        )
+        for seed, lab in enumerate(["x", "y"])
+    ]
+    pd.concat(tables).to_csv(folder / "runs.csv", index=False)
+    out = folder / "fit.nc"
+    code, _, err = run(
+        "fit", f"{folder}/runs.csv", "--pool", "L_0=separate:lab", "--method", "laplace", "--out", str(out)
+    )
+    assert code in (0, 3), err
+    return out
+
+
+def test_a_pooled_fit_asks_for_the_group(pooled_file: Path) -> None:
+    point = ("--params", "7e10", "--tokens", "1.4e12", "--unconverged")
+    code, _, err = run("forecast", str(pooled_file), *point)
+    assert code == 2 and "say the lab of each future run: x, y, or a new one" in err
+    code, out, err = run("forecast", str(pooled_file), *point, "--at", "lab=x")
+    assert code == 0, err
+    assert "lab" in out
+
+
+def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
+    question = ("quantity", str(pooled_file), "params_opt", "--at", "flops=1e21,1e23", "--unconverged")
+    code, out, err = run(*question, "--at", "lab=y")
+    assert code == 0, err
+    assert "median [params]" in out and "90% interval" in out
+    code, out, _ = run(*question, "--at", "lab=y", "--json")
+    points = json.loads(out)["points"]
+    assert code == 0 and [point["flops"] for point in points] == [1e21, 1e23]
+    assert all(point["low"] < point["median"] < point["high"] for point in points)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "{folder}/runs.csv", "--pool", "alpha"), "cannot read --pool 'alpha'; expected alpha=partial:dataset"),
+        (("fit", "{folder}/runs.csv", "--pool", "alpha=partial:nothing"), "has no column 'nothing' to say which group"),
+        (("fit", "{folder}/runs.csv", "--pool", "B=partial:lab"), "'B' cannot be pooled: it follows from the others"),
+        (("fit", "{folder}/runs.csv", "--pool", "E=half:lab"), "pooling 'half' is not known"),
+        (("fit", "{folder}/runs.csv", "--noise-rows", "some"), "noise rows 'some' is not known"),
+        (("fit", "{folder}/runs.csv", "--after-warmup", "3"), "fraction is 3, expected a fraction"),
+        (("quantity", "{folder}/fit.nc", "nothing", "--unconverged", "--at", "lab=x"), "has no quantity 'nothing'"),
+        (("quantity", "{folder}/fit.nc", "params_opt", "--at", "flops"), "cannot read --at 'flops'"),
+        (("forecast", "{folder}/fit.nc", "--at", "steps=1e5", "--at", "lab=x", "--unconverged"), "params is missing"),
+    ],
+)
+def test_mistakes_with_groups_are_one_line(pooled_file: Path, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*(a.format(folder=pooled_file.parent) for a in arguments))
+    assert code == 2 and out == "" and words in err, err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_simulate_takes_any_input(tmp_path: Path) -> None:
+    out = tmp_path / "runs.csv"
+    code, _, err = run("simulate", "kaplan_trajectory", "--at", "batch_tokens=1e5,1e6", "--out", str(out))
+    assert code == 0, err
+    assert sorted(pd.read_csv(out)["batch_tokens"].unique()) == [1e5, 1e6]
+    code, _, err = run("simulate", "annealing", "--out", str(out))
+    assert code == 2 and "reads whole runs, not a grid" in err

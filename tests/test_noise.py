@@ -18,7 +18,7 @@ TRUTH = {"sigma": 0.01, "nu": 4.0, "kappa": 0.3}
 def test_density_draws_and_cumulative_agree(family: str) -> None:
     noise = bs.Noise(family)
     with scope():
-        density = np.asarray(noise.distribution(0.0, TRUTH, {}).log_prob(np.array([0.0, 0.02])))
+        density = np.asarray(noise.distribution(0.0, TRUTH, {}, 0.0).log_prob(np.array([0.0, 0.02])))
     reference = scipy.stats.t(4.0, 0, 0.01) if family == "student_t" else scipy.stats.norm(0, 0.01)
     np.testing.assert_allclose(density, reference.logpdf([0.0, 0.02]), rtol=1e-10)
     theta = {name: np.full(20_000, value) for name, value in TRUTH.items()}

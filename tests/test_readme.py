@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bayes_scaling as bs
@@ -20,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     table = bs.simulate("chinchilla", design(), "besiroglu2024", seed=1).table
+    table["dataset"] = np.where(np.arange(len(table)) % 2, "c4", "rpj")
     table.rename(columns={"params": "N", "tokens": "D"}).to_csv(folder / "runs.csv", index=False)
     return folder
 
@@ -36,14 +38,17 @@ def test_the_python_example_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
-    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot"]
+    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot", "fit", "forecast"]
     for command in commands:
         code, _, err = run(*shlex.split(command))
         assert code == 0, (command, err)
 
 
-def test_every_law_is_in_the_table() -> None:
-    assert all(f"| `{name}` |" in README for name in bs.available_laws())
+def test_the_table_of_laws_is_that_of_the_law_files() -> None:
+    table = README.partition("<!-- laws: bayes-scaling laws --markdown -->\n")[2].partition("<!-- end of laws -->")[0]
+    code, out, _ = run("laws", "--markdown")
+    assert code == 0 and all(f"`{name}`" in out for name in bs.available_laws())
+    assert table.strip() == out.strip(), "the table is stale: paste what 'bayes-scaling laws --markdown' prints"
 
 
 def test_files_that_are_named_exist() -> None:

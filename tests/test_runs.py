@@ -333,8 +333,10 @@ def test_mappings_that_cannot_be_followed(columns: Any, words: list[str]) -> Non
 def test_columns_that_must_be_there() -> None:
     message = refusal(lambda: Runs.from_frame(table().drop(columns="loss")))
     assert message == "the table has no loss column (it has params, tokens); map one with columns={'loss': ...}"
-    message = refusal(lambda: Runs.from_frame(table()[["loss"]].assign(params_dense=1.0, seen_examples=2.0)))
-    assert "none of params, tokens, flops, steps (it has loss, params_dense, seen_examples)" in message
+    message = refusal(lambda: Runs.from_frame(table()[["loss"]].assign(size="1B")))
+    assert "none of params, tokens, flops, steps (it has loss, size); map one with columns={'params': ...}" in message
+    (note,) = Runs.from_frame(table()[["loss"]].assign(position=range(1, 1 + len(table())))).notes
+    assert "none of params, tokens, flops, steps (it has loss, position)" in note and "a column of its own" in note
     many = pd.DataFrame({f"column {i}": [1.0] for i in range(500)})
     assert "and 470 more" in refusal(lambda: Runs.from_frame(many))
 
@@ -727,11 +729,44 @@ def test_the_public_repeated_data_table_loads() -> None:
 
 
 def test_a_public_table_of_examples_seen_has_no_size_that_a_law_can_read() -> None:
-    message = refusal(lambda: Runs.read(public_table("alabdulmohsin_lang.csv")))
-    assert "none of params, tokens, flops, steps" in message and "seen_examples" in message
+    (note,) = Runs.read(public_table("alabdulmohsin_lang.csv")).notes
+    assert "none of params, tokens, flops, steps" in note and "seen_examples" in note
 
 
 def test_a_public_table_of_curves_loads() -> None:
     runs = Runs.read(public_table("multipowerlaw_curves.csv"))
     assert len(runs) == 6265 and runs.notes == ("column 'step' read as steps",)
     assert "row 1, column schedule: " in refusal(lambda: runs.column("schedule"))
+
+
+# --- training curves ---
+
+
+def curves() -> Runs:
+    steps = np.tile([100.0, 1_000.0, 5_000.0, 10_000.0], 2)
+    frame = pd.DataFrame({"run": ["a"] * 4 + ["b"] * 4, "steps": steps, "loss": np.linspace(5, 3, 8), "params": 1e6})
+    frame.loc[4:, "steps"] *= 2
+    alone = pd.DataFrame({"run": ["c"], "steps": [500.0], "loss": [4.0], "params": [1e6]})
+    return Runs.from_frame(pd.concat([frame, alone], ignore_index=True))
+
+
+def test_warm_up_is_left_out_by_rule() -> None:
+    kept = curves().after_warmup(0.1)
+    assert kept.table.groupby("run")["steps"].min().to_dict() == {"a": 5_000, "b": 10_000, "c": 500}
+    assert kept.notes[-1] == "warm-up: 4 of 9 rows left out (the first 10% of its steps of each run)"
+    assert curves().after_warmup(steps=1_500).table.groupby("run")["steps"].min().to_dict()["b"] == 2_000
+    assert len(curves().after_warmup(0.0)) == 9
+
+
+def test_ends_of_runs() -> None:
+    ends = curves().ends()
+    assert list(ends.table["steps"]) == [10_000, 20_000, 500]
+    assert ends.notes[-1] == "ends of runs: 6 of 9 rows left out"
+
+
+def test_curves_need_run_ids_and_an_order() -> None:
+    assert "has no column run, which says what rows are one curve" in refusal(lambda: Runs.from_frame(table()).ends())
+    frame = pd.DataFrame({"run": ["a", "b"], "params": [1e6, 2e6], "loss": [3.0, 2.9]})
+    assert "ordered by one of steps, tokens, flops; got none" in refusal(lambda: Runs.from_frame(frame).ends())
+    assert "got steps, tokens" in refusal(lambda: curves().after_warmup(steps=1, tokens=2))
+    assert "fraction is 10, expected a fraction" in refusal(lambda: curves().after_warmup(10))
