@@ -53,6 +53,34 @@ def test_total_parameters_can_be_asked_for(table: bs.Runs) -> None:
         datasets.load("c4")
 
 
+@pytest.mark.parametrize("name", [name for name in datasets.TABLES if name != "stdlib_sweep"])
+def test_further_tables_obey_their_rules(name: str) -> None:
+    runs = datasets.load(name)
+    frame = runs.table
+    assert runs.warnings == () and runs.loss_unit == "nats/byte" and set(frame["device"]) == {"cpu"}
+    per_layer = frame["architecture"].map({"transformer": 12, "lstm": 8})
+    np.testing.assert_array_equal(frame["params"], per_layer * frame["layers"] * frame["width"] ** 2)
+    np.testing.assert_array_equal(frame["tokens"], frame["steps"] * frame["batch_tokens"])
+    assert (frame["unique_tokens"] <= frame["tokens"]).all()
+    assert (frame["unique_tokens"] < frame["tokens"]).any() == (name == "stdlib_repeated")
+    assert frame["loss"].between(0.5, np.log(300)).all() and frame["loss_prose"].between(0.5, np.log(400)).all()
+    assert set(frame["corpus_sha256"]) == set(datasets.load().table["corpus_sha256"])
+    assert frame["prose_sha256"].nunique() == 1
+    assert name in datasets.card(name) and frame["prose_sha256"][0] in datasets.card(name)
+
+
+def test_curves_cover_sizes_and_batches() -> None:
+    runs = datasets.load("stdlib_curves").after_warmup(steps=50)
+    ends = runs.ends().table.query("seed == 0")
+    assert ends["params"].nunique() >= 4 and ends["batch_tokens"].nunique() == 5
+    per_run = runs.table.groupby("run").size()
+    assert per_run.between(15, 70).all()
+    # At equal steps a larger batch is better, up to the scatter of single evaluations.
+    early = runs.table.query("seed == 0 and 250 <= steps <= 300").groupby(["params", "batch_tokens"])["loss"].mean()
+    for _, losses in early.groupby("params"):
+        assert (np.diff(losses.to_numpy()) < 0.05).all()
+
+
 def test_the_card_is_there(table: bs.Runs) -> None:
     card = datasets.card()
     for word in ("nats per byte", "non-embedding", "FLOP", "seed", str(table.table["corpus_sha256"][0])):

@@ -10,19 +10,26 @@ import pandas as pd
 from bayes_scaling._errors import DataError
 from bayes_scaling._runs import Runs
 
-TABLES = {"stdlib_sweep": "54 byte-level transformers on the Python standard library, over N and D"}
+TABLES = {
+    "stdlib_sweep": "54 byte-level transformers on the Python standard library, over N and D",
+    "stdlib_curves": "whole training curves of such transformers, over N, batch size and seed",
+    "stdlib_rates": "the search for the learning rate of the curves",
+    "stdlib_repeated": "final losses over N, distinct text and epochs",
+    "stdlib_shape": "final losses at one N over depth and width",
+    "stdlib_lstm": "final losses of LSTMs over N and D",
+}
+CARDS = {name: "stdlib_sweep" if name == "stdlib_sweep" else "stdlib_curves" for name in TABLES}
 
 
 def load(name: str = "stdlib_sweep", params: str = "non_embedding") -> Runs:
-    """Load a bundled table; ``stdlib_sweep.md`` beside it is its card.
+    """Load a bundled table; `card` says how it was measured.
 
     Parameters
     ----------
     name : one of ``TABLES``
     params : which count fills the column ``params``: ``non_embedding`` or ``total``
     """
-    if name not in TABLES:
-        raise DataError(f"no bundled table is called {name!r}; there is {', '.join(TABLES)}")
+    _refuse_unknown(name)
     if params not in ("non_embedding", "total"):
         raise DataError(f"params is {params!r}; choose non_embedding or total")
     with (files(__package__) / f"{name}.csv").open(encoding="utf-8") as file:
@@ -34,6 +41,10 @@ def load(name: str = "stdlib_sweep", params: str = "non_embedding") -> Runs:
 
 def card(name: str = "stdlib_sweep") -> str:
     """Return the card of a bundled table: how it was measured, units, counting rules, noise."""
+    _refuse_unknown(name)
+    return Path(str(files(__package__) / f"{CARDS[name]}.md")).read_text(encoding="utf-8")
+
+
+def _refuse_unknown(name: str) -> None:
     if name not in TABLES:
         raise DataError(f"no bundled table is called {name!r}; there is {', '.join(TABLES)}")
-    return Path(str(files(__package__) / f"{name}.md")).read_text(encoding="utf-8")

@@ -1,0 +1,128 @@
+"""One training run, however long, in whatever batches and on whatever schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+from corpus import CONTEXT, windows
+from network import Network, Params, next_byte_loss
+
+STEPS_PER_CALL = 50  # optimiser steps inside one compiled call
+CONSTANT_WARMUP = 50  # steps; does not depend on the horizon, so that a longer run only goes on
+EVALUATION_BATCH = 256  # windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan[N: Network]:
+    """What is trained, on how much, in which batches and at which rate.
+
+    Attributes
+    ----------
+    batch : sequences of ``CONTEXT`` bytes per step
+    rate : peak learning rate
+    schedule : ``cosine`` to zero at the last step, or ``constant`` after warm-up
+    seed : of the initial weights and of the order of the data
+    unique_tokens : bytes that are visited again and again; None visits no byte twice
+    """
+
+    network: N
+    steps: int
+    batch: int
+    seed: int
+    rate: float
+    schedule: Literal["cosine", "constant"] = "cosine"
+    unique_tokens: int | None = None
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.batch * CONTEXT
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.batch_tokens
+
+    @property
+    def flops(self) -> int:
+        return self.network.flops_per_token * self.tokens
+
+    def columns(self, step: int) -> dict[str, str]:
+        """Describe the run after ``step`` steps, in the columns that every table has."""
+        tokens = step * self.batch_tokens
+        return {
+            "params": str(self.network.params),
+            "params_total": str(self.network.params_total),
+            "steps": str(step),
+            "batch_tokens": str(self.batch_tokens),
+            "tokens": str(tokens),
+            "flops": str(self.network.flops_per_token * tokens),
+            "learning_rate": f"{self.rate:.5g}",
+            "seed": str(self.seed),
+            "layers": str(self.network.layers),
+            "width": str(self.network.width),
+        }
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """AdamW with clipped gradients on the plan's schedule."""
+        if self.schedule == "constant":
+            schedule = optax.linear_schedule(0.0, self.rate, CONSTANT_WARMUP)
+        else:
+            warmup = max(20, round(0.05 * self.steps))
+            schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, warmup, self.steps, end_value=0.0)
+        adamw = optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=0.01)
+        return optax.chain(optax.clip_by_global_norm(1.0), adamw)
+
+    def order(self, text: np.ndarray) -> np.ndarray:
+        """Return where the windows of every step start, ``(steps, batch)``: each once, or each once per epoch."""
+        count, available = self.steps * self.batch, (text.size - 1) // CONTEXT
+        unique = count if self.unique_tokens is None else self.unique_tokens // CONTEXT
+        if unique > available:
+            raise SystemExit(f"a run needs {unique} windows but the corpus has {available}: train on fewer bytes")
+        random = np.random.default_rng(self.seed)
+        pool = random.permutation(available)[:unique]
+        epochs = [pool] + [random.permutation(pool) for _ in range(-(-count // unique) - 1)]
+        return np.concatenate(epochs)[:count].reshape(self.steps, self.batch) * CONTEXT
+
+
+def train[N: Network](plan: Plan[N], text: np.ndarray, stops: Sequence[int] = ()) -> Iterator[tuple[int, Params]]:
+    """Yield step and weights at each of the rising ``stops``, or only at the end."""
+    optimiser = plan.optimiser()
+    params = plan.network.initial(jax.random.key(plan.seed))
+    state = optimiser.init(params)
+
+    @jax.jit
+    def many_steps(params: Params, state: Any, batches: jax.Array, count: int) -> tuple[Params, Any]:
+        def step(i: int, carry: tuple[Params, Any]) -> tuple[Params, Any]:
+            params, state = carry
+            gradient = jax.grad(next_byte_loss, argnums=1)(plan.network, params, batches[i])
+            updates, state = optimiser.update(gradient, state, params)
+            return optax.apply_updates(params, updates), state  # type: ignore[return-value]
+
+        return jax.lax.fori_loop(0, count, step, (params, state))
+
+    order = plan.order(text)
+    done = 0
+    for stop in stops or [plan.steps]:
+        while done < stop:
+            chunk = order[done : min(done + STEPS_PER_CALL, stop)]
+            padded = np.zeros((STEPS_PER_CALL, plan.batch), order.dtype)  # one shape, so that one call is compiled
+            padded[: len(chunk)] = chunk
+            params, state = many_steps(params, state, windows(text, padded), len(chunk))
+            done += len(chunk)
+        yield done, params
+
+
+class Score:
+    """Mean loss of a network on some windows; compiled once."""
+
+    def __init__(self, network: Network, tokens: np.ndarray) -> None:
+        self.pieces = np.array_split(tokens, max(1, len(tokens) // EVALUATION_BATCH))
+        self.loss = jax.jit(lambda params, batch: next_byte_loss(network, params, batch))
+
+    def __call__(self, params: Params) -> float:
+        total = sum(float(self.loss(params, piece)) * len(piece) for piece in self.pieces)
+        return total / sum(len(piece) for piece in self.pieces)
