@@ -1,0 +1,67 @@
+"""Context: the loss of a token falls with the number of tokens before it.
+
+    L(T) = a + b T^-c
+
+T tokens of context before the token, L mean loss of tokens at that position, of one model or of models that differ in
+nothing else. a is what unlimited context would leave.
+
+Kaplan et al. 2020 (arXiv 2001.08361), figure 20, which shows power laws in T per model but prints no constants.
+"""
+
+from math import log
+
+import numpyro.distributions as dist
+
+from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+
+
+def mean(position: Array, a: Array, b: Array, c: Array) -> Array:
+    """L(T) = a + b T^-c."""
+    return a + b * power(position, -c)
+
+
+LAW = Law(
+    name="context",
+    title="loss of a token by its position in the context",
+    formula="L(T) = a + b T^-c",
+    mean=mean,
+    decreasing_in=("position",),
+    columns={"position": Column("T, tokens of context before the token", 2, 4096)},
+    parameters=(
+        LOSS_AT_CENTRE,
+        Parameter(
+            "a",
+            dist.Beta(3.0, 1.5),
+            unit="loss",
+            meaning="loss with context without bound",
+            source="weakly informative: most of the loss of a late token is left whatever its context",
+            quantity="a / L_0",
+            value=lambda draw, L_0: draw * L_0,
+        ),
+        Parameter(
+            "c",
+            dist.LogNormal(log(0.4), 0.5),
+            unit="1",
+            meaning="exponent of the position",
+            source="weakly informative: half of what context gives is reached within tens of tokens",
+        ),
+        Derived(
+            "b",
+            unit="loss tokens^c",
+            meaning="coefficient of the position: what no context costs, extrapolated to T = 1",
+            value=lambda at, L_0, a, c: (L_0 - a) * power(at.position, c),
+        ),
+    ),
+    quantities=(
+        Quantity(
+            "mean_loss",
+            "loss",
+            "mean over the positions 1 to ``length``: a + b length^-c / (1 - c), for c below 1 and long contexts",
+            "integral of the law",
+            lambda a, b, c, length: a + b * power(length, -c) / (1 - c),
+        ),
+    ),
+    holds="positions of one context window, transformers",
+    fails="the very first tokens; other models than transformers late in the context; beyond the trained length",
+    references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
+)
