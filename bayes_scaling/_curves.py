@@ -86,7 +86,7 @@ def one_step_ahead(
     ----------
     residual : (n_row,) log loss minus the log of the law's mean
     width : scale of the scatter of single rows, scalar or (n_row,)
-    theta : ``sigma_curve`` and ``length``, scalar or (n_row,)
+    theta : ``sigma_curve`` and ``length``, and ``nu`` for heavy tails, scalar or (n_row,)
     columns : ``lane_row`` and ``lane_gap`` of `Lanes`
 
     Returns
@@ -100,16 +100,22 @@ def one_step_ahead(
             return jnp.asarray(values)
         return jnp.append(values, empty)[jnp.minimum(row, len(values))]
 
+    tails = jnp.mean(jnp.asarray(theta.get("nu", 1.0)))  # one for the table: spikes are of the machine, not of a group
     scatter, slow, length = (laid_out(x, 1.0) for x in (width, theta["sigma_curve"], theta["length"]))
     correlation = jnp.exp(-gap / length)
     fresh = slow**2 * -jnp.expm1(-2 * gap / length)
     noise = jnp.broadcast_to(scatter**2, row.shape)
 
+    def doubt(surprise: Array) -> Any:
+        # Under heavy tails a row far off is a spike first, and moves the curve's departure little; if the rows after
+        # it are off as well, they pay for it one by one.
+        return (tails + surprise) / (tails + 1) if "nu" in theta else 1.0
+
     def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         (departure, variance), (r, rho, q, s) = state, now
         expected, before = rho * departure, rho**2 * variance + q
         total = before + s
-        gain = before / total
+        gain = before / (before + s * doubt((r - expected) ** 2 / total))
         return (expected + gain * (r - expected), before * (1 - gain)), (expected, total)
 
     start = (jnp.zeros(row.shape[1]), jnp.zeros(row.shape[1]))

@@ -326,8 +326,8 @@ def fit(
     ----------
     law : a `Law`, or what ``load_law`` takes
     runs : the table
-    noise : scatter of log loss; Student-t with learned tails by default, with correlated rows where the table holds
-        training curves (see `default_noise`)
+    noise : scatter of log loss; by default Student-t with learned tails, or normal with correlated rows where the
+        table holds training curves (see `default_noise`)
     pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
         named is shared. A parameter is named as its prior is
     method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one), or
@@ -387,14 +387,15 @@ def fit(
 
 
 def default_noise(runs: Runs) -> Noise:
-    """Return the noise model for a table: Student-t, with correlated rows where it holds training curves.
+    """Return the noise model for a table: Student-t for separate runs, correlated normal rows for training curves.
 
-    A table holds curves where most of its rows belong to runs of three rows or more.
+    A table holds curves where most of its rows belong to runs of three rows or more. Along a curve heavy tails would
+    pass for spikes what the law does not explain, a drop of the learning rate for example, and give narrow bands.
     """
     if "run" not in runs or not any(name in runs for name in ALONG):
         return Noise()
     rows_of_run = runs.table.groupby("run", sort=False)["loss"].transform("size")
-    return Noise(rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()
+    return Noise("normal", rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()
 
 
 def prior_draws(law: Law, noise: Noise, pooling: Pooling, model: Model, seed: int) -> dict[str, np.ndarray]:

@@ -38,9 +38,7 @@ Tokens = Annotated[str, typer.Option(help="Training tokens of the future runs.")
 Flops = Annotated[str, typer.Option(help="Training FLOPs of the future runs (laws in flops).")]
 At = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."
-    ),
+    typer.Option(help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."),
 ]
 Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
 
@@ -193,7 +191,7 @@ def fit(
     law: Annotated[str, typer.Option(help="Name, name:option=value, or a law file.")] = "chinchilla",
     out: Annotated[Path | None, typer.Option(help="Where to save the fit (.nc).")] = None,
     columns: Columns = "",
-    noise: Annotated[str, typer.Option(help="student_t or normal.")] = "student_t",
+    noise: Annotated[str, typer.Option(help="student_t, normal, or auto: normal for training curves.")] = "auto",
     noise_scale: Annotated[
         str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")
     ] = "constant",
@@ -240,8 +238,9 @@ def fit(
     if ends:
         table = table.ends()
     chosen = load_law(law, priors=read_priors(priors) if priors else None)
-    if noise_rows == "auto":
-        noise_rows = _fit.default_noise(table).rows
+    usual = _fit.default_noise(table)
+    noise_rows = usual.rows if noise_rows == "auto" else noise_rows
+    noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     pooling = {name: Pool(by, mode) for name, mode, by in map(_pooled, pool or [])}
     if out is not None and out.is_dir():
         raise DataError(f"{out} is a folder; give --out the name of a file, like {out / 'fit.nc'}")

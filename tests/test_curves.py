@@ -115,7 +115,7 @@ def test_default_noise_sees_curves() -> None:
     ends = single.assign(run=["a", "b", "c"])
     assert default_noise(bs.Runs.from_frame(ends)) == bs.Noise()
     one = single.assign(run="a", params=1e8)
-    assert default_noise(bs.Runs.from_frame(one)) == bs.Noise(rows="correlated")
+    assert default_noise(bs.Runs.from_frame(one)) == bs.Noise("normal", rows="correlated")
 
 
 def test_rows_of_one_planned_run_move_together() -> None:
@@ -128,3 +128,18 @@ def test_rows_of_one_planned_run_move_together() -> None:
     assert np.corrcoef(together.T)[0, 1] > 0.8
     assert abs(np.corrcoef(apart.T)[0, 1]) < 0.3
     np.testing.assert_allclose(together.std(0), apart.std(0), rtol=0.15)
+
+
+def test_heavy_tails_take_a_spike_for_a_spike() -> None:
+    """One row far off moves the expectation of the next one less than under normal noise."""
+    residual = np.zeros(20)
+    residual[10] = 0.2
+    lanes = lanes_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
+    with scope():
+        columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
+        theta = {"sigma_curve": 0.01, "length": 1.0}
+        moved = {
+            nu: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta | nus, columns)[0][11])
+            for nu, nus in (("heavy", {"nu": 3.0}), ("normal", {}))
+        }
+    assert 0 < moved["heavy"] < 0.1 * moved["normal"]
