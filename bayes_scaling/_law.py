@@ -275,6 +275,8 @@ class Law:
     columns : columns of its own that the law reads
     features : arguments of ``mean`` that are computed from whole runs
     response : what the loss column holds, where it is not a loss
+    recipe : the papers' own way to estimate the constants, ``recipe(runs) -> {parameter: value}``: points without
+        uncertainty, to compare the posterior with
     origin : what to give to ``load_law`` to get this law again (name or path, and options)
     """
 
@@ -295,6 +297,7 @@ class Law:
     columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
     features: Features | None = None
     response: str = "loss"
+    recipe: Callable[..., Mapping[str, float]] | None = None
     origin: tuple[str, tuple[tuple[str, Any], ...]] = ("", ())
     overridden: tuple[str, ...] = ()
 

@@ -114,7 +114,8 @@ def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, .
 
 
 @functools.cache
-def _potentials(model: Model) -> Any:
+def potentials(model: Model) -> Any:
+    """Return the compiled potential of unconstrained vectors, ``(n, site)`` to ``(n,)``."""
     return jax.jit(jax.vmap(model.potential, (0, None, None)))
 
 
@@ -362,7 +363,7 @@ def laplace_draws(
     proposals = 2 * total
     white = rng.standard_normal((proposals, dim)) / np.sqrt(rng.chisquare(4, (proposals, 1)) / 4)
     u = mode.u + white @ factor.T
-    log_target = -np.asarray(_potentials(model)(u, data, priors))
+    log_target = -np.asarray(potentials(model)(u, data, priors))
     log_proposal = -(4 + dim) / 2 * np.log1p((white**2).sum(1) / 4)
     log_weight = np.where(np.isfinite(log_target), log_target - log_proposal, -np.inf)
     smoothed, k_hat = array_stats.psislw(np.minimum(log_weight.max() - log_weight, 700.0))  # it takes minus log weights

@@ -10,14 +10,43 @@ Hoffmann et al. 2022 (arXiv 2203.15556), eq 2 and 10; refitted by Besiroglu et a
 
 from math import exp, log
 
+import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
     """L(N, D) = E + A / N^alpha + B / D^beta."""
     return E + A * power(params, -alpha) + B * power(tokens, -beta)
+
+
+def params_opt(flops: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """N = G (C / 6)^(beta / (alpha + beta)), G = (alpha A / (beta B))^(1 / (alpha + beta))."""
+    return power(alpha * A / (beta * B) * power(flops / 6, beta), 1 / (alpha + beta))
+
+
+def tokens_opt(flops: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """D = C / (6 N)."""
+    return flops / (6 * params_opt(flops, A, B, alpha, beta))
+
+
+def loss_opt(flops: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """L = E + (A G^-alpha + B G^beta) (C / 6)^-gamma."""
+    params = params_opt(flops, A, B, alpha, beta)
+    return mean(params, flops / (6 * params), E, A, B, alpha, beta)
+
+
+def flops_opt(loss: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """C = 6 [ (A G^-alpha + B G^beta) / (L - E) ]^(1 / gamma), without bound where L <= E."""
+    at_one = loss_opt(jnp.asarray(6.0), 0.0 * E, A, B, alpha, beta)
+    reducible = jnp.where(loss > E, loss - E, 1.0)
+    return jnp.where(loss > E, 6 * power(at_one / reducible, 1 / alpha + 1 / beta), jnp.inf)
+
+
+def inference_share(params: Array, tokens: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """D_inf / D = 3 (alpha A N^-alpha / (beta B D^-beta) - 1), from least 6 N D + 2 N D_inf at a given loss."""
+    return 3 * (alpha * A * power(params, -alpha) / (beta * B * power(tokens, -beta)) - 1)
 
 
 LAW = Law(
@@ -88,6 +117,34 @@ LAW = Law(
             source="Besiroglu et al. 2024, 240 runs digitised from Hoffmann's figure 4",
             note="standard errors from 4,000 bootstraps",
             standard_error={"E": 0.0257, "A": 124.5, "B": 1293.3, "alpha": 0.0154, "beta": 0.0206},
+        ),
+    ),
+    quantities=(
+        Quantity("params_opt", "params", "compute-optimal parameters for a budget", "Hoffmann et al. eq 4", params_opt),
+        Quantity("tokens_opt", "tokens", "compute-optimal tokens for a budget", "Hoffmann et al. eq 4", tokens_opt),
+        Quantity("loss_opt", "loss", "loss at the compute-optimal split", "Hoffmann et al. eq 4", loss_opt),
+        Quantity("flops_opt", "FLOPs", "least compute that reaches a loss", "loss_opt solved for compute", flops_opt),
+        Quantity(
+            "split_exponent",
+            "1",
+            "a: optimal parameters grow as compute^a, tokens as compute^(1 - a)",
+            "Hoffmann et al. eq 4",
+            lambda alpha, beta: beta / (alpha + beta),
+        ),
+        Quantity(
+            "loss_exponent",
+            "1",
+            "gamma: the reducible loss falls as compute^-gamma on the frontier",
+            "Hoffmann et al. eq 4",
+            lambda alpha, beta: alpha * beta / (alpha + beta),
+        ),
+        Quantity(
+            "inference_share",
+            "1",
+            "tokens of inference per training token for which these params and tokens cost least; negative for a model "
+            "that is too large even without inference",
+            "first-order condition of Sardana et al. 2023 (arXiv 2401.00448), 6 N D + 2 N D_inf at a given loss",
+            inference_share,
         ),
     ),
     holds="one epoch, tuned decoder-only transformers, cosine schedule matched to D; 44M to 16B parameters",

@@ -3,21 +3,38 @@
     L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D
 
 N non-embedding parameters, D distinct tokens of the training set (early-stopped, possibly many epochs), L loss. With
-D without bound it is (N_c / N)^alpha_N, with N without bound (D_c / D)^alpha_D; there is no irreducible loss.
+D without bound it is (N_c / N)^alpha_N, with N without bound (D_c / D)^alpha_D; there is no irreducible loss. The
+overfitting L(N, D) / L(N, inf) - 1 depends on N^(alpha_N / alpha_D) / D alone.
 
-Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5 and 4.1.
+Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5 and 4.1 to 4.4.
 """
 
 from math import log
 
+import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, tokens: Array, N_c: Array, D_c: Array, alpha_N: Array, alpha_D: Array) -> Array:
     """L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D."""
     return power(power(N_c / params, alpha_N / alpha_D) + D_c / tokens, alpha_D)
+
+
+def unlimited(params: Array, N_c: Array, alpha_N: Array) -> Array:
+    """L(N, inf) = (N_c / N)^alpha_N."""
+    return power(N_c / params, alpha_N)
+
+
+def overfitting(params: Array, tokens: Array, N_c: Array, D_c: Array, alpha_N: Array, alpha_D: Array) -> Array:
+    """L(N, D) / L(N, inf) - 1 = [ 1 + (N / N_c)^(alpha_N / alpha_D) D_c / D ]^alpha_D - 1."""
+    return jnp.expm1(alpha_D * jnp.log1p(power(params / N_c, alpha_N / alpha_D) * D_c / tokens))
+
+
+def data_requirement(params: Array, excess: Array, N_c: Array, D_c: Array, alpha_N: Array, alpha_D: Array) -> Array:
+    """D = (N / N_c)^(alpha_N / alpha_D) D_c / ((1 + excess)^(1 / alpha_D) - 1)."""
+    return power(params / N_c, alpha_N / alpha_D) * D_c / jnp.expm1(jnp.log1p(excess) / alpha_D)
 
 
 LAW = Law(
@@ -68,6 +85,23 @@ LAW = Law(
             {"alpha_N": 0.076, "alpha_D": 0.103, "N_c": 6.4e13, "D_c": 1.8e13},
             source="Kaplan et al. 2020, table 2",
             note="WebText2, non-embedding parameters, nats/token; no standard errors are given",
+        ),
+    ),
+    quantities=(
+        Quantity("unlimited", "loss", "loss with data without bound", "Kaplan et al. 2020, eq 4.1", unlimited),
+        Quantity(
+            "overfitting",
+            "1",
+            "share by which finite data raise the loss, L(N, D) / L(N, inf) - 1",
+            "Kaplan et al. 2020, eq 4.2 and 4.3",
+            overfitting,
+        ),
+        Quantity(
+            "data_requirement",
+            "tokens",
+            "distinct tokens at which overfitting is the share ``excess`` (the paper rounds 0.02 to 5e3 N^0.74)",
+            "inverse of eq 4.3 of Kaplan et al. 2020; eq 4.4",
+            data_requirement,
         ),
     ),
     holds="WebText2, 768 to 1.5e9 non-embedding parameters, 22M to 23B distinct tokens, early stopping",

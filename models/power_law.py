@@ -30,44 +30,45 @@ IRREDUCIBLE = Parameter(
     value=lambda draw, L_0: draw * L_0,
 )
 
-PUBLISHED = {
-    "params": (
-        Published(
-            "kaplan2020",
-            {"alpha": 0.076, "X_c": 8.8e13},
-            source="Kaplan et al. 2020, eq 1.1",
-            note="non-embedding parameters, trained to convergence, nats/token",
-        ),
-        Published(
-            "henighan2020_language",
-            {"alpha": 0.070, "X_c": 1.47e14},
-            source="Henighan et al. 2020, table 1",
-            note="non-embedding parameters, nats/token",
-        ),
-    ),
-    "tokens": (
-        Published(
-            "kaplan2020",
-            {"alpha": 0.095, "X_c": 5.4e13},
-            source="Kaplan et al. 2020, eq 1.2",
-            note="distinct tokens, one large model, early stopped, nats/token",
-        ),
-    ),
-    "flops": (
-        Published(
-            "kaplan2020_naive",
-            {"alpha": 0.057, "X_c": 1.6e7 * PF_DAY},
-            source="Kaplan et al. 2020, eq 3.3",
-            note="compute at a fixed batch of 2^19 tokens, best N; 1.6e7 PF-days",
-        ),
-        Published(
-            "kaplan2020_minimum",
-            {"alpha": 0.050, "X_c": 3.1e8 * PF_DAY},
-            source="Kaplan et al. 2020, eq 1.3",
-            note="compute C_min at batches far below the critical one, best N; 3.1e8 PF-days",
-        ),
-    ),
-}
+# Kaplan et al. 2020: input, name, alpha, X_c, equation, note. Henighan et al. 2020, table 1: domain, E, X_c, alpha.
+KAPLAN = (
+    ("params", "kaplan2020", 0.076, 8.8e13, "eq 1.1", "non-embedding parameters, trained to convergence"),
+    ("tokens", "kaplan2020", 0.095, 5.4e13, "eq 1.2", "distinct tokens, one large model, early stopped"),
+    ("flops", "kaplan2020_naive", 0.057, 1.6e7 * PF_DAY, "eq 3.3", "batch fixed at 2^19 tokens, best N; 1.6e7 PF-days"),
+    ("flops", "kaplan2020_minimum", 0.050, 3.1e8 * PF_DAY, "eq 1.3", "C_min, batch far below critical; 3.1e8 PF-days"),
+)
+HENIGHAN = (
+    ("language", None, 1.47e14, 0.070),
+    ("text_to_image_text", None, 5.6e8, 0.037),
+    ("image_to_text_text", None, 7.0e8, 0.039),
+    ("image_8x8", 3.12, 8.0e1, 0.24),
+    ("image_16x16", 2.64, 2.8e2, 0.22),
+    ("image_32x32", 2.20, 6.3e1, 0.13),
+    ("image_vq_16x16", 3.99, 2.7e4, 0.13),
+    ("image_vq_32x32", 3.07, 1.9e4, 0.14),
+    ("text_to_image_image", 2.0, 5.1e3, 0.16),
+    ("image_to_text_image", 2.0, 5.5e3, 0.15),
+    ("video_vq", 1.01, 3.7e4, 0.24),
+    ("math", 0.28, 1.1e4, 0.16),
+)
+
+
+def published(input: str, is_pure: bool) -> tuple[Published, ...]:
+    """Return the constants that papers give for an input, with an irreducible loss or without."""
+    sets = [
+        Published(name, {"alpha": alpha, "X_c": scale}, f"Kaplan et al. 2020, {place}", f"{note}; nats/token")
+        for column, name, alpha, scale, place, note in KAPLAN
+        if is_pure and column == input
+    ]
+    for domain, floor, scale, alpha in HENIGHAN:
+        if input == "params" and is_pure == (floor is None):
+            values = {"alpha": alpha, "X_c": scale} | ({} if floor is None else {"E": floor})
+            note = f"{domain.replace('_', ' ')}, non-embedding parameters, nats/token"
+            sets.append(Published(f"henighan2020_{domain}", values, "Henighan et al. 2020, table 1", note))
+    if input == "flops" and is_pure:
+        values = {"alpha": 0.048, "X_c": 3.47e8 * PF_DAY}
+        sets.append(Published("henighan2020_language", values, "Henighan et al. 2020, table 1", "3.47e8 PF-days"))
+    return tuple(sets)
 
 
 def pure(X: Array, alpha: Array, X_c: Array) -> Array:
@@ -119,7 +120,7 @@ def law(
                 value=scale_without_floor(input) if is_pure else scale_above_floor(input),
             ),
         ),
-        published=PUBLISHED[input] if is_pure else (),
+        published=published(input, is_pure),
         holds="nothing but X limits the loss, over the decades of the data",
         fails="another bottleneck takes over; without E, no flattening" if is_pure else "another bottleneck takes over",
         references=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -38,6 +39,12 @@ def _every_law() -> list[str]:
 
 
 EVERY_LAW = _every_law()
+
+
+def _same_program(name: str) -> bool:
+    """Say whether an option only names another column: the formula is that of the law's defaults."""
+    law, plain = bs.load_law(name), bs.load_law(name.split(":")[0])
+    return name != plain.name and law.mean is plain.mean and len(law.parameters) == len(plain.parameters)
 
 
 @pytest.fixture(params=EVERY_LAW)
@@ -180,9 +187,19 @@ def test_same_law_by_name_and_by_path(law: bs.Law) -> None:
     np.testing.assert_array_equal(by_path.evaluate(theta, **inputs), law.evaluate(theta, **inputs))
 
 
+@pytest.fixture
+def no_programs_left() -> Iterator[None]:
+    """Drop compiled programs afterwards: hundreds of them in one process exhaust its memory mappings."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_programs_left")
 def test_recovers_the_truth_as_often_as_it_says(law: bs.Law) -> None:
     """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time."""
+    if _same_program(law.label):
+        pytest.skip("the same formula of another column")
     table = design_for(law)
     hits, learned = [], []
     for seed in range(20):
