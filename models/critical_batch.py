@@ -30,7 +30,7 @@ def by_size(batch_tokens: Array, params: Array, S_1: Array, q: Array, B_1: Array
 
 STEPS_AT_CENTRE = dataclasses.replace(
     LOSS_AT_CENTRE,
-    prior=dist.LogNormal(0.0, 0.1),
+    prior=dist.LogNormal(0.0, 0.5),
     name="S_0",
     unit="steps",
     meaning="steps at the centre",
