@@ -33,7 +33,7 @@ _NU = Parameter(
     dist.Gamma(2.0, 0.1),
     unit="degrees of freedom",
     meaning="weight of the tails: about 1 is very heavy, above 30 is normal",
-    source="weakly informative (Juarez and Steel 2010); below 1 a flexible law could pass through some runs exactly and "
+    source="weakly informative (Juarez and Steel 2010); below 1 a flexible law could pass through some runs and "
     "take all others for outliers",
     quantity="nu - 1",
     value=lambda draw: 1.0 + draw,

@@ -73,7 +73,7 @@ LAW = Law(
             dist.LogNormal(0.0, 0.4),
             unit="1",
             meaning="exponent of batch size",
-            source="the best batch then grows as tokens^(0.3 to 0.7); published 0.47 to 0.69",
+            source="weakly informative: the best batch then grows as tokens^(0.3 to 0.7)",
             quantity="gamma / beta",
             value=lambda draw, beta: draw * beta,
         ),
