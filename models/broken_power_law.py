@@ -71,7 +71,8 @@ SLOPE_CHANGES = (
     lambda draw, c_0, c_1, c_2: draw * (c_0 + c_1 + c_2),
 )
 NEXT_BREAKS = (lambda draw, d_1: d_1 * draw, lambda draw, d_2: d_2 * draw)
-FIRST = {"1": 0.0, "2": -1.5, "3": -3.0}  # ln of the first break over the centre: breaks lie around the centre
+# Of ln (first break / centre): breaks lie around the centre. The more of them, the less one curve says where each is.
+FIRST = {"1": (0.0, 1.0), "2": (-1.5, 1.0), "3": (-3.0, 0.5)}
 
 
 def rows_of_break(i: int, input: str, breaks: str) -> tuple[Parameter, ...]:
@@ -88,7 +89,7 @@ def rows_of_break(i: int, input: str, breaks: str) -> tuple[Parameter, ...]:
         ),
         Parameter(
             f"d_{i}",
-            dist.LogNormal(FIRST[breaks], 1.0) if i == 1 else dist.LogNormal(3.0, 0.4),
+            dist.LogNormal(*FIRST[breaks]) if i == 1 else dist.LogNormal(3.0, 0.4 if breaks == "2" else 0.25),
             unit=input,
             meaning=f"place of break {i}",
             source="weakly informative: around the centre of the data, a decade or more apart",
