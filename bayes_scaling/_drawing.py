@@ -156,7 +156,7 @@ def new_figure(fit: Fit, what: str, width: float, height: float) -> Figure:
     """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
     pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure = Figure(figsize=(width, height), dpi=150, layout=pads)
-    title = f"{what}: {fit.law.label}, {len(fit.runs)} runs of {fit.runs.source}"
+    title = f"{what}: {fit.law.label}, {fit.runs.counted} of {fit.runs.source}"
     lines = [title] if fit.converged else [title, f"NOT CONVERGED: {'; '.join(fit.problems)}"]
     text = "\n".join(textwrap.fill(line, int(11 * width)) for line in lines)
     figure.suptitle(escaped_text(text), fontsize=10, fontweight="bold", color=BLACK if fit.converged else VERMILLION)

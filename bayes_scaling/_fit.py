@@ -301,7 +301,7 @@ class Fit:
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
-        return f"<Fit of {self.law.label} ({self.noise.label}) to {len(self.runs)} runs, {self.path}, {state}>"
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.path}, {state}>"
 
 
 # --- making one -------------------------------------------------------------------------------------------------

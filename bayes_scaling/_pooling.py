@@ -52,6 +52,9 @@ def partial(by: str) -> Pool:
     deviations of the parameter (90 %: 0.11 to 0.8): groups of one table differ less than the literature does, and a
     population without any spread is not a hypothesis of this model but the model that shares the parameter.
 
+    What varies is the quantity that the prior describes (``bayes-scaling laws show`` lists it): of a coefficient that
+    is the share of its term at the centre of all data. Where groups differ in an exponent, their shares differ as well.
+
     Parameters
     ----------
     by : column of the table that names the groups

@@ -225,7 +225,7 @@ def fit_summary(fit: Fit) -> RenderableType:
         how = f"{fit.path} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
     parts: list[RenderableType] = [
         Text(
-            f"{fit.law.label} fitted to {len(fit.runs)} runs of {fit.runs.source}, {fit.noise.label} noise",
+            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise",
             style="bold",
         ),
         Text(f"    {fit.law.formula}"),

@@ -72,6 +72,7 @@ def test_further_tables_obey_their_rules(name: str) -> None:
 def test_curves_cover_sizes_and_batches() -> None:
     runs = datasets.load("stdlib_curves").after_warmup(steps=50)
     ends = runs.ends().table.query("seed == 0")
+    assert runs.counted.endswith("runs") and " rows of " in runs.counted
     assert ends["params"].nunique() >= 4 and ends["batch_tokens"].nunique() == 5
     per_run = runs.table.groupby("run").size()
     assert per_run.between(15, 70).all()
