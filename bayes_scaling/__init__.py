@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bayes_scaling._frontier import Requirement as Requirement
     from bayes_scaling._frontier import compute_optimal as compute_optimal
     from bayes_scaling._frontier import required as required
+    from bayes_scaling._law import IRREDUCIBLE as IRREDUCIBLE
     from bayes_scaling._law import LOSS_AT_CENTRE as LOSS_AT_CENTRE
     from bayes_scaling._law import Array as Array
     from bayes_scaling._law import Column as Column
@@ -83,6 +84,7 @@ _HOME = {
     "FitError": "_errors",
     "ForecastError": "_errors",
     "LawError": "_errors",
+    "IRREDUCIBLE": "_law",
     "LOSS_AT_CENTRE": "_law",
     "Array": "_law",
     "Derived": "_law",

@@ -187,6 +187,18 @@ another along curved ridges that a sampler follows badly.
 """
 
 
+IRREDUCIBLE = Parameter(
+    "E",
+    dist.Beta(1.5, 1.5),
+    unit="loss",
+    meaning="irreducible loss",
+    source="published E over the loss at the centre of the data: 0.16 to 0.72",
+    quantity="E / L_0",
+    value=lambda draw, L_0: draw * L_0,
+)
+"""What no model of the family can learn, as a share of the loss at the centre; for laws that list `LOSS_AT_CENTRE`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Published:
     """Constants of a law as a paper printed them.

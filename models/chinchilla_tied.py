@@ -13,7 +13,7 @@ from math import exp, log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, alpha: Array) -> Array:
@@ -40,15 +40,7 @@ LAW = Law(
     decreasing_in=("params", "tokens"),
     parameters=(
         LOSS_AT_CENTRE,
-        Parameter(
-            "E",
-            dist.Beta(1.5, 1.5),
-            unit="loss",
-            meaning="irreducible loss",
-            source="published E over the loss at the centre of the data: 0.16 to 0.72",
-            quantity="E / L_0",
-            value=lambda draw, L_0: draw * L_0,
-        ),
+        IRREDUCIBLE,
         Parameter(
             "alpha",
             dist.LogNormal(log(0.25), 0.5),

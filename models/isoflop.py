@@ -14,7 +14,7 @@ from math import log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def mean(params: Array, flops: Array, E: Array, K: Array, gamma: Array, k: Array, G: Array, a: Array) -> Array:
@@ -31,15 +31,7 @@ LAW = Law(
     decreasing_in=("flops",),
     parameters=(
         LOSS_AT_CENTRE,
-        Parameter(
-            "E",
-            dist.Beta(1.5, 1.5),
-            unit="loss",
-            meaning="irreducible loss",
-            source="published E over the loss at the centre of the data: 0.16 to 0.72",
-            quantity="E / L_0",
-            value=lambda draw, L_0: draw * L_0,
-        ),
+        IRREDUCIBLE,
         Parameter(
             "gamma",
             dist.LogNormal(log(0.124), 0.45),

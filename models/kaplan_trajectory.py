@@ -18,7 +18,7 @@ import numpyro.distributions as dist
 from bayes_scaling.models._kaplan import quantities
 from bayes_scaling.models._stepwise import stepwise
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power, root
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power, root
 
 
 def irreducible(
@@ -64,15 +64,6 @@ def reach(at: Any, L_0: Any, B_star: Any, alpha_B: Any) -> Any:
     return at.steps / (1 + B_star / (at.batch_tokens * power(L_0, 1 / alpha_B)))
 
 
-IRREDUCIBLE = Parameter(
-    "E",
-    dist.Beta(1.5, 1.5),
-    unit="loss",
-    meaning="irreducible loss",
-    source="published E over the loss at the centre of the data: 0.16 to 0.72",
-    quantity="E / L_0",
-    value=lambda draw, L_0: draw * L_0,
-)
 LEVEL = {
     "pure": (Derived("R_0", "loss", "L_0, as there is no E", lambda L_0: L_0),),
     "irreducible": (IRREDUCIBLE, Derived("R_0", "loss", "L_0 - E", lambda L_0, E: L_0 - E)),

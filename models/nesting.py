@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def joined(q: Array, *log_terms: Array) -> Array:
@@ -104,15 +104,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
         decreasing_in=("params", "tokens", "flops") if three else ("params", "tokens"),
         parameters=(
             LOSS_AT_CENTRE,
-            Parameter(
-                "E",
-                dist.Beta(1.5, 1.5),
-                unit="loss",
-                meaning="irreducible loss",
-                source="published E over the loss at the centre of the data: 0.16 to 0.72",
-                quantity="E / L_0",
-                value=lambda draw, L_0: draw * L_0,
-            ),
+            IRREDUCIBLE,
             Parameter(
                 "alpha",
                 dist.LogNormal(log(0.2), 0.6),

@@ -15,20 +15,10 @@ from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
 
 PF_DAY = 8.64e19  # FLOPs
 
-
-IRREDUCIBLE = Parameter(
-    "E",
-    dist.Beta(1.5, 1.5),
-    unit="loss",
-    meaning="irreducible loss",
-    source="published E over the loss at the centre of the data: 0.16 to 0.72",
-    quantity="E / L_0",
-    value=lambda draw, L_0: draw * L_0,
-)
 
 # Kaplan et al. 2020: input, name, alpha, X_c, equation, note. Henighan et al. 2020, table 1: domain, E, X_c, alpha.
 KAPLAN = (

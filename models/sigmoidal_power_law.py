@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.nn import sigmoid, softplus
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power, root
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power, root
 
 
 def balance(z: Array, target: Array, a: Array) -> Array:
@@ -42,15 +42,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
         decreasing_in=(input,),
         parameters=(
             LOSS_AT_CENTRE,
-            Parameter(
-                "E",
-                dist.Beta(1.5, 1.5),
-                unit="loss",
-                meaning="irreducible loss",
-                source="published E over the loss at the centre of the data: 0.16 to 0.72",
-                quantity="E / L_0",
-                value=lambda draw, L_0: draw * L_0,
-            ),
+            IRREDUCIBLE,
             Parameter(
                 "L_max",
                 dist.Beta(2.0, 2.0),

@@ -13,7 +13,7 @@ from math import log
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
+from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
 
 
 def mean(
@@ -41,15 +41,7 @@ LAW = Law(
     columns={"vocabulary_params": Column("N_v, vocabulary size times width (params counts the others)", 2e6, 1e9)},
     parameters=(
         LOSS_AT_CENTRE,
-        Parameter(
-            "E",
-            dist.Beta(1.5, 1.5),
-            unit="loss",
-            meaning="irreducible loss",
-            source="published E over the loss at the centre of the data: 0.16 to 0.72",
-            quantity="E / L_0",
-            value=lambda draw, L_0: draw * L_0,
-        ),
+        IRREDUCIBLE,
         Parameter(
             "alpha_1",
             dist.LogNormal(log(0.3), 0.5),
