@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bayes_scaling._counting import pf_days as pf_days
     from bayes_scaling._counting import total_params as total_params
     from bayes_scaling._counting import training_flops as training_flops
+    from bayes_scaling._discrepancy import Discrepancy as Discrepancy
     from bayes_scaling._errors import BayesScalingError as BayesScalingError
     from bayes_scaling._errors import ConvergenceError as ConvergenceError
     from bayes_scaling._errors import DataError as DataError
@@ -99,6 +100,7 @@ _HOME = {
     "available_laws": "_catalogue",
     "load_law": "_catalogue",
     "Noise": "_noise",
+    "Discrepancy": "_discrepancy",
     "Runs": "_runs",
     "Fit": "_fit",
     "fit": "_fit",

@@ -48,8 +48,8 @@ AXES: Mapping[str, str] = {
     "batch_tokens": "batch size B [tokens/step]",
 }
 CONTENTS: Mapping[str, str] = {
-    "new_run": "new runs (parameters + run noise)",
-    "mean": "mean curves (parameters)",
+    "new_run": "new runs (parameters + law's error + run noise)",
+    "mean": "mean curves (parameters + law's error)",
     "optimum": "mean losses at the compute-optimal split (parameters)",
     "density": "the posterior (highest-density region)",
 }

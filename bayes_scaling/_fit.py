@@ -1,4 +1,4 @@
-"""Fitting: from a law, a noise model and a table of runs to a posterior that says whether it can be trusted."""
+"""Fitting: from a law and a table of runs to a posterior that says whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pandas as pd
 
 from bayes_scaling._catalogue import load_law
 from bayes_scaling._curves import Lanes
+from bayes_scaling._discrepancy import Departure, Discrepancy
 from bayes_scaling._errors import ConvergenceError, DataError, FitError
 from bayes_scaling._law import Law
-from bayes_scaling._methods import METHODS, Problem, with_good_centring
+from bayes_scaling._methods import METHODS, Problem, with_good_geometry
 from bayes_scaling._model import (
     ALONG,
+    PATH,
     SIZES,
+    Composition,
     Model,
     Observations,
     Priors,
@@ -59,8 +63,8 @@ class Fit:
 
     Attributes
     ----------
-    law, noise, runs : what was fitted
-    pooling : how parameters vary between groups of runs, by parameter; empty where all runs share everything
+    composition : what was fitted: law, noise, discrepancy and pooling
+    runs : the table
     draws : by parameter, in the notation of the paper, (chain, draw); a parameter that varies between groups has an
         entry for each, ``alpha[c4]``, and one for the spread of the population, ``alpha_spread``
     prior : by parameter, (prior draw,)
@@ -70,16 +74,39 @@ class Fit:
     manifest : everything needed to say where this came from and to make it again
     """
 
-    law: Law
-    noise: Noise
+    composition: Composition
     runs: Runs
-    pooling: Pooling
     draws: Mapping[str, np.ndarray]
     prior: Mapping[str, np.ndarray]
     unconstrained: np.ndarray
     stats: Mapping[str, np.ndarray]
     diagnostics: Diagnostics
     manifest: Mapping[str, Any]
+
+    @property
+    def law(self) -> Law:
+        """The law."""
+        return self.composition.law
+
+    @property
+    def noise(self) -> Noise:
+        """How runs scatter."""
+        return self.composition.noise
+
+    @property
+    def discrepancy(self) -> Discrepancy:
+        """How the truth may leave the law."""
+        return self.composition.discrepancy
+
+    @property
+    def pooling(self) -> Pooling:
+        """How parameters vary between groups of runs, by parameter; empty where all runs share everything."""
+        return self.composition.pooling
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model that was sampled."""
+        return model_of(self.composition, self.groups)
 
     @property
     def path(self) -> str:
@@ -145,12 +172,12 @@ class Fit:
     @functools.cached_property
     def groups(self) -> Groups:
         """The groups of the fitted table, for every column that something is pooled over."""
-        return Groups.of(self.pooling, self.runs.table, self.runs.source)
+        return self.composition.groups(self.runs)
 
     @property
     def law_names(self) -> list[str]:
         """Names of the law's parameters among the draws, those of groups included."""
-        names = spelled_out(self.law, self.noise, self.pooling, self.groups)
+        names = spelled_out(self.composition, self.groups)
         return [key for name in self.law.parameter_names for key, _ in names[name]]
 
     def theta(self, group: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, np.ndarray]:
@@ -175,28 +202,40 @@ class Fit:
         return {name: values.reshape(len(values), -1)[:, 0] for name, values in theta.items()}
 
     def in_groups(self, table: pd.DataFrame, source: str, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Return draws of every parameter of law and noise in the groups of a table, and the cell of each of its rows.
+        """Return draws of every parameter in the groups of a table, and the cell of each of its rows.
 
         Returns
         -------
         theta : by parameter, (chain * draw,), or (chain * draw, n_cell) where it varies between groups
         cell : (n_row,) integer
         """
-        model = model_of(self.law, self.noise, self.pooling, self.groups)
+        model = self.model
         if not self.pooling:
             flat = self.flat()
             return {name: flat[name] for name in model.names}, np.zeros(len(table), int)
         cells, cell = self.groups.place(table, source)
         u = self.unconstrained.reshape(-1, len(model.sites))
         rng = np.random.default_rng([seed, 3])
-        priors = site_priors(self.law, self.noise, self.pooling)
-        fresh = {site: draw_prior(priors[site], rng, len(u)) for site, count in model.blocks.items() if count}
+        priors = site_priors(self.composition)
+        pooled = [site for site, count in model.blocks.items() if count and site != PATH]
+        fresh = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
         with scope():
-            _, data, arguments = parts(self.law, self.noise, self.runs, self.pooling)
+            _, data, arguments = parts(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.
             where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
             values = _in_groups(model)(jnp.asarray(u), _device_draws(fresh), where, arguments)
         return {name: np.asarray(values[name]) for name in model.names}, cell
+
+    @functools.cached_property
+    def departure(self) -> Departure:
+        """Where the discrepancy is held."""
+        return self.composition.departure(self.runs)
+
+    @property
+    def increments(self) -> np.ndarray:
+        """Draws of the standardised increments of the discrepancy, ``(chain * draw, size)``."""
+        u = self.unconstrained.reshape(-1, self.unconstrained.shape[-1])
+        return u[:, u.shape[1] - self.model.increments :]
 
     @functools.cached_property
     def kept(self) -> np.ndarray:
@@ -212,17 +251,18 @@ class Fit:
     def _at_rows(self) -> tuple[np.ndarray, ...]:
         """What `Model.at_rows` returns at the draws that are `kept`, ``(kept, row)`` each."""
         with scope():
-            model, data, priors = parts(self.law, self.noise, self.runs, self.pooling)
+            model, data, priors = parts(self.composition, self.runs)
             if self.pooling:
                 u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites))[self.kept])
                 theta = constrained(model)(u, data, priors)
             else:
                 theta = _device_draws({name: values[self.kept] for name, values in self.flat().items()})
+                theta[PATH] = jnp.asarray(self.increments[self.kept])
             return tuple(np.asarray(value)[:, : len(self.runs)] for value in _at_observations(model)(theta, data))
 
     @property
     def log_mean(self) -> np.ndarray:
-        """Log of the law's mean at the fitted rows, ``(kept, row)``."""
+        """Log of the expected loss at the fitted rows, law and discrepancy, ``(kept, row)``."""
         return self._at_rows[0]
 
     @property
@@ -248,7 +288,7 @@ class Fit:
     def log_prior(self) -> dict[str, np.ndarray]:
         """Log prior density of every sampled site, ``(chain, draw)``."""
         with scope():
-            model, _, priors = parts(self.law, self.noise, self.runs, self.pooling)
+            model, _, priors = parts(self.composition, self.runs)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
             values = _log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
@@ -275,8 +315,8 @@ class Fit:
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
         with scope():
-            model, data, priors = parts(self.law, self.noise, self.runs, self.pooling)
-            sites = prior_draws(self.law, self.noise, self.pooling, model, int(self.manifest["seed"]))
+            model, data, priors = parts(self.composition, self.runs)
+            sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
             few = min(PRIOR_DRAWS, max(AT_ROWS // len(self.runs), 100))
             sites = {site: values[:few] for site, values in sites.items()}
             _, theta = placed(model)(sites, data, priors)
@@ -312,6 +352,7 @@ def fit(
     runs: Runs,
     *,
     noise: Noise | None = None,
+    discrepancy: Discrepancy | None = None,
     pooling: Pooling | None = None,
     method: str = "auto",
     chains: int = 4,
@@ -328,6 +369,8 @@ def fit(
     runs : the table
     noise : scatter of log loss; by default Student-t with learned tails, or normal with correlated rows where the
         table holds training curves (see `default_noise`)
+    discrepancy : how the truth may leave the law; by default as a random path along the size of runs, whose scale is
+        learned; ``Discrepancy("none")`` takes the law to be exactly right
     pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
         named is shared. A parameter is named as its prior is
     method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one), or
@@ -350,6 +393,7 @@ def fit(
     law = load_law(law) if isinstance(law, str) else law
     noise = default_noise(runs) if noise is None else noise
     pooling = checked_pooling(pooling or {}, (*law.parameters, *noise.parameters))
+    composition = Composition(law, noise, Discrepancy() if discrepancy is None else discrepancy, pooling)
     if method not in METHODS:
         raise FitError(f"method {method!r} is not known; choose one of {', '.join(METHODS)}")
     if chains < 2 or draws < 100:
@@ -359,24 +403,22 @@ def fit(
     started = time.perf_counter()
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
-        model, data, priors = parts(law, noise, runs, pooling)
-        sites = prior_draws(law, noise, pooling, model, seed)
+        model, data, priors = parts(composition, runs)
+        sites = prior_draws(composition, model, seed)
         prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
         problem = Problem(model, data, priors, prior_u, Settings(chains=chains, draws=draws), seed, report)
-        problem = with_good_centring(problem)
+        problem = with_good_geometry(problem)
         sampled, diagnostics, path = METHODS[method](problem)
         sampled = dataclasses.replace(sampled, u=problem.standardised(sampled.u))
         u = jnp.asarray(sampled.u.reshape(-1, len(model.sites)))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
     how = {"method": method, "path": path, "seed": seed, "chains": chains, "draws": draws}
-    manifest = _manifest(law, noise, runs, pooling, how, time.perf_counter() - started)
-    names = spelled_out(law, noise, pooling, Groups.of(pooling, runs.table, runs.source))
+    manifest = _manifest(composition, runs, how, time.perf_counter() - started)
+    names = spelled_out(composition, composition.groups(runs))
     flat, flat_prior = flattened(posterior, names), flattened(prior, names)
     return Fit(
-        law=law,
-        noise=noise,
+        composition=composition,
         runs=runs,
-        pooling=pooling,
         draws={name: values.reshape(sampled.u.shape[:2]) for name, values in flat.items()},
         prior=flat_prior,
         unconstrained=sampled.u,
@@ -398,10 +440,10 @@ def default_noise(runs: Runs) -> Noise:
     return Noise("normal", rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()
 
 
-def prior_draws(law: Law, noise: Noise, pooling: Pooling, model: Model, seed: int) -> dict[str, np.ndarray]:
+def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, np.ndarray]:
     """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
     rng = np.random.default_rng(seed)
-    priors = site_priors(law, noise, pooling)
+    priors = {**site_priors(composition), PATH: dist.Normal(0.0, 1.0)}
     draws = {}
     for site, count in model.blocks.items():
         values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
@@ -409,13 +451,11 @@ def prior_draws(law: Law, noise: Noise, pooling: Pooling, model: Model, seed: in
     return draws
 
 
-def spelled_out(law: Law, noise: Noise, pooling: Pooling, groups: Groups) -> dict[str, list[tuple[str, int]]]:
+def spelled_out(composition: Composition, groups: Groups) -> dict[str, list[tuple[str, int]]]:
     """Return for every parameter the names under which its draws are kept, each with a cell that has them."""
-    rows = (*law.parameters, *noise.parameters)
-    over = varies_over(rows, pooling)
-    names = (*law.parameter_names, *(row.name for row in noise.parameters))
-    spreads = [f"{name}_spread" for name, pool in pooling.items() if pool.mode == "partial"]
-    kept = {name: groups.named(name, over[name]) if over[name] else [(name, 0)] for name in names}
+    over = varies_over(composition.rows, composition.pooling)
+    spreads = [f"{name}_spread" for name, pool in composition.pooling.items() if pool.mode == "partial"]
+    kept = {name: groups.named(name, over[name]) if over[name] else [(name, 0)] for name in composition.names}
     return {**kept, **{name: [(name, 0)] for name in spreads}}
 
 
@@ -436,11 +476,9 @@ def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.nd
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def parts(law: Law, noise: Noise, runs: Runs, pooling: Pooling | None = None) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for a law, a noise model, a table and a pooling."""
-    pooling = pooling or {}
-    groups = Groups.of(pooling, runs.table, runs.source)
-    return model_of(law, noise, pooling, groups), observe(law, noise, runs, pooling), priors_of(law, noise, pooling)
+def parts(composition: Composition, runs: Runs) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for what is fitted to a table."""
+    return model_of(composition, composition.groups(runs)), observe(composition, runs), priors_of(composition)
 
 
 @functools.cache
@@ -481,18 +519,18 @@ def _refuse_unusable_columns(law: Law, runs: Runs) -> None:
     )  # columns of the law's own are checked only here
 
 
-def _manifest(
-    law: Law, noise: Noise, runs: Runs, pooling: Pooling, how: Mapping[str, Any], seconds: float
-) -> dict[str, Any]:
+def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    law, noise, pooling = composition.law, composition.noise, composition.pooling
     name, options = law.origin
     return {
         "law": name,
         "law_options": dict(options),
         "law_source_sha256": law.source_hash,
-        "posterior_names": [*law.parameter_names, *(row.name for row in noise.parameters)],
-        "priors": {row.site: describe_prior(row.prior) for row in (*law.sampled, *noise.parameters)},
+        "posterior_names": list(composition.names),
+        "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
         "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
         "noise": {"family": noise.family, "scale": noise.scale, "rows": noise.rows},
+        "discrepancy": dataclasses.asdict(composition.discrepancy),
         "pooling": {name: {"by": pool.by, "mode": pool.mode} for name, pool in pooling.items()},
         "runs": {
             "source": runs.source,

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from bayes_scaling._discrepancy import log_size
 from bayes_scaling._errors import ForecastError
 from bayes_scaling._fit import Fit, by_row, location_and_width
 from bayes_scaling._law import INPUTS
-from bayes_scaling._model import SIZES, lanes, model_columns, model_of, size_of
+from bayes_scaling._model import SIZES, lanes, model_columns, size_of
+from bayes_scaling._noise import Scatter
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import Origin, checked_probability, listed, numeric
@@ -22,11 +24,17 @@ from bayes_scaling._validation import Origin, checked_probability, listed, numer
 if TYPE_CHECKING:
     import xarray as xr
 
-KINDS: Mapping[str, str] = {
-    "mean": "mean curve (parameter uncertainty)",
-    "new_run": "one new run (parameter uncertainty and run noise)",
-}
-"""What a band can be of, and what it contains."""
+KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
+"""What a band can be of: the law where the runs put it, the expected loss, the loss of a run."""
+
+
+def contents(*parts: str) -> dict[str, str]:
+    """Say what the bands of each kind contain besides ``parts``, the parts of the spread of the mean curve."""
+    return {
+        "fitted": f"{KINDS['fitted']} (parameters)",
+        "mean": f"{KINDS['mean']} ({listed(parts)})",
+        "new_run": f"{KINDS['new_run']} ({listed((*parts, 'run noise'))})",
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,23 +44,29 @@ class Forecast:
     Attributes
     ----------
     points : one row per future run, the law's inputs in raw units
-    mean : (n_draw, n_point) loss on the mean curve
+    fitted : (n_draw, n_point) loss on the law's curve, moved by what the runs say of the law's error
+    mean : (n_draw, n_point) expected loss, where the truth may have left the law since
     new_run : (n_draw, n_point) loss of one new run, with its scatter
-    loss_unit, law : labels
+    scatter : the distribution of log loss of one new run, given each draw
+    loss_unit, label : unit of the losses, name of the law
+    contains : what the bands of each kind contain, in words
     extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
     """
 
     points: pd.DataFrame
+    fitted: np.ndarray
     mean: np.ndarray
     new_run: np.ndarray
+    scatter: Scatter
     loss_unit: str
-    law: str
+    label: str
+    contains: Mapping[str, str]
     extrapolation: np.ndarray
 
     def draws(self, of: str = "new_run") -> np.ndarray:
-        """Return the draws of the ``mean`` curve or of one ``new_run``, ``(n_draw, n_point)``."""
+        """Return the draws of the ``fitted`` curve, the ``mean`` curve or one ``new_run``, ``(n_draw, n_point)``."""
         if of not in KINDS:
-            raise ForecastError(f"a forecast is of {' or '.join(KINDS)}, not of {of!r}")
+            raise ForecastError(f"a forecast is of {', '.join(KINDS)}, not of {of!r}")
         values: np.ndarray = getattr(self, of)
         return values
 
@@ -71,10 +85,25 @@ class Forecast:
         Parameters
         ----------
         probability : content of the interval, a fraction
-        of : ``new_run`` (parameters and run noise) or ``mean`` (parameters only)
+        of : ``new_run`` (all of it), ``mean`` (without run noise) or ``fitted`` (parameters, no error beyond the runs)
         """
         tail = (1 - checked_probability(probability)) / 2
         return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+
+    def spread(self) -> pd.DataFrame:
+        """Say what the spread of one new run is made of.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per point: ``parameters`` (of the law, and of its error where runs show it), ``discrepancy`` (the
+            law's error beyond the runs), ``run_noise`` and ``total``: half-widths of the central 68 % of log loss, the
+            parts such that their squares add up to that of the total.
+        """
+        halves = [np.diff(np.quantile(np.log(self.draws(of)), [0.16, 0.84], axis=0), axis=0)[0] / 2 for of in KINDS]
+        grown = np.maximum.accumulate([np.zeros_like(halves[0]), *halves])
+        parts = np.sqrt(np.diff(np.square(grown), axis=0))
+        return pd.DataFrame(dict(zip(("parameters", "discrepancy", "run_noise"), parts, strict=True), total=grown[-1]))
 
     def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
         """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
@@ -104,9 +133,9 @@ class Forecast:
     def to_json(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> str:
         """Return `to_frame` as JSON with a header that says what the bands contain."""
         content = {
-            "law": self.law,
+            "law": self.label,
             "loss_unit": self.loss_unit,
-            "bands": dict(KINDS),
+            "bands": dict(self.contains),
             "interval": "equal-tailed credible interval",
             "target": target,
             "points": self.to_frame(probabilities, target).to_dict(orient="records"),
@@ -120,14 +149,14 @@ class Forecast:
         inputs = {str(name): ("point", self.points[name].to_numpy()) for name in self.points}
         return xr.Dataset(
             {
-                of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": KINDS[of]})
+                of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": self.contains[of]})
                 for of in KINDS
             },
             coords=inputs,
         )
 
     def __repr__(self) -> str:
-        return f"<Forecast of {self.law} at {len(self.points)} points, {len(self.mean)} draws>"
+        return f"<Forecast of {self.label} at {len(self.points)} points, {len(self.mean)} draws>"
 
 
 def forecast(
@@ -161,7 +190,6 @@ def forecast(
     """
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
-    model = model_of(fit.law, fit.noise, fit.pooling, fit.groups)
     size = size_of(fit.runs)
     named = {"run", *fit.groups.columns}
     table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}
@@ -174,15 +202,36 @@ def forecast(
         columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
         columns["cell"] = jnp.asarray(cell)
         device = {name: jnp.asarray(values) for name, values in theta.items()}
-        log_mean, width = (np.asarray(part) for part in location_and_width(model)(device, columns))
+        log_law, width = (np.asarray(part) for part in location_and_width(fit.model)(device, columns))
+    told, beyond = departures(fit, table, seed)
+    log_mean = log_law + told + beyond
+    scatter = fit.noise.scatter(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table))
     return Forecast(
         points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
+        fitted=np.exp(log_law + told),
         mean=np.exp(log_mean),
-        new_run=fit.noise.scattered(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table)),
+        new_run=scatter.losses(seed),
+        scatter=scatter,
         loss_unit=fit.runs.loss_unit,
-        law=fit.law.label,
+        label=fit.law.label,
+        contains=contents("parameters", *(("the law's own error",) if fit.departure.size else ())),
         extrapolation=_extrapolation(fit, frame),
     )
+
+
+def departures(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the truth lies from the law at runs of a table, in log loss.
+
+    Returns
+    -------
+    told : (n_draw, n_row) what the fitted runs say of it
+    beyond : (n_draw, n_row) what they leave open; both are 0 for a law that is taken to be right
+    """
+    if not fit.departure.size:
+        return np.zeros((1, 1)), np.zeros((1, 1))
+    places, departure, tau = log_size(fit.law, table), fit.departure, fit.flat()["tau"][:, None]
+    beyond = departure.fresh(places, len(tau), np.random.default_rng([seed, 4]))
+    return tau * (fit.increments @ departure.basis(places).T), tau * beyond
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:

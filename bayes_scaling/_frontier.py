@@ -18,7 +18,7 @@ import numpy as np
 from bayes_scaling._errors import ForecastError
 from bayes_scaling._fit import Fit
 from bayes_scaling._law import Array
-from bayes_scaling._model import Model, model_of
+from bayes_scaling._model import Model
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import checked_probability
 
@@ -102,9 +102,7 @@ def compute_optimal(
     if not (np.isfinite(flops) and flops > FLOPS_PER_PARAM_TOKEN):
         raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
     with scope():
-        log_params, log_loss = (
-            np.asarray(x) for x in _optimum(model_of(fit.law, fit.noise))(_draws(fit, group), np.log(flops))
-        )
+        log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
     params = np.exp(log_params)
     return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss))
 
@@ -136,7 +134,7 @@ def required(
     if not (np.isfinite(loss) and loss > 0):
         raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")
     of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
-    model, target = model_of(law, fit.noise), np.log(loss)
+    model, target = fit.model, np.log(loss)
     with scope():
         draws = _draws(fit, group)
         if of in law.inputs:

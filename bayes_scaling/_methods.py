@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling._model import Model, Observations, Priors
+from bayes_scaling._model import PATH, Geometry, Model, Observations, Priors
 from bayes_scaling._sampling import (
     Chains,
     Diagnostics,
@@ -19,6 +19,7 @@ from bayes_scaling._sampling import (
     Progress,
     Settings,
     compile_chains,
+    constrained,
     diagnose,
     find_mode,
     laplace_draws,
@@ -60,15 +61,70 @@ class Problem:
         chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.model.sites)
 
+    def in_geometry(self, geometry: Geometry) -> Problem:
+        """Return the same posterior in other coordinates."""
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(self.data, geometry=geometry),
+            prior_u=_moved(self, self.prior_u, geometry),
+        )
+
     def standardised(self, u: np.ndarray) -> np.ndarray:
-        """Return draws, (chain, draw, coordinate), with the offsets of groups standardised, as a fit keeps them."""
-        if not self.model.populations:
+        """Return draws, (chain, draw, coordinate), in the standard coordinates, in which a fit keeps them."""
+        if not self.model.populations and not self.model.increments:
             return u
-        standard = {site: np.zeros_like(values) for site, values in self.data.centring.items()}
-        return _recentred(self, u.reshape(-1, u.shape[-1]), standard).reshape(u.shape)
+        standard = Geometry.standard(self.data.geometry.centring, self.model.increments, len(self.data.log_loss))
+        return _moved(self, u.reshape(-1, u.shape[-1]), standard).reshape(u.shape)
 
 
-def with_good_centring(problem: Problem) -> Problem:
+def with_good_geometry(problem: Problem) -> Problem:
+    """Return the same posterior in coordinates that suit what the table says about groups and discrepancy."""
+    if problem.model.increments:
+        problem = _with_whitened_path(problem)
+    return _with_good_centring(problem) if problem.model.populations else problem
+
+
+FIRST_SCALE = 0.01  # of the scatter, for a first look at the table
+LOOKS = 2
+
+
+def _with_whitened_path(problem: Problem) -> Problem:
+    """Whiten the increments of the discrepancy given all else, by what the table says about them at the mode.
+
+    What each row says depends on the width of the scatter, and on which rows are outliers, and so on the mode: the
+    first look takes all rows for equal, the second knows better.
+    """
+    model, data = problem.model, problem.data
+    basis = np.asarray(data.columns[PATH])
+    pulls, sigma = basis * (np.asarray(data.weight) / FIRST_SCALE**2)[:, None], FIRST_SCALE
+    for look in range(LOOKS):
+        curvature = basis.T @ pulls
+        size, rotation = np.linalg.eigh((curvature + curvature.T) / 2)
+        geometry = Geometry(
+            data.geometry.centring,
+            jnp.asarray(rotation),
+            jnp.asarray(np.maximum(size, 0.0)),
+            jnp.asarray(rotation.T @ pulls.T),
+            jnp.asarray(float(sigma)),
+        )
+        problem = problem.in_geometry(geometry)
+        if look + 1 < LOOKS:
+            theta = _theta_at_mode(problem)
+            pulls, sigma = np.asarray(_pulls(model)(theta, data)), np.exp(np.mean(np.log(theta["sigma"])))
+    return problem
+
+
+def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
+    theta = constrained(problem.model)(jnp.asarray(problem.mode.u[None]), problem.data, problem.priors)
+    return {name: np.asarray(values[0]) for name, values in theta.items()}
+
+
+@functools.cache
+def _pulls(model: Model) -> Any:
+    return jax.jit(model.pulls)
+
+
+def _with_good_centring(problem: Problem) -> Problem:
     """Return the same posterior in coordinates that suit how much each group says about itself.
 
     A group whose runs fix its value is sampled as that value, one that says little as its offset from the
@@ -76,21 +132,17 @@ def with_good_centring(problem: Problem) -> Problem:
     approximation at the mode. The approximation itself is carried over to the new coordinates by its draws: a mode
     sought there may run away to a population without spread.
     """
-    if not problem.model.populations:
-        return problem
     rng, mode = np.random.default_rng(problem.seed), problem.mode
     draws = rng.multivariate_normal(mode.u, mode.covariance, CENTRING_DRAWS, method="eigh")
-    values = _on_the_line(problem.model)(jnp.asarray(draws), problem.data.centring, problem.priors)
+    geometry = problem.data.geometry
+    values = _on_the_line(problem.model)(jnp.asarray(draws), geometry.centring, problem.priors)
     centring = {}
     for site, (line, spread) in values.items():
         share = np.var(np.asarray(line), axis=0) / np.median(np.asarray(spread)) ** 2
         centring[site] = jnp.asarray(np.clip(1 - share, 0, 1))
-    moved = _recentred(problem, draws, centring)
-    chosen = dataclasses.replace(
-        problem,
-        data=dataclasses.replace(problem.data, centring=centring),
-        prior_u=_recentred(problem, problem.prior_u, centring),
-    )
+    after = dataclasses.replace(geometry, centring=centring)
+    moved = _moved(problem, draws, after)
+    chosen = problem.in_geometry(after)
     # Far draws of an approximation in many dimensions lie where the posterior is not: the better half says where it is.
     energy = np.asarray(potentials(problem.model)(jnp.asarray(moved), chosen.data, problem.priors))
     better = moved[np.argsort(np.where(np.isfinite(energy), energy, np.inf))[: CENTRING_DRAWS // 2]]
@@ -105,13 +157,12 @@ def _on_the_line(model: Model) -> Any:
 
 
 @functools.cache
-def _recentring(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.recentred, (0, None, None, None)))
+def _mover(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.moved, (0, None, None, None)))
 
 
-def _recentred(problem: Problem, u: np.ndarray, centring: Mapping[str, Any]) -> np.ndarray:
-    program = _recentring(problem.model)
-    return np.asarray(program(jnp.asarray(u), problem.data.centring, dict(centring), problem.priors))
+def _moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:
+    return np.asarray(_mover(problem.model)(jnp.asarray(u), geometry, problem.data, problem.priors))
 
 
 type Sampled = tuple[Chains, Diagnostics, str]

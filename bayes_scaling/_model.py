@@ -1,4 +1,4 @@
-"""The generative model: priors, a law's mean and a noise model, as one NumPyro program over padded tables."""
+"""The generative model: a law, its discrepancy and a noise model with their priors, as one NumPyro program."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pandas as pd
 from numpyro.infer.util import potential_energy
 
 from bayes_scaling._curves import Lanes, lanes_of
+from bayes_scaling._discrepancy import Departure, Discrepancy, log_size
 from bayes_scaling._errors import DataError
 from bayes_scaling._law import Array, Derived, Law, Parameter, ReferencePoint, resolve
 from bayes_scaling._noise import Noise
@@ -25,8 +26,88 @@ from bayes_scaling._runs import Runs
 
 type Priors = Mapping[str, WrittenPrior | dist.Distribution]
 
+PATH = "path"  # site of the increments of the law's discrepancy, and the column of what they add to each row
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Composition:
+    """What is fitted to a table: a law, how the truth may leave it, how runs scatter, what groups share.
+
+    Attributes
+    ----------
+    law, noise, discrepancy : the pieces
+    pooling : by parameter; empty where all runs share everything
+    """
+
+    law: Law
+    noise: Noise
+    discrepancy: Discrepancy
+    pooling: Pooling
+
+    @property
+    def rows(self) -> tuple[Parameter | Derived, ...]:
+        """Rows of the parameters of law, noise and discrepancy."""
+        return (*self.law.parameters, *self.noise.parameters, *self.discrepancy.parameters)
+
+    @property
+    def sampled(self) -> tuple[Parameter, ...]:
+        """Rows that have a prior."""
+        return tuple(row for row in self.rows if isinstance(row, Parameter))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in the notation of the papers."""
+        others = (*self.noise.parameters, *self.discrepancy.parameters)
+        return (*self.law.parameter_names, *(row.name for row in others))
+
+    def groups(self, runs: Runs) -> Groups:
+        """Return the groups of a table."""
+        return Groups.of(self.pooling, runs.table, runs.source)
+
+    def departure(self, runs: Runs) -> Departure:
+        """Return where the discrepancy is held on a table."""
+        return Departure.of(self.discrepancy, self.law, {name: runs.column(name) for name in self.law.inputs})
+
 
 # --- the table as arrays ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Coordinates in which a posterior is sampled; they change how easily, not what is sampled.
+
+    Groups: how far each is sampled as its own value (1) rather than as its standardised offset from the population (0).
+
+    Discrepancy: given the parameters theta, its increments z are nearly normal, with precision 1 + tau^2 q lambda along
+    the columns of ``rotation`` and mean tau q pull(residual) / (1 + tau^2 q lambda), where q = (sigma_0 / sigma)^2.
+    Sampled is what remains: the distance to that mean in standard deviations. Where this is exact, the scale tau says
+    nothing about what remains, and the funnel between the two is gone.
+
+    Attributes
+    ----------
+    centring : (n_group,) by site of offsets
+    rotation : (size, size) orthogonal
+    curvature : (size,) lambda, what the table says about the increments, over prior precision
+    pull : (size, n_padded) what a residual of each row moves
+    sigma : scale of the scatter sigma_0 at which the two were taken
+    """
+
+    centring: Mapping[str, Any]
+    rotation: Any
+    curvature: Any
+    pull: Any
+    sigma: Any
+
+    @classmethod
+    def standard(cls, centring: Mapping[str, Any], size: int, rows: int) -> Geometry:
+        """Return the coordinates in which draws are kept: offsets and increments as their priors have them."""
+        nothing = jax.tree.map(jnp.zeros_like, dict(centring))
+        return cls(nothing, jnp.eye(size), jnp.zeros(size), jnp.zeros((size, rows)), jnp.asarray(1.0))
+
+
+jax.tree_util.register_dataclass(
+    Geometry, data_fields=["centring", "rotation", "curvature", "pull", "sigma"], meta_fields=[]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +116,12 @@ class Observations:
 
     Attributes
     ----------
-    columns : (n_padded,) inputs of the law and of the noise model, and ``cell``, the cell of groups of each row
+    columns : (n_padded,) inputs of the law and of the noise model, ``cell``, the cell of groups of each row, and
+        ``path``, (n_padded, size), what the increments of the discrepancy add to each row
     log_loss : (n_padded,) natural logarithm of the loss
     weight : (n_padded,) 1 for a run, 0 for padding
     cells : (n_cell, n_group_column) group of each cell in each column that something is pooled over
-    centring : (n_group,) by site of offsets, how far each group is sampled as its own value (1) rather than as its
-        standardised offset from the population (0); changes coordinates, not the posterior
+    geometry : coordinates in which the posterior is sampled
     at : the reference point of the table
     """
 
@@ -48,12 +129,12 @@ class Observations:
     log_loss: Any
     weight: Any
     cells: Any
-    centring: Mapping[str, Any]
+    geometry: Geometry
     at: ReferencePoint
 
 
 jax.tree_util.register_dataclass(
-    Observations, data_fields=["columns", "log_loss", "weight", "cells", "centring", "at"], meta_fields=[]
+    Observations, data_fields=["columns", "log_loss", "weight", "cells", "geometry", "at"], meta_fields=[]
 )
 
 
@@ -135,8 +216,9 @@ def padded_length(n: int) -> int:
     return three_quarters if length > 128 and n <= three_quarters else length
 
 
-def observe(law: Law, noise: Noise, runs: Runs, pooling: Pooling) -> Observations:
+def observe(composition: Composition, runs: Runs) -> Observations:
     """Turn a table of runs into padded arrays."""
+    law, noise, pooling = composition.law, composition.noise, composition.pooling
     if "relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     if "relative_size" in noise.columns and not size_of(runs)[0]:
@@ -144,26 +226,29 @@ def observe(law: Law, noise: Noise, runs: Runs, pooling: Pooling) -> Observation
     n, total = len(runs), padded_length(len(runs))
     table = law_table(law, runs)
     table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
-    groups = Groups.of(pooling, runs.table, runs.source)
+    groups, departure = composition.groups(runs), composition.departure(runs)
     _, cell = groups.place(runs.table, runs.source)
 
     def pad(values: np.ndarray, fill: Any) -> np.ndarray:
         return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
     columns = {**model_columns(law, noise, table, size_of(runs)), "cell": cell}
+    if departure.size:
+        columns[PATH] = departure.basis(log_size(law, table))
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
     if (layout := lanes(noise, table)) is not None:
         padded |= {"lane_row": layout.row, "lane_gap": layout.gap}
+    centring = {
+        offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
+        for row in composition.sampled
+        if row.name in pooling and pooling[row.name].mode == "partial"
+    }
     arrays = Observations(
         columns=padded,
         log_loss=pad(np.log(runs.loss), float(np.log(runs.loss[0]))),
         weight=pad(np.ones(n), 0.0),
         cells=np.array(groups.cells).reshape(len(groups.cells), -1),
-        centring={
-            offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
-            for row in (*law.sampled, *noise.parameters)
-            if row.name in pooling and pooling[row.name].mode == "partial"
-        },
+        geometry=Geometry.standard(centring, departure.size, total),
         at=reference_point(law, runs),
     )
     # Indices travel as floats, too: programs get one packed array.
@@ -176,17 +261,19 @@ def observe(law: Law, noise: Noise, runs: Runs, pooling: Pooling) -> Observation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A law with a noise model and a pooling: the NumPyro program and its functions over unconstrained coordinates.
+    """A composition without its table: the NumPyro program and its functions over unconstrained coordinates.
 
     ``u``, ``(n_coordinate,)``, holds all sampled sites on the real line (NumPyro's own bijections) in the order of
     ``sites``. A parameter that is pooled has several: one per group where groups are separate; the population's
     centre m, its spread t and one offset y per group where they are partially pooled. A group's value on the line is
     m + t^(1 - c) (y - c m) with y ~ Normal(c m, t^c): c = 0 is the standardised offset, right for groups that say
-    little, c = 1 the value itself, right for groups that fix it. Numbers inside priors are arguments, not constants,
-    so that other priors need no new compilation.
+    little, c = 1 the value itself, right for groups that fix it. The increments of the discrepancy are held in the
+    coordinates of `Geometry`. Numbers inside priors are arguments, not constants, so that other priors need no new
+    compilation.
 
     Attributes
     ----------
+    increments : number of increments of the discrepancy
     pools : by parameter, the mode of pooling, the position of its column among ``cells``, and the number of groups
     """
 
@@ -195,17 +282,20 @@ class Model:
     law_names: tuple[str, ...]
     law_rows: tuple[Parameter | Derived, ...]
     noise: Noise
+    discrepancy: Discrepancy
+    increments: int
     pools: Mapping[str, tuple[str, int, int]]
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
-        """Rows of the law, then of the noise."""
-        return (*self.law_rows, *self.noise.parameters)
+        """Rows of the law, then of noise and discrepancy."""
+        return (*self.law_rows, *self.noise.parameters, *self.discrepancy.parameters)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Parameters of law and noise, in the notation of the papers."""
-        return (*self.law_names, *(row.name for row in self.noise.parameters))
+        """Parameters of law, noise and discrepancy, in the notation of the papers."""
+        others = (*self.noise.parameters, *self.discrepancy.parameters)
+        return (*self.law_names, *(row.name for row in others))
 
     @functools.cached_property
     def blocks(self) -> dict[str, int | None]:
@@ -217,7 +307,8 @@ class Model:
                 blocks[row.site] = count if mode == "separate" else None
                 if mode == "partial":
                     blocks |= {spread_site(row): None, offset_site(row): count}
-        return blocks
+        # Last: where the increments are thought to lie depends on everything before them.
+        return {**blocks, PATH: self.increments} if self.increments else blocks
 
     @functools.cached_property
     def sites(self) -> tuple[str, ...]:
@@ -230,10 +321,19 @@ class Model:
         """Give each row of the table the parameters of its cell."""
         return {name: value[columns["cell"].astype(int)] if jnp.ndim(value) else value for name, value in theta.items()}
 
-    def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
-        """Return the log of the law's mean, ``(n_row,)``."""
+    def log_law(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
+        """Return the log of the law, ``(n_row,)``."""
         law = self._by_row({name: theta[name] for name in self.law_names}, columns)
-        return jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **law))
+        log_law: Array = jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **law))
+        return log_law
+
+    def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
+        """Return the log of the expected loss: the law and its discrepancy, ``(n_row,)``."""
+        log_law = self.log_law(theta, columns)
+        if PATH not in columns:
+            return log_law
+        log_mean: Array = log_law + theta["tau"] * (columns[PATH] @ theta[PATH])
+        return log_mean
 
     def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
         """Return the distribution of the log loss of each row, ``(n_padded,)``."""
@@ -245,14 +345,27 @@ class Model:
         """Sample the rows, derive the papers' constants, observe the log losses: the NumPyro program."""
         draws: dict[str, Any] = {}
         for site, count in self.blocks.items():
-            prior = self._prior(site, draws, priors, data.centring)
-            draws[site] = numpyro.sample(site, prior if count is None else prior.expand([count]))
-        theta = resolve(self.rows, self._in_cells(draws, data.cells, data.centring, priors), data.at)
+            if site != PATH:
+                prior = self._prior(site, draws, priors, data.geometry.centring)
+                draws[site] = numpyro.sample(site, prior if count is None else prior.expand([count]))
+        theta = resolve(self.rows, self._in_cells(draws, data.cells, data.geometry.centring, priors), data.at)
         for name, value in theta.items():
             if name not in self.blocks:
                 numpyro.deterministic(name, value)
+        if self.increments:
+            centre, width = self._where_it_lies(theta, data)
+            remaining = numpyro.sample(PATH, dist.Normal(-centre / width, 1 / width))
+            theta = {**theta, PATH: data.geometry.rotation @ (centre + width * remaining)}
         with numpyro.handlers.mask(mask=data.weight > 0):
             numpyro.sample("log_loss", self.observation(theta, data), obs=data.log_loss)
+
+    def _where_it_lies(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the rotated increments given all else, ``(increments,)`` each."""
+        geometry = data.geometry
+        relative = jnp.exp(2 * (jnp.log(geometry.sigma) - jnp.mean(jnp.log(theta["sigma"]))))
+        precision = 1 + theta["tau"] ** 2 * relative * geometry.curvature
+        residual = data.log_loss - self.log_law(theta, data.columns)
+        return theta["tau"] * relative * (geometry.pull @ residual) / precision, 1 / jnp.sqrt(precision)
 
     @functools.cached_property
     def populations(self) -> dict[str, Parameter]:
@@ -293,15 +406,25 @@ class Model:
             values[row.site] = of_groups[cells[:, column].astype(int)]
         return values
 
-    def recentred(self, u: Array, before: Mapping[str, Any], after: Mapping[str, Any], priors: Priors) -> Array:
-        """Return the coordinates of the same parameters under another centring."""
+    def moved(self, u: Array, after: Geometry, data: Observations, priors: Priors) -> Array:
+        """Return the coordinates of the same parameters in another geometry."""
         draws = self._sampled(u, priors)
         parts = self.unravel(u)
+        before = data.geometry
         for site in self.populations:
             centre, spread = self._population(site, draws, priors)
-            standard = (parts[site] - before[site] * centre) / spread ** before[site]
-            parts[site] = after[site] * centre + spread ** after[site] * standard
+            standard = (parts[site] - before.centring[site] * centre) / spread ** before.centring[site]
+            parts[site] = after.centring[site] * centre + spread ** after.centring[site] * standard
+        if self.increments:
+            named = self._named(draws, data, priors)
+            parts[PATH] = self._remaining(named, dataclasses.replace(data, geometry=after))
         return jnp.concatenate([jnp.ravel(value) for value in parts.values()])
+
+    def _remaining(self, named: Mapping[str, Any], data: Observations) -> Array:
+        """Return the coordinates of the increments of named parameters."""
+        centre, width = self._where_it_lies(named, data)
+        remaining: Array = (data.geometry.rotation.T @ named[PATH] - centre) / width
+        return remaining
 
     def on_the_line(self, u: Array, centring: Mapping[str, Any], priors: Priors) -> dict[str, tuple[Array, Array]]:
         """Return, for each site of offsets, the groups' values on the line and the spread of their population."""
@@ -335,27 +458,43 @@ class Model:
         draws = {
             site: jnp.append(v, fresh[site]) if site in fresh else v for site, v in self._sampled(u, priors).items()
         }
-        centring = {site: jnp.append(values, 0.0) for site, values in data.centring.items()}
-        return self._named(draws, dataclasses.replace(data, centring=centring), priors)
+        centring = {site: jnp.append(values, 0.0) for site, values in data.geometry.centring.items()}
+        geometry = dataclasses.replace(data.geometry, centring=centring)
+        return self._named_without_path(draws, dataclasses.replace(data, geometry=geometry), priors)
 
     def _sampled(self, u: Array, priors: Priors) -> dict[str, Array]:
-        return {site: self._bijection(priors, site)(value) for site, value in self.unravel(u).items()}
+        return {
+            site: value if site == PATH else self._bijection(priors, site)(value)
+            for site, value in self.unravel(u).items()
+        }
 
     def _named(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
-        values = resolve(self.rows, self._in_cells(draws, data.cells, data.centring, priors), data.at)
+        named = self._named_without_path(draws, data, priors)
+        if self.increments:
+            centre, width = self._where_it_lies(named, data)
+            named[PATH] = data.geometry.rotation @ (centre + width * draws[PATH])
+        return named
+
+    def _named_without_path(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
+        values = resolve(self.rows, self._in_cells(draws, data.cells, data.geometry.centring, priors), data.at)
         spreads = {f"{row.name}_spread": draws[spread_site(row)] for row in self.populations.values()}
         return {**{name: values[name] for name in self.names}, **spreads}
 
     def place(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> tuple[Array, dict[str, Array]]:
         """Return the unconstrained vector and the parameters of draws of the sampled sites; inverts `constrain`."""
-        u = jnp.concatenate([jnp.ravel(self._bijection(priors, site).inv(draws[site])) for site in self.blocks])
-        return u, self._named(draws, data, priors)
+        named = self._named_without_path(draws, data, priors)
+        line = {site: self._bijection(priors, site).inv(draws[site]) for site in self.blocks if site != PATH}
+        if self.increments:
+            named[PATH] = draws[PATH]
+            line[PATH] = self._remaining(named, data)
+        return jnp.concatenate([jnp.ravel(value) for value in line.values()]), named
 
     def log_prior(self, u: Array, priors: Priors) -> dict[str, Array]:
         """Return the log prior density of every sampled site at ``u``, in its own scale."""
         return {
             site: jnp.sum(as_distribution(priors[site]).log_prob(value))
             for site, value in self._sampled(u, priors).items()
+            if site != PATH
         }
 
     def _bijection(self, priors: Priors, site: str) -> dist.transforms.Transform:
@@ -366,6 +505,31 @@ class Model:
         log_mean = self.log_mean(theta, columns)
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, columns)
         return log_mean, jnp.broadcast_to(self.noise.width(noise, columns), log_mean.shape)
+
+    def pulls(self, theta: Mapping[str, Any], data: Observations) -> Array:
+        """Return how much the data pull each row's expected loss along each increment, ``(n_padded, increments)``.
+
+        That is minus the second derivative of the log likelihood at ``theta`` times the basis, with heavy tails
+        replaced by normal ones of the width that gives each row the same pull.
+        """
+        noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
+        log_mean = self.log_mean(theta, data.columns)
+        heard = self.noise.heard(log_mean, noise, data.columns, data.log_loss) * data.weight
+
+        def force(shift: Array) -> Array:
+            def half_squares(shift: Array) -> Array:
+                squares = self.noise.squares(log_mean + shift, noise, data.columns, data.log_loss)
+                return 0.5 * jnp.sum(heard * squares)
+
+            gradient: Array = jax.grad(half_squares)(shift)
+            return gradient
+
+        def along(direction: Array) -> Array:
+            pull: Array = jax.jvp(force, (jnp.zeros_like(log_mean),), (direction,))[1]
+            return pull
+
+        pulls: Array = jax.lax.map(along, data.columns[PATH].T)
+        return pulls.T
 
     def at_rows(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, ...]:
         """Return log mean, scale of the scatter, and expectation, scale and log density of each row, ``(n_padded,)``.
@@ -391,33 +555,37 @@ def offset_site(row: Parameter) -> str:
 _MODELS: dict[tuple[Any, ...], Model] = {}
 
 
-def model_of(law: Law, noise: Noise, pooling: Pooling | None = None, groups: Groups | None = None) -> Model:
-    """Return the model of a law with a noise; one object for laws that differ only in the numbers of their priors.
+def model_of(composition: Composition, groups: Groups | None = None) -> Model:
+    """Return the model of a composition; one object for laws that differ only in the numbers of their priors.
 
     Compiled programs hang on the model, so this is what makes a second fit cheap.
     """
     groups = Groups() if groups is None else groups
+    law, noise, discrepancy = composition.law, composition.noise, composition.discrepancy
     pools = {}
-    for name, pool in (pooling or {}).items():
+    for name, pool in composition.pooling.items():
         position = groups.columns.index(pool.by)
         pools[name] = (pool.mode, position, groups.counts[position])
-    key = (law.mean, law.arguments, tuple((row.name, row.value) for row in law.parameters), noise, (*pools.items(),))
-    return _MODELS.setdefault(key, Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise, pools))
+    increments = discrepancy.knots(law)
+    rows = tuple((row.name, row.value) for row in law.parameters)
+    key = (law.mean, law.arguments, rows, noise, discrepancy, increments, (*pools.items(),))
+    model = Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise, discrepancy, increments, pools)
+    return _MODELS.setdefault(key, model)
 
 
-def priors_of(law: Law, noise: Noise, pooling: Pooling | None = None) -> dict[str, WrittenPrior | dist.Distribution]:
+def priors_of(composition: Composition) -> dict[str, WrittenPrior | dist.Distribution]:
     """Return the prior of every sampled site, with float64 leaves."""
-    priors = site_priors(law, noise, pooling or {})
     return {
-        site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), as_argument(prior)) for site, prior in priors.items()
+        site: jax.tree.map(lambda leaf: jnp.asarray(leaf, float), as_argument(prior))
+        for site, prior in site_priors(composition).items()
     }
 
 
-def site_priors(law: Law, noise: Noise, pooling: Pooling) -> dict[str, dist.Distribution]:
-    """Return the prior of every sampled site, in the order of `Model.blocks`."""
+def site_priors(composition: Composition) -> dict[str, dist.Distribution]:
+    """Return the prior of every sampled site that has one of its own, in the order of `Model.blocks`."""
     priors: dict[str, dist.Distribution] = {}
-    for row in (*law.sampled, *noise.parameters):
+    for row in composition.sampled:
         priors[row.site] = row.prior
-        if row.name in pooling and pooling[row.name].mode == "partial":
+        if row.name in composition.pooling and composition.pooling[row.name].mode == "partial":
             priors |= {spread_site(row): spread_prior(row), offset_site(row): dist.Normal(0.0, 1.0)}
     return priors

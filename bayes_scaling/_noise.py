@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import scipy.special
+import scipy.stats
 
 from bayes_scaling._curves import Lanes, draw_departures, one_step_ahead
 from bayes_scaling._errors import LawError
@@ -149,12 +150,19 @@ class Noise:
             return dist.StudentT(theta["nu"], location, width)
         return dist.Normal(location, width)
 
-    def standard_draws(self, theta: Mapping[str, np.ndarray], shape: tuple[int, int], seed: int) -> np.ndarray:
-        """Draw residuals of unit scale, ``shape`` = (n_draw, n_row), one row per posterior draw."""
-        rng = np.random.default_rng([seed, 1])
-        if self.family == "student_t":
-            return rng.standard_t(_per_row(theta["nu"]), shape)
-        return rng.standard_normal(shape)
+    def heard(self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any) -> Any:
+        """Return how much each row counts, ``(n_row,)``: 1, and less the further it lies out where tails are heavy."""
+        if self.family != "student_t":
+            return jnp.ones_like(log_mean)
+        squares = self.squares(log_mean, theta, runs, log_loss)
+        return (theta["nu"] + 1) / (theta["nu"] + squares)
+
+    def squares(self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any) -> Any:
+        """Return the squared standardised residual of each row, given the rows of its run before it, ``(n_row,)``."""
+        normal = dataclasses.replace(self, family="normal")
+        plain = {name: value for name, value in theta.items() if name != "nu"}
+        observed = normal.distribution(log_mean, plain, runs, log_loss)
+        return ((log_loss - observed.loc) / observed.scale) ** 2
 
     def scattered(
         self,
@@ -171,19 +179,64 @@ class Noise:
         log_mean, width : (n_draw, n_row), of the law and of the scatter of single rows
         theta : noise parameters, (n_draw,) or (n_draw, n_row)
         lanes : the layout of correlated rows
-
-        Very heavy tails would overflow; draws beyond e^300 or below e^-300 are held there, so that means stay finite.
         """
-        log_loss = log_mean + width * self.standard_draws(theta, (log_mean.shape[0], log_mean.shape[1]), seed)
+        return self.scatter(log_mean, width, theta, seed, lanes).losses(seed)
+
+    def scatter(
+        self,
+        log_mean: np.ndarray,
+        width: np.ndarray,
+        theta: Mapping[str, np.ndarray],
+        seed: int,
+        lanes: Lanes | None = None,
+    ) -> Scatter:
+        """Return the distribution of losses around their means; the departures of whole curves are drawn."""
         if lanes is not None:
-            log_loss = log_loss + draw_departures(theta, lanes, log_mean.shape[1], np.random.default_rng([seed, 2]))
-        return np.asarray(np.exp(np.clip(log_loss, -300, 300)))
+            log_mean = log_mean + draw_departures(theta, lanes, log_mean.shape[1], np.random.default_rng([seed, 2]))
+        nu = _per_row(theta["nu"]) if self.family == "student_t" else np.full((1, 1), np.inf)
+        return Scatter(log_mean, np.broadcast_to(width, log_mean.shape), np.broadcast_to(nu, log_mean.shape))
 
     def cumulative(self, theta: Mapping[str, np.ndarray], residual: np.ndarray) -> np.ndarray:
         """Return the probability of a residual of unit scale below ``residual``, ``(n_draw, n_row)``."""
         if self.family == "student_t":
             return np.asarray(scipy.special.stdtr(_per_row(theta["nu"]), residual))
         return np.asarray(scipy.special.ndtr(residual))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scatter:
+    """Predictive distribution of losses as a mixture over draws: log losses are Student-t given a draw.
+
+    Attributes
+    ----------
+    location, width, nu : (n_draw, n_row) centre, scale and degrees of freedom of log loss; infinite for a normal
+    """
+
+    location: np.ndarray
+    width: np.ndarray
+    nu: np.ndarray
+
+    def losses(self, seed: int) -> np.ndarray:
+        """Draw one loss per draw and row, ``(n_draw, n_row)``.
+
+        Very heavy tails would overflow; draws beyond e^300 or below e^-300 are held there, so that means stay finite.
+        """
+        rng, normal = np.random.default_rng([seed, 1]), np.isinf(self.nu)
+        residual = rng.standard_normal(self.nu.shape)
+        if not normal.all():
+            heavy = np.where(normal, 1.0, self.nu)
+            residual *= np.where(normal, 1.0, np.sqrt(heavy / rng.chisquare(heavy)))
+        return np.asarray(np.exp(np.clip(self.location + self.width * residual, -300, 300)))
+
+    def log_density(self, loss: np.ndarray) -> np.ndarray:
+        """Return the log density of a loss at each row, ``(n_row,)``, per unit of the loss."""
+        density = np.asarray(scipy.stats.t.logpdf(np.log(loss), self.nu, self.location, self.width))
+        return np.asarray(scipy.special.logsumexp(density, axis=0) - np.log(len(density)) - np.log(loss))
+
+    def probability_below(self, loss: np.ndarray) -> np.ndarray:
+        """Return the probability of a loss below the given one at each row, ``(n_row,)``."""
+        below = np.asarray(scipy.stats.t.cdf(np.log(loss), self.nu, self.location, self.width))
+        return np.asarray(below.mean(axis=0))
 
 
 def _per_row(values: np.ndarray) -> np.ndarray:

@@ -330,7 +330,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     ----------
     fit : posterior; one that did not converge is drawn, and marked. Of a pooled fit the first 24 parameters are shown
     """
-    known = {row.name: row for row in (*fit.law.parameters, *fit.noise.parameters)}
+    known = {row.name: row for row in fit.composition.rows}
     of_groups = [name for name in fit.draws if name.split("[")[0] in known]
     rows = [(name, known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
     columns = min(4, -(-len(rows) // 2))

@@ -211,7 +211,7 @@ def fit_summary(fit: Fit) -> RenderableType:
     from bayes_scaling._check import find_influential, find_outliers
 
     summary = fit.summary(0.9)
-    units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
+    units = {row.name: row.unit for row in fit.composition.rows}
     rows = [
         (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", _unit(str(name), units))
         for name, v in summary.iterrows()
@@ -225,7 +225,8 @@ def fit_summary(fit: Fit) -> RenderableType:
         how = f"{fit.path} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
     parts: list[RenderableType] = [
         Text(
-            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise",
+            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise, "
+            + ("law taken to be right" if fit.discrepancy.path == "none" else "with a discrepancy of the law"),
             style="bold",
         ),
         Text(f"    {fit.law.formula}"),
@@ -285,11 +286,8 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
     if target is not None:
         headers.append(f"P(loss <= {target:g})")
         columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
-    note = (
-        "mean curve: uncertainty of the parameters; one new run: that and the scatter between runs. "
-        "Equal-tailed intervals; an error of the law's form is not included."
-    )
-    return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.law}"), Text(note))
+    note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
+    return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.label}"), Text(note))
 
 
 def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:
@@ -334,7 +332,7 @@ def measured_table(
         "error",
         "90% band",
     )
-    return table(headers, rows, title=f"{forecast.law}, loss in {forecast.loss_unit}")
+    return table(headers, rows, title=f"{forecast.label}, loss in {forecast.loss_unit}")
 
 
 def demo_story(demo: Demo) -> RenderableType:

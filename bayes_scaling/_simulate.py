@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling._catalogue import load_law
+from bayes_scaling._discrepancy import Departure, Discrepancy, log_size
 from bayes_scaling._errors import LawError
 from bayes_scaling._law import Law, ReferencePoint, resolve
 from bayes_scaling._model import ALONG, centre_of, lanes, model_columns
@@ -24,15 +25,16 @@ def grid(**inputs: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(itertools.product(*inputs.values()), columns=list(inputs), dtype=float)
 
 
-def draw_prior(law: Law, noise: Noise, at: ReferencePoint, seed: int) -> dict[str, float]:
-    """Draw one set of parameters of law and noise from their priors around a reference point."""
-    rows = (*law.parameters, *noise.parameters)
+def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
+    """Draw one set of parameters from their priors around a reference point."""
+    others = (*noise.parameters, *discrepancy.parameters)
+    rows = (*law.parameters, *others)
     with scope():
-        sampled = (*law.sampled, *noise.parameters)
+        sampled = (*law.sampled, *others)
         keys = jax.random.split(jax.random.key(seed), len(sampled))
         draws = {row.site: row.prior.sample(key) for row, key in zip(sampled, keys, strict=True)}
         values = resolve(rows, draws, at)
-    names = (*law.parameter_names, *(row.name for row in noise.parameters))
+    names = (*law.parameter_names, *(row.name for row in others))
     return {name: float(values[name]) for name in names}
 
 
@@ -42,6 +44,7 @@ def simulate(
     constants: str | Mapping[str, float] | None = None,
     *,
     noise: Noise | None = None,
+    discrepancy: Discrepancy | None = None,
     seed: int = 0,
     typical_loss: float = 3.0,
     loss_unit: str = "nats/token",
@@ -55,6 +58,7 @@ def simulate(
     constants : name of a published set, or values by parameter; what is left out of law or noise is drawn from the
         prior, everything when None
     noise : scatter of log loss; its parameters (``sigma``, ``nu``) may stand in ``constants``
+    discrepancy : how the truth leaves the law; by default it does not. Its ``tau`` may stand in ``constants``
     seed : of the prior draw and of the scatter
     typical_loss : loss at the centre of the design, around which prior draws are made
     loss_unit : label
@@ -77,18 +81,20 @@ def simulate(
         columns["flops"] = 6 * table["params"].to_numpy(float) * table["tokens"].to_numpy(float)
     at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
-    known = {*law.parameter_names, *(row.name for row in noise.parameters)}
+    discrepancy = Discrepancy("none") if discrepancy is None else discrepancy
+    known = {*law.parameter_names, *(row.name for row in (*noise.parameters, *discrepancy.parameters))}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
-    theta = {**draw_prior(law, noise, at, seed), **given}
+    theta = {**draw_prior(law, noise, discrepancy, at, seed), **given}
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
     drawn = {name: np.array([theta[name]]) for name in known & theta.keys()}
     layout = lanes(noise, columns)
-    scattered = noise.scattered(np.log(loss)[None], np.broadcast_to(width, (1, len(table))), drawn, seed, layout)
+    log_mean = np.log(loss)[None] + _departure(law, discrepancy, theta, columns, seed)
+    scattered = noise.scattered(log_mean, np.broadcast_to(width, (1, len(table))), drawn, seed, layout)
     frame = table.assign(loss=scattered[0])
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
@@ -102,6 +108,18 @@ def simulate(
         (*runs.notes, f"truth: {truth}; seed {seed}"),
         runs.warnings,
     )
+
+
+def _departure(
+    law: Law, discrepancy: Discrepancy, theta: Mapping[str, float], columns: Mapping[str, np.ndarray], seed: int
+) -> Any:
+    """Draw how far the truth lies from the law, ``(1, n_row)``; 0 for a law that is right."""
+    departure = Departure.of(discrepancy, law, columns)
+    if not departure.size:
+        return 0.0
+    rng, places = np.random.default_rng([seed, 5]), log_size(law, columns)
+    told = rng.standard_normal(departure.size) @ departure.basis(places).T
+    return theta["tau"] * (told + departure.fresh(places, 1, rng))
 
 
 def _given(law: Law, constants: str | Mapping[str, float] | None) -> dict[str, Any]:

@@ -16,9 +16,10 @@ import pandas as pd
 import xarray as xr
 
 from bayes_scaling._catalogue import read_law
+from bayes_scaling._discrepancy import Discrepancy
 from bayes_scaling._errors import FitError, LawError
 from bayes_scaling._law import Law
-from bayes_scaling._model import model_of
+from bayes_scaling._model import Composition
 from bayes_scaling._noise import Noise
 from bayes_scaling._pooling import Pool, varies_over
 from bayes_scaling._priors import prior_from_spec
@@ -44,8 +45,8 @@ def to_datatree(fit: Fit) -> xr.DataTree:
     coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     kept = {**coords, "draw": fit.kept.reshape(chains, -1)[0]}
     rows = {"row": np.arange(len(fit.runs)), "run": ("row", np.array(fit.runs.labels, dtype=str))}
-    sites = model_of(fit.law, fit.noise, fit.pooling, fit.groups).sites
-    units = {row.name: row.unit for row in (*fit.law.parameters, *fit.noise.parameters)}
+    sites = fit.model.sites
+    units = {row.name: row.unit for row in fit.composition.rows}
 
     def sampled(values: Any) -> dict[str, Any]:
         return {
@@ -98,10 +99,10 @@ def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], 
     """Gather the entries of a parameter that varies between groups, ``alpha[c4]``, along a dimension of groups."""
     from bayes_scaling._fit import spelled_out
 
-    over = varies_over((*fit.law.parameters, *fit.noise.parameters), fit.pooling)
+    over = varies_over(fit.composition.rows, fit.pooling)
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
-    for name, keys in spelled_out(fit.law, fit.noise, fit.pooling, fit.groups).items():
+    for name, keys in spelled_out(fit.composition, fit.groups).items():
         attrs = {"unit": units[name]} if name in units else {}
         values = [draws[key] for key, _ in keys]
         if not over.get(name):
@@ -190,14 +191,13 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
         runs = _runs_of(json.loads(attrs["runs"]))
         noise = Noise(**manifest["noise"])
+        discrepancy = Discrepancy(**manifest.get("discrepancy", {"path": "none"}))
         pooling = {name: Pool(**pool) for name, pool in manifest.get("pooling", {}).items()}
     except (KeyError, ValueError, TypeError) as error:
         raise FitError(f"{path.name} says that it is a fit but lacks what one holds ({error}); fit again") from error
     return Fit(
-        law=_law_of(manifest, path, law),
-        noise=noise,
+        composition=Composition(_law_of(manifest, path, law), noise, discrepancy, pooling),
         runs=runs,
-        pooling=pooling,
         draws=groups["posterior"],
         prior={name: values[0] for name, values in groups["prior"].items()},
         unconstrained=unconstrained,

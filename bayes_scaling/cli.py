@@ -198,6 +198,9 @@ def fit(
     noise_rows: Annotated[
         str, typer.Option(help="independent, correlated (rows of one run), or auto: correlated for training curves.")
     ] = "auto",
+    discrepancy: Annotated[
+        str, typer.Option(help="How the truth may leave the law: brownian, or none (the law is right).")
+    ] = "brownian",
     pool: Annotated[
         list[str] | None,
         typer.Option(help="Let a parameter vary: alpha=partial:dataset or E=separate:family. Repeatable."),
@@ -224,6 +227,7 @@ def fit(
     from bayes_scaling import _fit
     from bayes_scaling._catalogue import load_law
     from bayes_scaling._check import identifiability
+    from bayes_scaling._discrepancy import Discrepancy
     from bayes_scaling._noise import Noise
     from bayes_scaling._pooling import Pool
     from bayes_scaling._priors import read_priors
@@ -248,6 +252,7 @@ def fit(
         chosen,
         table,
         noise=Noise(noise, noise_scale, noise_rows),
+        discrepancy=Discrepancy(discrepancy),
         pooling=pooling,
         method=method,
         chains=chains,

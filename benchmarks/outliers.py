@@ -66,7 +66,7 @@ def main() -> None:
     runs = bs.Runs.read(arguments.runs) if arguments.runs else twin()
     print(f"compute-optimal parameters at {BUDGET:g} FLOP, from {len(runs)} runs of {runs.source}\n")
     for family, words in (("student_t", "Student-t, tails learned (default)"), ("normal", "normal noise")):
-        fit = bs.fit("chinchilla", runs, noise=bs.Noise(family), seed=0)
+        fit = bs.fit("chinchilla", runs, noise=bs.Noise(family), discrepancy=bs.Discrepancy("none"), seed=0)
         best = bs.compute_optimal(fit, BUDGET)
         low, high = best.interval("params", 0.9) / 1e9
         print(f"{words:36s} {np.median(best.params) / 1e9:6.0f}B  90% {low:.0f}B to {high:.0f}B")

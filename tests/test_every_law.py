@@ -15,12 +15,13 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling._catalogue import choices_of, options_of
+from bayes_scaling._discrepancy import Discrepancy
 from bayes_scaling._law import INPUTS, ReferencePoint, resolve
 from bayes_scaling._model import centre_of
 from bayes_scaling._noise import Noise
 from bayes_scaling._scope import scope
 from bayes_scaling._simulate import draw_prior, simulate
-from tests.conftest import design_for
+from tests.conftest import design_for, fit_exact
 
 
 def _every_law() -> list[str]:
@@ -64,7 +65,10 @@ def _at(law: bs.Law) -> ReferencePoint:
 
 def _prior_thetas(law: bs.Law, n: int) -> list[dict[str, float]]:
     at = _at(law)
-    return [{name: draw_prior(law, Noise(), at, seed)[name] for name in law.parameter_names} for seed in range(n)]
+    return [
+        {name: draw_prior(law, Noise(), Discrepancy("none"), at, seed)[name] for name in law.parameter_names}
+        for seed in range(n)
+    ]
 
 
 def test_the_catalogue_is_the_folder() -> None:
@@ -205,9 +209,9 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.Law) -> None:
     table = design_for(law)
     hits, learned, marked = [], [], []
     for seed in range(20):
-        truth = {**draw_prior(law, Noise("normal"), _at(law), seed), "sigma": 0.01}
+        truth = {**draw_prior(law, Noise("normal"), Discrepancy("none"), _at(law), seed), "sigma": 0.01}
         runs = simulate(law, table, truth, noise=Noise("normal"), seed=seed)
-        fit = bs.fit(law, runs, noise=Noise("normal"), seed=seed)
+        fit = fit_exact(law, runs, noise=Noise("normal"), seed=seed)
         if not fit.converged:
             marked.append((seed, fit))
             continue

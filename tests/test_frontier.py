@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from tests.conftest import fit_exact
 
 
 def closed_form(theta: dict[str, np.ndarray], flops: float) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +60,7 @@ def test_a_loss_below_the_floor_is_out_of_reach(chinchilla_fit: bs.Fit) -> None:
 
 @pytest.mark.slow
 def test_laws_in_one_input(grid_runs: bs.Runs) -> None:
-    fit = bs.fit("power_law:input=flops,form=pure", grid_runs)
+    fit = fit_exact("power_law:input=flops,form=pure", grid_runs)
     theta = fit.flat()
     np.testing.assert_allclose(bs.required(fit, 2.0).draws, theta["X_c"] * 2.0 ** (-1 / theta["alpha"]), rtol=1e-6)
     with pytest.raises(bs.ForecastError, match="needs a law in params and tokens"):

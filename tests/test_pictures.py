@@ -19,6 +19,7 @@ import bayes_scaling as bs
 from bayes_scaling import _drawing as drawing
 from bayes_scaling import _pictures as pictures
 from bayes_scaling._forecast import Forecast, forecast
+from tests.conftest import fit_exact
 
 NEW_RUN = "of new runs (parameters + run noise)"
 MEAN = "of mean curves (parameters)"
@@ -43,13 +44,13 @@ def forecast_of(fit: bs.Fit, **inputs: Any) -> Forecast:
 
 @pytest.fixture(scope="module")
 def fit() -> bs.Fit:
-    return bs.fit("chinchilla", simulated(), method="laplace", progress=False)
+    return fit_exact("chinchilla", simulated(), method="laplace", progress=False)
 
 
 @pytest.fixture(scope="module")
 def one_input() -> bs.Fit:
     noise = bs.Noise(family="normal", scale="growing")
-    return bs.fit("power_law:input=params", simulated(), noise=noise, method="laplace", progress=False)
+    return fit_exact("power_law:input=params", simulated(), noise=noise, method="laplace", progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling._pooling import Groups, checked_pooling, spread_prior, varies_over
-from tests.conftest import design
+from tests.conftest import design, fit_exact
 
 ALPHA = {"a": 0.28, "b": 0.32, "c": 0.30, "d": 0.34}
 
@@ -28,7 +28,7 @@ def families(names: str = "abcd", n: int = 10, seed: int = 0) -> bs.Runs:
 @pytest.fixture(scope="module")
 def pooled() -> bs.Fit:
     pooling = {"E": bs.partial("family"), "alpha": bs.partial("family"), "L_0": bs.separate("family")}
-    return bs.fit("chinchilla", families(), noise=bs.Noise("normal"), pooling=pooling, seed=0)
+    return fit_exact("chinchilla", families(), noise=bs.Noise("normal"), pooling=pooling, seed=0)
 
 
 def test_every_group_has_its_own_value_and_the_rest_is_shared(pooled: bs.Fit) -> None:
@@ -51,7 +51,7 @@ def test_partial_pooling_borrows_strength() -> None:
     widths = {}
     for mode in (bs.partial, bs.separate):
         pooling = {name: mode("family") for name in ("L_0", "E", "alpha", "beta", "A")}
-        fit = bs.fit("chinchilla", few, noise=bs.Noise("normal"), pooling=pooling, seed=0)
+        fit = fit_exact("chinchilla", few, noise=bs.Noise("normal"), pooling=pooling, seed=0)
         assert fit.converged, (mode, fit)
         low, high = bs.forecast(fit, params=7e10, tokens=1.4e12, family="d").interval(0.9, of="mean")[0]
         widths[mode] = high - low
@@ -123,7 +123,7 @@ def test_coverage_over_groups() -> None:
         ]
         runs = bs.Runs.from_frame(pd.concat(tables, ignore_index=True))
         pooling = {"alpha": bs.partial("group"), "L_0": bs.separate("group")}
-        fit = bs.fit("power_law:input=params,form=pure", runs, noise=bs.Noise("normal"), pooling=pooling, seed=seed)
+        fit = fit_exact("power_law:input=params,form=pure", runs, noise=bs.Noise("normal"), pooling=pooling, seed=seed)
         assert fit.converged, (seed, fit)
         for i, a in enumerate(exponents):
             low, high = np.quantile(fit.draws[f"alpha[g{i}]"], [0.05, 0.95])
@@ -135,7 +135,7 @@ def test_two_columns_of_groups() -> None:
     runs = families("ab", 8)
     runs = bs.Runs.from_frame(runs.table.assign(eval=np.where(np.arange(16) % 2, 1, 2)))
     pooling = {"E": bs.partial("family"), "alpha": bs.separate("eval")}
-    fit = bs.fit("chinchilla", runs, noise=bs.Noise("normal"), pooling=pooling, method="laplace")
+    fit = fit_exact("chinchilla", runs, noise=bs.Noise("normal"), pooling=pooling, method="laplace")
     assert {"E[a]", "E[b]", "alpha[1]", "alpha[2]", "A[a,1]", "A[b,2]"} <= fit.draws.keys()
     assert set(fit.theta({"family": "a", "eval": "2"})) == {"E", "A", "B", "alpha", "beta", "sigma"}
 
@@ -150,10 +150,10 @@ def test_bad_pooling_is_refused() -> None:
         checked_pooling({"E": "x"}, law.parameters)  # type: ignore[dict-item]
     runs = families("ab", 6)
     with pytest.raises(bs.DataError, match="the table has no column 'lab' to say which group"):
-        bs.fit(law, runs, pooling={"E": bs.partial("lab")})
+        fit_exact(law, runs, pooling={"E": bs.partial("lab")})
     holes = bs.Runs.from_frame(runs.table.assign(lab=["x", None] * 6))
     with pytest.raises(bs.DataError, match="row 2, column lab: the group is missing"):
-        bs.fit(law, holes, pooling={"E": bs.partial("lab")})
+        fit_exact(law, holes, pooling={"E": bs.partial("lab")})
 
 
 def test_what_varies_is_what_depends() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import public_table
+from tests.conftest import fit_exact, public_table
 
 REFIT = {"85M": 2191, "151M": 3240, "302M": 5433, "604M": 7907, "1.2B": 11131}  # sequences of 512 tokens, least squares
 
@@ -27,7 +27,7 @@ def table() -> pd.DataFrame:
 @pytest.mark.parametrize("size", REFIT)
 def test_critical_batch_of_each_size(size: str) -> None:
     one = table().query("size == @size")
-    fit = bs.fit("critical_batch", bs.Runs.from_frame(one, loss_unit="steps"), seed=0)
+    fit = fit_exact("critical_batch", bs.Runs.from_frame(one, loss_unit="steps"), seed=0)
     assert fit.converged, fit
     sequences = fit.flat()["B_crit"] / 512
     low, high = np.quantile(sequences, [0.025, 0.975])
@@ -39,14 +39,14 @@ def test_critical_batch_of_each_size(size: str) -> None:
 def test_sizes_pooled_and_as_a_power_law() -> None:
     runs = bs.Runs.from_frame(table(), loss_unit="steps")
     pooling = {"S_0": bs.separate("size"), "S_min": bs.partial("size")}
-    pooled = bs.fit("critical_batch", runs, pooling=pooling, seed=0)
+    pooled = fit_exact("critical_batch", runs, pooling=pooling, seed=0)
     assert pooled.converged, pooled
     medians = [float(np.median(pooled.draws[f"B_crit[{size}]"])) / 512 for size in REFIT]
     assert np.all(np.diff(medians) > 0)
     np.testing.assert_allclose(medians, list(REFIT.values()), rtol=0.35)
     # Four sizes forecast the fifth: its critical batch lies in the interval of the power law in between.
     four = runs.where(runs.table["size"] != "1.2B")
-    fit = bs.fit("critical_batch:form=by_size", four, seed=0)
+    fit = fit_exact("critical_batch:form=by_size", four, seed=0)
     assert fit.converged, fit
     low, high = bs.quantity(fit, "critical_batch", params=1.2e9).interval(0.95)[0] / 512
     assert low < REFIT["1.2B"] < high
