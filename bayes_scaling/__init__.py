@@ -11,12 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayes_scaling import datasets as datasets
+    from bayes_scaling._backtest import Backtest as Backtest
+    from bayes_scaling._backtest import backtest as backtest
+    from bayes_scaling._baselines import IsoflopFit as IsoflopFit
+    from bayes_scaling._baselines import PointFit as PointFit
+    from bayes_scaling._baselines import isoflop_parabola as isoflop_parabola
+    from bayes_scaling._baselines import point_fit as point_fit
+    from bayes_scaling._calibration import Ranks as Ranks
+    from bayes_scaling._calibration import loo_pit as loo_pit
+    from bayes_scaling._calibration import predictive_check as predictive_check
+    from bayes_scaling._calibration import sbc as sbc
     from bayes_scaling._catalogue import available_laws as available_laws
     from bayes_scaling._catalogue import load_law as load_law
     from bayes_scaling._check import find_influential as find_influential
     from bayes_scaling._check import find_outliers as find_outliers
     from bayes_scaling._check import identifiability as identifiability
     from bayes_scaling._check import leave_one_out as leave_one_out
+    from bayes_scaling._compare import Candidate as Candidate
+    from bayes_scaling._compare import Comparison as Comparison
+    from bayes_scaling._compare import Cut as Cut
+    from bayes_scaling._compare import compare as compare
+    from bayes_scaling._compare import stacked as stacked
+    from bayes_scaling._compare import stacking_weights as stacking_weights
+    from bayes_scaling._comparison_pictures import plot_held_out as plot_held_out
+    from bayes_scaling._comparison_pictures import plot_pit as plot_pit
+    from bayes_scaling._comparison_pictures import plot_ranking as plot_ranking
     from bayes_scaling._counting import PUBLISHED_FRONTIERS as PUBLISHED_FRONTIERS
     from bayes_scaling._counting import Frontier as Frontier
     from bayes_scaling._counting import Shape as Shape
@@ -72,6 +91,9 @@ if TYPE_CHECKING:
     from bayes_scaling._quantities import QuantityDraws as QuantityDraws
     from bayes_scaling._quantities import quantity as quantity
     from bayes_scaling._runs import Runs as Runs
+    from bayes_scaling._scores import score as score
+    from bayes_scaling._sensitivity import floor_panel as floor_panel
+    from bayes_scaling._sensitivity import prior_sensitivity as prior_sensitivity
     from bayes_scaling._simulate import grid as grid
     from bayes_scaling._simulate import simulate as simulate
     from bayes_scaling._store import load_fit as load_fit
@@ -143,6 +165,28 @@ _HOME = {
     "Pool": "_pooling",
     "partial": "_pooling",
     "separate": "_pooling",
+    "Candidate": "_compare",
+    "Comparison": "_compare",
+    "Cut": "_compare",
+    "compare": "_compare",
+    "stacked": "_compare",
+    "stacking_weights": "_compare",
+    "Backtest": "_backtest",
+    "backtest": "_backtest",
+    "score": "_scores",
+    "floor_panel": "_sensitivity",
+    "prior_sensitivity": "_sensitivity",
+    "IsoflopFit": "_baselines",
+    "PointFit": "_baselines",
+    "isoflop_parabola": "_baselines",
+    "point_fit": "_baselines",
+    "Ranks": "_calibration",
+    "loo_pit": "_calibration",
+    "predictive_check": "_calibration",
+    "sbc": "_calibration",
+    "plot_held_out": "_comparison_pictures",
+    "plot_pit": "_comparison_pictures",
+    "plot_ranking": "_comparison_pictures",
 }
 
 __all__ = [*_HOME, "datasets", "__version__"]

@@ -90,9 +90,14 @@ def find_influential(fit: Fit) -> pd.DataFrame:
 
 def leave_one_out(fit: Fit) -> np.ndarray:
     """Return the PSIS-LOO log score of every run, ``(n_row,)``: log density of its loss given all other runs."""
-    log_weight, _ = _leave_one_out_weights(fit)
+    return leave_one_out_scores(fit)[0]
+
+
+def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return the PSIS-LOO log score of every row and the k-hat of its weights, ``(n_row,)`` each."""
+    log_weight, k_hat = _leave_one_out_weights(fit)
     log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs)).T
-    return np.asarray(scipy.special.logsumexp(log_weight + log_likelihood, axis=1))
+    return np.asarray(scipy.special.logsumexp(log_weight + log_likelihood, axis=1)), k_hat
 
 
 def _leave_one_out_weights(fit: Fit) -> tuple[np.ndarray, np.ndarray]:

@@ -30,14 +30,7 @@ import scipy.linalg
 from bayes_scaling._errors import LawError
 from bayes_scaling._law import Law, Parameter
 
-_TAU = Parameter(
-    "tau",
-    dist.LogNormal(math.log(0.02), 1.0),
-    unit="log loss over one e-fold",
-    meaning="scale of the law's own error: how far the truth wanders from the law over one e-fold of size",
-    source="backtests over public tables",
-)
-
+SCALE_WIDTH = 1.0  # prior standard deviation of log tau
 KNOTS = 24  # more would cost time and resolve what single runs do not show
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
@@ -53,21 +46,34 @@ class Discrepancy:
     ----------
     path : ``brownian`` (default), or ``none``: the law is taken to be exactly right
     smoothness : H, how a path goes on: 0.5 forgets where it came from, towards 1 it keeps its direction
+    scale : prior median of tau; the default is what public tables say (``benchmarks/discrepancy_prior.py``)
     """
 
     path: str = "brownian"
     smoothness: float = 0.5
+    scale: float = 0.02
 
     def __post_init__(self) -> None:
         if self.path not in PATHS:
             raise LawError(f"discrepancy {self.path!r} is not known; choose {' or '.join(PATHS)}")
         if not 0 < self.smoothness < 1:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
+        if not 0 < self.scale < math.inf:
+            raise LawError(f"scale of the discrepancy is {self.scale:g}, expected a positive number such as 0.02")
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of the parameters of this discrepancy."""
-        return () if self.path == "none" else (_TAU,)
+        if self.path == "none":
+            return ()
+        tau = Parameter(
+            "tau",
+            dist.LogNormal(math.log(self.scale), SCALE_WIDTH),
+            unit="log loss over one e-fold",
+            meaning="scale of the law's own error: how far the truth wanders from the law over one e-fold of size",
+            source="population of public tables",
+        )
+        return (tau,)
 
     def knots(self, law: Law) -> int:
         """Return the number of knots of the path, knots that a small table does not need included."""

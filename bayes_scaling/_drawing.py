@@ -48,9 +48,9 @@ AXES: Mapping[str, str] = {
     "batch_tokens": "batch size B [tokens/step]",
 }
 CONTENTS: Mapping[str, str] = {
-    "new_run": "new runs (parameters + law's error + run noise)",
-    "mean": "mean curves (parameters + law's error)",
-    "optimum": "mean losses at the compute-optimal split (parameters)",
+    "new_run": "new runs (parameters{error} + run noise)",
+    "mean": "mean curves (parameters{error})",
+    "optimum": "mean losses at the compute-optimal split (parameters{error})",
     "density": "the posterior (highest-density region)",
 }
 GREEK: Mapping[str, str] = {
@@ -117,16 +117,23 @@ def plain_number(value: float) -> str:
 
 def number_writer(name: str) -> Callable[[float], str]:
     """Return how values of a column, or ``constant`` for a parameter, are written."""
-    return {"flops": power_of_ten, "loss": "{:g}".format, "constant": plain_number}.get(name, short_number)
+    writers: Mapping[str, Callable[[float], str]] = {
+        "factor": "{:g}x".format,
+        "flops": power_of_ten,
+        "loss": "{:g}".format,
+        "constant": plain_number,
+    }
+    return writers.get(name, short_number)
 
 
 def tick_formatter(name: str) -> FuncFormatter:
     return FuncFormatter(lambda value, _: number_writer(name)(value))
 
 
-def band_name(probability: float, of: str) -> str:
+def band_name(fit: Fit, probability: float, of: str) -> str:
     """Return the legend entry of a band: its probability and what it contains."""
-    return f"{100 * probability:.4g}% of {CONTENTS[of]}"
+    error = " + law's error" if fit.departure.size else ""
+    return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
 
 
 def axis_label(fit: Fit, name: str) -> str:
@@ -205,7 +212,7 @@ def checked_bands(probabilities: Sequence[float]) -> Bands:
 
 
 def draw_fan(
-    ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None
+    fit: Fit, ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None
 ) -> None:
     """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
     for probability, shade in bands:
@@ -216,7 +223,7 @@ def draw_fan(
             powers = np.vander(np.linspace(-1, 1, len(x)), 6)
             added = np.log(np.quantile(new, tails, axis=0) / edges)
             edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
-        label = band_name(probability, "optimum" if new is None else "new_run")
+        label = band_name(fit, probability, "optimum" if new is None else "new_run")
         ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
     ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
 

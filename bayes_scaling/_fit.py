@@ -359,6 +359,7 @@ def fit(
     draws: int = 1000,
     seed: int = 0,
     device: str = "auto",
+    like_rows: int | None = None,
     progress: bool | None = None,
 ) -> Fit:
     """Sample the posterior of a law given runs.
@@ -378,6 +379,7 @@ def fit(
     chains, draws : NUTS chains and kept draws per chain
     seed : the same seed on the same machine gives the same draws
     device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``
+    like_rows : compile for a table of this many rows, so that fits to parts of one table share a program
     progress : show a bar; by default on a terminal
 
     Returns
@@ -403,7 +405,7 @@ def fit(
     started = time.perf_counter()
     with scope(device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
-        model, data, priors = parts(composition, runs)
+        model, data, priors = parts(composition, runs, like_rows)
         sites = prior_draws(composition, model, seed)
         prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
         problem = Problem(model, data, priors, prior_u, Settings(chains=chains, draws=draws), seed, report)
@@ -476,9 +478,9 @@ def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.nd
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def parts(composition: Composition, runs: Runs) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for what is fitted to a table."""
-    return model_of(composition, composition.groups(runs)), observe(composition, runs), priors_of(composition)
+def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
+    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from bayes_scaling._discrepancy import log_size
 from bayes_scaling._errors import ForecastError
 from bayes_scaling._fit import Fit, by_row, location_and_width
 from bayes_scaling._law import INPUTS
-from bayes_scaling._model import SIZES, lanes, model_columns, size_of
+from bayes_scaling._model import SIZES, lanes, model_columns, padded_length, size_of
 from bayes_scaling._noise import Scatter
 from bayes_scaling._runs import Runs
 from bayes_scaling._scope import scope
@@ -28,12 +28,18 @@ KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new
 """What a band can be of: the law where the runs put it, the expected loss, the loss of a run."""
 
 
-def contents(*parts: str) -> dict[str, str]:
-    """Say what the bands of each kind contain besides ``parts``, the parts of the spread of the mean curve."""
+def contents(known: Sequence[str], error: Sequence[str] = ()) -> dict[str, str]:
+    """Say what the bands of each kind contain.
+
+    Parameters
+    ----------
+    known : parts of the spread of the fitted curve
+    error : what comes on top where the law may be wrong beyond the runs
+    """
     return {
-        "fitted": f"{KINDS['fitted']} (parameters)",
-        "mean": f"{KINDS['mean']} ({listed(parts)})",
-        "new_run": f"{KINDS['new_run']} ({listed((*parts, 'run noise'))})",
+        "fitted": f"{KINDS['fitted']} ({listed(known)})",
+        "mean": f"{KINDS['mean']} ({listed((*known, *error))})",
+        "new_run": f"{KINDS['new_run']} ({listed((*known, *error, 'run noise'))})",
     }
 
 
@@ -51,6 +57,7 @@ class Forecast:
     loss_unit, label : unit of the losses, name of the law
     contains : what the bands of each kind contain, in words
     extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
+    members : of a stacked forecast, by law: its weight and its own forecast
     """
 
     points: pd.DataFrame
@@ -62,6 +69,7 @@ class Forecast:
     label: str
     contains: Mapping[str, str]
     extrapolation: np.ndarray
+    members: Mapping[str, tuple[float, Forecast]] = dataclasses.field(default_factory=dict)
 
     def draws(self, of: str = "new_run") -> np.ndarray:
         """Return the draws of the ``fitted`` curve, the ``mean`` curve or one ``new_run``, ``(n_draw, n_point)``."""
@@ -96,14 +104,18 @@ class Forecast:
         Returns
         -------
         pandas.DataFrame
-            One row per point: ``parameters`` (of the law, and of its error where runs show it), ``discrepancy`` (the
-            law's error beyond the runs), ``run_noise`` and ``total``: half-widths of the central 68 % of log loss, the
-            parts such that their squares add up to that of the total.
+            One row per point: ``parameters`` (of the law, and of its error where runs show it), ``law_form`` (laws of
+            a stack that disagree; 0 for one law), ``discrepancy`` (the law's error beyond the runs), ``run_noise`` and
+            ``total``: half-widths of the central 68 % of log loss, the parts such that their squares add up to that of
+            the total.
         """
-        halves = [np.diff(np.quantile(np.log(self.draws(of)), [0.16, 0.84], axis=0), axis=0)[0] / 2 for of in KINDS]
+        within = [weight * _half(member.fitted) ** 2 for weight, member in self.members.values()]
+        halves = [np.sqrt(np.sum(within, axis=0)) if within else _half(self.fitted)]
+        halves += [_half(self.draws(of)) for of in KINDS]
         grown = np.maximum.accumulate([np.zeros_like(halves[0]), *halves])
         parts = np.sqrt(np.diff(np.square(grown), axis=0))
-        return pd.DataFrame(dict(zip(("parameters", "discrepancy", "run_noise"), parts, strict=True), total=grown[-1]))
+        names = ("parameters", "law_form", "discrepancy", "run_noise")
+        return pd.DataFrame(dict(zip(names, parts, strict=True), total=grown[-1]))
 
     def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
         """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
@@ -159,6 +171,11 @@ class Forecast:
         return f"<Forecast of {self.label} at {len(self.points)} points, {len(self.mean)} draws>"
 
 
+def _half(losses: np.ndarray) -> np.ndarray:
+    """Return the half-width of the central 68 % of log loss at each point, ``(n_point,)``."""
+    return np.asarray(np.diff(np.quantile(np.log(losses), [0.16, 0.84], axis=0), axis=0)[0] / 2)
+
+
 def forecast(
     fit: Fit, points: pd.DataFrame | Runs | None = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any
 ) -> Forecast:
@@ -199,10 +216,13 @@ def forecast(
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta, cell = fit.in_groups(frame, "the planned runs", seed)
     with scope():
-        columns = {k: jnp.asarray(v) for k, v in model_columns(fit.law, fit.noise, table, size).items()}
-        columns["cell"] = jnp.asarray(cell)
+        read = {**model_columns(fit.law, fit.noise, table, size), "cell": cell}
+        # Points are padded like runs, so that forecasts of any number of them share a few programs.
+        spare = padded_length(len(frame)) - len(frame)
+        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
         device = {name: jnp.asarray(values) for name, values in theta.items()}
-        log_law, width = (np.asarray(part) for part in location_and_width(fit.model)(device, columns))
+        parts = location_and_width(fit.model)(device, columns)
+        log_law, width = (np.asarray(part)[:, : len(frame)] for part in parts)
     told, beyond = departures(fit, table, seed)
     log_mean = log_law + told + beyond
     scatter = fit.noise.scatter(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table))
@@ -214,7 +234,7 @@ def forecast(
         scatter=scatter,
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
-        contains=contents("parameters", *(("the law's own error",) if fit.departure.size else ())),
+        contains=contents(("parameters",), ("the law's own error",) if fit.departure.size else ()),
         extrapolation=_extrapolation(fit, frame),
     )
 

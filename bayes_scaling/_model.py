@@ -216,14 +216,14 @@ def padded_length(n: int) -> int:
     return three_quarters if length > 128 and n <= three_quarters else length
 
 
-def observe(composition: Composition, runs: Runs) -> Observations:
-    """Turn a table of runs into padded arrays."""
+def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Observations:
+    """Turn a table of runs into arrays padded like those of a table of ``rows`` rows, by default its own number."""
     law, noise, pooling = composition.law, composition.noise, composition.pooling
     if "relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     if "relative_size" in noise.columns and not size_of(runs)[0]:
         raise DataError(f"noise scale 'growing' reads one of {', '.join(SIZES)}; {runs.source} has none of them")
-    n, total = len(runs), padded_length(len(runs))
+    n, total = len(runs), padded_length(max(len(runs), rows or 0))
     table = law_table(law, runs)
     table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
     groups, departure = composition.groups(runs), composition.departure(runs)

@@ -104,7 +104,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
         values = [float(curve[other].iloc[0]) if other else 0.0 for curve in panel]
         colour_of = _coloured_runs(fit, figure, ax, name, other, values)
         for value, curve in zip(values, panel, strict=True):
-            draw_fan(ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
+            draw_fan(fit, ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
         if name in fit.law.may_be_zero:
             ax.set_xlabel(axis_label(fit, name))
         else:
@@ -115,7 +115,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     held += "".join(f"; {escaped_text(f'{column} = {name}')}" for column, name in _shown_group(fit).items())
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
-    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(p, "new_run")) for p, shade in bands]
+    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(fit, p, "new_run")) for p, shade in bands]
     legend_below(figure, [dot, line, *patches])
     return figure
 
@@ -134,14 +134,14 @@ def _fitted_runs(fit: Fit, bands: Bands) -> Figure:
     for (colour, marker), name in zip(MARKED, shown, strict=False):
         rows = np.flatnonzero(labels == name)
         rows = rows[np.argsort(x[rows])]
-        draw_fan(ax, x[rows], bands, colour, mean[:, rows], new_run[:, rows])
+        draw_fan(fit, ax, x[rows], bands, colour, mean[:, rows], new_run[:, rows])
         some = rows[:: -(-len(rows) // CURVE)]
         draw_dots(ax, x[some], fit.runs.loss[some], color=colour, marker=marker, label=f"run {escaped_text(name)}")
     log_axis(ax, ax.xaxis, along, axis_label(fit, along))
     log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
     dots = ax.get_legend_handles_labels()[0]
     line = Line2D([], [], color=GREY, label="mean curve (posterior median)")
-    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(p, "new_run")) for p, shade in bands]
+    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(fit, p, "new_run")) for p, shade in bands]
     handles = [handle for handle in dots if str(handle.get_label()).startswith("run ")]
     legend_below(figure, [*handles, line, *patches])
     return figure
@@ -249,8 +249,8 @@ def plot_forecast(
     x = forecast.points[name].to_numpy(float)
     _draw_sizes(fit, ax, name, x)
     order = np.argsort(x, kind="stable")[-LISTED:]
-    _draw_points(ax, forecast, known, np.arange(points), x, upright=True)
-    _draw_points(listing, forecast, known, order, np.arange(len(order)), upright=False)
+    _draw_points(fit, ax, forecast, known, np.arange(points), x, upright=True)
+    _draw_points(fit, listing, forecast, known, order, np.arange(len(order)), upright=False)
     if target is not None:
         line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.5, "linestyle": "--"}
         ax.axhline(target, label=f"target {target:g} {escaped_text(forecast.loss_unit)}", **line)
@@ -274,11 +274,11 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
     if set(fit.law.inputs) == {"params", "tokens"}:
         span = np.geomspace(left, right, 25)
         losses = [compute_optimal(fit, flops, group=_shown_group(fit), unconverged=True).loss for flops in span]
-        draw_fan(ax, span, bands, GREEN, np.stack(losses, axis=1))
+        draw_fan(fit, ax, span, bands, GREEN, np.stack(losses, axis=1))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
         along = _forecast(fit, pd.DataFrame({name: span}))
-        draw_fan(ax, span, bands, GREEN, along.mean, along.new_run)
+        draw_fan(fit, ax, span, bands, GREEN, along.mean, along.new_run)
     ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
     draw_dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
     log_axis(ax, ax.xaxis, name, axis_label(fit, name))
@@ -286,13 +286,13 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
 
 
 def _draw_points(
-    ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
+    fit: Fit, ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
 ) -> None:
     """Draw intervals, medians and measured losses of some forecast points, loss on the vertical axis or the other."""
     for probability, of, width, colour in INTERVALS:
         low, high = forecast.interval(probability, of)[shown].T
         lines = ax.vlines if upright else ax.hlines
-        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(probability, of))
+        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(fit, probability, of))
     for values, style in ((forecast.median()[shown], MEDIAN), (known[shown], MEASURED)):
         seen = np.isfinite(values)
         if seen.any():
@@ -421,7 +421,9 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
             ax.set_xlabel(symbol_of(across))
         if j == 0 < i:
             ax.set_ylabel(symbol_of(below))
-    patches = [Patch(facecolor=BLUE, alpha=shade, label=band_name(p, "density")) for p, shade in bands if count > 1]
+    patches = [
+        Patch(facecolor=BLUE, alpha=shade, label=band_name(fit, p, "density")) for p, shade in bands if count > 1
+    ]
     marks = [Line2D([], [], color=c, marker=m, label=escaped_text(paper.name)) for paper, (c, m) in papers]
     if patches or marks:
         legend_below(figure, [*patches, *marks])
@@ -594,12 +596,12 @@ def save_pictures(
     with progress_bar("pictures", progress) as report:
         for name, draw in pictures.items():
             report(name, len(paths) / len(pictures))
-            paths.append(_saved(draw(), Path(folder) / f"{name}.{file_format}"))
+            paths.append(saved(draw(), Path(folder) / f"{name}.{file_format}"))
     return paths
 
 
-def _saved(figure: Figure, path: Path) -> Path:
-    """Write a figure to a temporary file in the same folder, then rename it."""
+def saved(figure: Figure, path: Path) -> Path:
+    """Write a figure to a temporary file in the same folder, then rename it; return the path."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

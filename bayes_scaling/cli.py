@@ -40,6 +40,7 @@ At = Annotated[
     list[str] | None,
     typer.Option(help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."),
 ]
+Laws = Annotated[str, typer.Option(help="Laws to compare: names, name:option=value, or law files, comma-separated.")]
 Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
 
 
@@ -340,6 +341,71 @@ def forecast(
 
 
 @app.command()
+def compare(
+    runs: RunsFile,
+    laws: Laws = "chinchilla,kaplan_joint,nesting",
+    cut: Annotated[
+        str, typer.Option(help="Hold out the runs above: flops=1e20,1e21. By default a 3rd, 10th, 30th of the largest.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for pictures, JSON, and refits to resume from.")] = None,
+    columns: Columns = "",
+    seed: Seed = 0,
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
+    as_json: AsJson = False,
+) -> None:
+    """Compare laws by how they would have forecast the largest runs, with classical point fits beside them.
+
+    Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
+    """
+    from bayes_scaling import _compare
+    from bayes_scaling._comparison_pictures import save_comparison_pictures
+    from bayes_scaling._show import comparison_table, show
+
+    table = _read_runs(runs, columns, loss_unit, params_convention)
+    column, _, values = cut.partition("=")
+    cuts = [_compare.Cut(column.strip(), value) for value in _numbers(values, "--cut")] if cut else None
+    result = _compare.compare(_law_names(laws), table, cuts=cuts, folder=out, seed=seed)
+    written = []
+    if out is not None:
+        written = [_write_json(result.to_dict(), out / "comparison.json"), *save_comparison_pictures(result, out)]
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        show(comparison_table(result))
+        for path in written:
+            typer.echo(path)
+
+
+@app.command()
+def backtest(
+    folder: Annotated[Path, typer.Argument(help="Folder of tables: .csv, .parquet, .jsonl.", show_default=False)],
+    laws: Laws = "chinchilla,kaplan_joint,nesting",
+    out: Annotated[Path | None, typer.Option(help="Folder for the JSON, and for refits to resume from.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare laws on every table of a folder and count how often the bands held.
+
+    Example: bayes-scaling backtest tables/ --laws chinchilla,kaplan_joint --out backtest/
+    """
+    import dataclasses
+
+    from bayes_scaling import _backtest
+    from bayes_scaling._show import backtest_table, show
+
+    tables, unread = _backtest.read_tables(folder)
+    result = _backtest.backtest(tables, _law_names(laws), folder=out, seed=seed)
+    result = dataclasses.replace(result, failures={**unread, **result.failures})
+    if out is not None:
+        _write_json(result.to_dict(), out / "backtest.json")
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        show(backtest_table(result))
+
+
+@app.command()
 def quantity(
     fit_file: FitFile,
     name: Annotated[str, typer.Argument(help="A quantity of the law; 'laws show LAW' lists them.", show_default=False)],
@@ -468,6 +534,17 @@ def _read_runs(path: Path, columns: str, loss_unit: str, params_convention: str)
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
 
 
+def _law_names(text: str) -> list[str]:
+    """Split names at commas, but for commas between the options of one law: ``power_law:input=tokens,form=pure``."""
+    names: list[str] = []
+    for piece in (piece.strip() for piece in text.split(",")):
+        if names and "=" in piece and ":" not in piece:
+            names[-1] += f",{piece}"
+        elif piece:
+            names.append(piece)
+    return names
+
+
 def _planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool) -> Any:
     from bayes_scaling import _forecast
     from bayes_scaling._reading import read_table
@@ -534,6 +611,18 @@ def _write_csv(table: Any, path: Path) -> None:
         partial.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write_json(content: Any, path: Path) -> Path:
+    """Write JSON whole: a temporary file beside it, then a rename."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    return path
 
 
 def _print_json(content: Any) -> None:

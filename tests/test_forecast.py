@@ -77,7 +77,7 @@ def test_frame_json_and_dataset_hold_the_same_numbers(forecast: bs.Forecast) -> 
     assert frame["probability_below_target"].between(0, 1).all()
     dataset = forecast.to_dataset()
     np.testing.assert_array_equal(dataset["new_run"].values, forecast.new_run)
-    assert dataset["mean"].attrs["contains"] == "mean curve (parameter uncertainty)"
+    assert dataset["mean"].attrs["contains"] == "mean curve (parameters)"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         forecast.interval(90)
     with pytest.raises(bs.ForecastError, match="expected a fraction"):
         forecast.quantile(0.0)
-    with pytest.raises(bs.ForecastError, match="of mean or new_run, not of 'median'"):
+    with pytest.raises(bs.ForecastError, match="of fitted, mean, new_run, not of 'median'"):
         forecast.interval(0.9, of="median")
     with pytest.raises(bs.ForecastError, match="target loss is -1"):
         forecast.probability_below(-1)

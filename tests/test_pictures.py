@@ -99,7 +99,7 @@ def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
     curve = pictures._curves(fit, "params", "tokens")[2]
     new = pictures._forecast(fit, curve)
     ax = Figure().subplots()
-    drawing.draw_fan(ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
+    drawing.draw_fan(fit, ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
     drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
     for x, (low, high) in zip(curve["params"], new.interval(0.9), strict=True):
         edges = drawn[np.isclose(drawn[:, 0], x), 1]
