@@ -240,18 +240,26 @@ def forecast(
 
 
 def departures(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw how far the truth lies from the law at runs of a table, in log loss.
+    """Draw how far the truth lies from the law at runs of a table; see `departures_at`."""
+    if not fit.departure.size:
+        return np.zeros((1, 1)), np.zeros((1, 1))
+    return departures_at(fit, log_size(fit.law, table), seed)
+
+
+def departures_at(fit: Fit, sizes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the truth lies from the law at log sizes of runs, in log loss.
 
     Returns
     -------
-    told : (n_draw, n_row) what the fitted runs say of it
-    beyond : (n_draw, n_row) what they leave open; both are 0 for a law that is taken to be right
+    told : (n_draw, n_size) what the fitted runs say of it
+    beyond : (n_draw, n_size) what they leave open; both are 0 for a law that is taken to be right
     """
-    if not fit.departure.size:
-        return np.zeros((1, 1)), np.zeros((1, 1))
-    places, departure, tau = log_size(fit.law, table), fit.departure, fit.flat()["tau"][:, None]
-    beyond = departure.fresh(places, len(tau), np.random.default_rng([seed, 4]))
-    return tau * (fit.increments @ departure.basis(places).T), tau * beyond
+    departure = fit.departure
+    if not departure.size:
+        return np.zeros((1, len(sizes))), np.zeros((1, len(sizes)))
+    tau = fit.flat()["tau"][:, None]
+    beyond = departure.fresh(sizes, len(tau), np.random.default_rng([seed, 4]))
+    return tau * (fit.increments @ departure.basis(sizes).T), tau * beyond
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:

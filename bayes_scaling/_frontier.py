@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling._discrepancy import log_size, size_inputs
 from bayes_scaling._errors import ForecastError
 from bayes_scaling._fit import Fit
+from bayes_scaling._forecast import departures_at
 from bayes_scaling._law import Array
 from bayes_scaling._model import Model
 from bayes_scaling._scope import scope
@@ -24,6 +26,11 @@ from bayes_scaling._validation import checked_probability
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
+SMALLER, BEYOND, STEPS = (
+    5.0,
+    30.0,
+    200,
+)  # e-folds around the fitted sizes along which departures are followed, and steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +41,7 @@ class Optimum:
     ----------
     flops : the budget
     params, tokens : (n_draw,) the split with the lowest mean loss
-    loss : (n_draw,) that loss
+    loss : (n_draw,) that loss, where the truth may have left the law
     """
 
     flops: float
@@ -83,7 +90,7 @@ class Requirement:
 
 
 def compute_optimal(
-    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False
+    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False, seed: int = 0
 ) -> Optimum:
     """Split a compute budget over parameters and tokens, for every posterior draw.
 
@@ -93,6 +100,7 @@ def compute_optimal(
     flops : budget in FLOPs, C = 6 N D
     group : which group of a pooled fit, ``{"dataset": "c4"}``
     unconverged : go on with a fit that did not converge
+    seed : of how the truth may leave the law at this size; the split does not depend on it
     """
     fit.require_convergence(unconverged)
     if set(fit.law.inputs) != {"params", "tokens"}:
@@ -104,7 +112,9 @@ def compute_optimal(
     with scope():
         log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
     params = np.exp(log_params)
-    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss))
+    # Every split of a budget has the same size, so the departure moves the loss and leaves the split alone.
+    departure = _departures(fit, np.log([flops / FLOPS_PER_PARAM_TOKEN]), seed)[:, 0]
+    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + departure))
 
 
 def required(
@@ -115,6 +125,7 @@ def required(
     tokens_per_param: float | None = None,
     group: Mapping[str, str] | None = None,
     unconverged: bool = False,
+    seed: int = 0,
     **fixed: float,
 ) -> Requirement:
     """Say how much compute (or of another input) reaches a loss on the mean curve.
@@ -128,43 +139,90 @@ def required(
     group : which group of a pooled fit, ``{"dataset": "c4"}``
     fixed : the other inputs, where ``of`` is one input of the law: ``of="tokens", params=7e9``
     unconverged : go on with a fit that did not converge
+    seed : of how the truth may leave the law on the way; the answer is the first size that reaches the loss
     """
     fit.require_convergence(unconverged)
     law = fit.law
     if not (np.isfinite(loss) and loss > 0):
         raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")
     of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
-    model, target = fit.model, np.log(loss)
-    with scope():
-        draws = _draws(fit, group)
-        if of in law.inputs:
-            others = [name for name in law.inputs if name != of]
-            if set(fixed) != set(others):
-                needed = ", ".join(others) or "none"
-                raise ForecastError(
-                    f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}"
-                )
-            given = {name: jnp.asarray(float(value)) for name, value in fixed.items()}
-            answer = _required_input(model, of)(draws, target, given)
-            along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
-        elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
-            if fixed:
-                raise ForecastError(
-                    "with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'"
-                )
-            if tokens_per_param is None:
-                answer, along = _required_optimal(model)(draws, target), "the compute-optimal split"
-            else:
-                if not tokens_per_param > 0:
-                    raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
-                answer = _required_ratio(model)(draws, target, np.log(tokens_per_param))
-                along = f"{tokens_per_param:g} tokens per parameter"
-        else:
+    given: dict[str, Any] = {}
+    if of in law.inputs:
+        others = [name for name in law.inputs if name != of]
+        if set(fixed) != set(others):
+            needed = ", ".join(others) or "none"
             raise ForecastError(
-                f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs"
+                f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}"
             )
-        values = np.exp(np.asarray(answer))
+        given = {name: float(value) for name, value in fixed.items()}
+        along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
+        kind = of
+        sizes = [name for name in size_inputs(law) if name != of]
+        rest = sum(np.log(given[name]) for name in sizes) if of in size_inputs(law) else None
+    elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
+        if fixed:
+            raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'")
+        kind, along, rest = "optimal", "the compute-optimal split", -np.log(FLOPS_PER_PARAM_TOKEN)
+        if tokens_per_param is not None:
+            if not tokens_per_param > 0:
+                raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
+            kind, along, given = "ratio", f"{tokens_per_param:g} tokens per parameter", {"ratio": tokens_per_param}
+    else:
+        raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
+    values = np.exp(_first_reached(fit, group, kind, given, np.log(loss), rest, seed))
     return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
+
+
+def _first_reached(
+    fit: Fit,
+    group: Mapping[str, str] | None,
+    kind: str,
+    given: Mapping[str, float],
+    target: float,
+    rest: float | None,
+    seed: int,
+) -> np.ndarray:
+    """Return the log of the input at which the mean curve first reaches a loss, ``(n_draw,)``.
+
+    Parameters
+    ----------
+    kind, given : of `_along`
+    target : log loss
+    rest : log size minus log of the input; None where the input is no part of the size
+    """
+    with scope():
+        draws, fixed = _draws(fit, group), {name: jnp.asarray(value) for name, value in given.items()}
+        root, curve = _along(fit.model, kind)
+        count = len(next(iter(draws.values())))
+
+        def of_law(targets: np.ndarray) -> np.ndarray:
+            return np.asarray(root(draws, jnp.asarray(targets), fixed))
+
+        if not fit.departure.size:
+            return of_law(np.full(count, target))
+        fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+        if rest is None:
+            # The size is that of the largest fitted run, or wherever the fixed inputs put it.
+            known = [name for name in size_inputs(fit.law) if name in given]
+            place = sum(np.log(given[name]) for name in known) if known else fitted.max()
+            return of_law(target - _departures(fit, np.array([place]), seed)[:, 0])
+        sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
+        departure = _departures(fit, sizes, seed)
+        gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + departure - target
+        below = gap <= 0
+        first = below.argmax(axis=1)
+        before, rows = np.maximum(first - 1, 0), np.arange(count)
+        drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
+        share = np.where(first > 0, gap[rows, before] / drop, 0.0)
+        reached = sizes[before] + share * (sizes[first] - sizes[before]) - rest
+        # Beyond the grid the departure stays what it is there: where the law goes on to, nobody knows anyway.
+        later = np.maximum(of_law(target - departure[:, -1]), sizes[-1] - rest)
+        return np.asarray(np.where(below.any(axis=1), reached, later))
+
+
+def _departures(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
+    """Draw how far the truth lies from the law at log sizes, ``(n_draw, n_size)``; 0 for a law that is right."""
+    return np.asarray(sum(departures_at(fit, sizes, seed)))
 
 
 def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
@@ -224,35 +282,28 @@ def _optimum(model: Model) -> Any:
 
 
 @functools.cache
-def _required_optimal(model: Model) -> Any:
-    def one(theta: Mapping[str, Any], target: Any) -> Array:
+def _along(model: Model, kind: str) -> tuple[Any, Any]:
+    """Return compiled functions of draws: the log input at which the law reaches a target, and its log loss along it.
+
+    Parameters
+    ----------
+    kind : ``optimal`` or ``ratio`` (log FLOPs, at the best split or at a ratio of tokens to parameters), or an input
+        of the law, the others fixed
+    """
+
+    def log_loss(theta: Mapping[str, Any], log_x: Array, given: Mapping[str, Any]) -> Array:
         log_mean = _log_mean_of(model, theta)
-        return _root(lambda log_flops: _best_split(log_mean, log_flops)[1], target)
-
-    return jax.jit(jax.vmap(one, (0, None)))
-
-
-@functools.cache
-def _required_ratio(model: Model) -> Any:
-    def one(theta: Mapping[str, Any], target: Any, log_ratio: Any) -> Array:
-        log_mean = _log_mean_of(model, theta)
-
-        def loss(log_flops: Array) -> Array:
-            log_params = (log_flops - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
+        if kind == "optimal":
+            return _best_split(log_mean, log_x)[1]
+        if kind == "ratio":
+            log_ratio = jnp.log(given["ratio"])
+            log_params = (log_x - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
             return log_mean(log_params, log_params + log_ratio)
+        columns = {name: value[None] for name, value in {**given, kind: jnp.exp(log_x)}.items()}
+        return model.log_mean(theta, columns)[0]
 
-        return _root(loss, target)
+    def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
+        return _root(lambda log_x: log_loss(theta, log_x, given), target)
 
-    return jax.jit(jax.vmap(one, (0, None, None)))
-
-
-@functools.cache
-def _required_input(model: Model, of: str) -> Any:
-    def one(theta: Mapping[str, Any], target: Any, fixed: Mapping[str, Any]) -> Array:
-        def loss(log_x: Array) -> Array:
-            columns = {name: value[None] for name, value in {**fixed, of: jnp.exp(log_x)}.items()}
-            return model.log_mean(theta, columns)[0]
-
-        return _root(loss, target)
-
-    return jax.jit(jax.vmap(one, (0, None, None)))
+    along = jax.vmap(jax.vmap(log_loss, (None, 0, None)), (0, None, None))
+    return jax.jit(jax.vmap(root, (0, 0, None))), jax.jit(along)

@@ -2,8 +2,8 @@
 
     L(X) = E + b (1 + X / X_0)^-c
 
-X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. Far below X_0 the loss is E + b,
-that of a model that has learned nothing yet; far above it the reducible loss falls as X^-c.
+X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. Far below X_0 the loss is
+E + b, that of a model that has learned nothing yet; far above it the reducible loss falls as X^-c.
 
 Ours as it stands: the power law with a shift of its input, as in hyperbolic learning curves (Viering and Loog 2021,
 arXiv 2103.10948, table of forms), with an irreducible loss.

@@ -64,7 +64,7 @@ def test_a_law_is_calibrated() -> None:
 
 @pytest.mark.slow
 def test_a_law_with_a_discrepancy_is_calibrated() -> None:
-    # With an irreducible loss on top, one table in 30 sends the sampler on a walk of more than a minute.
+    # With an irreducible loss on top, one table of these 60 keeps the sampler for more than a minute.
     law = bs.load_law("power_law:input=tokens,form=pure")
     ranks = sbc(law, DESIGN, noise=NORMAL, tables=60)
     table = ranks.uniformity()
