@@ -368,7 +368,7 @@ def demo_story(demo: Demo) -> RenderableType:
         parts.append(Text(f"{law}: {hits} of {len(above)} held-out losses are inside the 90% band of one new run.\n"))
     parts.append(
         Text(
-            "The bands hold parameter uncertainty and run noise; they assume that the law's form is right.",
+            "The bands hold uncertainty of the parameters, the law's own error along the size of runs, and run noise.",
             style="italic",
         )
     )
