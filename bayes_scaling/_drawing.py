@@ -235,5 +235,6 @@ def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    columns = max(1, int(figure.get_figwidth() // 2.7))
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, int(figure.get_figwidth() // (0.6 + 0.061 * longest)))  # inches of a marker, and of a letter
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)

@@ -244,16 +244,16 @@ def fit_summary(fit: Fit) -> RenderableType:
             for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
         )
         parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
-    moving = find_influential(fit)
-    moving = moving[moving["influential"]]
-    if len(moving):
-        names = ", ".join(
-            f"{run} ({parameter} by {shift:+.1f} sd)"
-            for run, parameter, shift in zip(
-                moving["run"][:5], moving["parameter"][:5], moving["shift"][:5], strict=True
-            )
-        )
-        parts.append(Text(f"influential: leaving out one of these {len(moving)} runs would move the answer: {names}"))
+    flagged = find_influential(fit)
+    flagged = flagged[flagged["influential"]]
+    moving = flagged["shift"].abs() > 0.5
+    if moving.any():
+        shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
+        names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
+        parts.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
+    if (~moving).any():
+        names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
+        parts.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
     weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
     if weak:
         parts.append(

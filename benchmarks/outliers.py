@@ -10,12 +10,10 @@ range of sizes, 0.4 % of scatter, and five runs with few tokens per parameter wh
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.optimize
 
 import bayes_scaling as bs
 
@@ -35,29 +33,6 @@ def twin(seed: int = 0) -> bs.Runs:
     return bs.Runs.from_frame(table.assign(loss=loss), source="simulated twin")
 
 
-def huber_point_fit(runs: bs.Runs) -> float:
-    """Return N* of the usual point fit: Huber loss (1e-3) on log loss, L-BFGS from a grid of starts."""
-    log_n, log_d, log_loss = (np.log(runs.column(name)) for name in ("params", "tokens", "loss"))
-
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        a, b, e, alpha, beta = x
-        terms = np.stack([a - alpha * log_n, b - beta * log_d, np.full_like(log_n, e)])
-        fitted = np.logaddexp.reduce(terms)
-        share = np.exp(terms - fitted)
-        residual = fitted - log_loss
-        slope = np.clip(residual, -1e-3, 1e-3)
-        value = np.where(np.abs(residual) <= 1e-3, residual**2 / 2, 1e-3 * (np.abs(residual) - 5e-4)).sum()
-        pieces = (share[0], share[1], share[2], -share[0] * log_n, -share[1] * log_d)
-        return float(value) * 1e3, 1e3 * np.array([(slope * piece).sum() for piece in pieces])
-
-    options = {"maxiter": 5000, "ftol": 1e-14, "gtol": 1e-12}
-    starts = itertools.product((0, 5, 10, 20), (0, 5, 10, 20), (-0.5, 0.5), (0.2, 0.5, 1), (0.2, 0.5, 1))
-    fits = (scipy.optimize.minimize(objective, s, jac=True, method="L-BFGS-B", options=options) for s in starts)
-    a, b, _, alpha, beta = min(fits, key=lambda fit: float(fit.fun)).x
-    scale = np.exp((np.log(alpha / beta) + a - b) / (alpha + beta))
-    return float(scale * (BUDGET / 6) ** (beta / (alpha + beta)))
-
-
 def main() -> None:
     """Print one line per method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,13 +41,17 @@ def main() -> None:
     runs = bs.Runs.read(arguments.runs) if arguments.runs else twin()
     print(f"compute-optimal parameters at {BUDGET:g} FLOP, from {len(runs)} runs of {runs.source}\n")
     for family, words in (("student_t", "Student-t, tails learned (default)"), ("normal", "normal noise")):
-        fit = bs.fit("chinchilla", runs, noise=bs.Noise(family), discrepancy=bs.Discrepancy("none"), seed=0)
+        fit = bs.fit("chinchilla", runs, noise=bs.Noise(family), seed=0)
         best = bs.compute_optimal(fit, BUDGET)
         low, high = best.interval("params", 0.9) / 1e9
         print(f"{words:36s} {np.median(best.params) / 1e9:6.0f}B  90% {low:.0f}B to {high:.0f}B")
         if family == "student_t":
             flagged = bs.find_outliers(fit).query("outlier")
-    print(f"{'Huber point fit':36s} {huber_point_fit(runs) / 1e9:6.0f}B  no interval")
+    for loss, words in (("huber", "Huber point fit, bootstrap"), ("squares", "least squares, bootstrap")):
+        point = bs.point_fit(bs.load_law("chinchilla"), runs, loss=loss)
+        best = float(point.law.quantity("params_opt", point.theta, flops=BUDGET)) / 1e9
+        low, high = np.quantile(point.law.quantity("params_opt", point.bootstrap, flops=BUDGET), [0.05, 0.95]) / 1e9
+        print(f"{words:36s} {best:6.0f}B  90% {low:.0f}B to {high:.0f}B")
     print(f"{'20 tokens per parameter':36s} {np.sqrt(BUDGET / 120) / 1e9:6.0f}B  no interval")
     if not arguments.runs:
         print(f"{'truth of the simulation':36s} {72.25:6.0f}B")
