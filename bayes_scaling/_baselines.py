@@ -104,7 +104,9 @@ class PointFit:
         return Scatter(location, np.full(location.shape, self.sigma), np.full(location.shape, np.inf))
 
 
-def point_fit(law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200, seed: int = 0) -> PointFit:
+def point_fit(
+    law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200, seed: int = 0, like_rows: int | None = None
+) -> PointFit:
     """Fit a law's constants by minimising a loss of the residuals of log loss, without any prior.
 
     With ``huber`` and the Chinchilla law this is approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556), done to the end
@@ -118,6 +120,7 @@ def point_fit(law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200
     loss : ``huber``, with its corner at 1e-3, or ``squares``
     bootstrap : number of replicates
     seed : of the starts and of the bootstrap
+    like_rows : compile for a table of this many rows, so that fits to parts of one table share a program
 
     Raises
     ------
@@ -139,7 +142,7 @@ def point_fit(law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200
     # A stream of its own: every law sees the same replicates of a table.
     drawn = np.random.default_rng(seed).multinomial(len(runs), even, size=bootstrap)
     with scope():
-        model, data, priors = model_of(composition), observe(composition, runs), priors_of(composition)
+        model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
         starts = _starts(law, np.random.default_rng([seed, 1]))
         low, high = starts.min(axis=0) - REACH, starts.max(axis=0) + REACH
         best = _climbed(model, loss, data, priors, starts, list(zip(low, high, strict=True)))

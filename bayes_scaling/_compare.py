@@ -363,7 +363,7 @@ def _predict(
 ) -> tuple[Scatter, dict[str, Any]]:
     """Return the predictive distribution at the runs above, and how it came about."""
     if candidate.method != "posterior":
-        fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed)
+        fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
         return fitted.predict(_inputs(candidate.law, above)), {"converged": True, "problems": "", "path": "bootstrap"}
     posterior = _fit_of(candidate, below, like_rows, seed)
     predicted = forecast(posterior, above, seed=seed, unconverged=True).scatter
