@@ -211,9 +211,15 @@ class Comparison:
         return pd.DataFrame(rows).sort_values("log_score", ascending=False, kind="stable", ignore_index=True)
 
     def per_run(self) -> pd.DataFrame:
-        """Return the log score of each candidate on each held-out run, averaged over the cuts that hold it out."""
-        averaged = self.scores.groupby(["run", "candidate"], sort=False)["log_score"].mean()
-        return averaged.unstack("candidate").dropna(axis=1)
+        """Return the log score of each candidate on each held-out run, averaged over the cuts that hold it out.
+
+        A cut counts in proportion to the size that it keeps: the stacked forecast will be made from all runs, and a cut
+        near the largest of them says more about it than one far below.
+        """
+        wide = _by_candidate(self.scores, [c.label for c in self.candidates])
+        counts = _counts(wide.index, self.cuts)
+        weighted = wide.mul(counts, axis=0).groupby(level="run", sort=False).sum(min_count=1)
+        return weighted.dropna(axis=1)
 
     def by_range(self) -> pd.DataFrame:
         """Return scores and coverage of each candidate by factor of extrapolation."""
@@ -324,7 +330,7 @@ def compare(
         left_one_out=left_one_out,
         loo_notes=notes,
         fits=fits,
-        weights=_held_out_weights(scores, weighted),
+        weights=_held_out_weights(scores, weighted, cuts),
         loo_weights=stacking_weights(left_one_out) if loo else {},
         seconds=time.perf_counter() - started,
     )
@@ -484,12 +490,22 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
     return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
 
 
-def _held_out_weights(scores: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
-    """Return stacking weights from held-out rows; a run counts once, however many cuts and rows hold it out."""
-    wide = scores.pivot(index=["cut", "row", "run"], columns="candidate", values="log_score")[list(names)]
-    runs = wide.index.get_level_values("run")
-    counts = 1 / pd.Series(runs).map(runs.value_counts()).to_numpy(float)
-    return stacking_weights({name: wide[name].to_numpy() for name in names}, counts)
+def _held_out_weights(scores: pd.DataFrame, names: Sequence[str], cuts: Sequence[Cut]) -> dict[str, float]:
+    """Return stacking weights from held-out rows."""
+    wide = _by_candidate(scores, names)
+    return stacking_weights({name: wide[name].to_numpy() for name in names}, _counts(wide.index, cuts))
+
+
+def _by_candidate(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return log scores with a column per candidate, a row per cut and held-out row."""
+    return scores.pivot(index=["cut", "row", "run"], columns="candidate", values="log_score")[list(names)]
+
+
+def _counts(index: pd.Index, cuts: Sequence[Cut]) -> np.ndarray:
+    """Return how much each held-out row counts, ``(n_row,)``: a run counts once over all its rows and cuts."""
+    kept = index.get_level_values("cut").map({cut.label: cut.at for cut in cuts}).to_numpy(float)
+    runs = index.get_level_values("run").to_numpy()
+    return np.asarray(kept / pd.Series(kept).groupby(runs).transform("sum"))
 
 
 def stacked(
