@@ -1,7 +1,7 @@
 """Scaling laws as Bayesian generative models: credible forecasts before a big training run.
 
-The flow: runs, law, fit, forecast. Names below are loaded when first used, so that importing the package, or asking
-the command line for help, costs nothing.
+The flow: runs, law, fit, forecast, compare, decide. Names below are loaded when first used, so that importing the
+package, or asking the command line for help, costs nothing.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from bayes_scaling._errors import FitError as FitError
     from bayes_scaling._errors import ForecastError as ForecastError
     from bayes_scaling._errors import LawError as LawError
+    from bayes_scaling._errors import PlanError as PlanError
     from bayes_scaling._fit import Fit as Fit
     from bayes_scaling._fit import fit as fit
     from bayes_scaling._forecast import Forecast as Forecast
@@ -97,6 +98,25 @@ if TYPE_CHECKING:
     from bayes_scaling._simulate import grid as grid
     from bayes_scaling._simulate import simulate as simulate
     from bayes_scaling._store import load_fit as load_fit
+    from bayes_scaling.decide.allocate import Constraints as Constraints
+    from bayes_scaling.decide.allocate import Plan as Plan
+    from bayes_scaling.decide.allocate import allocate as allocate
+    from bayes_scaling.decide.allocate import budget_curve as budget_curve
+    from bayes_scaling.decide.allocate import smallest_budget as smallest_budget
+    from bayes_scaling.decide.beliefs import Beliefs as Beliefs
+    from bayes_scaling.decide.costs import Cost as Cost
+    from bayes_scaling.decide.costs import flops as flops
+    from bayes_scaling.decide.costs import gpu_hours as gpu_hours
+    from bayes_scaling.decide.costs import lifetime as lifetime
+    from bayes_scaling.decide.costs import money as money
+    from bayes_scaling.decide.objectives import Objective as Objective
+    from bayes_scaling.decide.objectives import cvar as cvar
+    from bayes_scaling.decide.objectives import expected_improvement as expected_improvement
+    from bayes_scaling.decide.objectives import expected_loss as expected_loss
+    from bayes_scaling.decide.objectives import loss_quantile as loss_quantile
+    from bayes_scaling.decide.objectives import mean_and_cvar as mean_and_cvar
+    from bayes_scaling.decide.objectives import probability_of_target as probability_of_target
+    from bayes_scaling.decide.objectives import utility as utility
 
 __version__ = "0.1.0"
 
@@ -187,6 +207,26 @@ _HOME = {
     "plot_held_out": "_comparison_pictures",
     "plot_pit": "_comparison_pictures",
     "plot_ranking": "_comparison_pictures",
+    "PlanError": "_errors",
+    "Cost": "decide.costs",
+    "flops": "decide.costs",
+    "gpu_hours": "decide.costs",
+    "money": "decide.costs",
+    "lifetime": "decide.costs",
+    "Beliefs": "decide.beliefs",
+    "Objective": "decide.objectives",
+    "expected_improvement": "decide.objectives",
+    "expected_loss": "decide.objectives",
+    "probability_of_target": "decide.objectives",
+    "loss_quantile": "decide.objectives",
+    "cvar": "decide.objectives",
+    "mean_and_cvar": "decide.objectives",
+    "utility": "decide.objectives",
+    "Constraints": "decide.allocate",
+    "Plan": "decide.allocate",
+    "allocate": "decide.allocate",
+    "budget_curve": "decide.allocate",
+    "smallest_budget": "decide.allocate",
 }
 
 __all__ = [*_HOME, "datasets", "__version__"]

@@ -25,3 +25,7 @@ class ConvergenceError(BayesScalingError):
 
 class ForecastError(BayesScalingError):
     """A question that the fit cannot answer: a missing input, an impossible target, a bad probability."""
+
+
+class PlanError(BayesScalingError):
+    """A plan that cannot be made: an impossible budget, constraints that leave nothing, a cost that makes no sense."""

@@ -1,0 +1,1 @@
+"""Decide: what to train with a budget, judged by every posterior draw."""

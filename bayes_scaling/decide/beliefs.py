@@ -1,0 +1,332 @@
+"""Beliefs: what the posterior says of the loss of any run in parameters and tokens.
+
+Each draw is one law, one path along which the truth leaves it, and one width of the scatter of runs. The path is drawn
+once, on a fixed grid of log sizes, so that it is the same function wherever it is asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+
+from bayes_scaling._compare import Comparison, _shares
+from bayes_scaling._discrepancy import log_size
+from bayes_scaling._errors import PlanError
+from bayes_scaling._fit import Fit, location_and_width
+from bayes_scaling._forecast import departures_at
+from bayes_scaling._law import Array
+from bayes_scaling._model import Model, model_columns, size_of
+from bayes_scaling._scope import scope
+from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Surface
+
+BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
+PARTS = 4  # normal parts by which each draw's Student-t is represented
+FAILED = 20.0  # widths: a run that scatters more than some such has failed, and is started again
+BLOCK = 32  # points that are looked at together
+GOLDEN = 60  # steps of a golden section
+LEAST_WEIGHT = 1e-3  # a candidate without weight may have failed: it is not asked
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictive:
+    """Distribution of the log loss of one new run at each point: normal given a draw and a part of it.
+
+    Attributes
+    ----------
+    location : (n_draw, n_point) centre of log loss
+    width : (n_draw, n_part, n_point) scale of each part; parts of a draw count the same
+    """
+
+    location: np.ndarray
+    width: np.ndarray
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Centres as they broadcast over parts, ``(n_draw, 1, n_point)``."""
+        return self.location[:, None]
+
+    def standardised(self, loss: np.ndarray | float) -> np.ndarray:
+        """Return the distance of a loss from each centre in widths, ``(n_draw, n_part, n_point)``."""
+        return np.asarray((np.log(loss) - self.centre) / self.width)
+
+    def losses(self, seed: int = 0) -> np.ndarray:
+        """Draw one loss of each part, ``(n_draw * n_part, n_point)``."""
+        noise = np.random.default_rng([seed, 12]).standard_normal(self.width.shape[:2])[:, :, None]
+        return np.asarray(np.exp(self.centre + self.width * noise).reshape(-1, self.location.shape[1]))
+
+    def point(self, index: int) -> Predictive:
+        """Return the distribution at one point."""
+        return Predictive(self.location[:, [index]], self.width[:, :, [index]])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+    """One law's part of the beliefs.
+
+    Attributes
+    ----------
+    fit : the posterior
+    weight : share of belief in it
+    theta : (n_draw,) draws of law and noise parameters
+    grid : (n_grid,) log sizes where paths are held
+    path : (n_draw, n_grid) log loss that the truth adds to the law there
+    stretch : (n_draw, n_part) factors on the width of the noise: a Student-t is a normal of random width
+    slow : (n_draw, 1, 1) further scatter that all rows of a run share, 0 where rows are independent
+    """
+
+    fit: Fit
+    weight: float
+    theta: Mapping[str, np.ndarray]
+    grid: np.ndarray
+    path: np.ndarray
+    stretch: np.ndarray
+    slow: np.ndarray
+
+    @classmethod
+    def of(cls, fit: Fit, weight: float, seed: int, group: Mapping[str, str] | None, unconverged: bool) -> Member:
+        """Draw the paths of a fit."""
+        fit.require_convergence(unconverged)
+        if set(fit.law.inputs) != {"params", "tokens"}:
+            inputs = ", ".join(fit.law.inputs)
+            raise PlanError(
+                f"a plan needs a law in params and tokens; {fit.law.label} takes {inputs}: fit another law, such as "
+                "chinchilla"
+            )
+        theta = fit.theta(group, seed)
+        count = len(next(iter(theta.values())))
+        fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+        grid = np.linspace(fitted.min(), fitted.max() + BEYOND, STEPS)
+        path = np.asarray(sum(departures_at(fit, grid, seed)))
+        stretch = np.ones((count, 1))
+        if fit.noise.family == "student_t":
+            rng = np.random.default_rng([seed, 11])
+            shares = (np.arange(PARTS) + rng.uniform(size=(count, PARTS))) / PARTS
+            half = theta["nu"][:, None] / 2
+            spread = np.maximum(scipy.special.gammaincinv(half, shares), half / FAILED**2)
+            stretch = np.sqrt(half / spread)
+        slow = theta["sigma_curve"] if fit.noise.rows == "correlated" else np.zeros(count)
+        return cls(fit, weight, theta, grid, np.broadcast_to(path, (count, STEPS)), stretch, slow[:, None, None])
+
+    def take(self, draws: np.ndarray) -> Member:
+        """Keep some draws, by index."""
+        theta = {name: values[draws] for name, values in self.theta.items()}
+        return dataclasses.replace(
+            self, theta=theta, path=self.path[draws], stretch=self.stretch[draws], slow=self.slow[draws]
+        )
+
+    @functools.cached_property
+    def device(self) -> dict[str, Array]:
+        """The draws as JAX arrays; for use inside the scope."""
+        return {name: jnp.asarray(values) for name, values in self.theta.items()}
+
+    def law_and_width(self, params: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log of the law and the width of the noise at each point, ``(n_draw, n_point)`` each."""
+        pad = -len(params) % BLOCK
+        params, tokens = (np.concatenate([x, np.repeat(x[-1:], pad)]) for x in (params, tokens))
+        laws, widths = [], []
+        with scope():
+            for start in range(0, len(params), BLOCK):
+                N, D = params[start : start + BLOCK], tokens[start : start + BLOCK]
+                table = {"params": N, "tokens": D, "flops": FLOPS_PER_PARAM_TOKEN * N * D}
+                columns = model_columns(self.fit.law, self.fit.noise, table, size_of(self.fit.runs))
+                columns["cell"] = np.zeros(len(N), int)
+                given = {name: jnp.asarray(values) for name, values in columns.items()}
+                law, width = location_and_width(self.fit.model)(self.device, given)
+                laws.append(np.asarray(law))
+                widths.append(np.asarray(width))
+        count = len(params) - pad
+        return np.concatenate(laws, axis=1)[:, :count], np.concatenate(widths, axis=1)[:, :count]
+
+    def departure(self, params: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """Return how far the truth lies from the law, ``(n_draw, n_point)``, held constant off the grid."""
+        sizes = log_size(self.fit.law, {"params": params, "tokens": tokens})
+        place = np.clip((sizes - self.grid[0]) / (self.grid[1] - self.grid[0]), 0, STEPS - 1)
+        before = np.minimum(place.astype(int), STEPS - 2)
+        share = place - before
+        return np.asarray((1 - share) * self.path[:, before] + share * self.path[:, before + 1])
+
+    def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+        """Return log N and log loss of the law's own optimum on a budget, ``(n_draw,)`` each."""
+        with scope():
+            log_params, log_loss = _best(self.fit.model)(self.device, np.log(surface.flops), surface.serving)
+        return np.asarray(log_params), np.asarray(log_loss)
+
+    def best_with_less(self, surface: Surface, less: np.ndarray) -> np.ndarray:
+        """Return log loss of the law's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``."""
+        with scope():
+            log_flops = jnp.asarray(np.log(surface.flops) - less)
+            return np.asarray(_best_of_many(self.fit.model)(self.device, log_flops, surface.serving))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Beliefs:
+    """Draws of what any run in parameters and tokens would reach.
+
+    Attributes
+    ----------
+    members : by label, the laws that share the belief; their draws stand one after the other
+    loss_unit : of the losses
+    best_loss : the lowest loss in the fitted table
+    """
+
+    members: Mapping[str, Member]
+    loss_unit: str
+    best_loss: float
+
+    @classmethod
+    def of(
+        cls,
+        source: Fit | Comparison,
+        seed: int = 0,
+        *,
+        group: Mapping[str, str] | None = None,
+        unconverged: bool = False,
+    ) -> Beliefs:
+        """Take the beliefs of a fit, or those of a comparison: its laws, by their weights.
+
+        Parameters
+        ----------
+        source : posterior, or several with weights
+        seed : of paths and noise; the same seed gives the same beliefs
+        group : which group of a pooled fit, ``{"dataset": "c4"}``
+        unconverged : go on with fits that did not converge
+
+        Raises
+        ------
+        PlanError
+            When a law takes anything but params and tokens.
+        """
+        runs = source.runs
+        if isinstance(source, Fit):
+            members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
+            return cls(members, runs.loss_unit, float(runs.loss.min()))
+        asked = {name: weight for name, weight in source.weights.items() if weight >= LEAST_WEIGHT}
+        members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in asked.items()}
+        count = max(len(member.path) for member in members.values())
+        rng = np.random.default_rng([seed, 6])
+        for name, share in zip(asked, _shares(np.array(list(asked.values())), count), strict=True):
+            there = len(members[name].path)
+            members[name] = members[name].take(rng.choice(there, share, replace=share > there))
+        return cls(members, runs.loss_unit, float(runs.loss.min()))
+
+    @property
+    def label(self) -> str:
+        """Names of the laws, with their weights where there are several."""
+        if len(self.members) == 1:
+            return next(iter(self.members))
+        return "stack of " + ", ".join(f"{name} {member.weight:.0%}" for name, member in self.members.items())
+
+    def __len__(self) -> int:
+        return sum(len(member.path) for member in self.members.values())
+
+    def take(self, draws: Sequence[int] | np.ndarray) -> Beliefs:
+        """Keep some draws, by their index over all members."""
+        wanted, start, members = np.asarray(draws, int), 0, {}
+        for name, member in self.members.items():
+            inside = (wanted >= start) & (wanted < start + len(member.path))
+            if inside.any():
+                members[name] = member.take(wanted[inside] - start)
+            start += len(member.path)
+        if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
+            raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
+        return dataclasses.replace(self, members=members)
+
+    def only(self, name: str) -> Beliefs:
+        """Believe one of the laws."""
+        return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
+
+    def log_law(self, params: Any, tokens: Any) -> np.ndarray:
+        """Return the log of the law at each point, ``(n_draw, n_point)``, without the path of the truth."""
+        N, D = _points(params, tokens)
+        return np.concatenate([member.law_and_width(N, D)[0] for member in self.members.values()])
+
+    def departure(self, params: Any, tokens: Any) -> np.ndarray:
+        """Return how far the truth lies from the law at each point, in log loss, ``(n_draw, n_point)``."""
+        N, D = _points(params, tokens)
+        return np.concatenate([member.departure(N, D) for member in self.members.values()])
+
+    def log_mean(self, params: Any, tokens: Any) -> np.ndarray:
+        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and path."""
+        return np.asarray(self.log_law(params, tokens) + self.departure(params, tokens))
+
+    def new_run(self, params: Any, tokens: Any) -> Predictive:
+        """Return the distribution of the log loss of one new run at each point.
+
+        Parameters
+        ----------
+        params, tokens : (n_point,) raw units
+        """
+        N, D = _points(params, tokens)
+        parts = max(member.stretch.shape[1] for member in self.members.values())
+        locations, widths = [], []
+        for member in self.members.values():
+            law, width = member.law_and_width(N, D)
+            locations.append(law + member.departure(N, D))
+            spread = np.hypot(width[:, None] * member.stretch[:, :, None], member.slow)
+            widths.append(np.broadcast_to(spread, (len(law), parts, len(N))))
+        return Predictive(np.concatenate(locations), np.concatenate(widths))
+
+    def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+        """Return log N and log loss (without path) of every draw's own optimum on a budget, ``(n_draw,)`` each.
+
+        The path moves the loss and leaves the split alone: it is a function of size, the law a trade-off.
+        """
+        found = [member.best(surface) for member in self.members.values()]
+        return np.concatenate([log_params for log_params, _ in found]), np.concatenate([loss for _, loss in found])
+
+    def best_with_less(self, surface: Surface, less: np.ndarray) -> np.ndarray:
+        """Return log loss (without path) of every draw's optimum on smaller budgets, ``(n_draw, n_less)``."""
+        return np.concatenate([member.best_with_less(surface, less) for member in self.members.values()])
+
+
+def _points(params: Any, tokens: Any) -> tuple[np.ndarray, np.ndarray]:
+    N, D = np.broadcast_arrays(np.atleast_1d(np.asarray(params, float)), np.asarray(tokens, float))
+    if N.ndim != 1 or not (np.isfinite(N).all() and np.isfinite(D).all() and N.min() > 0 and D.min() > 0):
+        raise PlanError("params and tokens of a run: expected positive numbers, or one row of them each")
+    return N, D
+
+
+# --- one draw's optimum, vectorised over draws ----------------------------------------------------------------------
+
+
+def _best_split(model: Model, theta: Mapping[str, Any], log_flops: Any, serving: Any) -> tuple[Array, Array]:
+    """Minimise the law over log N where 6 N D + 2 N T spends the FLOPs, by golden section: (log N, log loss)."""
+    total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
+    served = serving * SERVED_FLOPS / FLOPS_PER_PARAM_TOKEN
+    ratio = (np.sqrt(5) - 1) / 2
+
+    def log_loss(log_params: Array) -> Array:
+        log_tokens = total - log_params + jnp.log1p(-served * jnp.exp(log_params - total))
+        columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
+        return model.log_mean(theta, columns)[0]
+
+    def shrink(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        lower = log_loss(left) < log_loss(right)
+        return jnp.where(lower, low, left), jnp.where(lower, right, high)
+
+    top = total - jnp.log1p(served)
+    low, high = jax.lax.fori_loop(0, GOLDEN, shrink, (jnp.zeros_like(top), top))
+    middle = (low + high) / 2
+    return middle, log_loss(middle)
+
+
+@functools.cache
+def _best(model: Model) -> Any:
+    return jax.jit(jax.vmap(functools.partial(_best_split, model), (0, None, None)))
+
+
+@functools.cache
+def _best_of_many(model: Model) -> Any:
+    def one(theta: Mapping[str, Any], log_flops: Any, serving: Any) -> Array:
+        return _best_split(model, theta, log_flops, serving)[1]
+
+    return jax.jit(jax.vmap(jax.vmap(one, (None, 0, None)), (0, None, None)))

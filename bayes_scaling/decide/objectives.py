@@ -1,0 +1,339 @@
+"""Objectives: what makes one run better than another, given what its loss may be.
+
+The loss of one new run is a mixture over posterior draws of log-normals; a Student-t in log loss is drawn as normals of
+random width. Given a draw every integral over the noise is a closed form; over draws it is a mean with a Monte-Carlo
+error, as of independent draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.special
+
+from bayes_scaling._errors import PlanError
+from bayes_scaling._validation import shown
+from bayes_scaling.decide.beliefs import Predictive
+from bayes_scaling.decide.costs import fraction
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
+NARROW = 0.1  # widths of log loss below which a difference is integrated, not subtracted
+FAR = -100.0  # standardised losses below which the series of Mills' ratio is exact
+UTILITY_POINTS = 16  # losses per normal part at which a user's utility is asked
+HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What a run is measured against.
+
+    Attributes
+    ----------
+    incumbent : the loss that is there already
+    target : the loss that is wanted; NaN where none is
+    """
+
+    incumbent: float
+    target: float = math.nan
+
+
+type Contributions = Callable[[Predictive, Goal], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Objective:
+    """What a plan optimises.
+
+    Attributes
+    ----------
+    label : in words
+    direction : ``maximise`` or ``minimise``
+    contributions : from a predictive and a goal to what each draw adds, (n_draw, n_point); the objective is their mean
+    score : what the optimiser climbs, (n_point,): it orders points as the objective does, and still does so where the
+        objective is too small for floating point
+    needs_target : whether the goal must have a target
+    """
+
+    label: str
+    direction: str
+    contributions: Contributions
+    score: Callable[[Predictive, Goal], np.ndarray]
+    needs_target: bool = False
+
+    def value(self, predictive: Predictive, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
+        """Return the objective at each point and its Monte-Carlo standard error, ``(n_point,)`` each."""
+        parts = self.contributions(predictive, goal)
+        spread = parts.std(axis=0, ddof=1) if len(parts) > 1 else np.zeros(parts.shape[1])
+        return parts.mean(axis=0), spread / math.sqrt(len(parts))
+
+    def __repr__(self) -> str:
+        return f"<Objective: {self.direction} {self.label}>"
+
+
+def _of(label: str, direction: str, contributions: Contributions) -> Objective:
+    sign = 1.0 if direction == "maximise" else -1.0
+    return Objective(label, direction, contributions, lambda p, goal: sign * contributions(p, goal).mean(axis=0))
+
+
+# --- integrals over the mixture -------------------------------------------------------------------------------------
+
+
+def log_improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
+    """Return log E[max(incumbent - loss, 0)] given each draw and part, ``(n_draw, n_part, n_point)``.
+
+    With d = (ln incumbent - centre) / width, w the width, Phi and phi the normal distribution and its density,
+
+        E = incumbent (Phi(d) - exp(w^2 / 2 - w d) Phi(d - w)) = incumbent int_0^w h(d - s) exp(s^2 / 2 - s d) ds,
+
+    h(z) = phi(z) + z Phi(z) of Ament et al. 2023 (arXiv 2310.20708). The integral, which subtracts nothing, serves for
+    narrow noise below the centre; the difference serves elsewhere.
+    """
+    w = np.broadcast_to(predictive.width, np.broadcast_shapes(predictive.width.shape, predictive.centre.shape))
+    d = np.broadcast_to(predictive.standardised(incumbent), w.shape)
+    out = np.empty(w.shape)
+    likely = d >= 1
+    narrow = ~likely & (w <= NARROW)
+    wide = ~likely & ~narrow
+    with np.errstate(divide="ignore", under="ignore", over="ignore"):
+        x, s = d[likely], w[likely]
+        rest = np.exp(np.minimum(s * (s / 2 - x) + scipy.special.log_ndtr(x - s), 0.0))
+        out[likely] = np.log(np.maximum(scipy.special.ndtr(x) - rest, 1e-300))
+        x, s = d[narrow], w[narrow]
+        # Divided by phi(d), the integrand is 1 + z R(z) with R = Phi / phi, on [d - w, d].
+        total = sum(
+            weight * _slope_of_mills(x - s * (1 + node) / 2) for node, weight in zip(NODES, WEIGHTS, strict=True)
+        )
+        out[narrow] = np.log(np.maximum(total, 1e-300) * s / 2) - x**2 / 2 - HALF_LOG_TAU
+        x, s = d[wide], w[wide]
+        out[wide] = np.log(_mills(x) - _mills(x - s)) - x**2 / 2 - HALF_LOG_TAU
+    return np.asarray(out + math.log(incumbent))
+
+
+def _mills(z: np.ndarray) -> np.ndarray:
+    """Return Phi(z) / phi(z)."""
+    return np.asarray(math.sqrt(math.pi / 2) * scipy.special.erfcx(-z / math.sqrt(2)))
+
+
+def _slope_of_mills(z: np.ndarray) -> np.ndarray:
+    """Return 1 + z Phi(z) / phi(z), which is h(z) / phi(z); by its series where the two terms cancel."""
+    inverse = 1 / np.minimum(z, FAR) ** 2
+    series = inverse * (1 - inverse * (3 - inverse * (15 - 105 * inverse)))
+    return np.asarray(np.where(z < FAR, series, 1 + z * _mills(np.maximum(z, FAR))))
+
+
+def log_expected_improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
+    """Return the log of the expected improvement at each point, ``(n_point,)``; finite where EI underflows."""
+    parts = log_improvement(predictive, incumbent)
+    return _log_mean_exp(parts)
+
+
+def improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
+    """Return E[max(incumbent - loss, 0)] given each draw, ``(n_draw, n_point)``, in the unit of the loss."""
+    with np.errstate(under="ignore"):
+        return np.asarray(np.exp(log_improvement(predictive, incumbent)).mean(axis=1))
+
+
+def loss_given_draw(predictive: Predictive) -> np.ndarray:
+    """Return the expected loss of one new run given each draw, ``(n_draw, n_point)``."""
+    return np.asarray(np.exp(predictive.centre + predictive.width**2 / 2).mean(axis=1))
+
+
+def probability_below(predictive: Predictive, loss: np.ndarray | float) -> np.ndarray:
+    """Return P(loss of one new run <= loss) given each draw, ``(n_draw, n_point)``."""
+    return np.asarray(scipy.special.ndtr(predictive.standardised(loss)).mean(axis=1))
+
+
+def quantile(predictive: Predictive, probability: float) -> np.ndarray:
+    """Return a quantile of the loss of one new run, ``(n_point,)``: Newton's steps, halved where they leave a bracket.
+
+    Parameters
+    ----------
+    probability : fraction between 0 and 1
+    """
+    fraction("probability", probability)
+    reach = predictive.width * scipy.special.ndtri(min(probability, 1 - probability) / 2)  # negative
+    low = (predictive.centre + reach).min(axis=(0, 1))
+    high = (predictive.centre - reach).max(axis=(0, 1))
+    x = np.quantile(predictive.location, probability, axis=0)
+    for _ in range(200):
+        z = (x - predictive.centre) / predictive.width
+        gap = scipy.special.ndtr(z).mean(axis=(0, 1)) - probability
+        low, high = np.where(gap < 0, x, low), np.where(gap < 0, high, x)
+        with np.errstate(under="ignore", divide="ignore", invalid="ignore", over="ignore"):
+            density = (np.exp(-(z**2) / 2 - HALF_LOG_TAU) / predictive.width).mean(axis=(0, 1))
+            step = x - gap / density
+        new = np.where((step > low) & (step < high), step, (low + high) / 2)
+        settled = bool((np.abs(new - x) <= 1e-14 * (1 + np.abs(x))).all())
+        x = new
+        if settled:
+            break
+    return np.asarray(np.exp(x))
+
+
+def _quantile_parts(predictive: Predictive, probability: float) -> np.ndarray:
+    """Return what each draw adds to a quantile, ``(n_draw, n_point)``: its influence, which has mean zero, on top."""
+    loss = quantile(predictive, probability)
+    z = predictive.standardised(loss)
+    with np.errstate(under="ignore"):
+        density = (np.exp(-(z**2) / 2 - HALF_LOG_TAU) / predictive.width).mean(axis=(0, 1)) / loss
+    return np.asarray(loss + (probability - scipy.special.ndtr(z).mean(axis=1)) / density)
+
+
+def cvar_given_draw(predictive: Predictive, worst: float) -> np.ndarray:
+    """Return what each draw adds to the mean loss of the worst share, ``(n_draw, n_point)``.
+
+    That is q + E[(loss - q)+] / share, q the quantile where the worst share begins.
+
+    Parameters
+    ----------
+    worst : share, a fraction
+    """
+    q = quantile(predictive, 1 - worst)
+    m, w = predictive.centre, predictive.width
+    beyond = np.exp(m + w**2 / 2) * scipy.special.ndtr(w - predictive.standardised(q))
+    over = beyond - q * scipy.special.ndtr(-predictive.standardised(q))
+    return np.asarray(q + over.mean(axis=1) / worst)
+
+
+def _log_mean_exp(parts: np.ndarray) -> np.ndarray:
+    count = parts.shape[0] * parts.shape[1]
+    return np.asarray(scipy.special.logsumexp(parts, axis=(0, 1)) - math.log(count))
+
+
+def _log_odds(predictive: Predictive, loss: float) -> np.ndarray:
+    """Return the log odds of a loss below the given one at each point, ``(n_point,)``."""
+    z = predictive.standardised(loss)
+    return np.asarray(_log_mean_exp(scipy.special.log_ndtr(z)) - _log_mean_exp(scipy.special.log_ndtr(-z)))
+
+
+# --- the objectives that there are ----------------------------------------------------------------------------------
+
+
+def expected_improvement() -> Objective:
+    """Maximise E[max(incumbent - loss, 0)] of one new run, in the unit of the loss."""
+    return Objective(
+        "expected improvement over the incumbent",
+        "maximise",
+        lambda p, goal: improvement(p, goal.incumbent),
+        lambda p, goal: log_expected_improvement(p, goal.incumbent),
+    )
+
+
+def expected_loss() -> Objective:
+    """Minimise the expected loss of one new run."""
+    return _of("expected loss", "minimise", lambda p, goal: loss_given_draw(p))
+
+
+def probability_of_target() -> Objective:
+    """Maximise P(loss of one new run <= target)."""
+    return Objective(
+        "probability of the target",
+        "maximise",
+        lambda p, goal: probability_below(p, goal.target),
+        lambda p, goal: _log_odds(p, goal.target),
+        needs_target=True,
+    )
+
+
+def loss_quantile(probability: float) -> Objective:
+    """Minimise a quantile of the loss of one new run, such as 0.9.
+
+    Parameters
+    ----------
+    probability : fraction between 0 and 1
+    """
+    fraction("probability", probability)
+    # The optimiser gets the quantile itself, without the influences, which only round.
+    return Objective(
+        f"{probability:g} quantile of the loss",
+        "minimise",
+        lambda p, goal: _quantile_parts(p, probability),
+        lambda p, goal: -quantile(p, probability),
+    )
+
+
+def cvar(worst: float = 0.05) -> Objective:
+    """Minimise the mean loss of the worst share of outcomes (conditional value at risk).
+
+    Parameters
+    ----------
+    worst : that share, a fraction
+    """
+    fraction("worst", worst)
+    return _of(f"mean loss of the worst {worst:.3g}", "minimise", lambda p, goal: cvar_given_draw(p, worst))
+
+
+def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
+    """Minimise expected loss plus a weight times the mean loss of the worst share.
+
+    Parameters
+    ----------
+    weight : lambda, how much the worst share counts; not negative
+    worst : that share, a fraction
+    """
+    fraction("worst", worst)
+    if not (math.isfinite(weight) and weight >= 0):
+        raise PlanError(f"weight of the worst share is {weight:g}, expected a number that is not negative")
+    return _of(
+        f"expected loss plus {weight:g} times the mean of the worst {worst:.3g}",
+        "minimise",
+        lambda p, goal: loss_given_draw(p) + weight * cvar_given_draw(p, worst),
+    )
+
+
+def utility(
+    of: Callable[[np.ndarray], np.ndarray] | Sequence[tuple[float, float]], label: str = "utility"
+) -> Objective:
+    """Maximise the expected utility of the loss of one new run.
+
+    Parameters
+    ----------
+    of : function from an array of losses to their values, in the same shape; or a table of (loss, value), straight
+        between its rows and constant beyond them
+    label : shown in tables
+    """
+    if not callable(of):
+        return _of(label, "maximise", _table_utility(of))
+
+    def contributions(p: Predictive, goal: Goal) -> np.ndarray:
+        shape = p.width.shape[:2]
+        shift = np.random.default_rng(13).uniform(size=shape)
+        total = np.zeros(p.location.shape)
+        for index in range(UTILITY_POINTS):
+            noise = scipy.special.ndtri((index + shift) / UTILITY_POINTS)[:, :, None]
+            losses = np.exp(p.centre + p.width * noise)
+            values = np.asarray(of(losses), float)
+            if values.shape != losses.shape or not np.isfinite(values).all():
+                raise PlanError(
+                    f"the utility returned shape {values.shape} for losses of shape {losses.shape}; "
+                    "expected one finite value per loss"
+                )
+            total += values.mean(axis=1)
+        return total / UTILITY_POINTS
+
+    return _of(label, "maximise", contributions)
+
+
+def _table_utility(table: Sequence[tuple[float, float]]) -> Contributions:
+    """Return the expected value of a piecewise-linear utility: a sum of expected improvements over its rows."""
+    try:
+        rows = np.array(table, float)
+    except (TypeError, ValueError):
+        rows = np.empty(0)
+    if rows.ndim != 2 or rows.shape[1] != 2 or len(rows) < 2 or not np.isfinite(rows).all() or (rows[:, 0] <= 0).any():
+        raise PlanError(f"utility is {shown(table)}, expected a function or two or more rows of (loss, value)")
+    rows = rows[np.argsort(rows[:, 0])]
+    loss, value = rows.T
+    if (np.diff(loss) == 0).any():
+        raise PlanError("the utility table has two values for one loss; expected every loss once")
+    slopes = np.concatenate([[0.0], np.diff(value) / np.diff(loss), [0.0]])
+    kinks = np.diff(slopes)
+
+    def contributions(p: Predictive, goal: Goal) -> np.ndarray:
+        parts = (kink * improvement(p, float(at)) for at, kink in zip(loss, kinks, strict=True))
+        return np.asarray(value[-1] + sum(parts))
+
+    return contributions
