@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bayes_scaling._compare import Comparison as Comparison
     from bayes_scaling._compare import Cut as Cut
     from bayes_scaling._compare import compare as compare
-    from bayes_scaling._compare import stacked as stacked
-    from bayes_scaling._compare import stacking_weights as stacking_weights
     from bayes_scaling._comparison_pictures import plot_held_out as plot_held_out
     from bayes_scaling._comparison_pictures import plot_pit as plot_pit
     from bayes_scaling._comparison_pictures import plot_ranking as plot_ranking
@@ -97,6 +95,8 @@ if TYPE_CHECKING:
     from bayes_scaling._sensitivity import prior_sensitivity as prior_sensitivity
     from bayes_scaling._simulate import grid as grid
     from bayes_scaling._simulate import simulate as simulate
+    from bayes_scaling._stacking import stacked as stacked
+    from bayes_scaling._stacking import stacking_weights as stacking_weights
     from bayes_scaling._store import load_fit as load_fit
     from bayes_scaling.decide.allocate import Constraints as Constraints
     from bayes_scaling.decide.allocate import Plan as Plan
@@ -189,8 +189,8 @@ _HOME = {
     "Comparison": "_compare",
     "Cut": "_compare",
     "compare": "_compare",
-    "stacked": "_compare",
-    "stacking_weights": "_compare",
+    "stacked": "_stacking",
+    "stacking_weights": "_stacking",
     "Backtest": "_backtest",
     "backtest": "_backtest",
     "score": "_scores",

@@ -602,23 +602,20 @@ def _number(text: str, option: str) -> float:
         raise ForecastError(f"{option}: {text!r} is not a number; write 70e9 or 7e10, several with commas") from None
 
 
-def _write_csv(table: Any, path: Path) -> None:
-    """Write a table whole: a temporary file beside it, then a rename."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(partial, index=False)
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+def _write_csv(table: Any, path: Path) -> Path:
+    return _write(table.to_csv(index=False), path)
 
 
 def _write_json(content: Any, path: Path) -> Path:
-    """Write JSON whole: a temporary file beside it, then a rename."""
+    return _write(json.dumps(content, indent=2, ensure_ascii=False), path)
+
+
+def _write(text: str, path: Path) -> Path:
+    """Write a file whole: a temporary file beside it, then a rename."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from bayes_scaling import _compare
+from bayes_scaling import _compare, _stacking
 from bayes_scaling._backtest import backtest, read_tables
 from bayes_scaling._comparison_pictures import save_comparison_pictures
 from tests.conftest import design
@@ -128,7 +128,7 @@ def test_weights_maximise_the_log_score_of_the_mixture() -> None:
     density = np.exp(np.stack(list(scores.values()), axis=1))
 
     def objective(w: np.ndarray) -> float:
-        return float(np.log(density @ w).sum() + _compare.PRETENDED / 3 * np.log(w).sum())
+        return float(np.log(density @ w).sum() + _stacking.PRETENDED / 3 * np.log(w).sum())
 
     best = np.array(list(weights.values()))
     for _ in range(200):

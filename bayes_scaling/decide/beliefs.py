@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from bayes_scaling._compare import Comparison, _shares
+from bayes_scaling._compare import Comparison
 from bayes_scaling._discrepancy import log_size
 from bayes_scaling._errors import PlanError
 from bayes_scaling._fit import Fit, location_and_width
@@ -24,6 +24,7 @@ from bayes_scaling._forecast import departures_at
 from bayes_scaling._law import Array
 from bayes_scaling._model import Model, model_columns, size_of
 from bayes_scaling._scope import scope
+from bayes_scaling._stacking import shares as draws_by_weight
 from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Surface
 
 BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
@@ -211,7 +212,7 @@ class Beliefs:
         members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in asked.items()}
         count = max(len(member.path) for member in members.values())
         rng = np.random.default_rng([seed, 6])
-        for name, share in zip(asked, _shares(np.array(list(asked.values())), count), strict=True):
+        for name, share in zip(asked, draws_by_weight(np.array(list(asked.values())), count), strict=True):
             there = len(members[name].path)
             members[name] = members[name].take(rng.choice(there, share, replace=share > there))
         return cls(members, runs.loss_unit, float(runs.loss.min()))
