@@ -26,20 +26,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_python_example_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, comparing, planning = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
-    exec(example, names)
+    exec(first, names)
     assert isinstance(names["fit"], bs.Fit) and isinstance(names["forecast"], bs.Forecast)
+    exec(planning, names)
+    assert isinstance(names["plan"], bs.Plan)
+    # Three laws at three cuts take minutes; tests of comparisons run smaller ones.
+    compile(comparing, "README.md", "exec")
+    assert all(hasattr(bs, name) for name in re.findall(r"bs\.(\w+)", comparing))
 
 
 @pytest.mark.slow
 def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
-    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot", "fit", "forecast"]
-    for command in commands:
+    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot", "compare", "fit", "forecast"]
+    for command in (command for command in commands if not command.startswith("compare")):
         code, _, err = run(*shlex.split(command))
         assert code == 0, (command, err)
 
