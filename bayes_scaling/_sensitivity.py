@@ -44,10 +44,8 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
     """
     import arviz as az
 
-    names = [name for name in fitted.draws if "[" not in name]
     tree = fitted.idata
-    kept = {name: tree[group].to_dataset() for name, group in (("posterior", "posterior"),)}
-    variables = [name for name in names if name in kept["posterior"]]
+    variables = [name for name in fitted.draws if name in tree["posterior"].data_vars]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of constants among the prior's terms
         table = az.psense_summary(tree, var_names=variables)
