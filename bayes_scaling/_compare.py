@@ -27,6 +27,7 @@ from bayes_scaling._catalogue import load_law
 from bayes_scaling._check import leave_one_out_scores
 from bayes_scaling._discrepancy import Discrepancy, log_size, size_inputs
 from bayes_scaling._errors import BayesScalingError, DataError
+from bayes_scaling._files import write_text
 from bayes_scaling._fit import Fit, fit
 from bayes_scaling._forecast import Forecast, forecast
 from bayes_scaling._law import Law
@@ -446,13 +447,7 @@ def _kept(folder: Path | None, key: str, measure: Callable[[], dict[str, Any]]) 
         found: dict[str, Any] = json.loads(path.read_text())
         return found
     content = measure()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content))
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    write_text(json.dumps(content), path)
     kept: dict[str, Any] = json.loads(json.dumps(content))
     return kept
 

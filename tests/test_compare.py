@@ -205,9 +205,9 @@ def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
 
 
 def test_options_with_commas_stay_with_their_law() -> None:
-    from bayes_scaling.cli import _law_names
+    from bayes_scaling.cli._options import law_names
 
-    assert _law_names("chinchilla, power_law:input=tokens,form=pure,nesting") == [
+    assert law_names("chinchilla, power_law:input=tokens,form=pure,nesting") == [
         "chinchilla",
         "power_law:input=tokens,form=pure",
         "nesting",

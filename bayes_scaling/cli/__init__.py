@@ -1,0 +1,50 @@
+"""The command line: reads options, calls the rooms, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import typer
+
+from bayes_scaling._errors import BayesScalingError
+from bayes_scaling.cli import comparing, fitting, forecasting, laws, tables
+
+app = typer.Typer(
+    help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+laws_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(laws_app, name="laws")
+laws_app.callback()(laws.laws)
+laws_app.command("show")(laws.laws_show)
+for command in (
+    tables.check,
+    fitting.fit,
+    forecasting.forecast,
+    comparing.compare,
+    comparing.backtest,
+    forecasting.quantity,
+    fitting.plot,
+    tables.simulate,
+    forecasting.demo,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every error made on purpose becomes one line and exit code 2."""
+    try:
+        app()
+    except BayesScalingError as error:
+        typer.echo(f"error: {_as_options(str(error))}", err=True)
+        sys.exit(2)
+
+
+def _as_options(message: str) -> str:
+    """Say in a message written for Python how the command line spells it."""
+    return re.sub(r"columns=\{'(\w+)': \.\.\.\}", r"--columns \1=NAME", message)

@@ -1,0 +1,117 @@
+"""What several commands share: their options, how options are read, how answers are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayes_scaling._errors import DataError, ForecastError, LawError
+from bayes_scaling._files import write_text
+
+NOT_CONVERGED = 3
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Columns = Annotated[str, typer.Option(help="Canonical name to the file's: params=N,tokens=D,loss=val_loss.")]
+LossUnit = Annotated[str, typer.Option(help="Unit of the loss, for labels.")]
+Convention = Annotated[str, typer.Option(help="What params counts: total, non_embedding or unstated.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same draws.")]
+Unconverged = Annotated[bool, typer.Option("--unconverged", help="Go on with a fit that did not converge.")]
+RunsFile = Annotated[Path, typer.Argument(help="Runs: .csv, .parquet, .jsonl.", show_default=False)]
+FitFile = Annotated[Path, typer.Argument(help="A fit written by 'bayes-scaling fit'.", show_default=False)]
+Params = Annotated[str, typer.Option(help="Parameters of the future runs, comma-separated.")]
+Tokens = Annotated[str, typer.Option(help="Training tokens of the future runs.")]
+Flops = Annotated[str, typer.Option(help="Training FLOPs of the future runs (laws in flops).")]
+At = Annotated[
+    list[str] | None,
+    typer.Option(help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."),
+]
+Laws = Annotated[str, typer.Option(help="Laws to compare: names, name:option=value, or law files, comma-separated.")]
+Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
+
+
+def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) -> Any:
+    from bayes_scaling._runs import Runs
+
+    pairs = [item.partition("=") for item in columns.split(",") if item]
+    if any(not name or not theirs for name, _, theirs in pairs):
+        raise DataError(f"cannot read --columns {columns!r}; expected params=N,tokens=D")
+    mapping = {name.strip(): theirs.strip() for name, _, theirs in pairs}
+    return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
+
+
+def law_names(text: str) -> list[str]:
+    """Split names at commas, but for commas between the options of one law: ``power_law:input=tokens,form=pure``."""
+    names: list[str] = []
+    for piece in (piece.strip() for piece in text.split(",")):
+        if names and "=" in piece and ":" not in piece:
+            names[-1] += f",{piece}"
+        elif piece:
+            names.append(piece)
+    return names
+
+
+def planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool) -> Any:
+    from bayes_scaling import _forecast
+    from bayes_scaling._reading import read_table
+
+    if table is not None:
+        return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
+    if not given:
+        options = {"params": "--params N", "tokens": "--tokens D", "flops": "--flops C"}
+        needed = " and ".join(options.get(name, f"--at {name}=VALUE") for name in loaded.law.inputs)
+        raise ForecastError(f"say which runs to forecast: {needed}, or --table FILE")
+    return _forecast.forecast(loaded, seed=seed, unconverged=unconverged, **given)
+
+
+def inputs_of(options: dict[str, str]) -> dict[str, list[float]]:
+    """Read options that name an input each; empty ones are left out."""
+    return {name: numbers(text, f"--{name}") for name, text in options.items() if text}
+
+
+def named(at: list[str] | None) -> dict[str, Any]:
+    """Read ``--at name=values``: numbers, or the name of a group."""
+    found: dict[str, Any] = {}
+    for item in at or []:
+        name, equals, text = item.partition("=")
+        if not (name and equals and text):
+            raise ForecastError(f"cannot read --at {item!r}; expected name=value or name=value,value")
+        try:
+            found[name.strip()] = [float(value) for value in text.split(",")]
+        except ValueError:
+            found[name.strip()] = text.strip()
+    return found
+
+
+def pooled(text: str) -> tuple[str, str, str]:
+    """Read ``alpha=partial:dataset`` as parameter, mode and column."""
+    name, _, rest = text.partition("=")
+    mode, _, by = rest.partition(":")
+    if not (name and mode and by):
+        raise LawError(f"cannot read --pool {text!r}; expected alpha=partial:dataset or alpha=separate:dataset")
+    return name.strip(), mode.strip(), by.strip()
+
+
+def numbers(text: str, option: str) -> list[float]:
+    return [number(item, option) for item in text.split(",")]
+
+
+def number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ForecastError(f"{option}: {text!r} is not a number; write 70e9 or 7e10, several with commas") from None
+
+
+def write_csv(table: Any, path: Path) -> Path:
+    return write_text(table.to_csv(index=False), path)
+
+
+def write_json(content: Any, path: Path) -> Path:
+    return write_text(json.dumps(content, indent=2, ensure_ascii=False), path)
+
+
+def print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

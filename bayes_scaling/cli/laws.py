@@ -1,0 +1,103 @@
+"""Commands on laws."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bayes_scaling.cli._options import AsJson, print_json
+
+
+def laws(
+    context: typer.Context,
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+) -> None:
+    """List the laws by what they take as input.
+
+    Example: bayes-scaling laws
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from bayes_scaling._catalogue import catalogue
+    from bayes_scaling._show import law_list, law_table, show
+
+    found = catalogue()
+    if as_json:
+        print_json(
+            [
+                {
+                    "law": entry.law.name,
+                    "inputs": entry.law.inputs,
+                    "formula": entry.law.formula,
+                    "title": entry.law.title,
+                    "options": {key: {"default": default, "choices": c} for key, default, c in entry.options},
+                }
+                for entry in found
+            ]
+        )
+    elif markdown:
+        typer.echo(law_table(found))
+    else:
+        show(law_list(found))
+
+
+def laws_show(
+    name: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")], as_json: AsJson = False
+) -> None:
+    """Show formula, parameters with priors and units, published constants, where it holds and fails.
+
+    Example: bayes-scaling laws show chinchilla
+    """
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._noise import Noise
+    from bayes_scaling._priors import describe_prior
+    from bayes_scaling._show import law_card, show
+
+    law = load_law(name)
+    if not as_json:
+        show(law_card(law, Noise().parameters))
+        return
+    print_json(
+        {
+            "law": law.label,
+            "title": law.title,
+            "formula": law.formula,
+            "inputs": law.inputs,
+            "parameters": [
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "meaning": row.meaning,
+                    "prior": describe_prior(row.prior),
+                    "prior_of": row.quantity or row.name,
+                    "source": row.source,
+                }
+                for row in law.sampled
+            ],
+            "derived": [
+                {"name": row.name, "unit": row.unit, "meaning": row.meaning}
+                for row in law.parameters
+                if row not in law.sampled
+            ],
+            "published": [
+                {
+                    "name": c.name,
+                    "values": dict(c.values),
+                    "standard_error": dict(c.standard_error),
+                    "source": c.source,
+                    "note": c.note,
+                    "verified": c.verified,
+                }
+                for c in law.published
+            ],
+            "quantities": [
+                {"name": q.name, "unit": q.unit, "meaning": q.meaning, "source": q.source} for q in law.quantities
+            ],
+            "weakly_identified": law.weakly_identified,
+            "holds": law.holds,
+            "fails": law.fails,
+            "references": law.references,
+        }
+    )

@@ -1,0 +1,113 @@
+"""Commands on tables of runs: check one, simulate one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayes_scaling._errors import DataError, LawError
+from bayes_scaling.cli._options import (
+    AsJson,
+    Columns,
+    Convention,
+    LossUnit,
+    RunsFile,
+    Seed,
+    inputs_of,
+    named,
+    print_json,
+    read_runs,
+    write_csv,
+)
+
+
+def check(
+    runs: RunsFile,
+    columns: Columns = "",
+    law: Annotated[str, typer.Option(help="Law to check the table against.")] = "chinchilla",
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
+    as_json: AsJson = False,
+) -> None:
+    """Check a table of runs and say what it can and cannot teach about a law.
+
+    Example: bayes-scaling check runs.csv --columns params=N,tokens=D
+    """
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._check import identifiability
+    from bayes_scaling._show import runs_summary, show
+
+    table = read_runs(runs, columns, loss_unit, params_convention)
+    chosen = load_law(law)
+    missing = [name for name in chosen.inputs if name not in table]
+    problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(
+        chosen, table
+    )
+    if as_json:
+        print_json(
+            {
+                "rows": len(table),
+                "columns": list(map(str, table.table.columns)),
+                "notes": table.notes,
+                "warnings": table.warnings,
+                "law": chosen.label,
+                "identifiability": list(problems),
+            }
+        )
+        return
+    from rich.text import Text
+
+    show(
+        runs_summary(table),
+        *(
+            Text(f"{chosen.label}: {problem}")
+            for problem in problems or ["every parameter can be learned in principle"]
+        ),
+    )
+
+
+def simulate(
+    law: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")],
+    out: Annotated[Path, typer.Option(help="Where to write the runs (.csv).")],
+    constants: Annotated[
+        str, typer.Option(help="Published set, like besiroglu2024; by default a draw from the prior.")
+    ] = "",
+    params: Annotated[str, typer.Option(help="Values of the grid.")] = "1e8,3e8,1e9,3e9",
+    tokens: Annotated[str, typer.Option(help="Values of the grid.")] = "2e9,6e9,2e10,6e10",
+    flops: Annotated[str, typer.Option(help="Values of the grid, for laws in flops.")] = "1e18,1e19,1e20,1e21",
+    at: Annotated[
+        list[str] | None, typer.Option(help="Values of the grid for any other input: experts=1,8,64. Repeatable.")
+    ] = None,
+    sigma: Annotated[float, typer.Option(help="Scatter of log loss.")] = 0.005,
+    noise: Annotated[str, typer.Option(help="student_t (nu = 5) or normal.")] = "normal",
+    seed: Seed = 0,
+) -> None:
+    """Simulate a grid of runs, to try a plan before paying for it.
+
+    Example: bayes-scaling simulate chinchilla --constants besiroglu2024 --out simulated.csv
+    """
+    from bayes_scaling import _simulate
+    from bayes_scaling._catalogue import load_law
+    from bayes_scaling._noise import Noise
+
+    chosen = load_law(law)
+    if chosen.features is not None:
+        raise LawError(f"{chosen.label} reads whole runs, not a grid; use bayes_scaling.simulate from Python")
+    offered = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
+    design = _simulate.grid(
+        **{name: offered[name] if name in offered else _spread(chosen.column(name)) for name in chosen.inputs}
+    )
+    if not sigma > 0:
+        raise DataError(f"--sigma is {sigma:g}, expected a positive number such as 0.005 for half a percent")
+    theta: dict[str, float] = dict(chosen.at(constants).constants.values) if constants else {}
+    theta |= {"sigma": sigma} | ({"nu": 5.0} if noise == "student_t" else {})
+    runs = _simulate.simulate(chosen, design, theta, noise=Noise(noise), seed=seed)
+    write_csv(runs.table, out)
+    typer.echo(f"{len(runs)} runs written to {out}; {runs.notes[-1]}")
+
+
+def _spread(column: Any) -> list[float]:
+    """Return three values across the usual span of an input."""
+    return [column.low, column.middle, column.high]
