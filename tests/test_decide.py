@@ -175,8 +175,10 @@ def test_bad_objectives_are_explained(beliefs: Beliefs) -> None:
 def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Beliefs) -> None:
     params, tokens = np.array([1e9, 1e11]), np.array([2e10, 3e12])
     ahead = bs.forecast(chinchilla_fit, params=params, tokens=tokens)
-    np.testing.assert_allclose(np.exp(beliefs.log_mean(params, tokens)), ahead.mean, rtol=1e-12)
-    found = beliefs.new_run(params, tokens)
+    np.testing.assert_allclose(
+        np.exp(beliefs.log_mean(beliefs.points(params=params, tokens=tokens))), ahead.mean, rtol=1e-12
+    )
+    found = beliefs.new_run(beliefs.points(params=params, tokens=tokens))
     for p in (0.05, 0.5, 0.95):
         np.testing.assert_allclose(ob.quantile(found, p), ahead.quantile(p), rtol=2e-3)
     below = ob.probability_below(found, 2.0).mean(axis=0)
@@ -186,13 +188,19 @@ def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Belief
 def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
     believed = Beliefs.of(path_fit, seed=3)
     params, tokens = np.geomspace(1e8, 1e14, 40), np.geomspace(1e10, 1e16, 40)
-    together = believed.departure(params, tokens)
-    one_by_one = np.concatenate([believed.departure(N, D) for N, D in zip(params, tokens, strict=True)], axis=1)
+    together = believed.departure(believed.points(params=params, tokens=tokens))
+    one_by_one = np.concatenate(
+        [believed.departure(believed.points(params=N, tokens=D)) for N, D in zip(params, tokens, strict=True)], axis=1
+    )
     np.testing.assert_array_equal(together, one_by_one)
     # The same size by another split is the same place on the path.
-    np.testing.assert_allclose(believed.departure(params * 7, tokens / 7), together, atol=1e-12)
+    np.testing.assert_allclose(
+        believed.departure(believed.points(params=params * 7, tokens=tokens / 7)), together, atol=1e-12
+    )
     ahead = bs.forecast(path_fit, params=params[20:], tokens=tokens[20:])
-    spread = (np.log(ahead.mean) - believed.log_law(params[20:], tokens[20:])).std(axis=0)
+    spread = (np.log(ahead.mean) - believed.log_law(believed.points(params=params[20:], tokens=tokens[20:]))).std(
+        axis=0
+    )
     np.testing.assert_allclose(together[:, 20:].std(axis=0), spread, rtol=0.1)
 
 
@@ -344,7 +352,7 @@ def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Beliefs) -> None:
     assert plan.cvar(0.05) > high
     assert plan.probability_beats_incumbent > 0.99
     assert 0 < plan.probability_reaches_target < 0.1
-    losses = beliefs.new_run(plan.params, plan.tokens).losses(1)
+    losses = beliefs.new_run(beliefs.points(params=plan.params, tokens=plan.tokens)).losses(1)
     assert np.mean((losses > low) & (losses < high)) == pytest.approx(0.9, abs=0.02)
     assert plan.value == pytest.approx(np.maximum(plan.goal.incumbent - losses, 0).mean(), rel=0.01)
     frame = plan.to_frame()
@@ -357,8 +365,8 @@ def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Beliefs) -> None:
 def test_the_flat_region_ends_where_it_says(beliefs: Beliefs, plan: Plan) -> None:
     best = allocate(beliefs, 1e23, objective=ob.expected_loss())
     for edge in plan.flat:
-        mean = np.exp(beliefs.log_mean(edge, 1e23 / (6 * edge))).mean()
-        lowest = np.exp(beliefs.log_mean(best.params, best.tokens)).mean()
+        mean = np.exp(beliefs.log_mean(beliefs.points(params=edge, tokens=1e23 / (6 * edge)))).mean()
+        lowest = np.exp(beliefs.log_mean(beliefs.points(params=best.params, tokens=best.tokens))).mean()
         assert mean - lowest == pytest.approx(plan.flat_within, rel=0.01)
     assert plan.flat[0] < plan.params < plan.flat[1]
     assert plan.flat_within == pytest.approx(0.001 * 2.05, rel=0.01)

@@ -21,7 +21,7 @@ from bayes_scaling._counting import PUBLISHED_FRONTIERS, Frontier
 from bayes_scaling._errors import PlanError
 from bayes_scaling._fit import Fit
 from bayes_scaling._validation import shown
-from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive, completed
 from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Cost, Spending, Surface, flops, fraction
 from bayes_scaling.decide.objectives import (
     Goal,
@@ -441,7 +441,7 @@ def budget_curve(
         if around[0].tokens(params) < 1:  # the smaller budget would not train this size at all
             around[0] = surface
         tokens = np.array([one.tokens(params) for one in around])
-        predictive = asked.beliefs.new_run(np.full(3, params), tokens)
+        predictive = asked.beliefs.new_run(points(np.full(3, params), tokens))
         value, error = asked.objective.value(predictive, asked.goal)
         loss = loss_given_draw(predictive).mean(axis=0)
         step = around[2].budget - around[0].budget
@@ -508,7 +508,9 @@ def smallest_budget(
         first = int(np.argmax(reached >= probability))
         if reached[first] < probability:
             most = int(np.argmax(reached))
-            above = float(np.mean(asked.beliefs.log_mean(NOWHERE, NOWHERE) > math.log(target)))
+            above = float(
+                np.mean(asked.beliefs.log_mean(points(np.array([NOWHERE]), np.array([NOWHERE]))) > math.log(target))
+            )
             under = "" if asked.constraints == Constraints() else " under these constraints"
             why = (
                 f"P(loss <= {target:g}) is at most {reached[most]:.3g}{under}, up to "
@@ -573,6 +575,7 @@ class _Question:
             raise PlanError(f"the objective is the {objective.label}, but no target was given: pass target=...")
         cost = flops() if cost is None else cost
         beliefs = source if isinstance(source, Beliefs) else Beliefs.of(source, seed)
+        _refuse_other_inputs(beliefs)
         goal = Goal(
             beliefs.best_loss if incumbent is None else float(incumbent), math.nan if target is None else float(target)
         )
@@ -593,7 +596,7 @@ class _Question:
         out = []
         for start in range(0, len(params), BLOCK):
             N = params[start : start + BLOCK]
-            out.append(self.objective.score(beliefs.new_run(N, surface.tokens(N)), self.goal))
+            out.append(self.objective.score(beliefs.new_run(points(N, surface.tokens(N))), self.goal))
         return np.concatenate(out)
 
     def summit(self, beliefs: Beliefs, surface: Surface, within: tuple[float, float]) -> float:
@@ -616,7 +619,9 @@ class _Question:
         log_params, _ = self.beliefs.best(surface)
         ends = np.clip(np.quantile(log_params, [0.005, 0.995]), math.log(least), math.log(most))
         params = np.clip(np.exp(np.linspace(ends[0], ends[1], BLOCK)), least, most)
-        reached = probability_below(self.beliefs.new_run(params, surface.tokens(params)), self.goal.target).mean(axis=0)
+        reached = probability_below(
+            self.beliefs.new_run(points(params, surface.tokens(params))), self.goal.target
+        ).mean(axis=0)
         best = int(reached.argmax())
         return float(reached[best]), float(params[best])
 
@@ -630,11 +635,11 @@ class _Question:
     ) -> tuple[list[Choice], Predictive]:
         """Judge runs on a surface, given the log loss of every draw's own optimum, ``(n_draw,)``."""
         tokens = np.asarray(surface.tokens(params))
-        predictive = self.beliefs.new_run(params, tokens)
+        predictive = self.beliefs.new_run(points(params, tokens))
         value, error = self.objective.value(predictive, self.goal)
         loss = loss_given_draw(predictive).mean(axis=0)
-        over = np.maximum(np.expm1(self.beliefs.log_law(params, tokens) - floor[:, None]), 0.0)
-        regret = over * np.exp(floor[:, None] + self.beliefs.departure(params, tokens))
+        over = np.maximum(np.expm1(self.beliefs.log_law(points(params, tokens)) - floor[:, None]), 0.0)
+        regret = over * np.exp(floor[:, None] + self.beliefs.departure(points(params, tokens)))
         less = LEAST[np.log(surface.most_params) > 1.1 * LEAST]
         wasted = _wasted(over, np.expm1(self.beliefs.best_with_less(surface, less) - floor[:, None]), less)
         choices = [
@@ -653,6 +658,21 @@ class _Question:
             for i, note in enumerate(notes)
         ]
         return choices, predictive
+
+
+def points(params: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """Return runs as what laws read of them."""
+    return completed({"params": params, "tokens": tokens})
+
+
+def _refuse_other_inputs(beliefs: Beliefs) -> None:
+    for member in beliefs.members.values():
+        law = member.fit.law
+        if set(law.inputs) != {"params", "tokens"}:
+            raise PlanError(
+                f"a plan needs a law in params and tokens; {law.label} takes {', '.join(law.inputs)}: fit another "
+                "law, such as chinchilla"
+            )
 
 
 # --- searches -------------------------------------------------------------------------------------------------------
@@ -703,7 +723,7 @@ def _flat_region(
 
     def mean_loss(params: np.ndarray) -> np.ndarray:
         blocks = [params[start : start + BLOCK] for start in range(0, len(params), BLOCK)]
-        return np.concatenate([np.exp(beliefs.log_mean(N, surface.tokens(N))).mean(axis=0) for N in blocks])
+        return np.concatenate([np.exp(beliefs.log_mean(points(N, surface.tokens(N)))).mean(axis=0) for N in blocks])
 
     best = _climbed(lambda params: -mean_loss(params), within)
     lowest = float(mean_loss(np.array([best]))[0])

@@ -1,4 +1,4 @@
-"""Beliefs: what the posterior says of the loss of any run in parameters and tokens.
+"""Beliefs: what the posterior says of the loss of any run.
 
 Each draw is one law, one path along which the truth leaves it, and one width of the scatter of runs. The path is drawn
 once, on a fixed grid of log sizes, so that it is the same function wherever it is asked.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from bayes_scaling._fit import Fit, location_and_width
 from bayes_scaling._forecast import departures_at
 from bayes_scaling._law import Array
 from bayes_scaling._model import Model, model_columns, size_of
+from bayes_scaling._noise import Scatter
 from bayes_scaling._scope import scope
 from bayes_scaling._stacking import shares as draws_by_weight
 from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Surface
@@ -32,6 +34,8 @@ PARTS = 4  # normal parts by which each draw's Student-t is represented
 FAILED = 20.0  # widths: a run that scatters more than some such has failed, and is started again
 BLOCK = 32  # points that are looked at together
 GOLDEN = 60  # steps of a golden section
+type Points = Mapping[str, np.ndarray]  # columns of runs in raw units, (n_point,) each
+
 LEAST_WEIGHT = 1e-3  # a candidate without weight may have failed: it is not asked
 
 
@@ -94,12 +98,6 @@ class Member:
     def of(cls, fit: Fit, weight: float, seed: int, group: Mapping[str, str] | None, unconverged: bool) -> Member:
         """Draw the paths of a fit."""
         fit.require_convergence(unconverged)
-        if set(fit.law.inputs) != {"params", "tokens"}:
-            inputs = ", ".join(fit.law.inputs)
-            raise PlanError(
-                f"a plan needs a law in params and tokens; {fit.law.label} takes {inputs}: fit another law, such as "
-                "chinchilla"
-            )
         theta = fit.theta(group, seed)
         count = len(next(iter(theta.values())))
         fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
@@ -127,27 +125,24 @@ class Member:
         """The draws as JAX arrays; for use inside the scope."""
         return {name: jnp.asarray(values) for name, values in self.theta.items()}
 
-    def law_and_width(self, params: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def law_and_width(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Return the log of the law and the width of the noise at each point, ``(n_draw, n_point)`` each."""
-        pad = -len(params) % BLOCK
-        params, tokens = (np.concatenate([x, np.repeat(x[-1:], pad)]) for x in (params, tokens))
+        columns = model_columns(self.fit.law, self.fit.noise, points, size_of(self.fit.runs))
+        count = len(next(iter(points.values())))
+        columns["cell"] = np.zeros(count, int)
+        padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
         laws, widths = [], []
         with scope():
-            for start in range(0, len(params), BLOCK):
-                N, D = params[start : start + BLOCK], tokens[start : start + BLOCK]
-                table = {"params": N, "tokens": D, "flops": FLOPS_PER_PARAM_TOKEN * N * D}
-                columns = model_columns(self.fit.law, self.fit.noise, table, size_of(self.fit.runs))
-                columns["cell"] = np.zeros(len(N), int)
-                given = {name: jnp.asarray(values) for name, values in columns.items()}
+            for start in range(0, count, BLOCK):
+                given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
                 law, width = location_and_width(self.fit.model)(self.device, given)
                 laws.append(np.asarray(law))
                 widths.append(np.asarray(width))
-        count = len(params) - pad
         return np.concatenate(laws, axis=1)[:, :count], np.concatenate(widths, axis=1)[:, :count]
 
-    def departure(self, params: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    def departure(self, points: Points) -> np.ndarray:
         """Return how far the truth lies from the law, ``(n_draw, n_point)``, held constant off the grid."""
-        sizes = log_size(self.fit.law, {"params": params, "tokens": tokens})
+        sizes = log_size(self.fit.law, points)
         place = np.clip((sizes - self.grid[0]) / (self.grid[1] - self.grid[0]), 0, STEPS - 1)
         before = np.minimum(place.astype(int), STEPS - 2)
         share = place - before
@@ -168,7 +163,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Beliefs:
-    """Draws of what any run in parameters and tokens would reach.
+    """Draws of what any run would reach.
 
     Attributes
     ----------
@@ -201,8 +196,8 @@ class Beliefs:
 
         Raises
         ------
-        PlanError
-            When a law takes anything but params and tokens.
+        ConvergenceError
+            When a fit did not converge.
         """
         runs = source.runs
         if isinstance(source, Fit):
@@ -243,36 +238,72 @@ class Beliefs:
         """Believe one of the laws."""
         return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
 
-    def log_law(self, params: Any, tokens: Any) -> np.ndarray:
-        """Return the log of the law at each point, ``(n_draw, n_point)``, without the path of the truth."""
-        N, D = _points(params, tokens)
-        return np.concatenate([member.law_and_width(N, D)[0] for member in self.members.values()])
-
-    def departure(self, params: Any, tokens: Any) -> np.ndarray:
-        """Return how far the truth lies from the law at each point, in log loss, ``(n_draw, n_point)``."""
-        N, D = _points(params, tokens)
-        return np.concatenate([member.departure(N, D) for member in self.members.values()])
-
-    def log_mean(self, params: Any, tokens: Any) -> np.ndarray:
-        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and path."""
-        return np.asarray(self.log_law(params, tokens) + self.departure(params, tokens))
-
-    def new_run(self, params: Any, tokens: Any) -> Predictive:
-        """Return the distribution of the log loss of one new run at each point.
+    def points(self, **inputs: Any) -> Points:
+        """Return runs by what the laws read of them, one row of numbers for each input, checked.
 
         Parameters
         ----------
-        params, tokens : (n_point,) raw units
+        inputs : in raw units, numbers or equally long rows; what follows from the others (FLOPs from params and
+            tokens, tokens from steps and batch, steps from tokens and batch) may be left out
+
+        Raises
+        ------
+        PlanError
+            When an input is missing or not a positive number.
         """
-        N, D = _points(params, tokens)
+        may_be_zero = {name for member in self.members.values() for name in member.fit.law.may_be_zero}
+        try:
+            given = {name: np.atleast_1d(np.asarray(values, float)) for name, values in inputs.items()}
+            given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
+        except (TypeError, ValueError):
+            raise PlanError("inputs of a run: expected numbers, or equally long rows of them") from None
+        for name, values in given.items():
+            least = 0.0 if name in may_be_zero else math.ulp(0.0)
+            if values.ndim != 1 or not (np.isfinite(values).all() and (values >= least).all()):
+                raise PlanError(f"{name} of a run: expected positive numbers, or one row of them")
+        given = completed(given)
+        for member in self.members.values():
+            missing = [name for name in member.fit.law.inputs if name not in given]
+            if missing:
+                raise PlanError(
+                    f"law {member.fit.law.label} needs {', '.join(member.fit.law.inputs)} of each run; "
+                    f"{missing[0]} is missing"
+                )
+        return given
+
+    def log_law(self, points: Points) -> np.ndarray:
+        """Return the log of the law at each point, ``(n_draw, n_point)``, without the path of the truth."""
+        return np.concatenate([member.law_and_width(points)[0] for member in self.members.values()])
+
+    def departure(self, points: Points) -> np.ndarray:
+        """Return how far the truth lies from the law at each point, in log loss, ``(n_draw, n_point)``."""
+        return np.concatenate([member.departure(points) for member in self.members.values()])
+
+    def log_mean(self, points: Points) -> np.ndarray:
+        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and path."""
+        return np.asarray(self.log_law(points) + self.departure(points))
+
+    def new_run(self, points: Points) -> Predictive:
+        """Return the distribution of the log loss of one new run at each point, in normal parts."""
         parts = max(member.stretch.shape[1] for member in self.members.values())
         locations, widths = [], []
         for member in self.members.values():
-            law, width = member.law_and_width(N, D)
-            locations.append(law + member.departure(N, D))
+            law, width = member.law_and_width(points)
+            locations.append(law + member.departure(points))
             spread = np.hypot(width[:, None] * member.stretch[:, :, None], member.slow)
-            widths.append(np.broadcast_to(spread, (len(law), parts, len(N))))
+            widths.append(np.broadcast_to(spread, (len(law), parts, law.shape[1])))
         return Predictive(np.concatenate(locations), np.concatenate(widths))
+
+    def scatter(self, points: Points) -> Scatter:
+        """Return the distribution of the log loss of one new run at each point, as Student-t."""
+        locations, widths, tails = [], [], []
+        for member in self.members.values():
+            law, width = member.law_and_width(points)
+            locations.append(law + member.departure(points))
+            widths.append(np.hypot(width, member.slow[:, 0]))
+            nu = member.theta["nu"] if member.fit.noise.family == "student_t" else np.full(len(law), np.inf)
+            tails.append(np.broadcast_to(nu[:, None], law.shape))
+        return Scatter(np.concatenate(locations), np.concatenate(widths), np.concatenate(tails))
 
     def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
         """Return log N and log loss (without path) of every draw's own optimum on a budget, ``(n_draw,)`` each.
@@ -287,11 +318,16 @@ class Beliefs:
         return np.concatenate([member.best_with_less(surface, less) for member in self.members.values()])
 
 
-def _points(params: Any, tokens: Any) -> tuple[np.ndarray, np.ndarray]:
-    N, D = np.broadcast_arrays(np.atleast_1d(np.asarray(params, float)), np.asarray(tokens, float))
-    if N.ndim != 1 or not (np.isfinite(N).all() and np.isfinite(D).all() and N.min() > 0 and D.min() > 0):
-        raise PlanError("params and tokens of a run: expected positive numbers, or one row of them each")
-    return N, D
+def completed(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add what follows from other inputs of a run: tokens or steps from the batch, FLOPs from params and tokens."""
+    given = dict(inputs)
+    if {"steps", "batch_tokens"} <= set(given):
+        given.setdefault("tokens", given["steps"] * given["batch_tokens"])
+    if {"tokens", "batch_tokens"} <= set(given):
+        given.setdefault("steps", given["tokens"] / given["batch_tokens"])
+    if {"params", "tokens"} <= set(given):
+        given.setdefault("flops", FLOPS_PER_PARAM_TOKEN * given["params"] * given["tokens"])
+    return given
 
 
 # --- one draw's optimum, vectorised over draws ----------------------------------------------------------------------
