@@ -55,6 +55,8 @@ class Objective:
     score : what the optimiser climbs, (n_point,): it orders points as the objective does, and still does so where the
         objective is too small for floating point
     needs_target : whether the goal must have a target
+    unit : of its value; empty for the unit of the loss
+    averages : whether it is a mean over what may be true, so that what pilots say of it has an expected value
     """
 
     label: str
@@ -62,6 +64,8 @@ class Objective:
     contributions: Contributions
     score: Callable[[Predictive, Goal], np.ndarray]
     needs_target: bool = False
+    unit: str = ""
+    averages: bool = True
 
     def value(self, predictive: Predictive, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
         """Return the objective at each point and its Monte-Carlo standard error, ``(n_point,)`` each."""
@@ -73,9 +77,13 @@ class Objective:
         return f"<Objective: {self.direction} {self.label}>"
 
 
-def _of(label: str, direction: str, contributions: Contributions) -> Objective:
+def _of(label: str, direction: str, contributions: Contributions, unit: str = "", averages: bool = True) -> Objective:
     sign = 1.0 if direction == "maximise" else -1.0
-    return Objective(label, direction, contributions, lambda p, goal: sign * contributions(p, goal).mean(axis=0))
+
+    def score(p: Predictive, goal: Goal) -> np.ndarray:
+        return np.asarray(sign * contributions(p, goal).mean(axis=0))
+
+    return Objective(label, direction, contributions, score, unit=unit, averages=averages)
 
 
 # --- integrals over the mixture -------------------------------------------------------------------------------------
@@ -235,6 +243,7 @@ def probability_of_target() -> Objective:
         lambda p, goal: probability_below(p, goal.target),
         lambda p, goal: _log_odds(p, goal.target),
         needs_target=True,
+        unit="probability",
     )
 
 
@@ -252,6 +261,7 @@ def loss_quantile(probability: float) -> Objective:
         "minimise",
         lambda p, goal: _quantile_parts(p, probability),
         lambda p, goal: -quantile(p, probability),
+        averages=False,
     )
 
 
@@ -263,7 +273,8 @@ def cvar(worst: float = 0.05) -> Objective:
     worst : that share, a fraction
     """
     fraction("worst", worst)
-    return _of(f"mean loss of the worst {worst:.3g}", "minimise", lambda p, goal: cvar_given_draw(p, worst))
+    label = f"mean loss of the worst {worst:.3g}"
+    return _of(label, "minimise", lambda p, goal: cvar_given_draw(p, worst), averages=False)
 
 
 def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
@@ -281,6 +292,7 @@ def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
         f"expected loss plus {weight:g} times the mean of the worst {worst:.3g}",
         "minimise",
         lambda p, goal: loss_given_draw(p) + weight * cvar_given_draw(p, worst),
+        averages=False,
     )
 
 
@@ -296,7 +308,7 @@ def utility(
     label : shown in tables
     """
     if not callable(of):
-        return _of(label, "maximise", _table_utility(of))
+        return _of(label, "maximise", _table_utility(of), label)
 
     def contributions(p: Predictive, goal: Goal) -> np.ndarray:
         shape = p.width.shape[:2]
@@ -314,7 +326,7 @@ def utility(
             total += values.mean(axis=1)
         return total / UTILITY_POINTS
 
-    return _of(label, "maximise", contributions)
+    return _of(label, "maximise", contributions, label)
 
 
 def _table_utility(table: Sequence[tuple[float, float]]) -> Contributions:
