@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bayes_scaling._errors import ForecastError as ForecastError
     from bayes_scaling._errors import LawError as LawError
     from bayes_scaling._errors import PlanError as PlanError
+    from bayes_scaling._errors import StudyError as StudyError
     from bayes_scaling._fit import Fit as Fit
     from bayes_scaling._fit import fit as fit
     from bayes_scaling._forecast import Forecast as Forecast
@@ -208,6 +209,7 @@ _HOME = {
     "plot_pit": "_comparison_pictures",
     "plot_ranking": "_comparison_pictures",
     "PlanError": "_errors",
+    "StudyError": "_errors",
     "Cost": "decide.costs",
     "flops": "decide.costs",
     "gpu_hours": "decide.costs",

@@ -59,6 +59,7 @@ class Candidate:
     law : what is fitted
     method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap) or ``squares`` (least squares, bootstrap)
     discrepancy, noise : of a posterior; None for the default
+    sampler : of a posterior, the ``method`` of `fit`
     """
 
     label: str
@@ -66,6 +67,7 @@ class Candidate:
     method: str = "posterior"
     discrepancy: Discrepancy | None = None
     noise: Noise | None = None
+    sampler: str = "auto"
 
     @property
     def weighted(self) -> bool:
@@ -384,6 +386,7 @@ def _fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
         runs,
         noise=candidate.noise,
         discrepancy=candidate.discrepancy,
+        method=candidate.sampler,
         seed=seed,
         like_rows=like_rows,
         progress=False,
@@ -428,7 +431,7 @@ def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
     """Name a refit by everything that it depends on."""
     priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in candidate.law.sampled]
     parts = (
-        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method),
+        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, candidate.sampler),
         *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -29,3 +29,7 @@ class ForecastError(BayesScalingError):
 
 class PlanError(BayesScalingError):
     """A plan that cannot be made: an impossible budget, constraints that leave nothing, a cost that makes no sense."""
+
+
+class StudyError(BayesScalingError):
+    """A study file that cannot be read: an unknown word, a missing number, data that are not there."""
