@@ -99,12 +99,11 @@ if TYPE_CHECKING:
     from bayes_scaling._stacking import stacked as stacked
     from bayes_scaling._stacking import stacking_weights as stacking_weights
     from bayes_scaling._store import load_fit as load_fit
-    from bayes_scaling.decide.allocate import Constraints as Constraints
-    from bayes_scaling.decide.allocate import Plan as Plan
     from bayes_scaling.decide.allocate import allocate as allocate
-    from bayes_scaling.decide.allocate import budget_curve as budget_curve
-    from bayes_scaling.decide.allocate import smallest_budget as smallest_budget
     from bayes_scaling.decide.beliefs import Beliefs as Beliefs
+    from bayes_scaling.decide.budgets import budget_curve as budget_curve
+    from bayes_scaling.decide.budgets import smallest_budget as smallest_budget
+    from bayes_scaling.decide.constraints import Constraints as Constraints
     from bayes_scaling.decide.costs import Cost as Cost
     from bayes_scaling.decide.costs import flops as flops
     from bayes_scaling.decide.costs import gpu_hours as gpu_hours
@@ -118,6 +117,7 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.objectives import mean_and_cvar as mean_and_cvar
     from bayes_scaling.decide.objectives import probability_of_target as probability_of_target
     from bayes_scaling.decide.objectives import utility as utility
+    from bayes_scaling.decide.plan import Plan as Plan
 
 __version__ = "0.1.0"
 
@@ -224,11 +224,11 @@ _HOME = {
     "cvar": "decide.objectives",
     "mean_and_cvar": "decide.objectives",
     "utility": "decide.objectives",
-    "Constraints": "decide.allocate",
-    "Plan": "decide.allocate",
+    "Constraints": "decide.constraints",
+    "Plan": "decide.plan",
     "allocate": "decide.allocate",
-    "budget_curve": "decide.allocate",
-    "smallest_budget": "decide.allocate",
+    "budget_curve": "decide.budgets",
+    "smallest_budget": "decide.budgets",
 }
 
 __all__ = [*_HOME, "datasets", "__version__"]

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
@@ -23,19 +22,19 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling._fit import Fit, location_and_width
 from bayes_scaling._forecast import departures_at
 from bayes_scaling._law import Array
-from bayes_scaling._model import Model, model_columns, size_of
+from bayes_scaling._model import model_columns, size_of
 from bayes_scaling._noise import Scatter
 from bayes_scaling._scope import scope
 from bayes_scaling._stacking import shares as draws_by_weight
-from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Surface
+from bayes_scaling.decide.optima import Optima, best, best_with_less
+from bayes_scaling.decide.space import Points as Points
+from bayes_scaling.decide.space import Space
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, Surface
 
 BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
 PARTS = 4  # normal parts by which each draw's Student-t is represented
 FAILED = 20.0  # widths: a run that scatters more than some such has failed, and is started again
 BLOCK = 32  # points that are looked at together
-GOLDEN = 60  # steps of a golden section
-type Points = Mapping[str, np.ndarray]  # columns of runs in raw units, (n_point,) each
-
 LEAST_WEIGHT = 1e-3  # a candidate without weight may have failed: it is not asked
 
 
@@ -65,6 +64,10 @@ class Predictive:
         """Draw one loss of each part, ``(n_draw * n_part, n_point)``."""
         noise = np.random.default_rng([seed, 12]).standard_normal(self.width.shape[:2])[:, :, None]
         return np.asarray(np.exp(self.centre + self.width * noise).reshape(-1, self.location.shape[1]))
+
+    def some(self, every: int) -> Predictive:
+        """Keep every so many draws."""
+        return self if every == 1 else Predictive(self.location[::every], self.width[::every])
 
     def point(self, index: int) -> Predictive:
         """Return the distribution at one point."""
@@ -148,17 +151,14 @@ class Member:
         share = place - before
         return np.asarray((1 - share) * self.path[:, before] + share * self.path[:, before + 1])
 
-    def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-        """Return log N and log loss of the law's own optimum on a budget, ``(n_draw,)`` each."""
-        with scope():
-            log_params, log_loss = _best(self.fit.model)(self.device, np.log(surface.flops), surface.serving)
-        return np.asarray(log_params), np.asarray(log_loss)
+    @property
+    def reads_batch(self) -> bool:
+        """Whether the law reads the batch, or the steps that follow from it."""
+        return bool({"steps", "batch_tokens"} & set(self.fit.law.inputs))
 
-    def best_with_less(self, surface: Surface, less: np.ndarray) -> np.ndarray:
-        """Return log loss of the law's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``."""
-        with scope():
-            log_flops = jnp.asarray(np.log(surface.flops) - less)
-            return np.asarray(_best_of_many(self.fit.model)(self.device, log_flops, surface.serving))
+    def optima(self, space: Space) -> Optima:
+        """Return the law's own optimum on a budget."""
+        return best(self.fit.model, self.device, space, self.reads_batch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -305,17 +305,34 @@ class Beliefs:
             tails.append(np.broadcast_to(nu[:, None], law.shape))
         return Scatter(np.concatenate(locations), np.concatenate(widths), np.concatenate(tails))
 
-    def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-        """Return log N and log loss (without path) of every draw's own optimum on a budget, ``(n_draw,)`` each.
+    def optima(self, space: Space) -> Optima:
+        """Return every draw's own optimum on a budget, ``(n_draw,)`` each.
 
         The path moves the loss and leaves the split alone: it is a function of size, the law a trade-off.
         """
-        found = [member.best(surface) for member in self.members.values()]
-        return np.concatenate([log_params for log_params, _ in found]), np.concatenate([loss for _, loss in found])
+        found = [member.optima(space) for member in self.members.values()]
+        columns = zip(*((o.log_params, o.share, o.log_loss) for o in found), strict=True)
+        return Optima(*(np.concatenate(column) for column in columns))
 
-    def best_with_less(self, surface: Surface, less: np.ndarray) -> np.ndarray:
-        """Return log loss (without path) of every draw's optimum on smaller budgets, ``(n_draw, n_less)``."""
-        return np.concatenate([member.best_with_less(surface, less) for member in self.members.values()])
+    def best(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+        """Return log N and log loss (without path) of every draw's own optimum on a budget, ``(n_draw,)`` each."""
+        found = self.optima(Space(surface))
+        return found.log_params, found.log_loss
+
+    def best_with_less(self, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
+        """Return log loss (without path) of every draw's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``.
+
+        Parameters
+        ----------
+        optima : of the whole budget
+        """
+        out, start = [], 0
+        for member in self.members.values():
+            end = start + len(member.path)
+            own = Optima(optima.log_params[start:end], optima.share[start:end], optima.log_loss[start:end])
+            out.append(best_with_less(member.fit.model, member.device, space, own, less))
+            start = end
+        return np.concatenate(out)
 
 
 def completed(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -328,42 +345,3 @@ def completed(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if {"params", "tokens"} <= set(given):
         given.setdefault("flops", FLOPS_PER_PARAM_TOKEN * given["params"] * given["tokens"])
     return given
-
-
-# --- one draw's optimum, vectorised over draws ----------------------------------------------------------------------
-
-
-def _best_split(model: Model, theta: Mapping[str, Any], log_flops: Any, serving: Any) -> tuple[Array, Array]:
-    """Minimise the law over log N where 6 N D + 2 N T spends the FLOPs, by golden section: (log N, log loss)."""
-    total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
-    served = serving * SERVED_FLOPS / FLOPS_PER_PARAM_TOKEN
-    ratio = (np.sqrt(5) - 1) / 2
-
-    def log_loss(log_params: Array) -> Array:
-        log_tokens = total - log_params + jnp.log1p(-served * jnp.exp(log_params - total))
-        columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
-        return model.log_mean(theta, columns)[0]
-
-    def shrink(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        lower = log_loss(left) < log_loss(right)
-        return jnp.where(lower, low, left), jnp.where(lower, right, high)
-
-    top = total - jnp.log1p(served)
-    low, high = jax.lax.fori_loop(0, GOLDEN, shrink, (jnp.zeros_like(top), top))
-    middle = (low + high) / 2
-    return middle, log_loss(middle)
-
-
-@functools.cache
-def _best(model: Model) -> Any:
-    return jax.jit(jax.vmap(functools.partial(_best_split, model), (0, None, None)))
-
-
-@functools.cache
-def _best_of_many(model: Model) -> Any:
-    def one(theta: Mapping[str, Any], log_flops: Any, serving: Any) -> Array:
-        return _best_split(model, theta, log_flops, serving)[1]
-
-    return jax.jit(jax.vmap(jax.vmap(one, (None, 0, None)), (0, None, None)))

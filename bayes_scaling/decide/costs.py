@@ -1,17 +1,15 @@
 """Costs: what a run of N parameters and D tokens takes out of a budget.
 
-    cost = price of a FLOP x (6 N D + 2 N T)
+    cost = price of a training FLOP x 6 N D + price of a serving FLOP x 2 N T
 
-T tokens are served after training (Sardana et al. 2023, arXiv 2401.00448), at the price of the training. What is not
-known for sure, like utilisation, is given as draws or as a distribution: the cost is then one number per draw, and a
-plan meets its budget at a stated quantile of it, by default the median.
+T tokens are served after training (Sardana et al. 2023, arXiv 2401.00448), at the price of the training or at their
+own. What is not known for sure, like utilisation, is given as draws or as a distribution: the cost is then one number
+per draw, and a plan meets its budget at a stated quantile of it, by default the median.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,13 +19,14 @@ from numpyro.distributions import Distribution
 from bayes_scaling._errors import PlanError
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import LARGEST, shown
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN as FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.decide.surfaces import SERVED_FLOPS, BentSurface, Surface, ordered
 
 type Uncertain = ArrayLike | Distribution
 
-FLOPS_PER_PARAM_TOKEN = 6.0
-SERVED_FLOPS = 2.0  # per parameter and token served: a forward pass
 SECONDS_PER_HOUR = 3600.0
 DRAWS = 4096  # of a distribution
+SAME = 1e-12  # relative spread below which draws are one number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +42,7 @@ class Cost:
     utilisation : share of the peak that training reaches
     price : of one device for one hour
     serving_tokens : T, served after training
+    serving_utilisation, serving_price : as above, while serving; None for those of training
     quantile : of the cost, at which the budget is met
     """
 
@@ -53,20 +53,33 @@ class Cost:
     utilisation: Uncertain = 1.0
     price: Uncertain = 1.0
     serving_tokens: Uncertain = 0.0
+    serving_utilisation: Uncertain | None = None
+    serving_price: Uncertain | None = None
     quantile: float = 0.5
 
     def spending(self, seed: int = 0) -> Spending:
         """Return the cost with what is uncertain about it drawn, by one seed."""
-        utilisation, price, serving = _drawn(
-            {
-                "utilisation": (self.utilisation, 0.0, 1.0),
-                "price": (self.price, 0.0, LARGEST),
-                "serving_tokens": (self.serving_tokens, -1.0, LARGEST),
-            },
-            seed,
+        given: dict[str, tuple[Uncertain, float, float]] = {
+            "utilisation": (self.utilisation, 0.0, 1.0),
+            "price": (self.price, 0.0, LARGEST),
+            "serving_tokens": (self.serving_tokens, -1.0, LARGEST),
+        }
+        if self.serving_utilisation is not None:
+            given["serving_utilisation"] = (self.serving_utilisation, 0.0, 1.0)
+        if self.serving_price is not None:
+            given["serving_price"] = (self.serving_price, 0.0, LARGEST)
+        drawn = _drawn(given, seed)
+        utilisation, price = drawn["utilisation"], drawn["price"]
+        serving_utilisation = drawn.get("serving_utilisation", utilisation)
+        serving_price = drawn.get("serving_price", price)
+        hour = self.peak_flops * SECONDS_PER_HOUR if self.hours else 1.0
+        return Spending(
+            price / (hour * utilisation),
+            serving_price / (hour * serving_utilisation),
+            drawn["serving_tokens"],
+            self.quantile,
+            self.unit,
         )
-        per_flop = price / (self.peak_flops * utilisation * SECONDS_PER_HOUR) if self.hours else np.ones_like(price)
-        return Spending(per_flop, serving, self.quantile, self.unit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,32 +88,51 @@ class Spending:
 
     Attributes
     ----------
-    per_flop : (n,) unit of the budget per FLOP
-    serving : (n,) tokens served after training; at most one of the two differs between draws
+    per_flop, per_served_flop : (n,) unit of the budget per FLOP of training and of serving
+    serving : (n,) tokens served after training
     quantile : of the cost, at which the budget is met
     unit : of the budget
     """
 
     per_flop: np.ndarray
+    per_served_flop: np.ndarray
     serving: np.ndarray
     quantile: float
     unit: str
 
     def draws(self, params: float, tokens: float) -> np.ndarray:
-        """Return the cost of a run, ``(n,)``, in the unit of the budget."""
+        """Return the cost of a run, ``(n,)``, in the unit of the budget.
+
+        Parameters
+        ----------
+        params : N; for a model whose forward pass takes other than 2 N FLOPs per token, half of these
+        tokens : D
+        """
         training = FLOPS_PER_PARAM_TOKEN * params * tokens
-        return np.asarray(self.per_flop * (training + SERVED_FLOPS * params * self.serving))
+        return np.asarray(self.per_flop * training + self.per_served_flop * SERVED_FLOPS * params * self.serving)
 
     def cost(self, params: float, tokens: float) -> float:
         """Return the cost of a run at the quantile that has to meet the budget."""
-        return _ordered(self.draws(params, tokens), self.quantile)
+        return ordered(self.draws(params, tokens), self.quantile)
+
+    @property
+    def price(self) -> float:
+        """Unit of the budget per FLOP of training, at the quantile that has to meet it."""
+        return ordered(self.per_flop, self.quantile)
 
     def surface(self, budget: float) -> Surface:
         """Return the runs that spend a budget."""
         if not (np.isfinite(budget) and budget > 0):
             raise PlanError(f"the budget is {budget:g} {self.unit}, expected a positive number of {self.unit}")
-        flops = budget / _ordered(self.per_flop, self.quantile)
-        surface = Surface(float(budget), flops, _ordered(self.serving, self.quantile))
+        flops = budget / self.price
+        served = self.per_served_flop * self.serving
+        in_training_tokens = served / self.per_flop
+        surface: Surface
+        if _one(self.per_flop) or _one(in_training_tokens):
+            # Only one of the two varies, so that the quantile of the sum is the sum of the quantiles.
+            surface = Surface(float(budget), flops, ordered(in_training_tokens, self.quantile))
+        else:
+            surface = BentSurface.of(float(budget), flops, self.per_flop, served, self.quantile)
         if not surface.most_params > 2:
             raise PlanError(
                 f"a budget of {budget:g} {self.unit} buys {flops:g} FLOPs, too few for any run; "
@@ -109,38 +141,8 @@ class Spending:
         return surface
 
 
-@dataclasses.dataclass(frozen=True)
-class Surface:
-    """All runs that spend a budget: D = C / (6 N) - T / 3.
-
-    Attributes
-    ----------
-    budget : in its own unit
-    flops : C, FLOPs that it buys, serving included
-    serving : T, tokens served
-    """
-
-    budget: float
-    flops: float
-    serving: float
-
-    @property
-    def most_params(self) -> float:
-        """The largest N that leaves one token to train on."""
-        return self.params_of_tokens(1.0)
-
-    def tokens(self, params: Any) -> Any:
-        """Return D that spends the budget at N."""
-        return self.flops / (FLOPS_PER_PARAM_TOKEN * params) - self.serving * SERVED_FLOPS / FLOPS_PER_PARAM_TOKEN
-
-    def params_of_tokens(self, tokens: float) -> float:
-        """Return N that spends the budget at D."""
-        return self.flops / (FLOPS_PER_PARAM_TOKEN * tokens + SERVED_FLOPS * self.serving)
-
-    def params_of_ratio(self, ratio: float) -> float:
-        """Return N that spends the budget at D / N: the positive root of 6 r N^2 + 2 T N = C."""
-        half = SERVED_FLOPS * self.serving
-        return 2 * self.flops / (half + math.sqrt(half**2 + 4 * FLOPS_PER_PARAM_TOKEN * ratio * self.flops))
+def _one(draws: np.ndarray) -> bool:
+    return bool(np.ptp(draws) <= SAME * np.abs(draws).max())
 
 
 # --- the costs that there are ---------------------------------------------------------------------------------------
@@ -151,21 +153,32 @@ def flops() -> Cost:
     return Cost("training FLOPs", "FLOPs")
 
 
-def gpu_hours(peak_flops: float, utilisation: Uncertain, *, quantile: float = 0.5) -> Cost:
-    """Count hours of one device: 6 N D / (peak x utilisation x 3600).
+def gpu_hours(
+    peak_flops: float,
+    utilisation: Uncertain,
+    *,
+    serving_tokens: Uncertain = 0.0,
+    serving_utilisation: Uncertain | None = None,
+    quantile: float = 0.5,
+) -> Cost:
+    """Count hours of one device: 6 N D / (peak x utilisation x 3600), and 2 N T likewise.
 
     Parameters
     ----------
     peak_flops : FLOPs per second of one device, such as 989e12
     utilisation : share of it that training reaches, 0.4 for 40 percent; a number, draws of it, or a distribution
+    serving_tokens : T, tokens served over the model's life, likewise; none by default
+    serving_utilisation : share of the peak that serving reaches, likewise; that of training by default
     quantile : of the hours, at which the budget is met: 0.9 leaves a chance of one in ten to overrun
     """
     return Cost(
-        "GPU-hours",
+        _label("GPU-hours", serving_tokens),
         "GPU-hours",
         hours=True,
         peak_flops=_peak(peak_flops),
         utilisation=_checked("utilisation", utilisation, 0.0, 1.0),
+        serving_tokens=_checked("serving_tokens", serving_tokens, -1.0, LARGEST),
+        serving_utilisation=_checked_or_none("serving_utilisation", serving_utilisation, 1.0),
         quantile=fraction("quantile", quantile),
     )
 
@@ -175,6 +188,9 @@ def money(
     utilisation: Uncertain,
     price_per_gpu_hour: Uncertain,
     *,
+    serving_tokens: Uncertain = 0.0,
+    serving_utilisation: Uncertain | None = None,
+    serving_price: Uncertain | None = None,
     currency: str = "USD",
     quantile: float = 0.5,
 ) -> Cost:
@@ -182,17 +198,21 @@ def money(
 
     Parameters
     ----------
-    peak_flops, utilisation, quantile : as of `gpu_hours`
+    peak_flops, utilisation, serving_tokens, serving_utilisation, quantile : as of `gpu_hours`
     price_per_gpu_hour : a number, as many draws as of the utilisation, or a distribution
+    serving_price : of one hour of a device that serves, likewise; that of training by default
     currency : unit of price and budget
     """
     return Cost(
-        "money",
+        _label("money", serving_tokens),
         currency,
         hours=True,
         peak_flops=_peak(peak_flops),
         utilisation=_checked("utilisation", utilisation, 0.0, 1.0),
         price=_checked("price", price_per_gpu_hour, 0.0, LARGEST),
+        serving_tokens=_checked("serving_tokens", serving_tokens, -1.0, LARGEST),
+        serving_utilisation=_checked_or_none("serving_utilisation", serving_utilisation, 1.0),
+        serving_price=_checked_or_none("serving_price", serving_price, LARGEST),
         quantile=fraction("quantile", quantile),
     )
 
@@ -217,9 +237,9 @@ def lifetime(serving_tokens: Uncertain, *, quantile: float = 0.5) -> Cost:
 # --- refusals and draws ---------------------------------------------------------------------------------------------
 
 
-def _ordered(draws: np.ndarray, probability: float) -> float:
-    """Return the smallest draw that at least this share of draws does not exceed."""
-    return float(np.quantile(draws, probability, method="inverted_cdf"))
+def _label(what: str, serving: Uncertain) -> str:
+    none = not isinstance(serving, Distribution) and not np.any(serving)
+    return what if none else f"{what}, serving included"
 
 
 def fraction(name: str, value: float) -> float:
@@ -262,7 +282,11 @@ def _checked(name: str, value: Uncertain, above: float, most: float) -> Uncertai
     return values
 
 
-def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> list[np.ndarray]:
+def _checked_or_none(name: str, value: Uncertain | None, most: float) -> Uncertain | None:
+    return None if value is None else _checked(name, value, 0.0, most)
+
+
+def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
     """Draw every uncertain number, ``(n,)`` each; those given as draws say how many."""
     lengths = {name: np.size(value) for name, (value, _, _) in given.items() if not isinstance(value, Distribution)}
     several = {name: length for name, length in lengths.items() if length > 1}
@@ -271,7 +295,7 @@ def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> list[
         raise PlanError(f"numbers of draws differ ({counted}); give as many draws of each, or single numbers")
     sampled = any(isinstance(value, Distribution) for value, _, _ in given.values())
     count = next(iter(several.values()), DRAWS if sampled else 1)
-    out = []
+    out = {}
     with scope():
         for place, (name, (value, above, most)) in enumerate(given.items()):
             if isinstance(value, Distribution):
@@ -279,5 +303,5 @@ def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> list[
                 value = np.asarray(value.sample(key, (count,)), float)
                 if value.shape != (count,):
                     raise PlanError(f"{name} is a distribution of shape {value.shape[1:]}, expected one of a number")
-            out.append(np.broadcast_to(np.asarray(_checked(name, value, above, most)), (count,)))
+            out[name] = np.broadcast_to(np.asarray(_checked(name, value, above, most)), (count,))
     return out

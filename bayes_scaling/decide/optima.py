@@ -1,0 +1,200 @@
+"""Optima: the best run of every draw, on one budget, vectorised over draws and compiled once per model.
+
+The path of the truth is a function of size and moves the loss; the split of a budget is a trade-off of the law. So it
+is the law alone that is minimised here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling._law import Array
+from bayes_scaling._model import Model
+from bayes_scaling._scope import scope
+from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
+
+GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
+ROUNDS, SIDE = 31, 7  # of a search over N and batch, and places along each side of its grid
+INSIDE = 1e-3  # share of the batch range by which one looks inside from its edge
+LESS = 8.0  # e-folds of smaller budgets whose best loss is known
+NODES = 4 - 4 * np.cos(np.pi * np.arange(9) / 8)  # of a polynomial through them, from the whole budget on
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optima:
+    """Every draw's own best run on a budget.
+
+    Attributes
+    ----------
+    log_params : (n_draw,) log N
+    share : (n_draw,) place of the batch between the smallest and the largest
+    log_loss : (n_draw,) log of the law there, without the path of the truth
+    """
+
+    log_params: np.ndarray
+    share: np.ndarray
+    log_loss: np.ndarray
+
+
+def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bool) -> Optima:
+    """Return the optimum of every draw; constraints count only as far as they concern the batch.
+
+    Parameters
+    ----------
+    theta : draws on the device
+    reads_batch : whether the law reads batch or steps
+    """
+    with scope():
+        low, high = space.log_all
+        log_spend, setting = math.log(space.surface.spend), space.setting
+        for edge in (0.0, 1.0):
+            x, loss, falls = (
+                np.asarray(v) for v in _along_edge(model)(theta, log_spend, setting, low, high, edge, 0.5 - edge)
+            )
+            if not (reads_batch and space.choice_of_batch and falls.any()):
+                return Optima(x, np.full_like(x, edge), loss)
+        x, share, loss = (np.asarray(v) for v in _over_both(model)(theta, log_spend, setting, low, high))
+        return Optima(x, share, loss)
+
+
+def best_with_less(
+    model: Model, theta: Mapping[str, Array], space: Space, optima: Optima, less: np.ndarray
+) -> np.ndarray:
+    """Return log of the law at the optimum of budgets exp(-less) as large, ``(n_draw, n_less)``.
+
+    A polynomial in log budget goes through the optima of nine budgets, down to exp(-8) of the whole.
+
+    Parameters
+    ----------
+    optima : of the whole budget; where all draws are at one edge of the batch, smaller budgets stay there
+    """
+    nodes = NODES * min(1.0, 0.9 * math.log(space.surface.most_params) / LESS)
+    low, high = space.log_all
+    # At a fixed D, N is proportional to the budget: so are all limits of N.
+    log_spend, lows = math.log(space.surface.spend) - nodes, np.maximum(low - nodes, 0.0)
+    arguments = (theta, log_spend, space.setting, lows, high - nodes)
+    edge = optima.share[0]
+    with scope():
+        if edge in (0.0, 1.0) and (optima.share == edge).all():
+            held = np.asarray(_with_less_at_edge(model)(*arguments, edge))
+        else:
+            held = np.asarray(_with_less(model)(*arguments))
+    return np.asarray(held @ _lagrange(nodes, np.minimum(less, nodes[-1])))
+
+
+def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the weight of each node in the value of the polynomial at each place, ``(n_node, n_place)``."""
+    weight = np.array([1 / np.prod(x - np.delete(nodes, i)) for i, x in enumerate(nodes)])
+    apart = places - nodes[:, None]
+    exact = np.abs(apart) < 1e-12
+    terms = weight[:, None] / np.where(exact, 1.0, apart)
+    terms = np.where(exact.any(axis=0), exact, terms)
+    return np.asarray(terms / terms.sum(axis=0))
+
+
+# --- one draw ---------------------------------------------------------------------------------------------------------
+
+
+def _log_loss(model: Model, theta: Any, log_spend: Any, setting: Any, log_params: Any, share: Any) -> Array:
+    """Return the log of the law at a place."""
+    tokens = log_tokens(log_spend, log_params, setting["demand"])
+    batch = jnp.exp(log_batch(tokens, share, setting["batch"], jnp))[None] if "batch" in setting else None
+    columns = run_columns(jnp.exp(log_params)[None], jnp.exp(tokens)[None], batch, setting["given"], jnp)
+    return model.log_law(theta, columns)[0]
+
+
+def _golden(function: Any, low: Any, high: Any) -> tuple[Array, Array]:
+    """Minimise a function of one number: golden section, then where the slope through its last bracket vanishes."""
+    ratio = (math.sqrt(5) - 1) / 2
+
+    def shrink(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, high, left, right, at_left, at_right = state
+        lower = at_left < at_right
+        low, high = jnp.where(lower, low, left), jnp.where(lower, right, high)
+        new = jnp.where(lower, high - ratio * (high - low), low + ratio * (high - low))
+        value = function(new)
+        left, right = jnp.where(lower, new, right), jnp.where(lower, left, new)
+        at_left, at_right = jnp.where(lower, value, at_right), jnp.where(lower, at_left, value)
+        return low, high, left, right, at_left, at_right
+
+    def across(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        before, x, slope_before, slope = state
+        bend = (slope - slope_before) / jnp.where(x == before, 1.0, x - before)
+        new = jnp.clip(x - slope / jnp.where(bend > 0, bend, jnp.inf), low, high)
+        return x, new, slope, slope_of(new)
+
+    slope_of = jax.grad(function)
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    state = (low, high, left, right, function(left), function(right))
+    first, last, *_ = jax.lax.fori_loop(0, GOLDEN, shrink, state)
+    _, x, _, _ = jax.lax.fori_loop(0, SECANT, across, (first, last, slope_of(first), slope_of(last)))
+    return x, function(x)
+
+
+def _grid(function: Any, low: Any, high: Any, rounds: int) -> tuple[Array, Array, Array]:
+    """Minimise a function over N and share on grids that shrink around the best place: N, share, value."""
+    offsets = jnp.linspace(-1.0, 1.0, SIDE)
+
+    def shrink(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, y, _value, width, height = state
+        xs, ys = jnp.clip(x + width * offsets, low, high), jnp.clip(y + height * offsets, 0.0, 1.0)
+        values = jax.vmap(lambda x: jax.vmap(lambda y: function(x, y))(ys))(xs)
+        row, column = jnp.unravel_index(jnp.argmin(values), values.shape)
+        return xs[row], ys[column], values[row, column], width / 2, height / 2
+
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    middle = (low + high) / 2
+    state = (middle, jnp.asarray(0.5), jnp.asarray(jnp.inf), (high - low) / 2, jnp.asarray(0.5))
+    x, y, value, *_ = jax.lax.fori_loop(0, rounds, shrink, state)
+    return x, y, value
+
+
+# --- compiled, one program per model ----------------------------------------------------------------------------------
+
+
+@functools.cache
+def _along_edge(model: Model) -> Any:
+    """Compile the search over N with the batch at an edge: log N, log loss, and whether it falls towards the inside."""
+
+    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any, inward: Any) -> Any:
+        at = functools.partial(_log_loss, model, theta, log_spend, setting)
+        x, value = _golden(lambda x: at(x, edge), low, high)
+        return x, value, at(x, edge + 2 * INSIDE * inward) < value
+
+    return jax.jit(jax.vmap(one, (0, *[None] * 6)))
+
+
+@functools.cache
+def _over_both(model: Model) -> Any:
+    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any) -> Any:
+        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, ROUNDS)
+
+    return jax.jit(jax.vmap(one, (0, *[None] * 4)))
+
+
+@functools.cache
+def _with_less_at_edge(model: Model) -> Any:
+    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any) -> Array:
+        at = functools.partial(_log_loss, model, theta, log_spend, setting)
+        return _golden(lambda x: at(x, edge), low, high)[1]
+
+    over_budgets = jax.vmap(one, (None, 0, None, 0, 0, None))
+    return jax.jit(jax.vmap(over_budgets, (0, *[None] * 5)))
+
+
+@functools.cache
+def _with_less(model: Model) -> Any:
+    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any) -> Array:
+        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, ROUNDS // 2)[2]
+
+    over_budgets = jax.vmap(one, (None, 0, None, 0, 0))
+    return jax.jit(jax.vmap(over_budgets, (0, *[None] * 4)))

@@ -1,0 +1,288 @@
+"""Plans: what an allocation hands on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._counting import Shape
+from bayes_scaling._errors import PlanError
+from bayes_scaling.decide.beliefs import Predictive
+from bayes_scaling.decide.costs import fraction
+from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Choice:
+    """One run, and how good it is.
+
+    Attributes
+    ----------
+    params, tokens : N and D
+    batch_tokens : B, where a law reads it
+    epochs : D over the distinct tokens that are available, where the law reads these
+    shape : the layers, width and so on that it has, where shapes were given
+    cost : in the unit of the budget, at the quantile that has to meet it
+    value, value_se : of the objective, and its Monte-Carlo standard error
+    expected_loss : of one new run
+    regret : (n_draw,) what the mean curve loses here against the draw's own optimum at the same cost, in the unit of
+        the loss
+    wasted : (n_draw,) regret as a share of the FLOPs: with so much less, well split, the law reaches the same loss
+    allowed : whether it keeps to the constraints
+    note : where it comes from
+    """
+
+    params: float
+    tokens: float
+    cost: float
+    value: float
+    value_se: float
+    expected_loss: float
+    regret: np.ndarray
+    wasted: np.ndarray
+    allowed: bool
+    note: str
+    batch_tokens: float | None = None
+    epochs: float | None = None
+    shape: Shape | None = None
+
+    @property
+    def steps(self) -> float | None:
+        """S = D / B, where a law reads the batch."""
+        return None if self.batch_tokens is None else self.tokens / self.batch_tokens
+
+    @property
+    def expected_regret(self) -> float:
+        """Mean of the regret over draws."""
+        return float(self.regret.mean())
+
+    def regret_interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of the regret."""
+        return interval_of(self.regret, probability)
+
+    def wasted_interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of the share of FLOPs that is wasted."""
+        return interval_of(self.wasted, probability)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "tokens_per_param": self.tokens / self.params,
+            "batch_tokens": self.batch_tokens,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "shape": None if self.shape is None else shape_words(self.shape),
+            "cost": self.cost,
+            "value": self.value,
+            "value_se": self.value_se,
+            "expected_loss": self.expected_loss,
+            "expected_regret": self.expected_regret,
+            "regret_90": list(self.regret_interval(0.9)),
+            "wasted_flops": float(np.median(self.wasted)),
+            "wasted_flops_90": list(self.wasted_interval(0.9)),
+            "allowed": self.allowed,
+            "note": self.note,
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """A recommended run, how it may turn out, and what else the budget could have bought.
+
+    Attributes
+    ----------
+    label : whose beliefs it rests on
+    loss_unit : of every loss
+    budget, unit, cost_label : what is spent, and how it is counted
+    objective : what was optimised
+    goal : incumbent, and target where there is one
+    choice : the recommended run
+    predictive : of one new run there
+    costs : (n_cost,) draws of its cost
+    optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and D
+    optimum_batch : (n_draw,) likewise its batch, as constrained; None where no law reads it
+    unsnapped : the best run had any size existed; the same as ``choice`` without candidates
+    flat : range of N whose expected regret is within ``flat_within`` of the lowest
+    flat_within : in the unit of the loss
+    alternatives : by name, published rules, and runs to compare with
+    picks : by law of a comparison, the run it would choose alone; judged by all laws
+    weights : of those laws
+    """
+
+    label: str
+    loss_unit: str
+    budget: float
+    unit: str
+    cost_label: str
+    objective: Objective
+    goal: Goal
+    choice: Choice
+    predictive: Predictive
+    costs: np.ndarray
+    optimum_params: np.ndarray
+    optimum_tokens: np.ndarray
+    optimum_batch: np.ndarray | None
+    unsnapped: Choice
+    flat: tuple[float, float]
+    flat_within: float
+    alternatives: Mapping[str, Choice]
+    picks: Mapping[str, Choice]
+    weights: Mapping[str, float]
+
+    @property
+    def params(self) -> float:
+        """N of the recommended run."""
+        return self.choice.params
+
+    @property
+    def tokens(self) -> float:
+        """D of the recommended run."""
+        return self.choice.tokens
+
+    @property
+    def batch_tokens(self) -> float | None:
+        """B of the recommended run, tokens per step; None where no law reads the batch."""
+        return self.choice.batch_tokens
+
+    @property
+    def steps(self) -> float | None:
+        """S of the recommended run; None where no law reads the batch."""
+        return self.choice.steps
+
+    @property
+    def epochs(self) -> float | None:
+        """How often the available tokens are seen; None where no law reads them."""
+        return self.choice.epochs
+
+    @property
+    def shape(self) -> Shape | None:
+        """Layers and width of the recommended run, where shapes were given."""
+        return self.choice.shape
+
+    @property
+    def cost(self) -> float:
+        """Cost of the recommended run, in the unit of the budget; equal to it but for rounding."""
+        return self.choice.cost
+
+    @property
+    def value(self) -> float:
+        """The objective there."""
+        return self.choice.value
+
+    @property
+    def value_se(self) -> float:
+        """Monte-Carlo standard error of the objective."""
+        return self.choice.value_se
+
+    @property
+    def regret(self) -> np.ndarray:
+        """Regret of every draw, ``(n_draw,)``, in the unit of the loss."""
+        return self.choice.regret
+
+    @property
+    def snapping_regret(self) -> float:
+        """What the objective loses because only some sizes exist; not negative."""
+        sign = 1.0 if self.objective.direction == "maximise" else -1.0
+        return max(sign * (self.unsnapped.value - self.choice.value), 0.0)
+
+    @functools.cached_property
+    def probability_beats_incumbent(self) -> float:
+        """P(loss of one new run <= incumbent)."""
+        return float(probability_below(self.predictive, self.goal.incumbent).mean())
+
+    @functools.cached_property
+    def probability_reaches_target(self) -> float:
+        """P(loss of one new run <= target); NaN without a target."""
+        if math.isnan(self.goal.target):
+            return math.nan
+        return float(probability_below(self.predictive, self.goal.target).mean())
+
+    def interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of the loss of one new run."""
+        tail = (1 - fraction("probability", probability)) / 2
+        return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
+
+    def optimum_interval(self, of: str = "params", probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval over draws of the optimal ``params`` or ``tokens``.
+
+        And of ``batch_tokens`` and ``steps``, where a law reads the batch.
+        """
+        optimum = {"params": self.optimum_params, "tokens": self.optimum_tokens}
+        if self.optimum_batch is not None:
+            optimum |= {"batch_tokens": self.optimum_batch, "steps": self.optimum_tokens / self.optimum_batch}
+        if of not in optimum:
+            raise PlanError(f"an optimum has {' and '.join(optimum)}, not {of!r}")
+        return interval_of(optimum[of], probability)
+
+    def cost_interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of what the run will cost."""
+        return interval_of(self.costs, probability)
+
+    def cvar(self, worst: float = 0.05) -> float:
+        """Return the mean loss of the worst share of outcomes of one new run."""
+        return float(cvar_given_draw(self.predictive, worst).mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but draws as plain values, for JSON."""
+        return {
+            "beliefs": self.label,
+            "loss_unit": self.loss_unit,
+            "budget": self.budget,
+            "unit": self.unit,
+            "cost_counts": self.cost_label,
+            "cost_90": list(self.cost_interval(0.9)),
+            "objective": self.objective.label,
+            "direction": self.objective.direction,
+            "incumbent": self.goal.incumbent,
+            "target": None if math.isnan(self.goal.target) else self.goal.target,
+            "plan": self.choice.to_dict(),
+            "interval_50": list(self.interval(0.5)),
+            "interval_90": list(self.interval(0.9)),
+            "probability_beats_incumbent": self.probability_beats_incumbent,
+            "probability_reaches_target": None if math.isnan(self.goal.target) else self.probability_reaches_target,
+            "cvar_5": self.cvar(0.05),
+            "optimum_params_90": list(self.optimum_interval("params", 0.9)),
+            "optimum_tokens_90": list(self.optimum_interval("tokens", 0.9)),
+            "params_before_snapping": self.unsnapped.params,
+            "snapping_regret": self.snapping_regret,
+            "flat_params": list(self.flat),
+            "flat_within": self.flat_within,
+            "alternatives": {name: choice.to_dict() for name, choice in self.alternatives.items()},
+            "picks": {name: {"weight": self.weights[name], **pick.to_dict()} for name, pick in self.picks.items()},
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per run: the plan, each law's own pick, published rules."""
+        rows = [{"choice": "plan", **self.choice.to_dict()}]
+        rows += [{"choice": f"{name} alone", **pick.to_dict()} for name, pick in self.picks.items()]
+        rows += [{"choice": name, **rule.to_dict()} for name, rule in self.alternatives.items()]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        batch = "" if self.batch_tokens is None else f" in batches of {self.batch_tokens:.3g}"
+        run = f"{self.params:.3g} params, {self.tokens:.3g} tokens{batch}"
+        return f"<Plan: {run} for {self.budget:g} {self.unit}, {self.label}>"
+
+
+def interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:
+    """Return the equal-tailed interval of draws."""
+    tail = (1 - fraction("probability", probability)) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def shape_words(shape: Shape) -> str:
+    """Name a shape on one line."""
+    parts = (shape.layers, shape.width, shape.attention_width, shape.feedforward_width)
+    layers, width, attention, feedforward = (float(np.asarray(part, float)) for part in parts)
+    words = f"{layers:g} layers, width {width:g}"
+    words += "" if attention == width else f", attention {attention:g}"
+    return words if feedforward == 4 * width else f"{words}, feed-forward {feedforward:g}"

@@ -1,0 +1,147 @@
+"""Regret: what a run loses against the best one of the same cost, draw by draw, and which runs lose next to nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayes_scaling._counting import Shape
+from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.decide.objectives import loss_given_draw
+from bayes_scaling.decide.optima import LESS, Optima
+from bayes_scaling.decide.plan import Choice
+from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.search import climb
+from bayes_scaling.decide.space import Points, Space
+
+SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets exp(-this) for wasted FLOPs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judge:
+    """Judges runs of one cost by every draw.
+
+    Attributes
+    ----------
+    question : what is asked
+    space : runs of that cost
+    optima : every draw's own best of them
+    """
+
+    question: Question
+    space: Space
+    optima: Optima
+
+    @classmethod
+    def of(cls, question: Question, space: Space) -> Judge:
+        """Find every draw's own best run."""
+        return cls(question, space, question.beliefs.optima(space))
+
+    def choices(
+        self,
+        runs: Points,
+        notes: Sequence[str],
+        sizes: np.ndarray | None = None,
+        shapes: Sequence[Shape | None] | None = None,
+    ) -> tuple[list[Choice], Predictive]:
+        """Judge runs, and return their predictive.
+
+        Parameters
+        ----------
+        runs : that spend the budget
+        notes : where each comes from
+        sizes : (n_run,) half the forward FLOPs per token of each; N by default
+        shapes : of each
+        """
+        asked, floor = self.question, self.optima.log_loss[:, None]
+        predictive = asked.beliefs.new_run(runs)
+        value, error = asked.objective.value(predictive, asked.goal)
+        loss = loss_given_draw(predictive).mean(axis=0)
+        over = np.maximum(np.expm1(asked.beliefs.log_law(runs) - floor), 0.0)
+        regret = over * np.exp(floor + asked.beliefs.departure(runs))
+        smaller = asked.beliefs.best_with_less(self.space, self.optima, SAVED)
+        wasted = _wasted(over, np.expm1(smaller - floor), SAVED)
+        params, tokens = runs["params"], runs["tokens"]
+        sizes = params if sizes is None else sizes
+        unique = self.space.given.get("unique_tokens")
+        choices = [
+            Choice(
+                params=float(params[i]),
+                tokens=float(tokens[i]),
+                cost=asked.spending.cost(float(sizes[i]), float(tokens[i])),
+                value=float(value[i]),
+                value_se=float(error[i]),
+                expected_loss=float(loss[i]),
+                regret=regret[:, i],
+                wasted=wasted[:, i],
+                allowed=self.space.constraints.allows(float(params[i]), float(tokens[i])),
+                note=note,
+                batch_tokens=float(runs["batch_tokens"][i]) if self.space.batched else None,
+                epochs=None if unique is None else float(tokens[i]) / min(unique, float(tokens[i])),
+                shape=None if shapes is None else shapes[i],
+            )
+            for i, note in enumerate(notes)
+        ]
+        return choices, predictive
+
+
+def _wasted(over: np.ndarray, gaps: np.ndarray, less: np.ndarray) -> np.ndarray:
+    """Return the share of FLOPs without which the best split would do as well, ``(n_draw, n_point)``.
+
+    Parameters
+    ----------
+    over : (n_draw, n_point) loss over that of the best split, less 1
+    gaps : (n_draw, n_less) the same for best splits of budgets exp(-less) as large; the first is the whole budget
+    less : (n_less,)
+    """
+    gaps = np.maximum.accumulate(np.maximum(gaps[:, 1:], 1e-300), axis=1)
+    log_gap, log_less = np.log(gaps), np.log(less[1:])
+    wanted = np.log(np.maximum(over, 1e-300))
+    out = np.empty(over.shape)
+    for i in range(over.shape[1]):
+        above = (log_gap < wanted[:, [i]]).sum(axis=1)
+        upper = np.clip(above, 1, len(log_less) - 1)
+        rows = np.arange(len(over))
+        start, end = log_gap[rows, upper - 1], log_gap[rows, upper]
+        slope = (log_less[upper] - log_less[upper - 1]) / np.maximum(end - start, 1e-12)
+        place = log_less[upper - 1] + slope * (wanted[:, i] - start)
+        # Below the first of them the gap is proportional to the budget; beyond the last nothing is told apart.
+        place = np.where(above == 0, log_less[0] + wanted[:, i] - log_gap[:, 0], np.minimum(place, log_less[-1]))
+        out[:, i] = -np.expm1(-np.exp(place))
+    return out
+
+
+def flat_region(beliefs: Beliefs, space: Space, share: float) -> tuple[float, tuple[float, float]]:
+    """Return the lowest expected mean loss, and the range of N around it that stays within a share of it.
+
+    Along it the batch is that of the lowest loss, or the nearest that is allowed.
+    """
+
+    def mean_loss(runs: Points) -> np.ndarray:
+        return np.asarray(np.exp(beliefs.log_mean(runs)).mean(axis=0))
+
+    def height(places: np.ndarray) -> np.ndarray:
+        blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+        return np.concatenate([-mean_loss(space.runs(block)) for block in blocks])
+
+    place = climb(height, height, *space.box)[None]
+    best = space.runs(place)
+    lowest, batch = float(mean_loss(best)[0]), best.get("batch_tokens")
+    ends = []
+    for edge in space.within:
+        inside, outside = float(place[0, 0]), float(np.log(edge))
+        for _ in range(3):
+            grid = np.linspace(inside, outside, BLOCK)
+            params = np.clip(np.exp(grid), *space.within)
+            runs = space.runs_of(params, None if batch is None else np.repeat(batch, BLOCK))
+            good = mean_loss(runs) <= lowest * (1 + share)
+            good[0] = True
+            if good.all():
+                inside = outside
+                break
+            last = int(np.argmin(good)) - 1
+            inside, outside = grid[last], grid[last + 1]
+        ends.append(float(np.clip(np.exp(inside), *space.within)))
+    return lowest, (ends[0], ends[1])

@@ -1,0 +1,133 @@
+"""Spaces: the runs among which a plan chooses, as places that an optimiser can walk.
+
+A place is log N and, with a law that reads the batch, the share of the way from the smallest to the largest batch that
+is allowed at that N, in its logarithm. D follows from the budget, S = D / B from the batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, RATIO, Surface
+
+type Points = Mapping[str, np.ndarray]  # columns of runs in raw units, (n_point,) each
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Space:
+    """Runs that spend a budget and keep to constraints.
+
+    Attributes
+    ----------
+    surface : what the budget buys
+    constraints : what they keep to
+    given : inputs of the law that are fixed; ``unique_tokens`` are those that are available
+    batched : whether the batch is chosen
+    """
+
+    surface: Surface
+    constraints: Constraints = dataclasses.field(default_factory=Constraints)
+    given: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    batched: bool = False
+
+    @functools.cached_property
+    def within(self) -> tuple[float, float]:
+        """The range of N that is left; `PlanError` where nothing is."""
+        return self.constraints.range(self.surface)
+
+    @property
+    def choice_of_batch(self) -> bool:
+        """Whether there is more than one batch to choose from."""
+        return self.batched and self.constraints.batch_tokens[0] < self.constraints.batch_tokens[1]
+
+    @functools.cached_property
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most of each coordinate of a place, ``(1,)`` or ``(2,)`` each."""
+        low, high = np.log(self.within)
+        if not self.batched:
+            return np.array([low]), np.array([high])
+        return np.array([low, 0.0]), np.array([high, float(self.choice_of_batch)])
+
+    @functools.cached_property
+    def log_all(self) -> tuple[float, float]:
+        """Range of log N that budget and batch alone leave: where draws look for their own optimum."""
+        if not self.batched:
+            return 0.0, math.log(self.surface.most_params)
+        low, high = self.constraints.of_batch.range(self.surface)
+        return math.log(low), math.log(high)
+
+    @functools.cached_property
+    def setting(self) -> dict[str, Any]:
+        """What compiled functions need to know of it."""
+        setting: dict[str, Any] = {"demand": self.surface.demand, "given": dict(self.given)}
+        return setting | ({"batch": self.constraints.log_batch} if self.batched else {})
+
+    def params(self, places: np.ndarray) -> np.ndarray:
+        """Return N of places, ``(n_place,)``."""
+        return np.clip(np.exp(places[:, 0]), *self.within)
+
+    def runs(self, places: np.ndarray) -> Points:
+        """Return the runs at places, ``(n_place, 1 or 2)``."""
+        params = self.params(places)
+        tokens = np.asarray(self.surface.tokens(params))
+        batch = np.exp(log_batch(np.log(tokens), places[:, 1], self.constraints.log_batch)) if self.batched else None
+        return run_columns(params, tokens, batch, self.given)
+
+    def runs_of(self, params: np.ndarray, batch: np.ndarray | None = None) -> Points:
+        """Return runs of given sizes, ``(n_run,)``, whose batches are moved to where they are allowed."""
+        tokens = np.asarray(self.surface.tokens(params))
+        if self.batched and batch is not None:
+            low, high = batch_range(np.log(tokens), self.constraints.log_batch)
+            batch = np.exp(np.clip(np.log(batch), low, np.maximum(low, high)))
+        return run_columns(params, tokens, batch if self.batched else None, self.given)
+
+
+def log_tokens(log_spend: Any, log_params: Any, demand: Any) -> Any:
+    """Return log D that spends a budget at N, in JAX; the inverse of `Surface.per_param`.
+
+    Parameters
+    ----------
+    log_spend : log S of the surface
+    demand : of the surface
+    """
+    log_each = log_spend - log_params
+    if isinstance(demand, tuple):
+        return jnp.interp(log_each, *demand)
+    return log_each + jnp.log1p(-demand * jnp.exp(-log_each)) - math.log(RATIO)
+
+
+def batch_range(log_tokens: Any, limits: Any, xp: Any = np) -> tuple[Any, Any]:
+    """Return log of the smallest and largest batch at D; ``limits`` as of `Constraints.log_batch`."""
+    low, high, fewest, most = (limits[i] for i in range(4))
+    return xp.maximum(low, log_tokens - most), xp.minimum(high, log_tokens - fewest)
+
+
+def log_batch(log_tokens: Any, share: Any, limits: Any, xp: Any = np) -> Any:
+    """Return log B some share of the way from the smallest to the largest."""
+    low, high = batch_range(log_tokens, limits, xp)
+    return low + share * xp.maximum(high - low, 0.0)
+
+
+def run_columns(params: Any, tokens: Any, batch: Any, given: Mapping[str, Any], xp: Any = np) -> dict[str, Any]:
+    """Return what any law may read of runs, ``(n_run,)`` each.
+
+    Parameters
+    ----------
+    params, tokens, batch : N, D and B; B is None where no law reads it
+    given : further inputs, the same for all runs
+    """
+    columns = {"params": params, "tokens": tokens, "flops": FLOPS_PER_PARAM_TOKEN * params * tokens}
+    if batch is not None:
+        columns |= {"batch_tokens": batch, "steps": tokens / batch}
+    columns |= {name: xp.zeros_like(params) + value for name, value in given.items()}
+    if "unique_tokens" in given:
+        columns["unique_tokens"] = xp.minimum(given["unique_tokens"], tokens)
+    return columns
