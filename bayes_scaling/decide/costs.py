@@ -10,6 +10,7 @@ per draw, and a plan meets its budget at a stated quantile of it, by default the
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import LARGEST, shown
 from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN as FLOPS_PER_PARAM_TOKEN
-from bayes_scaling.decide.surfaces import SERVED_FLOPS, BentSurface, Surface, ordered
+from bayes_scaling.decide.surfaces import SERVED_FLOPS, Bend, BentSurface, Surface, ordered
 
 type Uncertain = ArrayLike | Distribution
 
@@ -120,19 +121,23 @@ class Spending:
         """Unit of the budget per FLOP of training, at the quantile that has to meet it."""
         return ordered(self.per_flop, self.quantile)
 
+    @functools.cached_property
+    def bend(self) -> Bend:
+        """Price of a parameter where training and serving are uncertain in ways of their own."""
+        return Bend(self.per_flop, self.per_served_flop * self.serving, self.quantile)
+
     def surface(self, budget: float) -> Surface:
         """Return the runs that spend a budget."""
         if not (np.isfinite(budget) and budget > 0):
             raise PlanError(f"the budget is {budget:g} {self.unit}, expected a positive number of {self.unit}")
         flops = budget / self.price
-        served = self.per_served_flop * self.serving
-        in_training_tokens = served / self.per_flop
+        in_training_tokens = self.per_served_flop * self.serving / self.per_flop
         surface: Surface
         if _one(self.per_flop) or _one(in_training_tokens):
             # Only one of the two varies, so that the quantile of the sum is the sum of the quantiles.
             surface = Surface(float(budget), flops, ordered(in_training_tokens, self.quantile))
         else:
-            surface = BentSurface.of(float(budget), flops, self.per_flop, served, self.quantile)
+            surface = BentSurface(float(budget), flops, ordered(in_training_tokens, self.quantile), self.bend)
         if not surface.most_params > 2:
             raise PlanError(
                 f"a budget of {budget:g} {self.unit} buys {flops:g} FLOPs, too few for any run; "

@@ -22,6 +22,7 @@ from bayes_scaling._scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 
 GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
+EDGES = (0.0, 1.0)  # of the share
 ROUNDS, SIDE = 31, 7  # of a search over N and batch, and places along each side of its grid
 INSIDE = 1e-3  # share of the batch range by which one looks inside from its edge
 LESS = 8.0  # e-folds of smaller budgets whose best loss is known
@@ -52,17 +53,14 @@ def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bo
     theta : draws on the device
     reads_batch : whether the law reads batch or steps
     """
+    low, high = space.log_all
+    where = math.log(space.surface.spend), space.setting, low, high
     with scope():
-        low, high = space.log_all
-        log_spend, setting = math.log(space.surface.spend), space.setting
-        for edge in (0.0, 1.0):
-            x, loss, falls = (
-                np.asarray(v) for v in _along_edge(model)(theta, log_spend, setting, low, high, edge, 0.5 - edge)
-            )
+        for edge in EDGES:
+            found, falls = _at_edge(model, theta, *where, edge)
             if not (reads_batch and space.choice_of_batch and falls.any()):
-                return Optima(x, np.full_like(x, edge), loss)
-        x, share, loss = (np.asarray(v) for v in _over_both(model)(theta, log_spend, setting, low, high))
-        return Optima(x, share, loss)
+                return found
+        return _on_grid(model, theta, *where, ROUNDS)
 
 
 def best_with_less(
@@ -78,16 +76,45 @@ def best_with_less(
     """
     nodes = NODES * min(1.0, 0.9 * math.log(space.surface.most_params) / LESS)
     low, high = space.log_all
-    # At a fixed D, N is proportional to the budget: so are all limits of N.
-    log_spend, lows = math.log(space.surface.spend) - nodes, np.maximum(low - nodes, 0.0)
-    arguments = (theta, log_spend, space.setting, lows, high - nodes)
-    edge = optima.share[0]
+    edge = float(optima.share[0])
+    at_edge = edge in EDGES and bool((optima.share == edge).all())
+    held = []
     with scope():
-        if edge in (0.0, 1.0) and (optima.share == edge).all():
-            held = np.asarray(_with_less_at_edge(model)(*arguments, edge))
-        else:
-            held = np.asarray(_with_less(model)(*arguments))
-    return np.asarray(held @ _lagrange(nodes, np.minimum(less, nodes[-1])))
+        for node in nodes:
+            # At a fixed D, N is proportional to the budget: so are all limits of N.
+            where = math.log(space.surface.spend) - node, space.setting, max(low - node, 0.0), high - node
+            if at_edge:
+                held.append(_at_edge(model, theta, *where, edge)[0].log_loss)
+            else:
+                held.append(_on_grid(model, theta, *where, ROUNDS // 2).log_loss)
+    return np.asarray(np.stack(held, axis=1) @ _lagrange(nodes, np.minimum(less, nodes[-1])))
+
+
+def _at_edge(
+    model: Model,
+    theta: Mapping[str, Array],
+    log_spend: float,
+    setting: Mapping[str, Any],
+    low: float,
+    high: float,
+    edge: float,
+) -> tuple[Optima, np.ndarray]:
+    """Return the optima with the batch at an edge, and of which draws the loss falls towards the inside."""
+    x, loss, falls = _along_edge(model)(theta, log_spend, setting, low, high, edge, 0.5 - edge)
+    return Optima(np.asarray(x), np.full(len(x), edge), np.asarray(loss)), np.asarray(falls)
+
+
+def _on_grid(
+    model: Model,
+    theta: Mapping[str, Array],
+    log_spend: float,
+    setting: Mapping[str, Any],
+    low: float,
+    high: float,
+    rounds: int,
+) -> Optima:
+    found = _over_both(model)(theta, log_spend, setting, low, high, rounds)
+    return Optima(*(np.asarray(part) for part in found))
 
 
 def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -140,7 +167,7 @@ def _golden(function: Any, low: Any, high: Any) -> tuple[Array, Array]:
     return x, function(x)
 
 
-def _grid(function: Any, low: Any, high: Any, rounds: int) -> tuple[Array, Array, Array]:
+def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array, Array]:
     """Minimise a function over N and share on grids that shrink around the best place: N, share, value."""
     offsets = jnp.linspace(-1.0, 1.0, SIDE)
 
@@ -175,26 +202,9 @@ def _along_edge(model: Model) -> Any:
 
 @functools.cache
 def _over_both(model: Model) -> Any:
-    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any) -> Any:
-        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, ROUNDS)
+    """Compile the search over N and batch: log N, share and log loss."""
 
-    return jax.jit(jax.vmap(one, (0, *[None] * 4)))
+    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, rounds: Any) -> Any:
+        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, rounds)
 
-
-@functools.cache
-def _with_less_at_edge(model: Model) -> Any:
-    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any) -> Array:
-        at = functools.partial(_log_loss, model, theta, log_spend, setting)
-        return _golden(lambda x: at(x, edge), low, high)[1]
-
-    over_budgets = jax.vmap(one, (None, 0, None, 0, 0, None))
-    return jax.jit(jax.vmap(over_budgets, (0, *[None] * 5)))
-
-
-@functools.cache
-def _with_less(model: Model) -> Any:
-    def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any) -> Array:
-        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, ROUNDS // 2)[2]
-
-    over_budgets = jax.vmap(one, (None, 0, None, 0, 0))
-    return jax.jit(jax.vmap(over_budgets, (0, *[None] * 4)))
+    return jax.jit(jax.vmap(one, (0, *[None] * 5)))

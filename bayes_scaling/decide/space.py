@@ -100,7 +100,9 @@ def log_tokens(log_spend: Any, log_params: Any, demand: Any) -> Any:
     """
     log_each = log_spend - log_params
     if isinstance(demand, tuple):
-        return jnp.interp(log_each, *demand)
+        places, coefficients = demand
+        before = jnp.clip(jnp.searchsorted(places, log_each) - 1, 0, len(places) - 2)
+        return jnp.polyval(coefficients[:, before], log_each - places[before])
     return log_each + jnp.log1p(-demand * jnp.exp(-log_each)) - math.log(RATIO)
 
 

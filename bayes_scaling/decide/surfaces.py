@@ -16,6 +16,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.interpolate
 import scipy.optimize
 
 FLOPS_PER_PARAM_TOKEN = 6.0
@@ -23,7 +24,8 @@ SERVED_FLOPS = 2.0  # per parameter and token served: a forward pass
 RATIO = FLOPS_PER_PARAM_TOKEN / SERVED_FLOPS  # forward passes per token of training
 KNOTS = 513  # places on log D at which a bent surface is held
 MOST_TOKENS = 1e36  # the last of them
-NEWTON = 30
+APART = 1e-12  # of log g, for knots that are told apart
+NEWTON = 30  # steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Surface:
 
     @property
     def demand(self) -> Any:
-        """What compiled functions need to invert g: T, or knots of log g(D) and log D."""
+        """What compiled functions need to invert g: T, or a piecewise cubic."""
         return self.serving
 
     def per_param(self, tokens: float) -> float:
@@ -74,46 +76,36 @@ class Surface:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class BentSurface(Surface):
-    """All runs whose cost has a quantile equal to the budget.
+class Bend:
+    """g(D) as the quantile of a price that is uncertain in two ways.
 
     Attributes
     ----------
     per_flop : (n,) price of training
     served : (n,) price of the FLOPs that serve one parameter, halved
-    quantile : of the cost
+    quantile : of their sum
     """
 
     per_flop: np.ndarray
     served: np.ndarray
     quantile: float
 
-    @classmethod
-    def of(cls, budget: float, flops: float, per_flop: np.ndarray, served: np.ndarray, quantile: float) -> BentSurface:
-        """Make the surface of a budget."""
-        typical = ordered(served / per_flop, quantile)
-        return cls(budget, flops, typical, per_flop, served, quantile)
-
-    @property
-    def spend(self) -> float:
-        """S, in the unit of the budget."""
-        return self.budget / SERVED_FLOPS
-
-    def per_param(self, tokens: float) -> float:
-        """Return g(D), the quantile of what one parameter costs."""
+    def at(self, tokens: float) -> float:
+        """Return g(D)."""
         return ordered(self.per_flop * RATIO * tokens + self.served, self.quantile)
 
     @functools.cached_property
-    def demand(self) -> Any:
-        """Knots of log g(D) and of log D, ``(513,)`` each."""
+    def inverse(self) -> scipy.interpolate.PchipInterpolator:
+        """Log D of log g, smooth through knots; between them the quantile only jumps from draw to draw."""
         log_tokens = np.linspace(0.0, math.log(MOST_TOKENS), KNOTS)
-        return np.log([self.per_param(D) for D in np.exp(log_tokens)]), log_tokens
+        log_each = np.log([self.at(D) for D in np.exp(log_tokens)])
+        told = np.append(np.diff(log_each) > APART, True)
+        return scipy.interpolate.PchipInterpolator(log_each[told], log_tokens[told])
 
-    def tokens(self, params: Any) -> Any:
-        """Return D that spends the budget at N: from the nearest knots, by steps along the draw at the quantile."""
-        sizes = np.asarray(params, float)
-        wanted = self.spend / sizes.reshape(-1)
-        tokens = np.exp(np.interp(np.log(wanted), *self.demand))
+    def tokens(self, wanted: np.ndarray) -> np.ndarray:
+        """Return D at which g is as wanted, ``(n,)``: by steps along the draw at the quantile."""
+        low, high = self.inverse.x[[0, -1]]
+        tokens = np.exp(self.inverse(np.clip(np.log(wanted), low, high)))
         place = max(math.ceil(self.quantile * len(self.per_flop)) - 1, 0)
         for _ in range(NEWTON):
             costs = self.per_flop * RATIO * tokens[:, None] + self.served
@@ -122,7 +114,38 @@ class BentSurface(Surface):
             if (np.abs(gap) <= 1e-13 * wanted).all():
                 break
             tokens = np.maximum(tokens + gap / (RATIO * self.per_flop[draw]), 0.0)
-        return tokens.reshape(sizes.shape)[()]
+        return np.asarray(tokens)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BentSurface(Surface):
+    """All runs whose cost has a quantile equal to the budget.
+
+    Attributes
+    ----------
+    bend : the price of a parameter, in the unit of the budget
+    """
+
+    bend: Bend
+
+    @property
+    def spend(self) -> float:
+        """S, in the unit of the budget."""
+        return self.budget / SERVED_FLOPS
+
+    def per_param(self, tokens: float) -> float:
+        """Return g(D), the quantile of what one parameter costs."""
+        return self.bend.at(tokens)
+
+    @property
+    def demand(self) -> Any:
+        """Places and coefficients of the piecewise cubic from log g(D) to log D."""
+        return self.bend.inverse.x, self.bend.inverse.c
+
+    def tokens(self, params: Any) -> Any:
+        """Return D that spends the budget at N."""
+        sizes = np.asarray(params, float)
+        return self.bend.tokens(self.spend / sizes.reshape(-1)).reshape(sizes.shape)[()]
 
     def params_of_ratio(self, ratio: float) -> float:
         """Return N that spends the budget at D / N."""
