@@ -109,6 +109,8 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.costs import gpu_hours as gpu_hours
     from bayes_scaling.decide.costs import lifetime as lifetime
     from bayes_scaling.decide.costs import money as money
+    from bayes_scaling.decide.ladder import Ladder as Ladder
+    from bayes_scaling.decide.ladder import ladder as ladder
     from bayes_scaling.decide.objectives import Objective as Objective
     from bayes_scaling.decide.objectives import cvar as cvar
     from bayes_scaling.decide.objectives import expected_improvement as expected_improvement
@@ -118,6 +120,8 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.objectives import probability_of_target as probability_of_target
     from bayes_scaling.decide.objectives import utility as utility
     from bayes_scaling.decide.plan import Plan as Plan
+    from bayes_scaling.decide.portfolio import Portfolio as Portfolio
+    from bayes_scaling.decide.portfolio import allocate_runs as allocate_runs
 
 __version__ = "0.1.0"
 
@@ -227,6 +231,10 @@ _HOME = {
     "Constraints": "decide.constraints",
     "Plan": "decide.plan",
     "allocate": "decide.allocate",
+    "Ladder": "decide.ladder",
+    "ladder": "decide.ladder",
+    "Portfolio": "decide.portfolio",
+    "allocate_runs": "decide.portfolio",
     "budget_curve": "decide.budgets",
     "smallest_budget": "decide.budgets",
 }

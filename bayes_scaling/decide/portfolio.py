@@ -1,0 +1,287 @@
+"""Several runs from one budget, of which the best one counts.
+
+Runs share the law of a draw and the path along which the truth leaves it; their own scatter is independent. Outcomes
+are drawn with the same random numbers for every set of runs, so that differences between sets are not noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._errors import PlanError
+from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.costs import Cost, fraction
+from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw
+from bayes_scaling.decide.question import Question, Source
+from bayes_scaling.decide.space import Points
+
+MOST_RUNS = 8
+SEARCHED = 1000  # draws that the search looks at
+LINE = 15  # sets that are compared along one coordinate
+CYCLES, SHRINK = 6, 0.4  # over all coordinates, and how much shorter the lines are each time
+REACH = (2.0, 1.0, 0.5)  # of the first lines: log weight in the budget, log N, share of the batch range
+LEAST_SHARE = 0.01  # of the budget, for any run
+NARROW = 1e-9  # width of a loss that is drawn already
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Portfolio:
+    """Several runs that spend one budget, judged by the best of them.
+
+    Attributes
+    ----------
+    label, loss_unit, budget, unit, objective, goal : as of a `Plan`
+    runs : one row per run, the dearest first: ``params``, ``tokens`` (``batch_tokens``), ``share`` of the budget,
+        ``cost``, ``expected_loss``, ``best`` (probability that it is the best of them)
+    losses : (n_draw, n_part) drawn losses of the best run
+    value, value_se : of the objective for the best run, and its Monte-Carlo standard error
+    single : the same for the one run that the whole budget buys
+    gain, gain_se : value less single, and the standard error of that difference; positive where several are better
+    """
+
+    label: str
+    loss_unit: str
+    budget: float
+    unit: str
+    objective: Objective
+    goal: Goal
+    runs: pd.DataFrame
+    losses: np.ndarray
+    value: float
+    value_se: float
+    single: float
+    gain: float
+    gain_se: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether to split the budget, in one sentence."""
+        count, size = len(self.runs), f"{abs(self.gain):.2g} +- {self.gain_se:.1g}"
+        what = f"{self.objective.label} by {size}"
+        if self.gain > 2 * self.gain_se:
+            return f"{count} runs are better than one with the whole budget: {what}."
+        if self.gain < -2 * self.gain_se:
+            return f"One run with the whole budget is better than {count}: {what}."
+        return f"One run with the whole budget is as good as {count}: {what}."
+
+    def interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of the loss of the best run."""
+        tail = (1 - fraction("probability", probability)) / 2
+        low, high = np.quantile(self.losses, [tail, 1 - tail])
+        return float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but draws as plain values, for JSON."""
+        return {
+            "beliefs": self.label,
+            "loss_unit": self.loss_unit,
+            "budget": self.budget,
+            "unit": self.unit,
+            "objective": self.objective.label,
+            "incumbent": self.goal.incumbent,
+            "runs": self.runs.to_dict(orient="records"),
+            "value": self.value,
+            "value_se": self.value_se,
+            "single": self.single,
+            "gain": self.gain,
+            "gain_se": self.gain_se,
+            "interval_90": list(self.interval(0.9)),
+            "verdict": self.verdict,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Portfolio: {len(self.runs)} runs for {self.budget:g} {self.unit}, {self.label}>"
+
+
+def allocate_runs(
+    source: Source,
+    budget: float,
+    runs: int = 2,
+    *,
+    cost: Cost | None = None,
+    objective: Objective | None = None,
+    incumbent: float | None = None,
+    target: float | None = None,
+    constraints: Constraints | None = None,
+    given: Mapping[str, float] | None = None,
+    group: Mapping[str, str] | None = None,
+    unconverged: bool = False,
+    seed: int = 0,
+) -> Portfolio:
+    """Split a budget over several runs, of which the best one counts.
+
+    By default that is the joint expected improvement of the best of them over the incumbent. Sizes and shares of the
+    budget are climbed coordinate by coordinate, from several starts.
+
+    Parameters
+    ----------
+    source, budget, cost, objective, incumbent, target, given, group, unconverged, seed : as of `allocate`
+    runs : how many, 2 to 8
+    constraints : what each run must keep to
+
+    Raises
+    ------
+    PlanError
+        Also when the cost contains serving: only one of several runs would be served.
+    """
+    if not (isinstance(runs, int) and 2 <= runs <= MOST_RUNS):
+        raise PlanError(f"runs is {runs!r}, expected a whole number from 2 to {MOST_RUNS}; for one run use allocate")
+    asked = Question.of(
+        source,
+        cost=cost,
+        objective=objective,
+        incumbent=incumbent,
+        target=target,
+        constraints=constraints,
+        given=given,
+        group=group,
+        unconverged=unconverged,
+        seed=seed,
+    )
+    if np.any(asked.spending.serving > 0):
+        raise PlanError("only one of several runs would be served: leave serving tokens out of the cost")
+    split = _Split(asked, float(budget), runs, seed)
+    single = asked.space(budget).runs(asked.summit(asked.beliefs, asked.space(budget))[None])
+    best = max((split.climbed(start) for start in split.starts()), key=lambda found: split.score([found])[0])
+    best = best[np.argsort(-best[:, 0], kind="stable")]
+    columns = split.runs_of([best])
+    outcomes = split.outcomes(asked.beliefs, columns)[:, :, 0]
+    alone = split.outcomes(asked.beliefs, {k: np.repeat(v, runs) for k, v in single.items()})[:, :, 0, 0]
+    sign = 1.0 if asked.objective.direction == "maximise" else -1.0
+    parts, parts_alone = (split.contributions(x) for x in (outcomes.min(axis=-1), alone))
+    gained = sign * (parts - parts_alone)
+    expected = loss_given_draw(asked.beliefs.new_run(columns)).mean(axis=0)
+    rank = outcomes.argmin(axis=-1)
+    frame = pd.DataFrame({name: columns[name] for name in ("params", "tokens", "batch_tokens") if name in columns})
+    frame["share"] = _shares(best)
+    frame["cost"] = [asked.spending.cost(N, D) for N, D in zip(frame["params"], frame["tokens"], strict=True)]
+    frame["expected_loss"] = expected
+    frame["best"] = [float((rank == i).mean()) for i in range(runs)]
+    return Portfolio(
+        label=asked.beliefs.label,
+        loss_unit=asked.beliefs.loss_unit,
+        budget=float(budget),
+        unit=asked.spending.unit,
+        objective=asked.objective,
+        goal=asked.goal,
+        runs=frame,
+        losses=np.exp(outcomes.min(axis=-1)),
+        value=float(parts.mean()),
+        value_se=float(_error(parts)),
+        single=float(parts_alone.mean()),
+        gain=float(gained.mean()),
+        gain_se=float(_error(gained)),
+    )
+
+
+def _error(parts: np.ndarray) -> float:
+    return float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
+
+
+def _shares(split: np.ndarray) -> np.ndarray:
+    """Return the share of the budget of each run from its log weight, none of them nothing."""
+    weight = np.exp(split[:, 0] - split[:, 0].max())
+    share = weight / weight.sum()
+    return np.asarray(LEAST_SHARE + (1 - LEAST_SHARE * len(share)) * share)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Split:
+    """Sets of k runs that spend a budget; a set is rows of (log weight in the budget, log N, share of the batch)."""
+
+    asked: Question
+    budget: float
+    count: int
+    seed: int
+
+    @functools.cached_property
+    def few(self) -> Beliefs:
+        """The draws that the search looks at."""
+        draws = len(self.asked.beliefs)
+        return self.asked.beliefs.take(np.arange(0, draws, max(draws // SEARCHED, 1)))
+
+    def starts(self) -> list[np.ndarray]:
+        """Return equal shares, and one run that takes most; sizes spread over the draws' own optima."""
+        space = self.asked.space(self.budget / self.count)
+        place = self.asked.summit(self.few, space)
+        spread = np.quantile(self.few.optima(space).log_params, (np.arange(self.count) + 0.5) / self.count)
+        log_params = place[0] + spread - spread.mean()
+        batch = np.full(self.count, place[1] if space.batched else 0.0)
+        out = []
+        for lead in (0.0, math.log(5.0)):
+            weight = np.where(np.arange(self.count) == 0, lead, 0.0)
+            share = _shares(np.stack([weight, log_params, batch], axis=1))
+            out.append(np.stack([weight, log_params + 0.5 * np.log(share * self.count), batch], axis=1))
+        return out
+
+    def runs_of(self, sets: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the runs of several sets, one set after the other."""
+        columns: list[Points] = []
+        for split in sets:
+            for share, (_, log_params, batch) in zip(_shares(split), split, strict=True):
+                space = self.asked.space(self.budget * float(share))
+                place = np.clip(np.array([log_params, batch])[: len(space.box[0])], *space.box)
+                columns.append(space.runs(place[None]))
+        return {name: np.concatenate([run[name] for run in columns]) for name in columns[0]}
+
+    def outcomes(self, beliefs: Beliefs, columns: Points) -> np.ndarray:
+        """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""
+        count = len(columns["params"])
+        blocks = [
+            beliefs.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
+            for i in range(0, count, BLOCK)
+        ]
+        location = np.concatenate([block.location for block in blocks], axis=1)
+        width = np.concatenate([block.width for block in blocks], axis=2)
+        rng = np.random.default_rng([self.seed, 31])
+        draws, parts, _ = width.shape
+        shape = (draws, parts, -1, self.count)
+        noise = rng.standard_normal((draws, parts, 1, self.count))
+        # The parts of a draw stand for a heavy tail; runs fall into its parts independently.
+        order = rng.permuted(np.broadcast_to(np.arange(parts)[:, None], (draws, self.count, parts, 1)), axis=2)
+        scale = np.take_along_axis(width.reshape(shape), order.transpose(0, 2, 3, 1), axis=1)
+        return np.asarray(location.reshape(draws, 1, -1, self.count) + scale * noise)
+
+    def contributions(self, log_losses: np.ndarray) -> np.ndarray:
+        """Return what each draw adds to the objective, ``(n_draw,)``, of drawn log losses ``(n_draw, n_part)``."""
+        parts = self.asked.objective.contributions(_drawn(log_losses.reshape(-1, 1)), self.asked.goal)
+        return np.asarray(parts.reshape(log_losses.shape).mean(axis=1))
+
+    def score(self, sets: Sequence[np.ndarray]) -> np.ndarray:
+        """Return what the search climbs, of each set."""
+        best = self.outcomes(self.few, self.runs_of(sets)).min(axis=-1)
+        return self.asked.objective.score(_drawn(best.reshape(-1, len(sets))), self.asked.goal)
+
+    def climbed(self, start: np.ndarray) -> np.ndarray:
+        """Climb from a set, coordinate by coordinate, along shorter and shorter lines."""
+        best, axes = start, [(run, axis) for run in range(self.count) for axis in range(3 if self.asked.batched else 2)]
+        for cycle in range(CYCLES):
+            for run, axis in axes:
+                if axis == 0 and run == 0:
+                    continue  # only ratios of weights matter
+                reach = REACH[axis] * SHRINK**cycle
+                line = [self._moved(best, run, axis, float(x)) for x in np.linspace(-reach, reach, LINE)]
+                best = line[int(np.argmax(self.score(line)))]
+        return best
+
+    def _moved(self, split: np.ndarray, run: int, axis: int, by: float) -> np.ndarray:
+        """Return a set with one coordinate moved; where shares change, sizes follow with their square root."""
+        out = split.copy()
+        out[run, axis] += by
+        if axis == 0:
+            out[:, 1] += 0.5 * np.log(_shares(out) / _shares(split))
+        out[:, 2] = np.clip(out[:, 2], 0.0, 1.0)
+        return out
+
+
+def _drawn(log_losses: np.ndarray) -> Predictive:
+    """Return drawn log losses, ``(n, n_set)``, as distributions without width, for any objective."""
+    return Predictive(log_losses, np.full((len(log_losses), 1, log_losses.shape[1]), NARROW))
