@@ -1,6 +1,6 @@
 """Scaling laws as Bayesian generative models: credible forecasts before a big training run.
 
-The flow: runs, law, fit, forecast, compare, decide. Names below are loaded when first used, so that importing the
+The flow: runs, law, fit, forecast, compare, decide, report. Names below are loaded when first used, so that importing the
 package, or asking the command line for help, costs nothing.
 """
 
@@ -119,9 +119,14 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.objectives import mean_and_cvar as mean_and_cvar
     from bayes_scaling.decide.objectives import probability_of_target as probability_of_target
     from bayes_scaling.decide.objectives import utility as utility
+    from bayes_scaling.decide.pilot import pilot as pilot
+    from bayes_scaling.decide.pilot_plan import PilotPlan as PilotPlan
     from bayes_scaling.decide.plan import Plan as Plan
     from bayes_scaling.decide.portfolio import Portfolio as Portfolio
     from bayes_scaling.decide.portfolio import allocate_runs as allocate_runs
+    from bayes_scaling.report.render import Report as Report
+    from bayes_scaling.report.render import make_report as make_report
+    from bayes_scaling.report.study import Study as Study
 
 __version__ = "0.1.0"
 
@@ -236,7 +241,12 @@ _HOME = {
     "Portfolio": "decide.portfolio",
     "allocate_runs": "decide.portfolio",
     "budget_curve": "decide.budgets",
+    "PilotPlan": "decide.pilot_plan",
+    "pilot": "decide.pilot",
     "smallest_budget": "decide.budgets",
+    "Report": "report.render",
+    "make_report": "report.render",
+    "Study": "report.study",
 }
 
 __all__ = [*_HOME, "datasets", "__version__"]

@@ -1,28 +1,26 @@
-"""Designs: the set of pilot runs to buy, by greedy steps and exchanges.
+"""Designs: sets of pilot runs worth looking at, by greedy steps and exchanges.
 
-What a set brings is asked of the linear answer of `information`, in which a run more is one product. A greedy step
-takes the run that brings most for some power of its price; steps for several powers are tried, since cheap runs win for
-one power and large ones for another. Exchanges then replace single runs for as long as that helps.
+What a set tells is asked of the linear answer of `information`, in which a run more is one product. A greedy step takes
+the run that tells most for some power of its price; steps for several powers are tried, since cheap runs win for one
+power and large ones for another. Exchanges then replace single runs for as long as that helps.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from bayes_scaling.decide.information import Joint, shifts_of
-from bayes_scaling.decide.stakes import Stakes
 
 POWERS = (0.0, 0.4, 1.0)  # of the price
+STARTS = 12  # runs from which the steps set out
 MOST_EXCHANGED = 24  # runs of a set that is still improved by exchanges
 ROUNDS = 4  # of exchanges
-MOST_CHOSEN = 16  # steps of the search by worth
-SAMPLES = 512  # outcomes of a set, and their mirror images
-ROUNDING = 1e-12
-
-type Gains = Callable[[Joint, Sequence[int]], np.ndarray]
+LENGTHS = (1, 2, 3, 5, 8, 13, 21)  # of beginnings of an order that are judged
+NOTHING = 1e-9  # share of a stake's variance that is no longer worth a run
+BETTER = 1e-6  # relative gain for which a run is exchanged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,126 +49,64 @@ class Market:
         return np.asarray((counts < self.copies) & (self.prices <= left * (1 + 1e-9)))
 
 
-def by_spread(joint: Joint, targets: int, market: Market) -> list[int]:
-    """Choose the set that leaves the least variance of the targets, the first stakes of the joint covariance."""
-
-    def gains(state: Joint, chosen: Sequence[int]) -> np.ndarray:
-        return np.asarray((state.shifts[:targets] ** 2).sum(axis=0))
-
-    def told(chosen: Sequence[int]) -> float:
-        return float((shifts_of(joint, chosen)[0][:targets] ** 2).sum())
-
-    paths = [_greedy(joint, market, gains, power) for power in POWERS]
-    best = max(paths, key=told)
-    return _exchanged(best, joint, market, gains)
+def best_set(joint: Joint, market: Market) -> list[int]:
+    """Return the set within the budget that leaves the least variance of the stakes, added up."""
+    return _exchanged(max(_orders(joint, market), key=lambda chosen: _told(joint, chosen)), joint, market)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Worth:
-    """Expected worth of the best option after a set of runs, paid out of the budget, in the linear answer.
-
-    Attributes
-    ----------
-    joint : of candidates and stakes: targets first, then the options at each level
-    stakes : what is decided
-    market : what is on offer
-    price : worth of one unit of cost where pilots are paid from elsewhere; 0 where the budget pays
-    noise : (n_outcome, n_option) standard normals
-    """
-
-    joint: Joint
-    stakes: Stakes
-    market: Market
-    price: float
-    noise: np.ndarray
-
-    def of(self, chosen: Sequence[int], shifts: np.ndarray | None = None) -> float:
-        """Return the expected worth after some runs, less what they cost."""
-        if shifts is None:
-            shifts, _ = shifts_of(self.joint, chosen)
-        spent = self.market.spent(chosen)
-        targets, (levels, _, options) = self.stakes.targets.shape[1], self.stakes.worth.shape
-        moved = self.stakes.between(shifts[targets:].reshape(levels, options, -1), spent)
-        means = self.stakes.between(self.stakes.worth.mean(axis=1), spent)
-        if moved.shape[1] > self.noise.shape[1]:  # the same covariance, by as many directions as there are options
-            left, scale, _ = np.linalg.svd(moved, full_matrices=False)
-            moved = (left * scale)[:, : self.noise.shape[1]]
-        swing = moved @ self.noise[:, : moved.shape[1]].T  # (option, outcome)
-        up, down = (means[:, None] + swing).max(axis=0), (means[:, None] - swing).max(axis=0)
-        return float((up + down).mean() / 2) - self.price * spent
-
-    def gains(self, state: Joint, chosen: Sequence[int]) -> np.ndarray:
-        """Return what one more run of each candidate adds, ``(c,)``, -inf where there is no room for it."""
-        before, _ = shifts_of(self.joint, chosen)
-        out = np.full(len(self.market.prices), -np.inf)
-        worth = self.of(chosen, before)
-        for candidate in np.flatnonzero(self.market.open(chosen)):
-            shifts = np.concatenate([before, state.shifts[:, [candidate]]], axis=1)
-            out[candidate] = self.of([*chosen, int(candidate)], shifts) - worth
-        return out
+def beginnings(joint: Joint, market: Market) -> list[list[int]]:
+    """Return sets within the budget, short and long, each of runs that tell most of the stakes for their price."""
+    orders = [_greedy(joint, market, power) for power in POWERS]
+    found = {tuple(order[:length]) for order in orders for length in LENGTHS if length <= len(order)}
+    return [list(chosen) for chosen in sorted(found, key=lambda chosen: (len(chosen), chosen))]
 
 
-def by_worth(worth: Worth, start: Sequence[int]) -> list[int]:
-    """Choose the set with the highest expected worth, net of price; it may be empty.
-
-    Parameters
-    ----------
-    start : a set found otherwise, whose beginnings are tried too
-    """
-    greedy = _greedy(worth.joint, worth.market, worth.gains, 0.0, MOST_CHOSEN, stop=True)
-    tried: list[list[int]] = [[], greedy]
-    shifts, _ = shifts_of(worth.joint, start)
-    lengths = np.unique(np.geomspace(1, max(len(start), 1), 12).round().astype(int))[: len(start)]
-    tried += [list(start[:length]) for length in lengths]
-    values = [worth.of([])] + [worth.of(greedy)] + [worth.of(start[:n], shifts[:, :n]) for n in lengths]
-    best = tried[int(np.argmax(values))]
-    return _exchanged(best, worth.joint, worth.market, worth.gains)
+def _orders(joint: Joint, market: Market) -> list[list[int]]:
+    singles = np.argsort(-np.where(market.open([]), _gains(joint), -np.inf))[:STARTS]
+    starts = [[], *([int(first)] for first in singles if market.open([])[first])]
+    return [_greedy(joint, market, power, start) for power in POWERS for start in starts]
 
 
-def _greedy(
-    joint: Joint, market: Market, gains: Gains, power: float, most: int | None = None, *, stop: bool = False
-) -> list[int]:
-    """Add the run that brings most for its price to a power, until there is no room (or, to stop, no gain)."""
-    chosen: list[int] = []
-    while most is None or len(chosen) < most:
-        room = market.open(chosen)
-        if not room.any():
-            break
-        found = np.where(room, gains(joint, chosen), -np.inf)
-        if stop and found.max() <= 0:
-            break
-        scale = market.prices**power if power else 1.0
-        candidate = int(np.argmax(np.where(room, found / scale, -np.inf)))
-        if not stop and found[candidate] <= ROUNDING * np.abs(joint.covariance).max():
+def _gains(joint: Joint) -> np.ndarray:
+    """Return how much variance of the stakes one more run of each candidate explains, ``(c,)``."""
+    return np.asarray((joint.shifts**2).sum(axis=0))
+
+
+def _told(joint: Joint, chosen: Sequence[int]) -> float:
+    return float((shifts_of(joint, chosen)[0] ** 2).sum())
+
+
+def _greedy(joint: Joint, market: Market, power: float, start: Sequence[int] = ()) -> list[int]:
+    """Add the run that tells most for its price to a power, until there is no room or nothing left to tell."""
+    chosen = list(start)
+    joint = shifts_of(joint, chosen)[1]
+    least = NOTHING * float(_gains(joint).max())
+    while (room := market.open(chosen)).any():
+        gains = np.where(room, _gains(joint), 0.0)
+        candidate = int(np.argmax(gains / market.prices**power))
+        if gains[candidate] <= least:
             break
         chosen.append(candidate)
         joint = joint.given(candidate)
     return chosen
 
 
-def _exchanged(chosen: list[int], joint: Joint, market: Market, gains: Gains) -> list[int]:
-    """Replace runs of a set one by one, or leave them out, for as long as that brings more."""
+def _exchanged(chosen: list[int], joint: Joint, market: Market) -> list[int]:
+    """Replace runs of a set one by one, and add what there is room for, for as long as that tells more."""
     if not 0 < len(chosen) <= MOST_EXCHANGED:
         return chosen
     for _ in range(ROUNDS):
         changed = False
         for place in range(len(chosen)):
             others = chosen[:place] + chosen[place + 1 :]
-            _, without = shifts_of(joint, others)
-            found = np.where(market.open(others), gains(without, others), -np.inf)
-            own = found[chosen[place]]
-            better = int(np.argmax(found))
-            if found[better] < 0:
-                chosen, changed = others, True
-                break
-            if found[better] > own + max(abs(own), ROUNDING) * 1e-6:
+            gains = np.where(market.open(others), _gains(shifts_of(joint, others)[1]), 0.0)
+            better = int(np.argmax(gains))
+            if gains[better] > gains[chosen[place]] * (1 + BETTER):
                 chosen, changed = [*others, better], True
         room = market.open(chosen)
-        if room.any():
-            _, rest = shifts_of(joint, chosen)
-            found = np.where(room, gains(rest, chosen), -np.inf)
-            if found.max() > ROUNDING:
-                chosen, changed = [*chosen, int(np.argmax(found))], True
+        gains = np.where(room, _gains(shifts_of(joint, chosen)[1]), 0.0)
+        if gains.max() > NOTHING * _told(joint, chosen):
+            chosen, changed = [*chosen, int(np.argmax(gains))], True
         if not changed:
             break
     return chosen

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ BLOCK = 64  # outcomes that are weighed together
 DIRECTIONS = 4  # of outcomes, in which a regression is quadratic
 REACH = 3.0  # standard deviations of a direction, beyond which a regression goes on flat
 ROUNDING = 1e-10
+EVEN = 1e-9  # differences of log weights that say nothing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ class Posteriors:
     @property
     def unreliable(self) -> float:
         """Share of outcomes whose weights are not to be trusted."""
-        return float(np.mean(self.k_hat > UNRELIABLE))
+        return float(np.mean(~(self.k_hat <= UNRELIABLE)))  # not a number where one draw takes all
 
     def means(self, stakes: np.ndarray) -> np.ndarray:
         """Return the mean of each stake after each outcome, ``(n_outcome, v)``."""
@@ -147,11 +149,14 @@ def posteriors(signals: Scatter, chosen: Sequence[int], outcomes: int, seed: int
         own = (np.arange(len(log_weight)), origin[block])
         log_weight[own] = log_weight.min(axis=1)
         away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, 700.0)
-        if chosen:
-            smoothed, k = array_stats.psislw(away, axis=-1)  # it takes minus log weights
-        else:
-            smoothed, k = -away - np.log(count), np.zeros(len(away))
-        weights.append(np.exp(smoothed))
+        weight = np.exp(-away)
+        weight, k = weight / weight.sum(axis=1, keepdims=True), np.full(len(away), -np.inf)
+        largest = np.partition(away, math.ceil(3 * math.sqrt(count)), axis=1)[:, : math.ceil(3 * math.sqrt(count))]
+        told = np.ptp(largest, axis=1) > EVEN  # a tail of equal weights needs no smoothing, and cannot have any
+        if told.any():
+            smoothed, k[told] = array_stats.psislw(away[told], axis=-1)  # it takes minus log weights
+            weight[told] = np.exp(smoothed)
+        weights.append(weight)
         k_hat.append(k)
     return Posteriors(np.concatenate(weights), np.concatenate(k_hat))
 

@@ -19,11 +19,13 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling._noise import Scatter
 from bayes_scaling._validation import listed
 from bayes_scaling.decide import designs, stakes
-from bayes_scaling.decide.allocate import Constraints, Source
 from bayes_scaling.decide.beliefs import Beliefs, Points
-from bayes_scaling.decide.costs import FLOPS_PER_PARAM_TOKEN, Cost, Spending, flops
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.costs import Cost, Spending, flops
 from bayes_scaling.decide.information import Joint, learned, moderate, posteriors
-from bayes_scaling.decide.objectives import Goal, Objective, expected_improvement
+from bayes_scaling.decide.objectives import Objective
+from bayes_scaling.decide.pilot_plan import PilotPlan, Value
+from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.stakes import Stakes
 
 DRAWS = 2000  # of the posterior
@@ -31,125 +33,8 @@ OUTCOMES, OFFERED = 256, 64  # of the runs that are bought, and of each candidat
 GRID = 8  # values of each input where candidates are given as ranges
 WEIGHED = 64  # candidates whose draws are weighed; of more, the others are judged by regression
 FAILED = 0.1  # share of outcomes with unreliable weights, above which regression speaks
+FINALISTS = 3  # sets that are judged with more outcomes
 COPIES = 4  # how often one candidate may be run
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """What a set of runs would bring.
-
-    Attributes
-    ----------
-    cost : of all of them, in the unit of the budget
-    spread_left : half-width of the central 68 % of the big run's expected log loss after them, over that before
-    gain : expected value of sample information, in the unit of the decision
-    gain_se : its Monte-Carlo standard error
-    price : what the decision is worth less because of their cost, in the same unit
-    method : ``weights`` (draws weighed by drawn outcomes), or ``regression`` (learned on half of the draws, tried on
-        the other half: a lower bound of the gain) where weights fail
-    unreliable : share of outcomes whose weights rest on too few draws
-    """
-
-    cost: float
-    spread_left: float
-    gain: float
-    gain_se: float
-    price: float
-    method: str
-    unreliable: float
-
-    @property
-    def net(self) -> float:
-        """Gain less price, in the unit of the decision."""
-        return self.gain - self.price
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**dataclasses.asdict(self), "net": self.net}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PilotPlan:
-    """The pilot runs to buy.
-
-    Attributes
-    ----------
-    label : whose beliefs it rests on
-    decision, unit : what the runs are to inform, and the unit of its worth
-    budget, budget_unit : for pilots, and what it is counted in
-    runs : what to buy, a row each: the inputs, ``copies``, ``cost`` of all copies; empty to buy nothing
-    value : of these runs
-    offers : every candidate: inputs, and its own `Value`, bought alone
-    big : the runs whose forecast is wanted
-    spread : half-width of the central 68 % of the expected log loss of each of them, now
-    now : worth of the decision with nothing learned; NaN where only a forecast is wanted
-    perfect : expected worth of knowing the truth for nothing, over that
-    """
-
-    label: str
-    decision: str
-    unit: str
-    budget: float
-    budget_unit: str
-    runs: pd.DataFrame
-    value: Value
-    offers: pd.DataFrame
-    big: pd.DataFrame
-    spread: np.ndarray
-    now: float
-    perfect: float
-
-    @property
-    def buys(self) -> bool:
-        """Whether any run is worth its price."""
-        return len(self.runs) > 0
-
-    @property
-    def verdict(self) -> str:
-        """The answer in one or two sentences."""
-        value = self.value
-        if not self.buys:
-            ceiling = (
-                "" if math.isnan(self.perfect) else f"; knowing the truth would add {self.perfect:.2g} {self.unit}"
-            )
-            return f"Buy nothing, spend it now: no run on offer is worth its price to decide {self.decision}{ceiling}."
-        count = int(self.runs["copies"].sum())
-        text = (
-            f"Buy {count} run{'s' if count > 1 else ''} for {value.cost:.3g} {self.budget_unit}: the spread of the big "
-            f"run's expected loss is expected to fall to {value.spread_left:.0%} of what it is"
-        )
-        if math.isnan(self.now):
-            return f"{text}."
-        return (
-            f"{text}, and the decision to gain {value.gain:.2g} {self.unit} for a price of {value.price:.2g} "
-            f"(at most {self.perfect:.2g}, if the truth were known)."
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
-
-        def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-            return [{str(k): v for k, v in row.items()} for row in frame.to_dict(orient="records")]
-
-        return {
-            "beliefs": self.label,
-            "decision": self.decision,
-            "unit": self.unit,
-            "pilot_budget": self.budget,
-            "budget_unit": self.budget_unit,
-            "verdict": self.verdict,
-            "buys": self.buys,
-            "runs": plain(self.runs),
-            "value": self.value.to_dict(),
-            "big_runs": plain(self.big),
-            "spread": self.spread.tolist(),
-            "worth_now": None if math.isnan(self.now) else self.now,
-            "value_of_perfect_information": None if math.isnan(self.perfect) else self.perfect,
-            "offers": plain(self.offers),
-        }
-
-    def __repr__(self) -> str:
-        return f"<PilotPlan: {int(self.runs['copies'].sum()) if self.buys else 'no'} runs, {self.label}>"
 
 
 def pilot(
@@ -164,8 +49,11 @@ def pilot(
     target: float | None = None,
     constraints: Constraints | None = None,
     cost: Cost | None = None,
+    given: Mapping[str, float] | None = None,
     price: float | None = None,
     copies: int = COPIES,
+    group: Mapping[str, str] | None = None,
+    unconverged: bool = False,
     seed: int = 0,
 ) -> PilotPlan:
     """Choose small runs to buy before a big one.
@@ -178,7 +66,7 @@ def pilot(
     pilot_budget : the most that pilots may cost
     budget : the decision is which N to train with it
     forecast_at : in place of ``budget``: the decision waits for the forecast of this run, ``{"params": 7e10, ...}``
-    objective, incumbent, target, constraints, cost : as of `allocate`
+    objective, incumbent, target, constraints, cost, given, group, unconverged : as of `allocate`
     price : worth of one unit of cost, in the unit of the objective, where pilots are not paid out of the budget; 0 for
         pilots that cost nothing but time
     copies : how often one candidate may be run
@@ -208,9 +96,27 @@ def pilot(
         raise PlanError(f"copies is {copies!r}, expected how often one candidate may be run, 1 or more")
     if price is not None and not (math.isfinite(price) and price >= 0):
         raise PlanError(f"the price is {price:g}, expected the worth of one unit of cost, 0 or more")
-    beliefs = source if isinstance(source, Beliefs) else Beliefs.of(source, seed)
+    question = None
+    if budget is None:
+        beliefs = (
+            source if isinstance(source, Beliefs) else Beliefs.of(source, seed, group=group, unconverged=unconverged)
+        )
+        spending = (flops() if cost is None else cost).spending(seed)
+    else:
+        question = Question.of(
+            source,
+            cost=cost,
+            objective=objective,
+            incumbent=incumbent,
+            target=target,
+            constraints=constraints,
+            given=given,
+            group=group,
+            unconverged=unconverged,
+            seed=seed,
+        )
+        beliefs, spending = question.beliefs, question.spending
     beliefs = _thinned(beliefs)
-    spending = (flops() if cost is None else cost).spending(seed)
     frame = _offered(candidates, beliefs)
     points = beliefs.points(**{str(name): frame[name].to_numpy() for name in frame if name != "cost"})
     prices = _prices(frame, points, spending)
@@ -219,16 +125,11 @@ def pilot(
             f"the pilot budget of {pilot_budget:g} {spending.unit} pays none of the candidates; the cheapest costs "
             f"{prices.min():.3g}"
         )
-    if budget is None:
+    if budget is None or question is None:
         at_stake = stakes.of_forecast(beliefs, beliefs.points(**dict(forecast_at or {})))
     else:
-        wanted = expected_improvement() if objective is None else objective
-        goal = Goal(
-            beliefs.best_loss if incumbent is None else float(incumbent), math.nan if target is None else float(target)
-        )
-        limits = Constraints() if constraints is None else constraints
-        own = pilot_budget if price is None else 0.0
-        at_stake = stakes.of_budget(beliefs, spending, budget, wanted, goal, limits, own)
+        asked = dataclasses.replace(question, beliefs=beliefs)
+        at_stake = stakes.of_budget(asked, budget, pilot_budget if price is None else 0.0)
     market = designs.Market(prices, np.full(len(prices), copies), pilot_budget)
     return _chosen(beliefs, frame, beliefs.scatter(points), at_stake, market, spending.unit, price or 0.0, seed)
 
@@ -243,29 +144,23 @@ def _chosen(
     price: float,
     seed: int,
 ) -> PilotPlan:
-    """Search sets, judge the best of them, and every candidate alone."""
-    count, targets = len(frame), moderate(at_stake.targets)
-    held = np.concatenate([targets, *at_stake.worth], axis=1)
-    joint = Joint.of(signals, held)
-    noise = np.random.default_rng([seed, 22]).standard_normal((designs.SAMPLES, max(at_stake.worth.shape[2], 1)))
-    worth = designs.Worth(joint, at_stake, market, price, noise)
-    judge = _Judge(signals, at_stake, worth, targets, seed)
-    tried = [designs.by_spread(joint, targets.shape[1], market)]
-    if at_stake.choice:
-        best = designs.by_worth(worth, tried[0])
-        tried = [best[:length] for length in sorted({len(best), len(best) // 2, len(best) // 4, 1}) if length]
-    values = [judge(chosen) for chosen in tried]
-    alone = [judge.regressed([index]) for index in range(count)]
+    """Search sets, appraise the best of them, and every candidate alone."""
+    count = len(frame)
+    appraise = _Appraiser(signals, at_stake, market, price, moderate(at_stake.targets), seed)
+    joint = Joint.of(signals, moderate(at_stake.wanted))
+    tried = designs.beginnings(joint, market) if at_stake.choice else [designs.best_set(joint, market)]
+    alone = [appraise.regressed([index]) for index in range(count)]
     for index in sorted(range(count), key=lambda i: (-alone[i].net, alone[i].spread_left))[:WEIGHED]:
-        alone[index] = judge([index], OFFERED)
+        alone[index] = appraise([index], OFFERED)
     if at_stake.choice:
         affordable = [index for index in range(count) if market.prices[index] <= market.budget]
-        single = max(affordable, key=lambda i: alone[i].net)
-        tried, values = [*tried, [single]], [*values, judge([single])]
-    best_of = int(np.argmax([value.net for value in values]))
-    chosen, value = tried[best_of], values[best_of]
+        tried.append([max(affordable, key=lambda i: alone[i].net)])
+        tried = sorted(tried, key=lambda chosen: -appraise(chosen, OFFERED).net)[:FINALISTS]
+    values = [appraise(chosen) for chosen in tried]
+    best = int(np.argmax([value.net for value in values]))
+    chosen, value = tried[best], values[best]
     if at_stake.choice and value.net <= value.gain_se:  # not told apart from nothing
-        chosen, value = [], judge([])
+        chosen, value = [], appraise([])
     numbers, counts = np.unique(np.asarray(chosen, int), return_counts=True)
     runs = frame.drop(columns="cost", errors="ignore").iloc[numbers].reset_index(drop=True)
     runs = runs.assign(copies=counts, cost=market.prices[numbers] * counts)
@@ -278,6 +173,7 @@ def _chosen(
         budget=market.budget,
         budget_unit=unit,
         runs=runs,
+        chosen=tuple(int(i) for i in chosen),
         value=value,
         offers=offers,
         big=at_stake.big,
@@ -288,21 +184,23 @@ def _chosen(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Judge:
+class _Appraiser:
     """Says what a set of runs would bring.
 
     Attributes
     ----------
     signals : of the candidates
     stakes : what is decided
-    worth : of sets, in the linear answer
+    market : what is on offer
+    price : worth of one unit of cost where pilots are paid from elsewhere; 0 where the budget pays
     targets : (n_draw, n_target) expected log loss of the big runs, the most extreme draws held
     seed : of outcomes
     """
 
     signals: Scatter
     stakes: Stakes
-    worth: designs.Worth
+    market: designs.Market
+    price: float
     targets: np.ndarray
     seed: int
 
@@ -311,11 +209,11 @@ class _Judge:
         if not self.stakes.choice:
             return 0.0
         left = float(self.stakes.worth_after(cost).mean(axis=0).max())
-        return max(self.stakes.now - left, 0.0) + self.worth.price * cost
+        return max(self.stakes.now - left, 0.0) + self.price * cost
 
     def __call__(self, chosen: Sequence[int], outcomes: int = OUTCOMES) -> Value:
         """Answer by weighing draws; by regression where their weights fail."""
-        cost = self.worth.market.spent(chosen)
+        cost = self.market.spent(chosen)
         if not chosen:
             return Value(0.0, 1.0, 0.0, 0.0, 0.0, "nothing", 0.0)
         after = posteriors(self.signals, chosen, outcomes, self.seed)
@@ -330,7 +228,7 @@ class _Judge:
 
     def regressed(self, chosen: Sequence[int]) -> Value:
         """Answer by what half of the draws teaches about the other half."""
-        cost, targets = self.worth.market.spent(chosen), self.targets.shape[1]
+        cost, targets = self.market.spent(chosen), self.targets.shape[1]
         worth = self.stakes.worth_after(cost)
         found = learned(self.signals, chosen, np.concatenate([self.targets, worth], axis=1), self.seed)
         left = ((found.foretold - found.actual)[:, :targets] ** 2).mean(axis=0)
@@ -383,8 +281,7 @@ def _prices(frame: pd.DataFrame, points: Points, spending: Spending) -> np.ndarr
     if "cost" in frame:
         prices = frame["cost"].to_numpy(float)
     elif {"params", "tokens"} <= set(points):
-        per_flop = float(np.quantile(spending.per_flop, spending.quantile, method="inverted_cdf"))
-        prices = FLOPS_PER_PARAM_TOKEN * points["params"] * points["tokens"] * per_flop
+        prices = points["flops"] * spending.price
     else:
         raise PlanError(f"candidates have {listed(list(frame))}; give their cost too, or params and tokens")
     if not (np.isfinite(prices).all() and (prices > 0).all()):

@@ -7,19 +7,21 @@ out of the same budget leave less for the big run: worth is held at several amou
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling._errors import PlanError
-from bayes_scaling.decide.allocate import Constraints
-from bayes_scaling.decide.beliefs import Beliefs, Points
-from bayes_scaling.decide.costs import Spending
-from bayes_scaling.decide.objectives import Goal, Objective
+from bayes_scaling.decide.beliefs import Beliefs
+from bayes_scaling.decide.question import Question, predictives
+from bayes_scaling.decide.regret import Judge
+from bayes_scaling.decide.space import Points, Space
 
 OPTIONS = 48  # sizes of the big run among which the choice is made
 LEVELS = 5  # amounts spent on pilots at which their worth is held
+BATCHES = 5  # of the big run, where a law reads them
+CLOSE = 1e-6  # e-folds of N that are one size
 SIDE = 0.5  # e-folds beyond the draws' own optima that options reach
 
 
@@ -35,6 +37,7 @@ class Stakes:
     options : what can be chosen when nothing is spent on pilots, a row each; none where only the forecast counts
     levels : (n_level,) amounts spent on pilots
     worth : (n_level, n_draw, n_option) of each option, more is better
+    places : (n_option, n_coordinate) where options stand: log N, and the place of the batch
     """
 
     label: str
@@ -44,24 +47,31 @@ class Stakes:
     options: pd.DataFrame
     levels: np.ndarray
     worth: np.ndarray
+    places: np.ndarray
 
     @property
     def choice(self) -> bool:
         """Whether there is a choice to make; else only a forecast is wanted."""
         return self.worth.size > 0
 
-    def between(self, held: np.ndarray, spent: float) -> np.ndarray:
-        """Return what is held at every level, ``(n_level, ...)``, at an amount spent."""
-        if len(self.levels) == 1:
-            return np.asarray(held[0])
-        place = np.clip(spent / self.levels[-1] * (len(self.levels) - 1), 0, len(self.levels) - 1)
-        before = min(int(place), len(self.levels) - 2)
-        share = place - before
-        return np.asarray((1 - share) * held[before] + share * held[before + 1])
-
     def worth_after(self, spent: float) -> np.ndarray:
         """Return the worth of each option once so much was spent on pilots, ``(n_draw, n_option)``."""
-        return self.between(self.worth, spent)
+        last = len(self.levels) - 1
+        if not last:
+            return np.asarray(self.worth[0])
+        place = np.clip(spent / self.levels[-1] * last, 0, last)
+        before = min(int(place), last - 1)
+        share = place - before
+        return np.asarray((1 - share) * self.worth[before] + share * self.worth[before + 1])
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """What pilots should tell, ``(n_draw, v)``: which option is best, or where only a forecast is wanted, the loss.
+
+        Worth falls with the square of the distance from the best option, so that the variance of where that stands,
+        as far as pilots explain it, is what they add to the worth of the choice, up to a factor.
+        """
+        return self.places[self.worth[0].argmax(axis=1)] if self.choice else self.targets
 
     @property
     def now(self) -> float:
@@ -76,44 +86,37 @@ class Stakes:
 
 def of_forecast(beliefs: Beliefs, big: Points) -> Stakes:
     """Return the stakes of a forecast: the expected loss of some runs."""
-    frame = pd.DataFrame({name: values for name, values in big.items()})
+    frame = pd.DataFrame(dict(big))
     nothing = np.zeros((1, len(beliefs), 0))
     return Stakes(
-        "forecast of the big run", "log loss", frame, beliefs.log_mean(big), frame.iloc[:0], np.zeros(1), nothing
+        "forecast of the big run",
+        "log loss",
+        frame,
+        beliefs.log_mean(big),
+        frame.iloc[:0],
+        np.zeros(1),
+        nothing,
+        np.zeros((0, 1)),
     )
 
 
-def of_budget(
-    beliefs: Beliefs,
-    spending: Spending,
-    budget: float,
-    objective: Objective,
-    goal: Goal,
-    constraints: Constraints,
-    pilot_budget: float,
-) -> Stakes:
-    """Return the stakes of a budget: which N to train, where pilots leave less for it.
+def of_budget(question: Question, budget: float, pilot_budget: float) -> Stakes:
+    """Return the stakes of a budget: which run to train, where pilots leave less for it.
 
     Parameters
     ----------
+    question : beliefs, objective and constraints
     pilot_budget : the most that is spent on pilots; 0 where they are not paid out of the budget
 
     Raises
     ------
     PlanError
-        When a law takes other inputs than params and tokens, or pilots may take all of the budget.
+        When pilots may take all of the budget, or the objective is no mean over what may be true.
     """
-    for member in beliefs.members.values():
-        law = member.fit.law
-        if set(law.inputs) != {"params", "tokens"}:
-            raise PlanError(
-                f"pilots for a budget need a law in params and tokens; {law.label} takes {', '.join(law.inputs)}: "
-                "say which run to forecast instead (forecast_at)"
-            )
+    objective, unit = question.objective, question.spending.unit
     if not pilot_budget < budget:
         raise PlanError(
-            f"the pilot budget is {pilot_budget:g} {spending.unit}, expected less than the budget of {budget:g} "
-            "that pays for it"
+            f"the pilot budget is {pilot_budget:g} {unit}, expected less than the budget of {budget:g} that pays for it"
         )
     if not objective.averages:
         raise PlanError(
@@ -121,30 +124,35 @@ def of_budget(
             "expected improvement, expected loss, probability of the target or a utility"
         )
     levels = np.linspace(0.0, pilot_budget, LEVELS) if pilot_budget > 0 else np.zeros(1)
-    whole = spending.surface(budget)
-    least, most = constraints.range(whole)
-    log_params, _ = beliefs.best(whole)
-    ends = np.quantile(log_params, [0.005, 0.995]) + SIDE * np.array([-1.0, 1.0])
-    ends = np.clip(ends, math.log(least), math.log(most))
-    params = np.exp(np.linspace(ends[0], ends[1], OPTIONS if ends[1] - ends[0] > 1e-6 else 1))
+    spaces = [question.space(budget - float(spent)) for spent in levels]
+    places = _places(spaces[0], Judge.of(question, spaces[0]).optima.log_params)
     sign = 1.0 if objective.direction == "maximise" else -1.0
     worth = []
-    for spent in levels:
-        surface = spending.surface(budget - float(spent))
-        low, high = constraints.range(surface)
-        there = np.clip(params, low, high)
-        points = beliefs.points(params=there, tokens=surface.tokens(there))
-        worth.append(sign * objective.contributions(beliefs.new_run(points), goal))
-    best = params[int(worth[0].mean(axis=0).argmax())]
-    big = beliefs.points(params=best, tokens=whole.tokens(best))
-    options = pd.DataFrame({"params": params, "tokens": whole.tokens(params)})
-    label = f"which N to train with {budget:g} {spending.unit}, by {objective.label}"
+    for space in spaces:
+        runs = functools.partial(lambda space, there: space.runs(np.clip(there, *space.box)), space)
+        found = predictives(question.beliefs, runs, places)
+        worth.append(sign * np.concatenate([objective.contributions(p, question.goal) for p in found], axis=1))
+    options = spaces[0].runs(places)
+    best = int(worth[0].mean(axis=0).argmax())
+    big = {name: values[[best]] for name, values in options.items()}
     return Stakes(
-        label,
-        objective.unit or beliefs.loss_unit,
-        pd.DataFrame(dict(big)),
-        beliefs.log_mean(big),
-        options,
+        f"what to train with {budget:g} {unit}, by {objective.label}",
+        objective.unit or question.beliefs.loss_unit,
+        pd.DataFrame(big),
+        question.beliefs.log_mean(big),
+        pd.DataFrame(dict(options)),
         levels,
         np.array(worth),
+        places,
     )
+
+
+def _places(space: Space, log_params: np.ndarray) -> np.ndarray:
+    """Return places around the draws' own optima, and over all batches where there is a choice of them."""
+    low, high = space.box
+    ends = np.clip(np.quantile(log_params, [0.005, 0.995]) + SIDE * np.array([-1.0, 1.0]), low[0], high[0])
+    sizes = np.linspace(ends[0], ends[1], OPTIONS if ends[1] - ends[0] > CLOSE else 1)
+    if len(low) == 1:
+        return sizes[:, None]
+    shares = np.linspace(low[1], high[1], BATCHES if space.choice_of_batch else 1)
+    return np.stack(np.meshgrid(sizes, shares, indexing="ij"), axis=-1).reshape(-1, 2)
