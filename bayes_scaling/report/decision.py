@@ -1,0 +1,310 @@
+"""What the decide room says to a study, as plain numbers: the plan, pilots, other budgets and sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve
+from bayes_scaling._compare import Comparison
+from bayes_scaling._errors import BayesScalingError, PlanError
+from bayes_scaling._fit import Fit
+from bayes_scaling.decide import question as decide
+from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
+from bayes_scaling.decide.pilot import pilot
+from bayes_scaling.decide.plan import shape_words
+from bayes_scaling.report.study import Study
+
+FLOPS_PER_PARAM_TOKEN = 6.0
+DRAWS, FEW_DRAWS = 2000, 1000  # that plans are judged by, and in a draft
+STEPS = np.geomspace(1 / 8, 8, 13)  # other budgets, over that of the study
+ALONG = 16  # budgets of the fan
+SIZES = 41  # of the picture of allocations
+REACH = 6.0  # how far beyond the recommended size that picture goes, as a factor
+ODDS = (0.05, 0.25, 0.75, 0.95)
+WORST = 0.05  # share of outcomes of the CVaR
+SHARE, OFFERS = 0.05, 6  # of the budget, for pilots where nothing is said; offers that are listed
+RULES = {"twenty_tokens": "20 tokens per parameter"}
+LEAST = 1e-3  # weight below which a law is not asked
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """A study, what is believed, and how to ask the decide room about it.
+
+    Attributes
+    ----------
+    study, comparison : what is asked, of which laws
+    incumbent : loss to beat
+    draft, unconverged : fewer draws; go on with fits that did not converge
+    """
+
+    study: Study
+    comparison: Comparison
+    incumbent: float
+    draft: bool
+    unconverged: bool
+
+    def believed(self, source: Fit | Comparison) -> Beliefs:
+        """Return beliefs of the draws that plans are judged by."""
+        most = FEW_DRAWS if self.draft else DRAWS
+        fits = (
+            [source] if isinstance(source, Fit) else [source.fits[n] for n, w in source.weights.items() if w >= LEAST]
+        )
+        for one in fits:
+            one.require_convergence(self.unconverged)
+        if isinstance(source, Fit):
+            source = thinned(source, most)
+        else:
+            source = dataclasses.replace(
+                source, fits={n: thinned(f, most) if f in fits else f for n, f in source.fits.items()}
+            )
+        return Beliefs.of(source, self.study.seed, unconverged=True)
+
+    def plan(self, beliefs: Beliefs, factor: float = 1.0, cost: Cost | None = None) -> Plan:
+        """Return the plan for a budget that is so many times that of the study, under beliefs and a cost."""
+        study = self.study
+        return allocate(
+            beliefs,
+            factor * study.budget.amount,
+            cost=study.budget.cost() if cost is None else cost,
+            objective=study.goal.chosen(),
+            incumbent=self.incumbent,
+            target=study.goal.target,
+            constraints=study.limits(),
+            given=study.given,
+            candidates=study.sizes,
+            seed=study.seed,
+        )
+
+    def inputs_of(self, plan: Plan) -> dict[str, float]:
+        """Return what laws read of the recommended run."""
+        read = {"params": plan.params, "tokens": plan.tokens, "batch_tokens": plan.batch_tokens, "steps": plan.steps}
+        return {**self.study.given, **{name: value for name, value in read.items() if value is not None}}
+
+
+def thinned(fitted: Fit, most: int) -> Fit:
+    """Keep so many draws of a fit, evenly from every chain; its diagnostics stay those of all draws."""
+    chains, draws = fitted.unconstrained.shape[:2]
+    kept = np.unique(np.linspace(0, draws - 1, max(most // chains, 1)).round().astype(int))
+    return dataclasses.replace(
+        fitted,
+        draws={name: values[:, kept] for name, values in fitted.draws.items()},
+        unconstrained=fitted.unconstrained[:, kept],
+    )
+
+
+# --- the plan -------------------------------------------------------------------------------------------------------
+
+
+def run_of(plan: Plan) -> dict[str, Any]:
+    """Return the recommended run and how it may turn out."""
+    target = plan.goal.target
+    inner, outer, cost = plan.interval(0.5), plan.interval(0.9), plan.cost_interval(0.9)
+    return {
+        "params": plan.params,
+        "tokens": plan.tokens,
+        "batch_tokens": plan.batch_tokens,
+        "steps": plan.steps,
+        "epochs": plan.epochs,
+        "shape": None if plan.shape is None else shape_words(plan.shape),
+        "tokens_per_param": plan.tokens / plan.params,
+        "training_flops": FLOPS_PER_PARAM_TOKEN * plan.params * plan.tokens,
+        "budget": plan.budget,
+        "cost": plan.cost,
+        "cost_low": cost[0],
+        "cost_high": cost[1],
+        "expected_loss": plan.choice.expected_loss,
+        "low": outer[0],
+        "lower": inner[0],
+        "upper": inner[1],
+        "high": outer[1],
+        "probability_beats_incumbent": plan.probability_beats_incumbent,
+        "probability_reaches_target": None if math.isnan(target) else plan.probability_reaches_target,
+        "cvar": plan.cvar(WORST),
+        "expected_regret": plan.choice.expected_regret,
+        "regret_high": plan.choice.regret_interval(0.9)[1],
+        "wasted": float(np.median(plan.choice.wasted)),
+        "value": plan.value,
+        "value_se": plan.value_se,
+    }
+
+
+def recommendation(plan: Plan) -> dict[str, Any]:
+    """Return the plan with what else the budget could have bought."""
+    low, high = plan.optimum_interval("params", 0.9)
+    rows = [
+        {
+            "name": RULES.get(name, name),
+            "note": choice.note,
+            "params": choice.params,
+            "tokens": choice.tokens,
+            "expected_loss": choice.expected_loss,
+            "expected_regret": choice.expected_regret,
+            "wasted": float(np.median(choice.wasted)),
+            "allowed": choice.allowed,
+        }
+        for name, choice in {"the plan": plan.choice, **plan.alternatives}.items()
+    ]
+    return {
+        "run": run_of(plan),
+        "beliefs": plan.label,
+        "objective": plan.objective.label,
+        "objective_unit": plan.objective.unit or plan.loss_unit,
+        "incumbent": plan.goal.incumbent,
+        "target": None if math.isnan(plan.goal.target) else plan.goal.target,
+        "cost_counts": plan.cost_label,
+        "cost_unit": plan.unit,
+        "optimum_params": {"low": low, "high": high},
+        "flat_params": {"low": plan.flat[0], "high": plan.flat[1]},
+        "flat_within": plan.flat_within,
+        "rules": rows,
+    }
+
+
+# --- pilots ---------------------------------------------------------------------------------------------------------
+
+
+def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
+    """Return whether small runs should be bought first, which, and what is on offer."""
+    study, runs = asked.study, asked.comparison.runs
+    wanted = study.pilots
+
+    def offered(name: str, given: tuple[float, float] | None) -> tuple[float, float]:
+        values = runs.column(name)
+        return given or (float(np.median(values)), float(values.max()))
+
+    ranges = {"params": offered("params", wanted.params), "tokens": offered("tokens", wanted.tokens)}
+    most = SHARE * study.budget.amount if wanted.budget is None else wanted.budget
+    asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
+    try:
+        found = pilot(
+            beliefs,
+            ranges,
+            most,
+            budget=study.budget.amount,
+            objective=study.goal.chosen(),
+            incumbent=asked.incumbent,
+            target=study.goal.target,
+            constraints=study.limits(),
+            cost=study.budget.cost(),
+            copies=wanted.copies,
+            seed=study.seed,
+        )
+    except BayesScalingError as error:
+        return {**asking, "why_not": str(error), "runs": [], "offers": [], "best": None}
+    offers = found.offers.sort_values(["net", "spread_left"], ascending=[False, True], kind="stable")
+    first = found.runs if found.buys else offers
+    return {
+        **asking,
+        "verdict": found.verdict,
+        "buys": found.buys,
+        "decision": found.decision,
+        "unit": found.unit,
+        "value": {name: _plain(value) for name, value in found.value.to_dict().items()},
+        "perfect": _plain(found.perfect),
+        "runs": _rows(found.runs),
+        "offers": _rows(offers.head(OFFERS)),
+        "count": len(offers),
+        "best": {name: float(first.iloc[0][name]) for name in ranges},
+    }
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): _plain(v) for k, v in row.items()} for row in frame.to_dict(orient="records")]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: None for what is not finite."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- other budgets, other sizes -------------------------------------------------------------------------------------
+
+
+def budgets(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
+    """Return the plan for other budgets around that of the study."""
+    rows = []
+    for factor in STEPS:
+        try:
+            rows.append({"factor": float(factor), **run_of(asked.plan(beliefs, float(factor)))})
+        except PlanError:  # constraints leave nothing there
+            continue
+    return rows
+
+
+def fan(asked: Asked, beliefs: Beliefs, smallest: float, largest: float) -> dict[str, list[float]]:
+    """Return bands of one new run at the best split of every amount of training compute.
+
+    Parameters
+    ----------
+    smallest, largest : FLOPs, 6 N D
+    """
+    along = np.geomspace(smallest, largest, ALONG).tolist()
+    curve = budget_curve(beliefs, along, given=asked.study.given, seed=asked.study.seed)
+    read = [
+        name for name in ("params", "tokens", "batch_tokens", "steps") if name in curve and curve[name].notna().all()
+    ]
+    places = beliefs.points(**asked.study.given, **{name: curve[name].to_numpy() for name in read})
+    ahead = beliefs.new_run(places)
+    low, lower, upper, high = (quantile(ahead, p).tolist() for p in ODDS)
+    columns: dict[str, list[float]] = {"flops": curve["budget"].tolist(), "params": curve["params"].tolist()}
+    middle = quantile(ahead, 0.5).tolist()
+    return {**columns, "low": low, "lower": lower, "median": middle, "upper": upper, "high": high}
+
+
+def sizes(asked: Asked, beliefs: Beliefs, plan: Plan) -> dict[str, list[float]]:
+    """Return how every size that spends the budget may turn out: expected loss, band, CVaR, odds."""
+    study = asked.study
+    space = decide.Question.of(
+        beliefs, cost=study.budget.cost(), constraints=study.limits(), given=study.given, seed=study.seed
+    ).space(plan.budget)
+    least, most = space.within
+    span = np.geomspace(plan.params / REACH, plan.params * REACH, SIZES)
+    params = np.unique(np.append(span[(span >= least) & (span <= most)], plan.params))
+    batch = None if plan.batch_tokens is None else np.full(len(params), plan.batch_tokens)
+    runs = space.runs_of(params, batch)
+    ahead = beliefs.new_run(runs)
+    return {
+        "params": params.tolist(),
+        "tokens": np.asarray(runs["tokens"]).tolist(),
+        **_outcomes(ahead, asked.incumbent),
+    }
+
+
+def _outcomes(ahead: Any, incumbent: float) -> dict[str, list[float]]:
+    low, _, _, high = (quantile(ahead, p).tolist() for p in ODDS)
+    return {
+        "expected_loss": loss_given_draw(ahead).mean(axis=0).tolist(),
+        "low": low,
+        "high": high,
+        "cvar": cvar_given_draw(ahead, WORST).mean(axis=0).tolist(),
+        "probability_beats_incumbent": probability_below(ahead, incumbent).mean(axis=0).tolist(),
+    }
+
+
+def law_medians(
+    comparison: Comparison, places: Mapping[str, float], seed: int, unconverged: bool
+) -> list[dict[str, Any]]:
+    """Return what each law of the stack says of one run by itself."""
+    ahead = comparison.forecast(seed=seed, unconverged=unconverged, **places)
+    rows = []
+    for name, (weight, member) in ahead.members.items():
+        low, high = member.interval(0.9)[0]
+        rows.append(
+            {
+                "law": name,
+                "weight": float(weight),
+                "median": float(member.median()[0]),
+                "low": float(low),
+                "high": float(high),
+            }
+        )
+    return rows

@@ -1,0 +1,154 @@
+"""Evidence: everything that a report says, as plain numbers and text, made once from a study."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._compare import Comparison, compare
+from bayes_scaling._errors import StudyError
+from bayes_scaling._progress import progress_bar
+from bayes_scaling._runs import Runs
+from bayes_scaling.report import changes, decision, provenance, trust
+from bayes_scaling.report.decision import FLOPS_PER_PARAM_TOKEN, Asked
+from bayes_scaling.report.study import Study
+
+FORMAT = 1  # of the JSON
+DOTS = 1500  # runs that the fan shows
+MADE = "made"  # the part that differs from one making to the next
+PANELS = 6  # laws whose held-out forecasts are shown
+
+
+def gather(
+    study: Study,
+    runs: Runs | None = None,
+    *,
+    draft: bool = False,
+    unconverged: bool = False,
+    refits: Path | None = None,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """Do what a study asks and return all of it as JSON would hold it.
+
+    Parameters
+    ----------
+    study, runs, draft, unconverged, refits, progress : as of `make_report`
+
+    Returns
+    -------
+    dict
+        Plain values only. The same study, table and seed give the same but for the part ``made``.
+    """
+    started = time.perf_counter()
+    runs = study.runs() if runs is None else runs
+    for name in ("params", "tokens"):
+        if name not in runs:
+            raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
+    comparison = compare(
+        study.candidates(runs, draft),
+        runs,
+        cuts=study.cuts(),
+        baselines=(),
+        loo=False,
+        folder=refits,
+        seed=study.seed,
+        progress=progress,
+    )
+    with progress_bar("report", progress) as told:
+        incumbent = float(runs.loss.min()) if study.goal.incumbent is None else study.goal.incumbent
+        asked = Asked(study, comparison, incumbent, draft, draft or unconverged)
+        beliefs = asked.believed(comparison)
+        told("plan", 0.0)
+        plan = asked.plan(beliefs)
+        recommended = decision.recommendation(plan)
+        told("pilots", 0.1)
+        pilots = decision.pilots(asked, beliefs)
+        told("other budgets", 0.3)
+        others = decision.budgets(asked, beliefs)
+        told("what would change it", 0.5)
+        changed = changes.changes(asked, beliefs, plan, others, pilots["best"])
+        told("other sizes", 0.8)
+        size = FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens")
+        reach = max(float(size.max()), recommended["run"]["training_flops"])
+        outlook = {
+            "budgets": others,
+            "fan": decision.fan(asked, beliefs, float(size.min()), 1.5 * reach),
+            "sizes": decision.sizes(asked, beliefs, plan),
+            "runs": _dots(runs, size),
+            "largest_fitted": float(size.max()),
+            "extrapolation": recommended["run"]["training_flops"] / float(size.max()),
+        }
+        told("checks", 0.85)
+        said = decision.law_medians(comparison, asked.inputs_of(plan), study.seed, asked.unconverged)
+        checks = trust.verdicts(comparison, recommended["run"], changed, said, outlook["extrapolation"], draft)
+        content = {
+            "format": FORMAT,
+            "title": study.title,
+            "draft": draft,
+            "converged": all(comparison.fits[n].converged for n, w in comparison.weights.items() if w >= 1e-3),
+            "loss_unit": runs.loss_unit,
+            "budget_unit": recommended["cost_unit"],
+            "bands": _bands(comparison, draft),
+            "recommendation": recommended,
+            "changes": changed,
+            "pilots": pilots,
+            "outlook": outlook,
+            "laws": {**_ranking(comparison), "at_plan": said},
+            "trust": {"verdicts": checks, **trust.details(comparison)},
+            "methods": provenance.methods(study, comparison, draft),
+            MADE: {
+                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+                "seconds": round(time.perf_counter() - started, 1),
+            },
+        }
+    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
+    return plain
+
+
+def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
+    """Say what the bands contain."""
+    known = ["parameters"]
+    asked = [name for name, weight in comparison.weights.items() if weight >= 1e-3]
+    if len(asked) > 1:
+        known.append("which law is right")
+    if any(comparison.fits[name].departure.size for name in asked):
+        known.append("the laws' own error beyond the runs")
+    how = "equal-tailed credible intervals" + (" of a normal approximation" if draft else "")
+    return {"outer": 0.9, "inner": 0.5, "contains": [*known, "run noise"], "kind": how}
+
+
+def _dots(runs: Runs, size: np.ndarray) -> dict[str, list[Any]]:
+    """Return runs as the fan shows them, thinned where there are very many."""
+    every = -(-len(runs) // DOTS)
+    return {"flops": size[::every].tolist(), "loss": runs.loss[::every].tolist(), "run": runs.labels[::every]}
+
+
+def _ranking(comparison: Comparison) -> dict[str, Any]:
+    """Return how candidates compare, and what each would have forecast of the largest runs."""
+    ranked = comparison.table()
+    lowest = min(comparison.cuts, key=lambda cut: cut.at)
+    weighted = [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]
+    columns = ["run", "extrapolation", "loss", "median", "low", "lower", "upper", "high", "pit"]
+    scores = comparison.scores[comparison.scores["cut"] == lowest.label]
+    return {
+        "ranking": _plain(ranked.drop(columns=["loo_weight", "loo"])),
+        "verdict": comparison.verdict(),
+        "weights": dict(comparison.weights),
+        "cuts": [{"label": cut.label, "column": cut.column, "at": cut.at} for cut in comparison.cuts],
+        "held_out_at": lowest.label,
+        "held_out": {
+            name: _plain(scores.loc[scores["candidate"] == name, columns].sort_values("extrapolation"))
+            for name in weighted
+        },
+    }
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=12))
+    return rows

@@ -1,0 +1,171 @@
+"""Rendering: HTML, Markdown and JSON of a report, from its content alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from bayes_scaling._files import write_text
+from bayes_scaling._runs import Runs
+from bayes_scaling.report.evidence import gather
+from bayes_scaling.report.pictures import pictures
+from bayes_scaling.report.study import Study
+from bayes_scaling.report.words import NOTHING, written
+
+HELD = Markup("{held}")
+SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters that Markdown reads; < and & are escaped as in HTML
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """A report: its content as plain values, and three ways to read it.
+
+    Attributes
+    ----------
+    content : what the JSON holds; the other two are rendered from it
+    """
+
+    content: Mapping[str, Any]
+
+    @property
+    def json(self) -> str:
+        """The content as JSON."""
+        return json.dumps(self.content, indent=1, ensure_ascii=False) + "\n"
+
+    @functools.cached_property
+    def html(self) -> str:
+        """One page that needs nothing else."""
+        # Inside a script element only "<" could end it.
+        held = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+        drawn = {name: Markup(svg) for name, svg in pictures(self.content).items()}
+        return (
+            _environment("html").get_template("report.html").render(**self.content, pictures=drawn, held=Markup(held))
+        )
+
+    @functools.cached_property
+    def markdown(self) -> str:
+        """The same text and tables without pictures."""
+        text = _environment("markdown").get_template("report.md").render(**self.content)
+        return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``report.html``, ``report.md`` and ``report.json`` into a folder, each whole or not at all.
+
+        Raises
+        ------
+        DataError
+            When a file cannot be written.
+        """
+        texts = {"report.html": self.html, "report.md": self.markdown, "report.json": self.json}
+        return [write_text(text, Path(folder) / name) for name, text in texts.items()]
+
+    def __repr__(self) -> str:
+        draft = "draft of a " if self.content["draft"] else ""
+        return f"<Report: {draft}report on {self.content['title']!r}>"
+
+
+def make_report(
+    study: Study | str | Path,
+    runs: Runs | None = None,
+    *,
+    draft: bool = False,
+    unconverged: bool = False,
+    refits: str | Path | None = None,
+    progress: bool | None = None,
+) -> Report:
+    """Make the report that a study asks for.
+
+    Parameters
+    ----------
+    study : a study, or the path of its file
+    runs : the table; what the study names by default
+    draft : normal approximations in place of sampling, fewer draws, no baselines; the report says so
+    unconverged : go on with fits that did not converge; the report says so. A draft always does
+    refits : folder where refits of the comparison are kept and found again
+    progress : show a bar; by default on a terminal
+
+    Returns
+    -------
+    Report
+        The same study, table and seed give the same content, but for its part ``made``.
+
+    Raises
+    ------
+    StudyError
+        When the study cannot be read.
+    DataError, LawError, PlanError
+        When its table, laws or budget make no sense.
+    ConvergenceError
+        When a law with weight did not converge.
+    """
+    study = study if isinstance(study, Study) else Study.read(study)
+    kept = None if refits is None else Path(refits)
+    return Report(gather(study, runs, draft=draft, unconverged=unconverged, refits=kept, progress=progress))
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _environment(kind: str) -> jinja2.Environment:
+    """Return the templates, with what writes numbers and text in HTML or in Markdown."""
+    loader = jinja2.PackageLoader("bayes_scaling.report", "templates")
+    made = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    number = _html_number if kind == "html" else _markdown_number
+    made.filters |= {"num": number, "filled": functools.partial(_filled, number), "place": _place}
+    if kind == "markdown":
+        made.finalize = _markdown_text
+    made.globals["strong"] = _html_strong if kind == "html" else _markdown_strong
+    return made
+
+
+def _html_number(value: float | None, kind: str) -> Markup:
+    """Return a number with its exact value beside what is shown."""
+    if value is None:
+        return Markup(NOTHING)
+    return Markup('<data value="{}">{}</data>').format(repr(value), written(value, kind))
+
+
+def _markdown_number(value: float | None, kind: str) -> Markup:
+    return Markup(escape(written(value, kind)))
+
+
+def _html_strong(text: Any) -> Markup:
+    return Markup("<strong>{}</strong>").format(text)
+
+
+def _markdown_strong(text: Any) -> Markup:
+    return Markup("**{}**").format(text if isinstance(text, Markup) else _markdown_text(text))
+
+
+def _markdown_text(value: Any) -> Any:
+    """Return text from data so that Markdown shows it as it is; what is markup already stays."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return Markup(SPECIAL.sub(r"\\\1", str(escape(" ".join(value.split())))))
+
+
+def _filled(number: Any, verdict: Mapping[str, Any]) -> Markup:
+    """Return what a verdict says, with its numbers filled in."""
+    parts = re.split(r"\{(\w+)\}", verdict["says"])
+    numbers = verdict["numbers"]
+    out = Markup()
+    for i, part in enumerate(parts):
+        out += number(numbers[part]["value"], numbers[part]["as"]) if i % 2 else escape(part)
+    return out
+
+
+def _place(value: float, low: float, high: float) -> Markup:
+    """Return where a value lies between two others, in percent for CSS."""
+    share = (value - low) / (high - low) if high > low else 0.5
+    return Markup(f"{100 * min(max(share, 0.0), 1.0):.2f}%")

@@ -1,0 +1,308 @@
+"""Whether a report can be trusted: checks, each by a stated rule, with the number behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling._calibration import loo_pit, predictive_check
+from bayes_scaling._check import find_influential, find_outliers, identifiability
+from bayes_scaling._compare import Comparison
+from bayes_scaling._scores import coverage
+from bayes_scaling._sensitivity import prior_sensitivity
+
+GREEN, AMBER, RED = "green", "amber", "red"
+WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "not to be trusted"}
+LISTED = 5  # runs that are named
+NOMINAL = 0.9
+COVERED, BARELY = 0.8, 0.65  # share of held-out runs inside their 90 % band
+FEW = 8  # distinct held-out runs below which their share says little
+FEW_OUTLIERS, MANY_OUTLIERS = 0.02, 0.1  # of the runs
+CHEAP, DEAR = 0.001, 0.005  # share of the loss that staying with the plan may cost
+QUARTER, HALF = 0.25, 0.5  # of the 90 % band
+FURTHER = 10.0  # beyond the distance that was tried
+LITTLE_WEIGHT, MUCH_WEIGHT = 0.05, 0.2  # of laws that disagree
+MINOR = 0.1  # weight of laws whose sampler did not converge
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One check.
+
+    Attributes
+    ----------
+    name : what was checked
+    level : ``green``, ``amber`` or ``red``
+    says : what was found, in words, with ``numbers`` to be filled in by name
+    numbers : by name, value and how it is written
+    rule : when it is green and when it is amber, likewise
+    """
+
+    name: str
+    level: str
+    says: str
+    numbers: Mapping[str, tuple[float, str]]
+    rule: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        numbers = {name: {"value": value, "as": kind} for name, (value, kind) in self.numbers.items()}
+        return {
+            "name": self.name,
+            "level": self.level,
+            "word": WORDS[self.level],
+            "says": self.says,
+            "numbers": numbers,
+            "rule": self.rule,
+        }
+
+
+def level(value: float, green: float, amber: float) -> str:
+    """Return green up to one limit, amber up to another, else red."""
+    return GREEN if value <= green else AMBER if value <= amber else RED
+
+
+# --- verdicts -------------------------------------------------------------------------------------------------------
+
+
+def verdicts(
+    comparison: Comparison,
+    recommended: Mapping[str, Any],
+    changed: Sequence[Mapping[str, Any]],
+    laws: Sequence[Mapping[str, Any]],
+    extrapolation: float,
+    draft: bool,
+) -> list[dict[str, Any]]:
+    """Return all checks, in the order in which they matter.
+
+    Parameters
+    ----------
+    comparison : laws, weights, scores
+    recommended : the run of the plan
+    changed : rows of what would change it
+    laws : what each law says of that run
+    extrapolation : training FLOPs of that run over those of the largest fitted one
+    draft : whether posteriors are normal approximations
+    """
+    found = [
+        _convergence(comparison, draft),
+        _calibration(comparison),
+        _predictive(comparison),
+        _distance(comparison, extrapolation),
+        _agreement(recommended, laws),
+        _prior(recommended, changed),
+        _outliers(comparison),
+        _influence(recommended, changed),
+        _learnable(comparison),
+    ]
+    return [one.to_dict() for one in found]
+
+
+def _convergence(comparison: Comparison, draft: bool) -> Verdict:
+    weights = {name: weight for name, weight in comparison.weights.items() if weight >= 1e-3}
+    bad = sum(weight for name, weight in weights.items() if not comparison.fits[name].converged)
+    diagnostics = [comparison.fits[name].diagnostics for name in weights]
+    ess = float(min(min(d.ess_bulk, d.ess_tail) for d in diagnostics))
+    if draft:
+        k_hat = float(np.nanmax([d.k_hat for d in diagnostics]))
+        return Verdict(
+            "Sampler",
+            RED if k_hat > 0.7 else AMBER,
+            "draft: normal approximations, worst Pareto k-hat {k_hat}",
+            {"k_hat": (k_hat, "plain")},
+            "a draft is amber at best, and red with a k-hat above 0.7",
+        )
+    return Verdict(
+        "Sampler",
+        GREEN if bad == 0 else AMBER if bad < MINOR else RED,
+        "worst R-hat {rhat}, smallest effective sample {ess}, {divergences} divergences; "
+        "laws with {bad} of the weight are beyond a limit",
+        {
+            "rhat": (float(max(d.rhat for d in diagnostics)), "three"),
+            "ess": (ess, "integer"),
+            "divergences": (int(sum(d.divergences for d in diagnostics)), "integer"),
+            "bad": (bad, "probability"),
+        },
+        "green when every law with weight is within R-hat 1.01, effective sample 400, 0.1 % divergences; "
+        "amber when those that are not have less than 10 % of the weight",
+    )
+
+
+def stacked_pit(comparison: Comparison) -> pd.DataFrame:
+    """Return where each held-out loss fell in the stacked forecast: ``run``, ``cut``, ``pit``, one row per forecast."""
+    wide = comparison.scores.pivot(index=["cut", "row", "run"], columns="candidate", values="pit")
+    names = [name for name in comparison.weights if name in wide]
+    weight = np.array([comparison.weights[name] for name in names])
+    pit = wide[names].to_numpy() @ weight / weight.sum()
+    return pd.DataFrame({"pit": pit}, index=wide.index).reset_index()
+
+
+def _calibration(comparison: Comparison) -> Verdict:
+    held_out = stacked_pit(comparison)
+    share, runs = coverage(held_out["pit"].to_numpy(), NOMINAL), int(held_out["run"].nunique())
+    found = GREEN if share >= COVERED else AMBER if share >= BARELY else RED
+    return Verdict(
+        "Forecasts of the largest runs",
+        AMBER if found == GREEN and runs < FEW else found,
+        "{share} of {count} held-out losses ({runs} runs) fell inside their 90 % band",
+        {"share": (share, "probability"), "count": (len(held_out), "integer"), "runs": (runs, "integer")},
+        "green from 80 % of at least 8 runs, amber from 65 %",
+    )
+
+
+def _predictive(comparison: Comparison) -> Verdict:
+    checks = predictive_check(comparison.fits[comparison.best])
+    surprising = int(checks["surprising"].sum())
+    smallest = checks["tail_probability"].idxmin()
+    return Verdict(
+        "Posterior predictive",
+        level(surprising, 0, 1),
+        "{surprising} of {count} statistics of the residuals are surprising; least likely is {name}, tail probability "
+        "{tail}".replace("{name}", str(smallest)),
+        {
+            "surprising": (surprising, "integer"),
+            "count": (len(checks), "integer"),
+            "tail": (float(checks["tail_probability"].min()), "plain"),
+        },
+        "green when scale, largest, neighbours and skewness of the residuals all look like those of replicated tables; "
+        "amber for one that does not",
+    )
+
+
+def _distance(comparison: Comparison, extrapolation: float) -> Verdict:
+    tried = float(comparison.scores["extrapolation"].max())
+    return Verdict(
+        "Distance",
+        level(extrapolation, max(tried, 1.0), FURTHER * max(tried, 1.0)),
+        "the plan has {distance} the compute of the largest fitted run; forecasts were tried up to {tried}",
+        {"distance": (extrapolation, "factor"), "tried": (tried, "factor")},
+        "green up to the largest distance at which held-out runs were forecast, amber up to 10 times that",
+    )
+
+
+def _agreement(recommended: Mapping[str, Any], laws: Sequence[Mapping[str, Any]]) -> Verdict:
+    if len(laws) < 2:
+        return Verdict(
+            "Agreement of laws", AMBER, "only one law has weight: nothing to compare it with", {}, "amber for one law"
+        )
+    medians = [law["median"] for law in laws]
+    outside = sum(law["weight"] for law in laws if not recommended["low"] <= law["median"] <= recommended["high"])
+    return Verdict(
+        "Agreement of laws",
+        level(outside, LITTLE_WEIGHT, MUCH_WEIGHT),
+        "laws put the median loss of the plan from {low} to {high}; those outside its 90 % band have {outside} of the "
+        "weight",
+        {"low": (min(medians), "loss"), "high": (max(medians), "loss"), "outside": (outside, "probability")},
+        "green when laws outside the 90 % band of the plan have up to 5 % of the weight, amber up to 20 %",
+    )
+
+
+def _prior(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, Any]]) -> Verdict:
+    moved = [row["expected_loss"] for row in changed if row["kind"] == "prior" and "expected_loss" in row]
+    name, rule = (
+        "Prior of the irreducible loss",
+        "green when other priors move the expected loss by less than a quarter of the 90 % band, amber below half",
+    )
+    if not moved:
+        return Verdict(name, AMBER, "no law with weight has an irreducible loss that could be varied", {}, rule)
+    largest = max(abs(loss - recommended["expected_loss"]) for loss in moved)
+    share = largest / (recommended["high"] - recommended["low"])
+    return Verdict(
+        name,
+        level(share, QUARTER, HALF),
+        "other priors move the expected loss by up to {moved}, {share} of the width of its 90 % band",
+        {"moved": (largest, "loss"), "share": (share, "probability")},
+        rule,
+    )
+
+
+def _outliers(comparison: Comparison) -> Verdict:
+    flagged = int(find_outliers(comparison.fits[comparison.best])["outlier"].sum())
+    share = flagged / len(comparison.runs)
+    return Verdict(
+        "Outliers",
+        level(share, FEW_OUTLIERS, MANY_OUTLIERS),
+        "{flagged} of {count} rows lie outside the bulk of the scatter",
+        {"flagged": (flagged, "integer"), "count": (len(comparison.runs), "integer")},
+        "green up to 2 % of the rows, amber up to 10 %",
+    )
+
+
+def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, Any]]) -> Verdict:
+    kept = [row["keeping"] for row in changed if row["kind"] == "runs" and row.get("keeping") is not None]
+    rule = "green when staying with the plan would then cost less than 0.1 % of the loss, amber below 0.5 %"
+    if not kept:
+        return Verdict("Influential runs", AMBER, "no fit without them could be made", {}, rule)
+    share = max(kept) / recommended["expected_loss"]
+    return Verdict(
+        "Influential runs",
+        level(share, CHEAP, DEAR),
+        "without the runs that move the answer most, staying with the plan would cost {share} of the loss",
+        {"share": (share, "percent")},
+        rule,
+    )
+
+
+def _learnable(comparison: Comparison) -> Verdict:
+    best = comparison.fits[comparison.best]
+    said = identifiability(best.law, comparison.runs)
+    weak = [name for name in best.law_names if best.contraction[name] < 0.5]
+    spoken = "".join(f"; {sentence}" for sentence in said)
+    return Verdict(
+        "What the table teaches",
+        level(len(said) + len(weak), 0, 1),
+        "the prior speaks for {weak} of {count} parameters of the leading law"
+        + spoken.replace("{", "(").replace("}", ")"),
+        {"weak": (len(weak), "integer"), "count": (len(best.law_names), "integer")},
+        "green when the runs fix every parameter of the leading law, amber with one complaint",
+    )
+
+
+# --- the numbers behind them ----------------------------------------------------------------------------------------
+
+
+def details(comparison: Comparison) -> dict[str, Any]:
+    """Return tables for the person who checks: parameters and priors, runs that stand out, calibration."""
+    best = comparison.fits[comparison.best]
+    summary = best.summary(0.9)
+    sensitivity = prior_sensitivity(best).set_index("parameter")
+    units = {row.name: row.unit for row in best.composition.rows}
+    parameters = [
+        {
+            "name": str(name),
+            "unit": units.get(str(name), ""),
+            "median": float(row["median"]),
+            "low": float(row.iloc[1]),
+            "high": float(row.iloc[2]),
+            "learned": float(row["learned"]),
+            "says": str(sensitivity["says"].get(name, "")),
+        }
+        for name, row in summary.iterrows()
+    ]
+    flagged = find_outliers(best)
+    influential = find_influential(best)
+    pit = stacked_pit(comparison)
+    return {
+        "law": comparison.best,
+        "parameters": parameters,
+        "outliers": [
+            {"run": str(row["run"]), "loss": float(row["loss"]), "expected": float(row["expected"])}
+            for _, row in flagged[flagged["outlier"]].head(LISTED).iterrows()
+        ],
+        "influential": [
+            {
+                "run": str(row["run"]),
+                "shift": float(row["shift"]),
+                "parameter": str(row["parameter"]),
+                "k_hat": float(row["k_hat"]),
+            }
+            for _, row in influential.head(LISTED).iterrows()
+        ],
+        "pit": sorted(float(p) for p in pit["pit"]),
+        "pit_runs": int(pit["run"].nunique()),
+        "loo_pit": sorted(float(p) for p in loo_pit(best)),
+    }
