@@ -1,7 +1,7 @@
 """Scaling laws as Bayesian generative models: credible forecasts before a big training run.
 
-The flow: runs, law, fit, forecast, compare, decide, report. Names below are loaded when first used, so that importing the
-package, or asking the command line for help, costs nothing.
+The flow: runs, law, fit, forecast, compare, decide, report. Names below are loaded when first used, so that importing
+the package, or asking the command line for help, costs nothing.
 """
 
 from __future__ import annotations
