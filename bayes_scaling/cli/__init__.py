@@ -8,7 +8,7 @@ import sys
 import typer
 
 from bayes_scaling._errors import BayesScalingError
-from bayes_scaling.cli import comparing, fitting, forecasting, laws, tables
+from bayes_scaling.cli import comparing, deciding, fitting, forecasting, laws, tables
 
 app = typer.Typer(
     help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
@@ -28,6 +28,7 @@ for command in (
     forecasting.forecast,
     comparing.compare,
     comparing.backtest,
+    deciding.allocate,
     forecasting.quantity,
     fitting.plot,
     tables.simulate,
@@ -47,4 +48,13 @@ def main() -> None:
 
 def _as_options(message: str) -> str:
     """Say in a message written for Python how the command line spells it."""
-    return re.sub(r"columns=\{'(\w+)': \.\.\.\}", r"--columns \1=NAME", message)
+    for python, option in (
+        (r"columns=\{'(\w+)': \.\.\.\}", r"--columns \1=NAME"),
+        (r"(?:pass|give) target=\.\.\.", "give --target LOSS"),
+        (r"given=\{'(\w+)': \.\.\.\}", r"--at \1=VALUE"),
+        (r"give (step_seconds|bytes_per_param)=\.\.\.", r"give --limit \1=..."),
+        (r"Constraints\((\w+)=\(least, most\)\)", r"--limit \1=LEAST:MOST"),
+        (r"pass unconverged=True", "add --unconverged"),
+    ):
+        message = re.sub(python, option, message)
+    return message
