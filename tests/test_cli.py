@@ -266,6 +266,18 @@ def test_a_pooled_fit_asks_for_the_group(pooled_file: Path) -> None:
     assert "lab" in out
 
 
+def test_a_budget_is_spent_on_one_group(pooled_file: Path) -> None:
+    question = ("allocate", str(pooled_file), "--budget", "1e21", "--unconverged", "--json")
+    code, _, err = run(*question)
+    assert code == 2 and "say which lab is meant: x, y, or a new one" in err
+    losses = []
+    for lab in ("x", "y"):
+        code, out, err = run(*question, "--at", f"lab={lab}")
+        assert code == 0, err
+        losses.append(json.loads(out)["plan"]["plan"]["expected_loss"])
+    assert losses[0] != losses[1]
+
+
 def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
     question = ("quantity", str(pooled_file), "params_opt", "--at", "flops=1e21,1e23", "--unconverged")
     code, out, err = run(*question, "--at", "lab=y")
