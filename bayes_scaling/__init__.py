@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayes_scaling._comparison_pictures import plot_held_out as plot_held_out
     from bayes_scaling._comparison_pictures import plot_pit as plot_pit
     from bayes_scaling._comparison_pictures import plot_ranking as plot_ranking
+    from bayes_scaling._continuation import continued as continued
     from bayes_scaling._counting import PUBLISHED_FRONTIERS as PUBLISHED_FRONTIERS
     from bayes_scaling._counting import Frontier as Frontier
     from bayes_scaling._counting import Shape as Shape
@@ -111,6 +112,8 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.costs import money as money
     from bayes_scaling.decide.ladder import Ladder as Ladder
     from bayes_scaling.decide.ladder import ladder as ladder
+    from bayes_scaling.decide.midrun import MidRun as MidRun
+    from bayes_scaling.decide.midrun import midrun as midrun
     from bayes_scaling.decide.objectives import Objective as Objective
     from bayes_scaling.decide.objectives import cvar as cvar
     from bayes_scaling.decide.objectives import expected_improvement as expected_improvement
@@ -243,6 +246,9 @@ _HOME = {
     "budget_curve": "decide.budgets",
     "PilotPlan": "decide.pilot_plan",
     "pilot": "decide.pilot",
+    "MidRun": "decide.midrun",
+    "midrun": "decide.midrun",
+    "continued": "_continuation",
     "smallest_budget": "decide.budgets",
     "Report": "report.render",
     "make_report": "report.render",

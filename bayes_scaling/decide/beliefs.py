@@ -106,13 +106,7 @@ class Member:
         fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
         grid = np.linspace(fitted.min(), fitted.max() + BEYOND, STEPS)
         path = np.asarray(sum(departures_at(fit, grid, seed)))
-        stretch = np.ones((count, 1))
-        if fit.noise.family == "student_t":
-            rng = np.random.default_rng([seed, 11])
-            shares = (np.arange(PARTS) + rng.uniform(size=(count, PARTS))) / PARTS
-            half = theta["nu"][:, None] / 2
-            spread = np.maximum(scipy.special.gammaincinv(half, shares), half / FAILED**2)
-            stretch = np.sqrt(half / spread)
+        stretch = normal_parts(theta.get("nu", np.full(count, np.inf)), seed)
         slow = theta["sigma_curve"] if fit.noise.rows == "correlated" else np.zeros(count)
         return cls(fit, weight, theta, grid, np.broadcast_to(path, (count, STEPS)), stretch, slow[:, None, None])
 
@@ -333,6 +327,21 @@ class Beliefs:
             out.append(best_with_less(member.fit.model, member.device, space, own, less))
             start = end
         return np.concatenate(out)
+
+
+def normal_parts(nu: np.ndarray, seed: int) -> np.ndarray:
+    """Return factors on the width of normals that together are a Student-t of each draw, ``(n_draw, n_part)``.
+
+    Parameters
+    ----------
+    nu : (n_draw,) degrees of freedom, all infinite for a normal
+    """
+    if np.isinf(nu).all():
+        return np.ones((len(nu), 1))
+    rng = np.random.default_rng([seed, 11])
+    shares = (np.arange(PARTS) + rng.uniform(size=(len(nu), PARTS))) / PARTS
+    half = nu[:, None] / 2
+    return np.asarray(np.sqrt(half / np.maximum(scipy.special.gammaincinv(half, shares), half / FAILED**2)))
 
 
 def completed(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
