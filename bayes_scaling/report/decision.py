@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve
+from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, grid, pilot
 from bayes_scaling._compare import Comparison
 from bayes_scaling._errors import BayesScalingError, PlanError
 from bayes_scaling._fit import Fit
 from bayes_scaling.decide import question as decide
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
-from bayes_scaling.decide.pilot import pilot
 from bayes_scaling.decide.plan import shape_words
 from bayes_scaling.report.study import Study
 
 FLOPS_PER_PARAM_TOKEN = 6.0
-DRAWS, FEW_DRAWS = 2000, 1000  # that plans are judged by, and in a draft
-STEPS = np.geomspace(1 / 8, 8, 13)  # other budgets, over that of the study
-ALONG = 16  # budgets of the fan
+DRAWS, FEW_DRAWS = 2000, 500  # that plans are judged by, and in a draft
+STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, over that of the study
+ALONG, FEW_ALONG = 16, 8  # budgets of the fan
+OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
 SIZES = 41  # of the picture of allocations
 REACH = 6.0  # how far beyond the recommended size that picture goes, as a factor
 ODDS = (0.05, 0.25, 0.75, 0.95)
@@ -181,11 +181,15 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
 
     ranges = {"params": offered("params", wanted.params), "tokens": offered("tokens", wanted.tokens)}
     most = SHARE * study.budget.amount if wanted.budget is None else wanted.budget
+    count = FEW_OFFERED if asked.draft else OFFERED
+    on_offer = grid(
+        **{name: np.geomspace(*ends, count if ends[0] < ends[1] else 1).tolist() for name, ends in ranges.items()}
+    )
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
     try:
         found = pilot(
             beliefs,
-            ranges,
+            on_offer,
             most,
             budget=study.budget.amount,
             objective=study.goal.chosen(),
@@ -232,7 +236,7 @@ def _plain(value: Any) -> Any:
 def budgets(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
     """Return the plan for other budgets around that of the study."""
     rows = []
-    for factor in STEPS:
+    for factor in FEW_STEPS if asked.draft else STEPS:
         try:
             rows.append({"factor": float(factor), **run_of(asked.plan(beliefs, float(factor)))})
         except PlanError:  # constraints leave nothing there
@@ -247,7 +251,7 @@ def fan(asked: Asked, beliefs: Beliefs, smallest: float, largest: float) -> dict
     ----------
     smallest, largest : FLOPs, 6 N D
     """
-    along = np.geomspace(smallest, largest, ALONG).tolist()
+    along = np.geomspace(smallest, largest, FEW_ALONG if asked.draft else ALONG).tolist()
     curve = budget_curve(beliefs, along, given=asked.study.given, seed=asked.study.seed)
     read = [
         name for name in ("params", "tokens", "batch_tokens", "steps") if name in curve and curve[name].notna().all()

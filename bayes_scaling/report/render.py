@@ -20,7 +20,7 @@ from bayes_scaling.report.pictures import pictures
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.words import NOTHING, written
 
-HELD = Markup("{held}")
+HELD = "{the content}"  # where the page holds it
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters that Markdown reads; < and & are escaped as in HTML
 
 
@@ -43,12 +43,14 @@ class Report:
     @functools.cached_property
     def html(self) -> str:
         """One page that needs nothing else."""
+        drawn = {name: Markup(svg) for name, svg in pictures(self.content).items()}
+        template = _environment("html").get_template("report.html")
+        page = template.render(**self.content, pictures=drawn, held=Markup(HELD))
+        page = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", page)
         # Inside a script element only "<" could end it.
         held = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-        drawn = {name: Markup(svg) for name, svg in pictures(self.content).items()}
-        return (
-            _environment("html").get_template("report.html").render(**self.content, pictures=drawn, held=Markup(held))
-        )
+        before, after = page.rsplit(HELD, 1)
+        return before + held + after
 
     @functools.cached_property
     def markdown(self) -> str:
