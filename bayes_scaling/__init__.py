@@ -88,6 +88,10 @@ if TYPE_CHECKING:
     from bayes_scaling._pooling import Pool as Pool
     from bayes_scaling._pooling import partial as partial
     from bayes_scaling._pooling import separate as separate
+    from bayes_scaling._preregistration import Registered as Registered
+    from bayes_scaling._preregistration import TrackRecord as TrackRecord
+    from bayes_scaling._preregistration import preregister as preregister
+    from bayes_scaling._preregistration import score_registered as score_registered
     from bayes_scaling._priors import read_priors as read_priors
     from bayes_scaling._quantities import QuantityDraws as QuantityDraws
     from bayes_scaling._quantities import quantity as quantity
@@ -249,6 +253,10 @@ _HOME = {
     "MidRun": "decide.midrun",
     "midrun": "decide.midrun",
     "continued": "_continuation",
+    "Registered": "_preregistration",
+    "TrackRecord": "_preregistration",
+    "preregister": "_preregistration",
+    "score_registered": "_preregistration",
     "smallest_budget": "decide.budgets",
     "Report": "report.render",
     "make_report": "report.render",

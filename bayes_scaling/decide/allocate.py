@@ -22,6 +22,7 @@ from bayes_scaling.decide.constraints import Constraints as Constraints
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import Objective
 from bayes_scaling.decide.plan import Choice, Plan
+from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.question import Question
 from bayes_scaling.decide.question import Source as Source
 from bayes_scaling.decide.regret import Judge, flat_region
@@ -146,6 +147,7 @@ def allocate(
         alternatives={**dict(zip(rules, rest[1:], strict=True)), **compared},
         picks=dict(zip(alone, picks, strict=True)),
         weights={name: member.weight for name, member in beliefs.members.items()},
+        rests_on=of_members({name: (member.weight, member.fit) for name, member in beliefs.members.items()}),
     )
 
 

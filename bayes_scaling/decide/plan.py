@@ -16,6 +16,7 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling.decide.beliefs import Predictive
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
+from bayes_scaling.decide.provenance import LEVELS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +116,7 @@ class Plan:
     alternatives : by name, published rules, and runs to compare with
     picks : by law of a comparison, the run it would choose alone; judged by all laws
     weights : of those laws
+    rests_on : laws, data and versions, as of `provenance`
     """
 
     label: str
@@ -136,6 +138,7 @@ class Plan:
     alternatives: Mapping[str, Choice]
     picks: Mapping[str, Choice]
     weights: Mapping[str, float]
+    rests_on: Mapping[str, Any]
 
     @property
     def params(self) -> float:
@@ -246,6 +249,7 @@ class Plan:
             "plan": self.choice.to_dict(),
             "interval_50": list(self.interval(0.5)),
             "interval_90": list(self.interval(0.9)),
+            "loss_quantiles": {f"{p:g}": float(quantile(self.predictive, p)[0]) for p in LEVELS},
             "probability_beats_incumbent": self.probability_beats_incumbent,
             "probability_reaches_target": None if math.isnan(self.goal.target) else self.probability_reaches_target,
             "cvar_5": self.cvar(0.05),
@@ -257,6 +261,7 @@ class Plan:
             "flat_within": self.flat_within,
             "alternatives": {name: choice.to_dict() for name, choice in self.alternatives.items()},
             "picks": {name: {"weight": self.weights[name], **pick.to_dict()} for name, pick in self.picks.items()},
+            "rests_on": dict(self.rests_on),
         }
 
     def to_frame(self) -> pd.DataFrame:

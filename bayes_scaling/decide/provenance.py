@@ -1,0 +1,55 @@
+"""Provenance: what beliefs rest on, as plain values that go on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayes_scaling._compare import Comparison
+from bayes_scaling._fit import Fit
+from bayes_scaling.decide.beliefs import completed
+
+LEVELS = (
+    *(0.005, 0.01, 0.025, 0.05),
+    *(round(0.1 + 0.05 * i, 2) for i in range(17)),
+    *(0.95, 0.975, 0.99, 0.995),
+)
+"""Probabilities of the quantiles of a loss that go on record."""
+
+
+def provenance(source: Fit | Comparison) -> dict[str, Any]:
+    """Say which laws a fit or a comparison rests on, with what weights, and on which data.
+
+    Returns
+    -------
+    dict
+        ``laws`` (a list: ``law``, ``weight``, ``source_sha256``, ``noise``, ``discrepancy``, ``problems``), ``data``
+        (``source``, ``rows``, ``sha256``, ``params_convention``, ``loss_unit``), ``largest_flops`` of its runs (None
+        where they are not known), ``seed`` and ``versions``
+    """
+    if isinstance(source, Fit):
+        return of_members({source.law.label: (1.0, source)})
+    return of_members({name: (weight, source.fits[name]) for name, weight in source.weights.items() if weight > 0})
+
+
+def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:
+    """Say the same of laws with weights."""
+    first = next(iter(members.values()))[1]
+    manifest, known = first.manifest, [name for name in ("params", "tokens", "flops") if name in first.runs]
+    sizes = completed({name: first.runs.column(name) for name in known})
+    return {
+        "laws": [
+            {
+                "law": name,
+                "weight": float(weight),
+                "source_sha256": fit.manifest["law_source_sha256"],
+                "noise": fit.noise.label,
+                "discrepancy": fit.discrepancy.path,
+                "problems": list(fit.problems),
+            }
+            for name, (weight, fit) in members.items()
+        ],
+        "data": dict(manifest["runs"]),
+        "largest_flops": float(sizes["flops"].max()) if "flops" in sizes else None,
+        "seed": int(manifest["seed"]),
+        "versions": dict(manifest["versions"]),
+    }
