@@ -37,8 +37,15 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
     rng = np.random.default_rng(0)
     theta = {k: v * np.exp(spread * rng.standard_normal(draws) * (np.arange(draws) > 0)) for k, v in constants.items()}
     theta["sigma"] = np.full(draws, 0.005)
+    right = bs.Discrepancy("none")
     fit: Any = SimpleNamespace(
-        law=law, noise=noise, runs=runs, model=model_of(Composition(law, noise, bs.Discrepancy("none"), {}))
+        law=law,
+        noise=noise,
+        discrepancy=right,
+        runs=runs,
+        model=model_of(Composition(law, noise, right, {})),
+        problems=(),
+        manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},
     )
     grid, path = np.linspace(0.0, 100.0, STEPS), np.zeros((draws, STEPS))
     member = Member(fit, 1.0, theta, grid, path, np.ones((draws, 1)), np.zeros((draws, 1, 1)))
