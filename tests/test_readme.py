@@ -43,8 +43,9 @@ def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
-    assert [line.split()[0] for line in commands] == ["check", "fit", "forecast", "plot", "compare", "fit", "forecast"]
-    for command in (command for command in commands if not command.startswith("compare")):
+    names = ["check", "fit", "forecast", "plot", "compare", "allocate", "allocate", "fit", "forecast"]
+    assert [line.split()[0] for line in commands if not line.startswith("report")] == names
+    for command in (command for command in commands if not command.startswith(("compare", "report"))):
         code, _, err = run(*shlex.split(command))
         assert code == 0, (command, err)
 
