@@ -13,10 +13,14 @@ from bayes_scaling._show import number, table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayes_scaling._preregistration import TrackRecord
     from bayes_scaling.decide.ladder import Ladder
+    from bayes_scaling.decide.midrun import MidRun
+    from bayes_scaling.decide.pilot_plan import PilotPlan
     from bayes_scaling.decide.plan import Choice, Plan
     from bayes_scaling.decide.portfolio import Portfolio
 
+BEST = 8  # runs on offer that are shown
 LEGEND = (
     "regret: mean loss over that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs "
     "that the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
@@ -150,3 +154,72 @@ def ladder_table(ladder: Ladder) -> RenderableType:
         f"paid. Knowing the rungs leaves {ladder.spread_left:.0%} of the spread of the final run's expected loss."
     )
     return Group(table(headers, rows, title=f"A ladder for {number(ladder.total)} {ladder.final.unit}"), Text(words))
+
+
+def pilot_table(plan: PilotPlan) -> RenderableType:
+    """Return the pilots to buy, the best of the others on offer, and the verdict."""
+    inputs = [name for name in plan.runs if name not in ("copies", "cost")]
+    parts: list[RenderableType] = [Text(plan.verdict, style="bold")]
+    if plan.buys:
+        headers = [*map(str, inputs), "copies", f"cost [{plan.budget_unit}]"]
+        parts.append(table(headers, plan.runs[[*inputs, "copies", "cost"]].to_numpy().tolist(), title="to buy"))
+    choice = not math.isnan(plan.now)
+    offers = plan.offers.sort_values(["net", "spread_left"], ascending=[False, True]).head(BEST)
+    headers = [*map(str, inputs), f"cost [{plan.budget_unit}]", "spread left"]
+    headers += [f"gain [{plan.unit}]", f"price [{plan.unit}]"] if choice else []
+    rows = [
+        [*(row[name] for name in inputs), row["cost"], f"{row['spread_left']:.0%}"]
+        + ([f"{row['gain']:.2g} +- {row['gain_se']:.1g}", f"{row['price']:.2g}"] if choice else [])
+        for row in offers.to_dict(orient="records")
+    ]
+    parts.append(table(headers, rows, title=f"one run alone, the best {len(rows)} of {len(plan.offers)} on offer"))
+    big = ", ".join(f"{name} {number(plan.big[name].iloc[0])}" for name in inputs if name in plan.big)
+    legend = f"spread: half-width of the central 68% of the expected log loss of the big run ({big}), "
+    parts.append(Text(f"{legend}{plan.spread[0]:.2%} now", style="dim"))
+    if plan.value.method == "regression":
+        parts.append(Text("these runs tell too much to weigh draws: their gain is a lower bound", style="dim"))
+    return Group(*parts)
+
+
+def midrun_table(found: MidRun) -> RenderableType:
+    """Return what each option of a run would bring, and the verdict."""
+    along = str(found.options.columns[1])
+    target = not found.options["reaches_target"].isna().all()
+    headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value", "net"]
+    headers += ["P(beats incumbent)"] + (["P(target)"] if target else [])
+    rows = [
+        [
+            row["option"],
+            row[along],
+            row["cost"],
+            row["median"],
+            f"{row['low']:.4g} - {row['high']:.4g}",
+            f"{row['value']:.4g} +- {row['value_se']:.1g}",
+            row["net"],
+            f"{row['beats_incumbent']:.0%}",
+            *([f"{row['reaches_target']:.0%}"] if target else []),
+        ]
+        for row in found.options.to_dict(orient="records")
+    ]
+    title = f"{found.label}: {found.objective}"
+    contents = Text(f"band: {found.forecast.contains['new_run']}", style="dim")
+    return Group(Text(found.verdict, style="bold"), table(headers, rows, title=title), contents)
+
+
+def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
+    """Return how a forecast on record did, and the record so far."""
+    headers = ["run", "loss", "median", "error", "P(lower)", "log score", "in the 90% band"]
+    rows = [
+        [
+            str(row["run"]),
+            row["loss"],
+            row["median"],
+            f"{row['error']:+.2%}",
+            f"{row['pit']:.2f}",
+            f"{row['log_score']:.2f}",
+            "yes" if row["inside_90"] else "no",
+        ]
+        for row in scores.to_dict(orient="records")
+    ]
+    title = f"forecast {scores['digest'].iloc[0]}, registered {scores['registered'].iloc[0]}"
+    return Group(table(headers, rows, title=title), Text(record.verdict, style="bold"))

@@ -16,7 +16,10 @@ import bayes_scaling as bs
 from bayes_scaling import cli
 from tests.conftest import design
 
-COMMANDS = ("check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws")
+COMMANDS = (
+    "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
+    "preregister", "score",
+)  # fmt: skip
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

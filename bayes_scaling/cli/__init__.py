@@ -8,7 +8,7 @@ import sys
 import typer
 
 from bayes_scaling._errors import BayesScalingError
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, laws, reporting, tables
+from bayes_scaling.cli import comparing, deciding, fitting, forecasting, laws, piloting, reporting, tables
 
 app = typer.Typer(
     help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
@@ -29,6 +29,10 @@ for command in (
     comparing.compare,
     comparing.backtest,
     deciding.allocate,
+    piloting.pilot,
+    piloting.midrun,
+    piloting.preregister,
+    piloting.score,
     reporting.report,
     forecasting.quantity,
     fitting.plot,

@@ -1,0 +1,225 @@
+"""Commands before, during and after a big run: pilots, the run half way, forecasts on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayes_scaling._errors import DataError, PlanError
+from bayes_scaling.cli._options import (
+    AsJson,
+    At,
+    FitFile,
+    Seed,
+    Unconverged,
+    inputs_of,
+    named,
+    numbers,
+    print_json,
+)
+from bayes_scaling.cli._plan_options import OBJECTIVES, constraints_of, cost_of, fixed, objective_of
+
+Target = Annotated[float | None, typer.Option(help="Loss that is wanted.")]
+Incumbent = Annotated[float | None, typer.Option(help="Loss to improve on; the best run's by default.")]
+What = Annotated[str, typer.Option(help=f"What to optimise: {OBJECTIVES}.")]
+Limits = Annotated[list[str] | None, typer.Option(help="Constraint, as of allocate. Repeatable.")]
+Unit = Annotated[str, typer.Option(help="flops, gpu-hours or money.")]
+Peak = Annotated[float | None, typer.Option(help="FLOPs per second of one device, like 989e12.")]
+Utilisation = Annotated[str, typer.Option(help="Share of the peak that training reaches.")]
+DevicePrice = Annotated[str, typer.Option("--price", help="Of one device for one hour.")]
+
+
+def pilot(
+    source: FitFile,
+    pilot_budget: Annotated[float, typer.Option(help="The most that pilots may cost.", show_default=False)],
+    budget: Annotated[float | None, typer.Option(help="Of the big run that they are to inform.")] = None,
+    forecast_at: Annotated[
+        list[str] | None,
+        typer.Option(help="In place of --budget, the run to forecast: --forecast-at params=70e9 ... Repeatable."),
+    ] = None,
+    offers: Annotated[Path | None, typer.Option(help="Table of runs on offer (.csv): inputs, cost.")] = None,
+    between: Annotated[
+        list[str] | None, typer.Option(help="In place of a table, a range of an input: params=1e8:1e10. Repeatable.")
+    ] = None,
+    copies: Annotated[int, typer.Option(help="How often one run may be repeated.")] = 4,
+    worth: Annotated[
+        float | None, typer.Option(help="Worth of one unit of cost, where pilots are not paid out of the budget.")
+    ] = None,
+    objective: What = "improvement",
+    incumbent: Incumbent = None,
+    target: Target = None,
+    limit: Limits = None,
+    unit: Unit = "flops",
+    peak_flops: Peak = None,
+    utilisation: Utilisation = "",
+    price: DevicePrice = "",
+    at: At = None,
+    seed: Seed = 0,
+    unconverged: Unconverged = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose small runs to buy before a big one, or say that none is worth its price.
+
+    Example: bayes-scaling pilot fit.nc --budget 1e23 --pilot-budget 1e21 --between params=1e8:1e10
+    --between tokens=1e9:1e11
+    """
+    import pandas as pd
+
+    from bayes_scaling._show import show
+    from bayes_scaling._show_plans import pilot_table
+    from bayes_scaling._store import load_fit
+    from bayes_scaling.decide.pilot import pilot as choose
+
+    if (offers is None) == (not between):
+        raise PlanError("say which runs are on offer: a table (--offers), or a range of each input (--between)")
+    if offers is not None:
+        try:
+            candidates: Any = pd.read_csv(offers)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read {offers}: {error}") from None
+    else:
+        pairs = [item.partition("=") for item in between or []]
+        candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
+    fitted = load_fit(source)
+    given, group = fixed(at, fitted.groups.columns)
+    plan = choose(
+        fitted,
+        candidates,
+        pilot_budget,
+        budget=budget,
+        forecast_at=named(forecast_at) if forecast_at else None,
+        objective=objective_of(objective),
+        incumbent=incumbent,
+        target=target,
+        constraints=constraints_of(limit),
+        cost=cost_of(unit, peak_flops, utilisation, price, "USD", {}, 0.5),
+        given=given,
+        price=worth,
+        copies=copies,
+        group=group,
+        unconverged=unconverged,
+        seed=seed,
+    )
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        show(pilot_table(plan))
+
+
+def midrun(
+    source: FitFile,
+    run: Annotated[str, typer.Option(help="Id of the run, whose curve so far was fitted.", show_default=False)],
+    until: Annotated[float, typer.Option(help="Where it was to end (steps, else tokens).", show_default=False)],
+    extend: Annotated[str, typer.Option(help="Factors of that at which it might end instead.")] = "1.5,2",
+    worth: Annotated[float, typer.Option(help="Worth of one unit of cost, in the unit of the objective.")] = 0.0,
+    objective: What = "improvement",
+    incumbent: Incumbent = None,
+    target: Target = None,
+    unit: Unit = "flops",
+    peak_flops: Peak = None,
+    utilisation: Utilisation = "",
+    price: DevicePrice = "",
+    seed: Seed = 0,
+    unconverged: Unconverged = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what stopping a run now, going on as planned, or extending it would bring.
+
+    Example: bayes-scaling midrun fit.nc --run big --until 100000
+    """
+    from bayes_scaling._show import show
+    from bayes_scaling._show_plans import midrun_table
+    from bayes_scaling._store import load_fit
+    from bayes_scaling.decide.midrun import midrun as weigh
+
+    found = weigh(
+        load_fit(source),
+        run,
+        until,
+        extend=numbers(extend, "--extend") if extend else (),
+        objective=objective_of(objective),
+        incumbent=incumbent,
+        target=target,
+        price=worth,
+        cost=cost_of(unit, peak_flops, utilisation, price, "USD", {}, 0.5),
+        seed=seed,
+        unconverged=unconverged,
+    )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(midrun_table(found))
+
+
+def preregister(
+    source: Annotated[Path, typer.Argument(help="A plan (allocate --json), or a fit (.nc).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, never one that is there.")] = Path("forecast.json"),
+    params: Annotated[str, typer.Option(help="With a fit: parameters of the runs to forecast.")] = "",
+    tokens: Annotated[str, typer.Option(help="With a fit: their tokens.")] = "",
+    at: At = None,
+    name: Annotated[str, typer.Option(help="What to call the forecast.")] = "",
+    note: Annotated[str, typer.Option(help="Anything that a reader should know.")] = "",
+    seed: Seed = 0,
+    unconverged: Unconverged = False,
+) -> None:
+    """Put the forecast of a run on record before it is trained.
+
+    Example: bayes-scaling preregister plan.json --name "the big run"
+    """
+    from bayes_scaling._preregistration import preregister as put
+    from bayes_scaling._store import load_fit
+
+    if source.suffix == ".nc":
+        from bayes_scaling._forecast import forecast
+
+        fitted = load_fit(source)
+        planned = {**inputs_of({"params": params, "tokens": tokens}), **named(at)}
+        ahead = forecast(fitted, seed=seed, unconverged=unconverged, **planned)
+        registered = put(ahead, rests_on=fitted, name=name, note=note)
+    else:
+        try:
+            plan = json.loads(source.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read {source} as a plan: {error}") from None
+        registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
+    registered.save(out)
+    typer.echo(f"{out}: {len(registered.runs)} run(s), digest {registered.digest}")
+    for caveat in registered.content["caveats"]:
+        typer.echo(f"caveat: {caveat}")
+
+
+def score(
+    source: Annotated[Path, typer.Argument(help="A forecast on record.", show_default=False)],
+    loss: Annotated[str, typer.Option(help="Measured loss of each of its runs, with commas.")] = "",
+    runs: Annotated[Path | None, typer.Option(help="Or a table (.csv) in which its runs are looked up.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Track record to add the scores to (.jsonl).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a forecast on record with what was measured, and keep a track record.
+
+    Example: bayes-scaling score forecast.json --loss 1.94 --record record.jsonl
+    """
+    import pandas as pd
+
+    from bayes_scaling._preregistration import Registered, TrackRecord, score_registered
+    from bayes_scaling._show import show
+    from bayes_scaling._show_plans import record_table
+
+    if (not loss) == (runs is None):
+        raise DataError("say what was measured: --loss LOSS, or --runs with a table of runs")
+    registered = Registered.read(source)
+    try:
+        measured: Any = pd.read_csv(runs) if runs is not None else numbers(loss, "--loss")
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {runs}: {error}") from None
+    scores = score_registered(registered, measured)
+    kept = (TrackRecord(pd.DataFrame()) if record is None else TrackRecord.read(record)).add(scores)
+    if record is not None:
+        kept.save(record)
+    if as_json:
+        print_json({"scores": scores.to_dict(orient="records"), "record": kept.summary().to_dict(orient="records")})
+    else:
+        show(record_table(scores, kept))
