@@ -4,8 +4,8 @@
     uv run python benchmarks/pilot_design.py                   # the bundled table alone
 
 The dearest 15 % of the runs of a pool are held out. Every method starts with the same cheapest runs, buys others under
-1, 5 or 10 % of the cost of the rest, in three rounds, each after a fit to what it has bought so far, and is scored on
-the held-out runs by one and the same default fit to all that it bought. Random choices are repeated with ``--repeats``
+1, 5 or 10 % of the cost of the rest, designs in three rounds, each after a fit to what it has bought so far, and is
+scored on the held-out runs by one and the same default fit to all that it bought. Random choices are repeated with ``--repeats``
 seeds. Published replays of this kind: Li et al. 2026, Spend Less, Fit Better (arXiv 2604.22753), whose price exponent
 of 0.4 the optimal designs here use.
 
@@ -35,7 +35,7 @@ from bayes_scaling._scores import score
 
 BUDGETS = (0.01, 0.05, 0.10)
 HELD_OUT = 0.15  # of the runs, the dearest
-ROUNDS = 3
+ROUNDS = (0.1, 0.4, 1.0)  # of the budget, spent by the end of each: small runs first, then those that they suggest
 EXPONENT = 0.4  # of the price, for optimal designs
 STEP = 1e-4  # of log constants, for slopes
 SEEDED = ("random", "by_price")
@@ -140,9 +140,8 @@ def replay(law: str, table: pd.DataFrame, share: float, method: str, seed: int) 
     bought = list(range(start))
     left = list(range(start, len(pool)))
     started = time.perf_counter()
-    rounds = ROUNDS if method in DESIGNED else 1
-    for done in range(rounds):
-        now = (budget - pool.loc[bought, "cost"].sum()) / (rounds - done)
+    for spent in ROUNDS if method in DESIGNED else ROUNDS[-1:]:
+        now = spent * budget - pool.loc[bought, "cost"].sum()
         if not left or pool.loc[left, "cost"].min() > now:
             continue
         prices = pool.loc[left, "cost"].to_numpy()
