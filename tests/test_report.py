@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import bayes_scaling as bs
 from bayes_scaling import cli
-from bayes_scaling.report import provenance, trust, words
+from bayes_scaling.report import decision, provenance, trust, words
 from bayes_scaling.report.render import Report
 from bayes_scaling.report.study import Study, scaled
 
@@ -253,6 +253,20 @@ def test_pilots_are_answered(report: Report) -> None:
     assert 1e8 <= pilots["best"]["params"] <= 1e9
     nets = [offer["net"] for offer in pilots["offers"]]
     assert nets == sorted(nets, reverse=True)
+
+
+def test_offers_of_laws_in_batches_are_whole() -> None:
+    table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(batch_tokens=[1e5, 2e5, 3e5, 1e5, 2e5, 9e5])
+    runs = bs.Runs.from_frame(table.assign(steps=table["tokens"] / table["batch_tokens"], loss=3.0))
+    study = Study.of({**GOOD, "given": {"unique_tokens": 1e9}})
+    offers = decision.completed(bs.grid(params=[1e8], tokens=[2e9]), {"params", "steps", "unique_tokens"}, runs, study)
+    assert offers.iloc[0].to_dict() == {
+        "params": 1e8,
+        "tokens": 2e9,
+        "batch_tokens": 2e5,
+        "steps": 1e4,
+        "unique_tokens": 1e9,
+    }
 
 
 def test_verdicts_state_rule_and_number(report: Report) -> None:

@@ -14,6 +14,7 @@ from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, grid, pil
 from bayes_scaling._compare import Comparison
 from bayes_scaling._errors import BayesScalingError, PlanError
 from bayes_scaling._fit import Fit
+from bayes_scaling._runs import Runs
 from bayes_scaling.decide import question as decide
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.plan import shape_words
@@ -185,6 +186,9 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
     on_offer = grid(
         **{name: np.geomspace(*ends, count if ends[0] < ends[1] else 1).tolist() for name, ends in ranges.items()}
     )
+    on_offer = completed(
+        on_offer, {name for one in beliefs.members.values() for name in one.fit.law.inputs}, runs, study
+    )
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
     try:
         found = pilot(
@@ -197,6 +201,7 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
             target=study.goal.target,
             constraints=study.limits(),
             cost=study.budget.cost(),
+            given=study.given,
             copies=wanted.copies,
             seed=study.seed,
         )
@@ -215,8 +220,16 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
         "runs": _rows(found.runs),
         "offers": _rows(offers.head(OFFERS)),
         "count": len(offers),
-        "best": {name: float(first.iloc[0][name]) for name in ranges},
+        "best": {str(name): float(value) for name, value in first[list(on_offer)].iloc[0].items()},
     }
+
+
+def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) -> pd.DataFrame:
+    """Return offers with what else laws read of them: the usual batch, and what the study fixes."""
+    if inputs & {"batch_tokens", "steps"} and "batch_tokens" in runs:
+        batch = float(np.median(runs.column("batch_tokens")))
+        offers = offers.assign(batch_tokens=batch, steps=offers["tokens"] / batch)
+    return offers.assign(**{name: value for name, value in study.given.items() if name in inputs})
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -184,8 +183,8 @@ def calibration(content: Content) -> Figure:
     trust = content["trust"]
     figure, ax = _figure(5.2, 4.0)
     grid = np.linspace(0, 1, 101)
-    low, high = (scipy.stats.binom.ppf(q, trust["pit_runs"], grid) / trust["pit_runs"] for q in (0.05, 0.95))
-    label = f"90 % of calibrated forecasts of {trust['pit_runs']} runs"
+    label = f"90 % of calibrated forecasts of {trust['pit_runs']} runs stay inside"
+    low, high = np.clip(grid - trust["pit_band"], 0, 1), np.clip(grid + trust["pit_band"], 0, 1)
     ax.fill_between(grid, low, high, color=GREY, alpha=0.2, linewidth=0, label=label)
     ax.plot(grid, grid, color=GREY, linewidth=0.8)
     for name, colour, words in (("pit", BLUE, "largest runs, held out"), ("loo_pit", ORANGE, "each run, left out")):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling._compare import Candidate, Comparison
+from bayes_scaling._drawing import short_number
 from bayes_scaling._law import Law
 from bayes_scaling._priors import describe_prior
 from bayes_scaling._runs import NUMERIC, Runs
@@ -138,7 +139,7 @@ def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[st
         if name not in runs:
             return None
         values = runs.column(name)
-        return f"{values.min():.3g} to {values.max():.3g}, {len(np.unique(values))} distinct"
+        return f"{short_number(values.min())} to {short_number(values.max())}, {len(np.unique(values))} distinct"
 
     given: dict[str, str] = dict(study.about)  # type: ignore[arg-type]
     said = {name: given.get(name) for name in SAID}

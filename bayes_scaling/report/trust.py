@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from bayes_scaling._calibration import loo_pit, predictive_check
 from bayes_scaling._check import find_influential, find_outliers, identifiability
@@ -143,16 +144,32 @@ def stacked_pit(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame({"pit": pit}, index=wide.index).reset_index()
 
 
+def uniform_band(runs: int) -> float:
+    """Return how far the distribution of calibrated PIT values of so many runs stays from uniform, with 90 %."""
+    return float(scipy.stats.kstwo.ppf(NOMINAL, runs))
+
+
 def _calibration(comparison: Comparison) -> Verdict:
     held_out = stacked_pit(comparison)
-    share, runs = coverage(held_out["pit"].to_numpy(), NOMINAL), int(held_out["run"].nunique())
-    found = GREEN if share >= COVERED else AMBER if share >= BARELY else RED
+    pit, runs = held_out["pit"].to_numpy(), int(held_out["run"].nunique())
+    share, limit = coverage(pit, NOMINAL), uniform_band(runs)
+    distance = float(scipy.stats.kstest(pit, "uniform").statistic)
+    good = share >= COVERED and runs >= FEW and distance <= limit
     return Verdict(
         "Forecasts of the largest runs",
-        AMBER if found == GREEN and runs < FEW else found,
-        "{share} of {count} held-out losses ({runs} runs) fell inside their 90 % band",
-        {"share": (share, "probability"), "count": (len(held_out), "integer"), "runs": (runs, "integer")},
-        "green from 80 % of at least 8 runs, amber from 65 %",
+        GREEN if good else AMBER if share >= BARELY else RED,
+        "{share} of {count} held-out losses ({runs} runs) fell inside their 90 % band; where they fell is {distance} "
+        "away from uniform (calibrated: up to {limit}), {side} on average",
+        {
+            "share": (share, "probability"),
+            "count": (len(held_out), "integer"),
+            "runs": (runs, "integer"),
+            "distance": (distance, "ratio"),
+            "limit": (limit, "ratio"),
+            "side": (float(pit.mean()), "quantile"),
+        },
+        "green when 80 % of at least 8 runs are inside and the distance is one that 90 % of calibrated forecasts stay "
+        "below; amber from 65 % inside",
     )
 
 
@@ -307,6 +324,7 @@ def details(comparison: Comparison) -> dict[str, Any]:
         ],
         "pit": sorted(float(p) for p in pit["pit"]),
         "pit_runs": int(pit["run"].nunique()),
+        "pit_band": uniform_band(int(pit["run"].nunique())),
         "loo_pit": sorted(float(p) for p in loo_pit(best)),
     }
 

@@ -32,6 +32,11 @@ def probability(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
+def quantile(value: float) -> str:
+    """Return at which quantile something lies."""
+    return f"at the {100 * value:.0f} % quantile"
+
+
 def percent(value: float) -> str:
     """Return a share in percent with two digits."""
     return f"{100 * value:.2g} %" if abs(value) < 1 else f"{100 * value:.0f} %"
@@ -80,6 +85,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "small": small,
     "signed": signed,
     "probability": probability,
+    "quantile": quantile,
     "percent": percent,
     "factor": factor,
     "integer": "{:,.0f}".format,
