@@ -28,12 +28,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    first, comparing, planning = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, comparing, planning, piloting = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     exec(first, names)
     assert isinstance(names["fit"], bs.Fit) and isinstance(names["forecast"], bs.Forecast)
     exec(planning, names)
     assert isinstance(names["plan"], bs.Plan)
+    exec(piloting, names)
+    assert isinstance(names["pilots"], bs.PilotPlan)
     # Three laws at three cuts take minutes; tests of comparisons run smaller ones.
     compile(comparing, "README.md", "exec")
     assert all(hasattr(bs, name) for name in re.findall(r"bs\.(\w+)", comparing))
@@ -43,11 +45,16 @@ def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
-    names = ["check", "fit", "forecast", "plot", "compare", "allocate", "allocate", "fit", "forecast"]
+    names = ["check", "fit", "forecast", "plot", "compare", "allocate", "allocate", "pilot", "midrun", "allocate"]
+    names += ["preregister", "score", "fit", "forecast"]
     assert [line.split()[0] for line in commands if not line.startswith("report")] == names
-    for command in (command for command in commands if not command.startswith(("compare", "report"))):
-        code, _, err = run(*shlex.split(command))
+    # Minutes of comparing, and a curve half way, have tests of their own.
+    for command in (command for command in commands if not command.startswith(("compare", "report", "midrun"))):
+        arguments, _, file = command.partition(" > ")
+        code, out, err = run(*shlex.split(arguments))
         assert code == 0, (command, err)
+        if file:
+            Path(file).write_text(out)
 
 
 def test_the_table_of_laws_is_that_of_the_law_files() -> None:
