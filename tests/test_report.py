@@ -169,7 +169,10 @@ def test_text_from_data_stays_text(report: Report) -> None:
     held = report.html[report.html.index('id="content"') :]
     assert "<script>alert" not in report.html and "&lt;script&gt;alert" in report.html
     assert "<b>its</b>" not in report.html and "\\u003cscript>alert" in held
-    assert "<script>" not in report.markdown and "\\*x\\* \\`y\\`" in report.markdown
+    assert (
+        "<script>" not in report.markdown.replace(report.content["methods"]["asked"], "")
+        and "\\*x\\* \\`y\\`" in report.markdown
+    )
     assert any(run["run"].startswith(EVIL) for run in report.content["trust"]["influential"])
 
 
@@ -234,6 +237,13 @@ def test_plan_spends_the_budget_and_is_the_middle_of_the_slider(report: Report) 
     assert [{**run, "factor": own[0]["factor"]}] == own
     losses = [one["expected_loss"] for one in report.content["outlook"]["budgets"]]
     assert losses == sorted(losses, reverse=True)
+
+
+def test_odds_of_the_target_grow_with_the_budget_they_take(report: Report) -> None:
+    rows = [row for row in report.content["outlook"]["reaching"] if row["budget"] is not None]
+    assert len(rows) >= 1 and [row["budget"] for row in rows] == sorted(row["budget"] for row in rows)
+    chance = report.content["recommendation"]["run"]["probability_reaches_target"]
+    assert all((row["budget"] <= 2e6) == (row["probability"] <= chance) for row in rows)
 
 
 def test_every_kind_of_change_is_asked(report: Report) -> None:

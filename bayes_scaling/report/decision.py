@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, grid, pilot
+from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, grid, pilot, smallest_budget
 from bayes_scaling._compare import Comparison
 from bayes_scaling._errors import BayesScalingError, PlanError
 from bayes_scaling._fit import Fit
@@ -28,6 +28,7 @@ OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
 SIZES = 41  # of the picture of allocations
 REACH = 6.0  # how far beyond the recommended size that picture goes, as a factor
 ODDS = (0.05, 0.25, 0.75, 0.95)
+WANTED = (0.5, 0.8, 0.9)  # odds of the target
 WORST = 0.05  # share of outcomes of the CVaR
 SHARE, OFFERS = 0.05, 6  # of the budget, for pilots where nothing is said; offers that are listed
 RULES = {"twenty_tokens": "20 tokens per parameter"}
@@ -255,6 +256,23 @@ def budgets(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
         except PlanError:  # constraints leave nothing there
             continue
     return rows
+
+
+def reaching(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
+    """Return the budgets that make the target as probable as some odds; nothing without a target."""
+    study = asked.study
+    if study.goal.target is None:
+        return []
+    found = smallest_budget(
+        beliefs,
+        study.goal.target,
+        WANTED,
+        cost=study.budget.cost(),
+        constraints=study.limits(),
+        given=study.given,
+        seed=study.seed,
+    )
+    return _rows(found)
 
 
 def fan(asked: Asked, beliefs: Beliefs, smallest: float, largest: float) -> dict[str, list[float]]:

@@ -78,6 +78,7 @@ def gather(
         reach = max(float(size.max()), recommended["run"]["training_flops"])
         outlook = {
             "budgets": others,
+            "reaching": decision.reaching(asked, beliefs),
             "fan": decision.fan(asked, beliefs, float(size.min()), 1.5 * reach),
             "sizes": decision.sizes(asked, beliefs, plan),
             "runs": _dots(runs, size),

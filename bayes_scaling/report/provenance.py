@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import re
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ def methods(study: Study, comparison: Comparison, draft: bool) -> dict[str, Any]
         "seed": study.seed,
         "data": table_of(comparison.runs),
         "study": study.to_dict(),
+        "asked": json.dumps(study.to_dict(), indent=1, ensure_ascii=False),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
         "checklist": checklist(study, comparison, draft),

@@ -139,7 +139,7 @@ def _html_number(value: float | None, kind: str) -> Markup:
 
 
 def _markdown_number(value: float | None, kind: str) -> Markup:
-    return Markup(escape(written(value, kind)))
+    return Markup(written(value, kind))
 
 
 def _html_strong(text: Any) -> Markup:
@@ -154,7 +154,8 @@ def _markdown_text(value: Any) -> Any:
     """Return text from data so that Markdown shows it as it is; what is markup already stays."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return Markup(SPECIAL.sub(r"\\\1", str(escape(" ".join(value.split())))))
+    text = SPECIAL.sub(r"\\\1", " ".join(value.split()))
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def _filled(number: Any, verdict: Mapping[str, Any]) -> Markup:
