@@ -44,7 +44,8 @@ def plan_table(plan: Plan) -> RenderableType:
     )
     sentences = [Text(line) for line in (*_outcome(plan), *_freedom(plan))]
     notes = [Text(f"{name}: {choice.note}", style="dim") for name, choice in plan.alternatives.items()]
-    return Group(table(headers, rows, title=title), *sentences, Text(LEGEND, style="dim"), *notes)
+    doubts = [Text(f"caution: {line}", style="yellow") for line in plan.cautions]
+    return Group(table(headers, rows, title=title), *sentences, *doubts, Text(LEGEND, style="dim"), *notes)
 
 
 def _named(name: str, choice: Choice) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ import bayes_scaling as bs
 from bayes_scaling._errors import PlanError
 from bayes_scaling.decide import objectives as ob
 from bayes_scaling.decide.allocate import allocate
-from bayes_scaling.decide.beliefs import Beliefs, Predictive
+from bayes_scaling.decide.beliefs import BLOCK, PARTS, Beliefs, Predictive
 from bayes_scaling.decide.budgets import budget_curve, smallest_budget
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
@@ -390,6 +391,16 @@ def test_same_seed_same_plan(path_fit: bs.Fit) -> None:
     first, again = (allocate(path_fit, 1e23, seed=4, target=2.0).to_dict() for _ in range(2))
     assert first == again
     assert allocate(path_fit, 1e23, seed=5, target=2.0).to_dict() != first
+
+
+def test_memory_is_that_of_a_few_blocks(beliefs: Beliefs) -> None:
+    """However fine the search, no array is larger than a block of runs by draws by parts, and few stand at a time."""
+    block = BLOCK * len(beliefs) * PARTS * 8
+    tracemalloc.start()
+    allocate(beliefs, 2e23)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * block
 
 
 def test_candidates_snap(beliefs: Beliefs) -> None:

@@ -294,6 +294,19 @@ def test_chinchillas_own_choice_on_its_own_runs() -> None:
     assert chinchilla.wasted_interval(0.9)[1] < 0.15 and gopher.wasted_interval(0.9)[0] > 0.3
 
 
+def test_a_plan_says_where_no_run_has_been(chinchilla: Beliefs, kaplan: Beliefs) -> None:
+    assert allocate(chinchilla, 1e23).cautions == ()
+    held = allocate(chinchilla, 1e23, constraints=Constraints(tokens_per_param=(2e3, 3e3)))
+    (said,) = held.cautions
+    assert "2e+03 tokens per parameter, where fitted runs have 3" in said and held.to_dict()["cautions"] == [said]
+    assert any("times the compute of the largest fitted run" in line for line in allocate(chinchilla, 1e27).cautions)
+    large = allocate(kaplan, 1e22, constraints=Constraints(batch_tokens=(1e9, 1e10)))
+    assert any("1e+09 tokens in a batch" in line for line in large.cautions)
+    farseer = dict(bs.load_law("farseer").published[0].values)
+    endless = allocate(believed("farseer", farseer, draws=1), 1e22)
+    assert endless.cautions[0].startswith("the law wants all of the budget in parameters")
+
+
 # --- surfaces ---
 
 

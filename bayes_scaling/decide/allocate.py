@@ -18,6 +18,7 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling._validation import shown
 from bayes_scaling.decide.beliefs import Beliefs
 from bayes_scaling.decide.candidates import Candidates, note_of
+from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.constraints import Constraints as Constraints
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import Objective
@@ -148,6 +149,7 @@ def allocate(
         picks=dict(zip(alone, picks, strict=True)),
         weights={name: member.weight for name, member in beliefs.members.items()},
         rests_on=of_members({name: (member.weight, member.fit) for name, member in beliefs.members.items()}),
+        cautions=cautions(asked, space, runs),
     )
 
 

@@ -117,6 +117,7 @@ class Plan:
     picks : by law of a comparison, the run it would choose alone; judged by all laws
     weights : of those laws
     rests_on : laws, data and versions, as of `provenance`
+    cautions : where the plan asks a law for what no fitted run shows, in sentences
     """
 
     label: str
@@ -139,6 +140,7 @@ class Plan:
     picks: Mapping[str, Choice]
     weights: Mapping[str, float]
     rests_on: Mapping[str, Any]
+    cautions: tuple[str, ...]
 
     @property
     def params(self) -> float:
@@ -257,6 +259,7 @@ class Plan:
             "optimum_tokens_90": list(self.optimum_interval("tokens", 0.9)),
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
+            "cautions": list(self.cautions),
             "flat_params": list(self.flat),
             "flat_within": self.flat_within,
             "alternatives": {name: choice.to_dict() for name, choice in self.alternatives.items()},
