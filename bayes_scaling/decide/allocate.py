@@ -19,13 +19,12 @@ from bayes_scaling._validation import shown
 from bayes_scaling.decide.beliefs import Beliefs
 from bayes_scaling.decide.candidates import Candidates, note_of
 from bayes_scaling.decide.cautions import cautions
-from bayes_scaling.decide.constraints import Constraints as Constraints
+from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import Objective
 from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.provenance import of_members
-from bayes_scaling.decide.question import Question
-from bayes_scaling.decide.question import Source as Source
+from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.regret import Judge, flat_region
 from bayes_scaling.decide.space import Points, Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, Surface

@@ -20,8 +20,7 @@ from numpyro.distributions import Distribution
 from bayes_scaling._errors import PlanError
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import LARGEST, shown
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN as FLOPS_PER_PARAM_TOKEN
-from bayes_scaling.decide.surfaces import SERVED_FLOPS, Bend, BentSurface, Surface, ordered
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Bend, BentSurface, Surface, ordered
 
 type Uncertain = ArrayLike | Distribution
 
