@@ -110,7 +110,10 @@ class Fit:
 
     @property
     def path(self) -> str:
-        """How the posterior was sampled: ``fast NUTS``, ``NUTS``, ``NUTS, stronger settings`` or ``Laplace``."""
+        """How the posterior was sampled.
+
+        ``fast NUTS``, ``NUTS``, ``NUTS, stronger settings``, the same with ``twice the chains``, or ``Laplace``.
+        """
         return str(self.manifest["path"])
 
     @property

@@ -28,6 +28,7 @@ from bayes_scaling._sampling import (
     run_chains,
 )
 
+OTHER_SEED = 1_000_003  # how far seeds of further chains lie from those of the first
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
 FAST_WARMUP = 150
@@ -187,7 +188,10 @@ def sample_auto(problem: Problem) -> Sampled:
 
 
 def sample_nuts(problem: Problem) -> Sampled:
-    """NUTS with a long warm-up that adapts a dense mass matrix; once more with stronger settings when needed."""
+    """NUTS with a long warm-up that adapts a dense mass matrix; once more with stronger settings when needed.
+
+    Chains that agree, but are too short for their tails, get as many others beside them.
+    """
     settings = problem.settings
     # Chains start at every mode that was found, so that R-hat can see when they do not meet.
     modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
@@ -200,6 +204,14 @@ def sample_nuts(problem: Problem) -> Sampled:
         return chains, diagnostics, "NUTS"
     stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
     chains, diagnostics = problem.sample(starts, stronger)
+    if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(settings.chains * stronger.draws):
+        again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED)
+        more, _ = again.sample(centres + _scatter(again, 1.0), stronger)
+        chains = Chains(
+            np.concatenate([chains.u, more.u]),
+            {name: np.concatenate([values, more.stats[name]]) for name, values in chains.stats.items()},
+        )
+        return chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains"
     return chains, diagnostics, "NUTS, stronger settings"
 
 

@@ -321,6 +321,13 @@ class Diagnostics:
         )
         return tuple(text for broken, text in checks if broken)
 
+    def nearly(self, draws: int) -> bool:
+        """Say whether nothing is wrong but that there are up to half too few chains."""
+        longer = dataclasses.replace(
+            self, rhat=1 + (self.rhat - 1) / 2, ess_bulk=2 * self.ess_bulk, ess_tail=2 * self.ess_tail
+        )
+        return not longer.problems(draws)
+
 
 def diagnose(chains: Chains, names: tuple[str, ...]) -> Diagnostics:
     """Compute the diagnostics of MCMC chains over all unconstrained coordinates, named by ``names``."""

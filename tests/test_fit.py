@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling._fit import parts
+from bayes_scaling._methods import sample_nuts
 from bayes_scaling._model import Composition, padded_length
-from bayes_scaling._sampling import Diagnostics, diagnose
+from bayes_scaling._sampling import Chains, Diagnostics, Mode, Settings, diagnose
 from bayes_scaling._scope import scope
 from tests.conftest import fit_exact, public_table
 
@@ -300,3 +302,32 @@ def test_two_modes_are_not_hidden(tmp_path: Path) -> None:
     fit = fit_exact(law, runs, seed=0)
     assert np.ptp([np.median(chain) for chain in fit.draws["theta"]]) > 1.0
     assert not fit.converged and "R-hat" in fit.problems[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stubborn:
+    """A posterior whose chains agree, but are short for their tails."""
+
+    seed: int = 0
+    tail: float = 250.0
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    model: types.SimpleNamespace = dataclasses.field(
+        default_factory=lambda: types.SimpleNamespace(populations=(), sites=("a",))
+    )
+    mode: Mode = dataclasses.field(default_factory=lambda: Mode(np.zeros(1), np.eye(1), np.empty((0, 1))))
+
+    def sample(self, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
+        u = np.random.default_rng(self.seed).standard_normal((settings.chains, settings.draws, 1))
+        stats = {"diverging": np.zeros(u.shape[:2]), "energy": u[:, :, 0]}
+        return Chains(u, stats), Diagnostics(1.008, 600.0, self.tail, 0, 1.0, "a")
+
+
+def test_chains_that_agree_get_others_beside_them() -> None:
+    chains, diagnostics, path = sample_nuts(Stubborn())  # type: ignore[arg-type]
+    assert path == "NUTS, stronger settings, twice the chains"
+    assert chains.u.shape == (8, 3000, 1) and chains.stats["energy"].shape == (8, 3000)
+    assert not np.array_equal(chains.u[:4], chains.u[4:])
+    assert not diagnostics.problems(24_000)
+    # What is far from converged is not worth more time, and says so.
+    _, diagnostics, path = sample_nuts(Stubborn(tail=150.0))  # type: ignore[arg-type]
+    assert path == "NUTS, stronger settings" and diagnostics.problems(12_000)
