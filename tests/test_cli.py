@@ -18,7 +18,7 @@ from tests.conftest import design
 
 COMMANDS = (
     "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
-    "preregister", "score",
+    "preregister", "score", "report",
 )  # fmt: skip
 
 

@@ -332,8 +332,9 @@ def test_nothing_is_called_certain_that_is_not(value: float) -> None:
 
 def test_every_writer_takes_every_size() -> None:
     for kind in words.WRITERS:
-        for value in (0.0, 1e-9, 0.37, 1.0, 12345.6, 1e15):
-            assert words.written(value, kind)
+        for value in (0.0, 1e-9, 0.37, 0.996, 1.0):
+            assert "e" not in words.written(value, kind).removeprefix("at the ").removesuffix("quantile")
+        assert words.written(1e15, kind)
         assert words.written(None, kind) == words.NOTHING
 
 

@@ -10,17 +10,23 @@ SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NOTHING = "–"
 
 
-def power_of_ten(value: float) -> str:
+def power_of_ten(value: float, digits: int = 3) -> str:
     """Return a number with its power of ten: 5.76 × 10²³, and 10¹⁵ where that is all."""
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPT)
     mantissa = mantissa.rstrip("0").rstrip(".")
     return power if mantissa == "1" else f"{mantissa} × {power}"
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits, as it is where that is short, else with its power of ten."""
+    short = value == 0 or 1e-3 <= abs(value) < 1e5
+    return f"{float(f'{value:.{digits}g}'):g}" if short else power_of_ten(value, digits)
+
+
 def loss(value: float) -> str:
-    """Return a loss with three decimals, small ones with three digits."""
-    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+    """Return a loss with three decimals, small ones with two digits."""
+    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else plain(value, 2)
 
 
 def probability(value: float) -> str:
@@ -38,32 +44,23 @@ def quantile(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """Return a share in percent with two digits."""
-    return f"{100 * value:.2g} %" if abs(value) < 1 else f"{100 * value:.0f} %"
+    """Return a share in percent with two digits; not all of it unless it is."""
+    return "> 99 %" if 0.995 <= value < 1 else f"{plain(100 * value, 2)} %"
 
 
 def factor(value: float) -> str:
     """Return how many times."""
-    return f"{value:.2g} ×" if value < 100 else f"{short_number(value)} ×"
+    return f"{plain(value, 2) if value < 100 else short_number(value)} ×"
 
 
 def change(value: float) -> str:
     """Return a loss that is at stake with two digits; next to nothing as such."""
-    return "< 0.0001" if 0 < value < 1e-4 else f"{value:.2g}"
+    return "< 0.0001" if 0 < value < 1e-4 else f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".")
 
 
 def small(value: float) -> str:
     """Return a difference that is judged against others, however small, with two digits."""
-    if value == 0 or abs(value) >= 1e-3:
-        return f"{value:.2g}"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"
-
-
-def plain(value: float) -> str:
-    """Return a number with three digits, as it is where that is short, else with its power of ten."""
-    short = value == 0 or 1e-3 <= abs(value) < 1e5
-    return f"{float(f'{value:.3g}'):g}" if short else power_of_ten(value)
+    return plain(value, 2)
 
 
 def signed(value: float) -> str:
@@ -71,13 +68,18 @@ def signed(value: float) -> str:
     return f"{value:+.2f}"
 
 
+def count(value: float) -> str:
+    """Return a count with one letter for its size."""
+    return short_number(value) if 1e-3 <= value < 9.995e14 else plain(value)
+
+
 def cost(value: float) -> str:
     """Return an amount of a budget, whatever its unit."""
-    return power_of_ten(value) if value >= 1e13 else short_number(value)
+    return power_of_ten(value) if value >= 1e13 else count(value)
 
 
 WRITERS: Mapping[str, Callable[[float], str]] = {
-    "count": short_number,
+    "count": count,
     "flops": power_of_ten,
     "cost": cost,
     "loss": loss,
@@ -91,7 +93,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "integer": "{:,.0f}".format,
     "three": "{:.3f}".format,
     "plain": plain,
-    "ratio": "{:.2g}".format,
+    "ratio": small,
 }
 
 
