@@ -24,7 +24,7 @@ from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
 EDGES = (0.0, 1.0)  # of the share
 ROUNDS, ROUGHLY = 31, 12  # of a search over N and batch: for the place, and for the loss alone
-SIDE = 7  # places along each side of its grid
+SIDE = 5  # places along each side of its grid
 INSIDE = 1e-3  # share of the batch range by which one looks inside from its edge
 LESS = 8.0  # e-folds of smaller budgets whose best loss is known
 NODES = 4 - 4 * np.cos(np.pi * np.arange(6) / 5)  # of a polynomial, from the whole budget on: gaps right to 0.03 %
@@ -156,7 +156,7 @@ def _golden(function: Any, low: Any, high: Any) -> tuple[Array, Array]:
     def across(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
         before, x, slope_before, slope = state
         bend = (slope - slope_before) / jnp.where(x == before, 1.0, x - before)
-        new = jnp.clip(x - slope / jnp.where(bend > 0, bend, jnp.inf), low, high)
+        new = jnp.clip(x - slope / jnp.where(bend > 0, bend, jnp.inf), first, last)
         return x, new, slope, slope_of(new)
 
     slope_of = jax.grad(function)
