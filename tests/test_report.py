@@ -10,9 +10,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -291,6 +293,17 @@ def test_verdicts_state_rule_and_number(report: Report) -> None:
 @pytest.mark.parametrize(("value", "found"), [(0.0, "green"), (0.02, "green"), (0.05, "amber"), (0.11, "red")])
 def test_levels_have_two_limits(value: float, found: str) -> None:
     assert trust.level(value, 0.02, 0.1) == found
+
+
+@pytest.mark.parametrize(
+    ("distance", "cautions", "found"),
+    [(9.0, [], "green"), (9.0, ["1e6 epochs {of} what?"], "amber"), (11.0, [], "amber"), (101.0, [], "red")],
+)
+def test_distance_is_judged_by_what_was_tried(distance: float, cautions: list[str], found: str) -> None:
+    tried: Any = SimpleNamespace(scores=pd.DataFrame({"extrapolation": [2.0, 10.0]}))
+    verdict = trust._distance(tried, distance, cautions)
+    assert verdict.level == found
+    assert set(re.findall(r"\{(\w+)\}", verdict.says)) == set(verdict.numbers)
 
 
 def test_checklist_lists_what_is_missing(report: Report) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, grid, pilot, smallest_budget
+from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, expected_loss, grid, pilot, smallest_budget
 from bayes_scaling._compare import Comparison
 from bayes_scaling._errors import BayesScalingError, PlanError
 from bayes_scaling._fit import Fit
@@ -165,6 +165,7 @@ def recommendation(plan: Plan) -> dict[str, Any]:
         "optimum_params": {"low": low, "high": high},
         "flat_params": {"low": plan.flat[0], "high": plan.flat[1]},
         "flat_within": plan.flat_within,
+        "cautions": list(plan.cautions),
         "rules": rows,
     }
 
@@ -190,6 +191,7 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
     on_offer = completed(
         on_offer, {name for one in beliefs.members.values() for name in one.fit.law.inputs}, runs, study
     )
+    objective = study.goal.chosen()
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
     try:
         found = pilot(
@@ -197,7 +199,7 @@ def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
             on_offer,
             most,
             budget=study.budget.amount,
-            objective=study.goal.chosen(),
+            objective=objective if objective.averages else expected_loss(),
             incumbent=asked.incumbent,
             target=study.goal.target,
             constraints=study.limits(),

@@ -87,7 +87,15 @@ def gather(
         }
         told("checks", 0.85)
         said = decision.law_medians(comparison, asked.inputs_of(plan), study.seed, asked.unconverged)
-        checks = trust.verdicts(comparison, recommended["run"], changed, said, outlook["extrapolation"], draft)
+        checks = trust.verdicts(
+            comparison,
+            recommended["run"],
+            changed,
+            said,
+            outlook["extrapolation"],
+            recommended["cautions"],
+            draft,
+        )
         content = {
             "format": FORMAT,
             "title": study.title,

@@ -78,6 +78,7 @@ def verdicts(
     changed: Sequence[Mapping[str, Any]],
     laws: Sequence[Mapping[str, Any]],
     extrapolation: float,
+    cautions: Sequence[str],
     draft: bool,
 ) -> list[dict[str, Any]]:
     """Return all checks, in the order in which they matter.
@@ -89,13 +90,14 @@ def verdicts(
     changed : rows of what would change it
     laws : what each law says of that run
     extrapolation : training FLOPs of that run over those of the largest fitted one
+    cautions : where the plan resembles no fitted run
     draft : whether posteriors are normal approximations
     """
     found = [
         _convergence(comparison, draft),
         _calibration(comparison),
         _predictive(comparison),
-        _distance(comparison, extrapolation),
+        _distance(comparison, extrapolation, cautions),
         _agreement(recommended, laws),
         _prior(recommended, changed),
         _outliers(comparison),
@@ -192,15 +194,23 @@ def _predictive(comparison: Comparison) -> Verdict:
     )
 
 
-def _distance(comparison: Comparison, extrapolation: float) -> Verdict:
-    tried = float(comparison.scores["extrapolation"].max())
+def _distance(comparison: Comparison, extrapolation: float, cautions: Sequence[str]) -> Verdict:
+    tried = max(float(comparison.scores["extrapolation"].max()), 1.0)
+    found = level(extrapolation, tried, FURTHER * tried)
     return Verdict(
         "Distance",
-        level(extrapolation, max(tried, 1.0), FURTHER * max(tried, 1.0)),
-        "the plan has {distance} the compute of the largest fitted run; forecasts were tried up to {tried}",
+        AMBER if found == GREEN and cautions else found,
+        "the plan has {distance} the compute of the largest fitted run; forecasts were tried up to {tried}"
+        + _plain("".join(f"; {caution}" for caution in cautions)),
         {"distance": (extrapolation, "factor"), "tried": (tried, "factor")},
-        "green up to the largest distance at which held-out runs were forecast, amber up to 10 times that",
+        "green up to the largest distance at which held-out runs were forecast, for a plan that resembles fitted runs "
+        "otherwise; amber up to 10 times that",
     )
+
+
+def _plain(text: str) -> str:
+    """Return text without what would be filled in."""
+    return text.replace("{", "(").replace("}", ")")
 
 
 def _agreement(recommended: Mapping[str, Any], laws: Sequence[Mapping[str, Any]]) -> Verdict:
@@ -274,8 +284,7 @@ def _learnable(comparison: Comparison) -> Verdict:
     return Verdict(
         "What the table teaches",
         level(len(said) + len(weak), 0, 1),
-        "the prior speaks for {weak} of {count} parameters of the leading law"
-        + spoken.replace("{", "(").replace("}", ")"),
+        "the prior speaks for {weak} of {count} parameters of the leading law" + _plain(spoken),
         {"weak": (len(weak), "integer"), "count": (len(best.law_names), "integer")},
         "green when the runs fix every parameter of the leading law, amber with one complaint",
     )
