@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
@@ -23,6 +23,7 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, money
 from bayes_scaling.decide.objectives import expected_loss
 from bayes_scaling.decide.search import climb
+from bayes_scaling.decide.space import Space
 from tests.conftest import design_for, public_table
 
 PEAK = 989e12
@@ -168,6 +169,59 @@ def test_bad_limits_are_explained(ask: Any, says: str) -> None:
         ask()
 
 
+decades = st.floats(0.0, 12.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(15.0, 26.0),
+    st.tuples(decades, decades),
+    st.tuples(st.floats(6.0, 13.0), st.floats(6.0, 13.0)),
+    st.tuples(st.floats(3.0, 8.0), st.floats(3.0, 8.0)),
+    st.floats(0.0, 9.0),
+    st.floats(0.0, 12.0),
+    st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=1, max_size=5),
+)
+def test_every_place_of_a_space_keeps_to_its_constraints(
+    log_budget: float,
+    params: tuple[float, float],
+    tokens: tuple[float, float],
+    batch: tuple[float, float],
+    hours: float,
+    serving: float,
+    where: list[tuple[float, float]],
+) -> None:
+    def ends(pair: tuple[float, float]) -> tuple[float, float]:
+        low, high = sorted(10.0**x for x in pair)
+        return low, high
+
+    constraints = Constraints(
+        params=ends(params),
+        tokens=ends(tokens),
+        batch_tokens=ends(batch),
+        deadline_hours=10.0 ** (hours - 3),
+        step_seconds=0.5,
+        memory_bytes=1e14,
+        bytes_per_param=2.0,
+    )
+    spending = bs.lifetime(10.0**serving - 1).spending()
+    space = Space(spending.surface(10.0**log_budget), constraints, {}, True)
+    try:
+        low, high = space.box
+    except PlanError as error:
+        assert "constraints leave no plan that spends" in str(error)
+        return
+    event("something is left")
+    runs = space.runs(low + (high - low) * np.array(where))
+    for i, (N, D) in enumerate(zip(runs["params"], runs["tokens"], strict=True)):
+        assert constraints.allows(float(N), float(D))
+        assert spending.cost(float(N), float(D)) == pytest.approx(10.0**log_budget, rel=1e-9)
+        B, S = float(runs["batch_tokens"][i]), float(runs["steps"][i])
+        assert constraints.batch_tokens[0] * (1 - 1e-6) <= B <= constraints.batch_tokens[1] * (1 + 1e-6)
+        assert constraints.deadline_hours * 3600 * (1 + 1e-6) >= S * 0.5 and S >= 1 - 1e-6
+        assert pytest.approx(D) == B * S
+
+
 # --- fixed inputs, repeated data ---
 
 
@@ -272,9 +326,7 @@ def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Beliefs) -> Non
             allocate(chinchilla, 1e22, compare_with=runs)  # type: ignore[arg-type]
 
 
-def _space(budget: float) -> Any:
-    from bayes_scaling.decide.space import Space
-
+def _space(budget: float) -> Space:
     return Space(bs.flops().spending().surface(budget))
 
 

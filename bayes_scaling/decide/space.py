@@ -77,13 +77,17 @@ class Space:
     def runs(self, places: np.ndarray) -> Points:
         """Return the runs at places, ``(n_place, 1 or 2)``."""
         params = self.params(places)
-        tokens = np.asarray(self.surface.tokens(params))
+        tokens = self._tokens(params)
         batch = np.exp(log_batch(np.log(tokens), places[:, 1], self.constraints.log_batch)) if self.batched else None
         return run_columns(params, tokens, batch, self.given)
 
+    def _tokens(self, params: np.ndarray) -> np.ndarray:
+        """Return D at N; where nearly all is served, rounding may take the last token."""
+        return np.asarray(np.maximum(self.surface.tokens(params), 1.0))
+
     def runs_of(self, params: np.ndarray, batch: np.ndarray | None = None) -> Points:
         """Return runs of given sizes, ``(n_run,)``, whose batches are moved to where they are allowed."""
-        tokens = np.asarray(self.surface.tokens(params))
+        tokens = self._tokens(params)
         if self.batched and batch is not None:
             low, high = batch_range(np.log(tokens), self.constraints.log_batch)
             batch = np.exp(np.clip(np.log(batch), low, np.maximum(low, high)))
