@@ -24,7 +24,8 @@ import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.report import decision, provenance, trust, words
 from bayes_scaling.report.render import Report
-from bayes_scaling.report.study import Study, scaled
+from bayes_scaling.report.study import Study
+from bayes_scaling.report.tables import scaled
 
 ROOT = Path(__file__).parents[1]
 EVIL = "<script>alert(1)</script> | *x* `y`"
