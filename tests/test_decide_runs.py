@@ -15,7 +15,7 @@ from bayes_scaling.decide.beliefs import Beliefs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, lifetime
 from bayes_scaling.decide.ladder import ladder
-from bayes_scaling.decide.objectives import expected_improvement, expected_loss
+from bayes_scaling.decide.objectives import Objective, cvar, expected_improvement, expected_loss, loss_quantile
 from bayes_scaling.decide.portfolio import Portfolio, _Split, allocate_runs
 from bayes_scaling.decide.question import Question
 from tests.test_decide_space import THREE, believed
@@ -80,6 +80,15 @@ def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
     left, right = (drawn - beliefs.log_mean(beliefs.points(params=1e10, tokens=1e12))[:, :, None]).reshape(-1, 2).T
     assert abs(scipy.stats.spearmanr(np.abs(left), np.abs(right)).statistic) < 0.1
     assert scipy.stats.ks_2samp(left, right).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("objective", [loss_quantile(0.9), cvar(0.1)])
+def test_other_objectives_judge_the_best_of_several(noisy: Beliefs, objective: Objective) -> None:
+    found = allocate_runs(noisy, 1e23, 2, objective=objective)
+    beyond = np.sort(found.losses.reshape(-1))[-found.losses.size // 10 :]
+    exact = beyond[0] if objective.label.startswith("0.9") else beyond.mean()
+    assert found.value == pytest.approx(exact, rel=5e-3)
+    assert found.gain > 2 * found.gain_se > 0 and found.value < found.single
 
 
 def test_batches_and_constraints_hold_for_every_run() -> None:

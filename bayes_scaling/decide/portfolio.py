@@ -29,7 +29,7 @@ LINE = 15  # sets that are compared along one coordinate
 CYCLES, SHRINK = 6, 0.4  # over all coordinates, and how much shorter the lines are each time
 REACH = (2.0, 1.0, 0.5)  # of the first lines: log weight in the budget, log N, share of the batch range
 LEAST_SHARE = 0.01  # of the budget, for any run
-NARROW = 1e-9  # width of a loss that is drawn already
+NARROW = 0.05  # of the spread, width that stands around a drawn log loss: quantiles need a density
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -283,5 +283,6 @@ class _Split:
 
 
 def _drawn(log_losses: np.ndarray) -> Predictive:
-    """Return drawn log losses, ``(n, n_set)``, as distributions without width, for any objective."""
-    return Predictive(log_losses, np.full((len(log_losses), 1, log_losses.shape[1]), NARROW))
+    """Return drawn log losses, ``(n, n_set)``, as narrow distributions, for any objective."""
+    width = np.maximum(NARROW * log_losses.std(axis=0), 1e-12)
+    return Predictive(log_losses, np.broadcast_to(width, (len(log_losses), 1, log_losses.shape[1])))
