@@ -12,6 +12,7 @@ from bayes_scaling._errors import PlanError
 from bayes_scaling._validation import shown
 from bayes_scaling.decide.plan import shape_words
 from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.search import Score
 from bayes_scaling.decide.space import Points, Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import SERVED_FLOPS
 
@@ -83,7 +84,7 @@ class Candidates:
         batch = np.exp(log_batch(np.log(tokens), share, space.constraints.log_batch)) if space.batched else None
         return run_columns(self.params[which], tokens, batch, space.given)
 
-    def best(self, score: object, space: Space) -> tuple[int, float]:
+    def best(self, score: Score, space: Space) -> tuple[int, float]:
         """Return the best candidate and the share of its batch.
 
         Parameters
@@ -92,7 +93,7 @@ class Candidates:
         """
         shares = np.linspace(0.0, 1.0, BATCHES) if space.choice_of_batch else np.zeros(1)
         places = np.array([(i, share) for i in range(len(self.params)) for share in shares])
-        best = places[int(np.argmax(score(places)))]  # type: ignore[operator]
+        best = places[int(np.argmax(score(places)))]
         return int(best[0]), float(best[1])
 
 

@@ -17,7 +17,7 @@ from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, Spending, flops
 from bayes_scaling.decide.objectives import Goal, Objective, expected_improvement
-from bayes_scaling.decide.search import climb
+from bayes_scaling.decide.search import Score, climb
 from bayes_scaling.decide.space import Points, Space
 
 ROUGHLY = 512  # draws that a first pass looks at
@@ -98,9 +98,7 @@ class Question:
             *space.box,
         )
 
-    def score(
-        self, beliefs: Beliefs, runs: Callable[[np.ndarray], Points], every: int = 1
-    ) -> Callable[[np.ndarray], np.ndarray]:
+    def score(self, beliefs: Beliefs, runs: Callable[[np.ndarray], Points], every: int = 1) -> Score:
         """Return what an optimiser climbs, of places, a block of them at a time.
 
         Parameters
