@@ -128,6 +128,15 @@ def test_time_is_what_asks_for_a_larger_batch(kaplan: Beliefs) -> None:
         )
 
 
+def test_a_run_that_misses_the_deadline_is_judged_but_not_allowed(kaplan: Beliefs) -> None:
+    held = Constraints(batch_tokens=(3e4, 1e6), deadline_hours=48.0, step_seconds=2.0)
+    others = {"endless": (1e9, 1e12), "quick": (5e8, 8e9)}
+    found = allocate(kaplan, 1e20, constraints=held, compare_with=others)
+    endless, quick = found.alternatives["endless"], found.alternatives["quick"]
+    assert not endless.allowed and (endless.regret >= 0).all() and endless.steps == pytest.approx(86400)
+    assert quick.allowed and quick.batch_tokens is not None and quick.batch_tokens <= 1e6 * (1 + 1e-9)
+
+
 def test_batches_are_in_curves_and_smallest_budgets(three: Beliefs) -> None:
     curve = budget_curve(three, [1e20, 1e21], objective=expected_loss())
     assert curve["batch_tokens"].is_monotonic_increasing and (curve["value_per_unit"] < 0).all()
