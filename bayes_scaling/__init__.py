@@ -131,6 +131,9 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.plan import Plan as Plan
     from bayes_scaling.decide.portfolio import Portfolio as Portfolio
     from bayes_scaling.decide.portfolio import allocate_runs as allocate_runs
+    from bayes_scaling.importers.mlflow import import_mlflow as import_mlflow
+    from bayes_scaling.importers.tensorboard import import_tensorboard as import_tensorboard
+    from bayes_scaling.importers.wandb import import_wandb as import_wandb
     from bayes_scaling.report.render import Report as Report
     from bayes_scaling.report.render import make_report as make_report
     from bayes_scaling.report.study import Study as Study
@@ -161,6 +164,9 @@ _HOME = {
     "Noise": "_noise",
     "Discrepancy": "_discrepancy",
     "Runs": "_runs",
+    "import_mlflow": "importers.mlflow",
+    "import_tensorboard": "importers.tensorboard",
+    "import_wandb": "importers.wandb",
     "Fit": "_fit",
     "fit": "_fit",
     "load_fit": "_store",

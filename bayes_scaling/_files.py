@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayes_scaling._errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".parquet", ".jsonl")
+"""Endings that `write_table` knows."""
 
 
 def write_text(text: str, path: Path) -> Path:
@@ -15,10 +24,38 @@ def write_text(text: str, path: Path) -> Path:
     DataError
         When it cannot be written.
     """
+    return _whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table whole, in the form that the ending says: ``.csv``, ``.parquet`` or ``.jsonl``.
+
+    Raises
+    ------
+    DataError
+        When the ending is another one, or the file cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return write_text(table.to_csv(index=False), path)
+    if ending == ".jsonl":
+        cells = table.astype(object).where(table.notna(), None).to_dict("records")
+        return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in cells), path)
+    if ending != ".parquet":
+        raise DataError(
+            f"cannot write {path}: its ending is {ending or 'missing'}; expected one of {', '.join(TABLES)}"
+        )
+    try:
+        return _whole(path, lambda partial: table.to_parquet(partial, index=False))
+    except ImportError as error:
+        raise DataError(f"writing {path.name} needs pyarrow: pip install 'bayes-scaling[parquet]'") from error
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> Path:
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        write(partial)
         partial.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error

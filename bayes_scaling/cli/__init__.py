@@ -8,7 +8,7 @@ import sys
 import typer
 
 from bayes_scaling._errors import BayesScalingError
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, laws, piloting, reporting, tables
+from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
 
 app = typer.Typer(
     help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
@@ -40,6 +40,7 @@ for command in (
     forecasting.demo,
 ):
     app.command()(command)
+app.command("import")(importing.import_runs)
 
 
 def main() -> None:

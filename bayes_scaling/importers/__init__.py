@@ -1,0 +1,1 @@
+"""Runs from where they live: exports and local files of experiment trackers, read without a server or a network."""
