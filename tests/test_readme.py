@@ -15,6 +15,7 @@ from tests.test_cli import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_table_of_laws_is_that_of_the_law_files() -> None:
 def test_files_that_are_named_exist() -> None:
     targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", README)
     assert targets and all((ROOT / target).exists() for target in targets if "://" not in target)
-    scripts = re.findall(r"uv run (?:--extra \w+ )?python (\S+\.py)", README)
+    scripts = re.findall(r"uv run (?:--extra \w+ )?python (\S+\.py)", README + MEASURED)
     assert scripts and all((ROOT / script).is_file() for script in scripts)
 
 
