@@ -102,6 +102,16 @@ def test_wandb_nested_metrics_summary_and_steps(wandb_folder: Path) -> None:
     assert len(bs.import_wandb(one.parent, {"loss": "val/loss", "tokens": "tokens"}, last=True)) == 1
 
 
+def test_wandb_values_of_every_kind(wandb_folder: Path) -> None:
+    typed = wandb_folder / "typed.wandb"
+    runs = bs.import_wandb(typed, {"tokens": "tokens", "loss": "loss", "steps": "_step"}, groups=["shift"])
+    assert runs.table[["tokens", "loss", "steps", "shift"]].to_numpy().tolist() == [
+        [1e6, 3.5, 1, -3],
+        [2e6, 3.25, 2, -3],
+    ]
+    assert said(runs, "did not finish", "typed (running or killed)")  # there is no exit in it
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["mlruns", "mlflow.db"])
 def test_mlflow_stores(mlflow_folder: Path, store: str) -> None:

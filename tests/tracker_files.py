@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 
@@ -50,6 +52,31 @@ def wandb(folder: Path) -> None:
             logged.log({"nested": {"loss": loss}}, step=step)
         logged.summary["best"] = min(run.losses)
         logged.finish(exit_code=int(run.failed))
+    typed_history(folder / "typed.wandb")
+
+
+def typed_history(path: Path) -> None:
+    """Write values of the kinds that wandb has messages for, but seldom uses; ``path`` is no name of a run file."""
+    from wandb.proto import wandb_internal_pb2 as messages
+
+    def item(key: str, **value: object) -> messages.HistoryItem:
+        return messages.HistoryItem(key=key, **value)
+
+    rows = [
+        [
+            item("loss", number=3.5),
+            item("tokens", integer=1_000_000),
+            item("shift", integer=-3),
+            item("on", boolean=True),
+        ],
+        [item("loss", json="3.25"), item("tokens", number=2e6), item("shift", integer=-3), item("word", text="warm")],
+    ]
+    with path.open("wb") as file:
+        file.write(b":W&B" + struct.pack("<HB", 0xBEE1, 0))
+        for step, items in enumerate(rows, start=1):
+            history = messages.HistoryRecord(item=items, step=messages.HistoryStep(num=step))
+            record = messages.Record(history=history).SerializeToString()
+            file.write(struct.pack("<IHB", zlib.crc32(b"\x01" + record), len(record), 1) + record)
 
 
 def mlflow(folder: Path) -> None:

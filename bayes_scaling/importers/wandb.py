@@ -182,8 +182,8 @@ def _take_history(content: bytes, run: _Run) -> None:
             step = whole(last(part(value), 1))
     step = int(row.get("_step", 0)) if step is None else step
     for key, value in flat(row):
-        reading = number(value)
-        if reading is not None and not (reading != reading and value is None):
+        reading = None if value is None else number(value)
+        if reading is not None:
             run.series.add(key, step, reading)
 
 
