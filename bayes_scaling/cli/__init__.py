@@ -61,6 +61,7 @@ def _as_options(message: str) -> str:
         (r"give (step_seconds|bytes_per_param)=\.\.\.", r"give --limit \1=..."),
         (r"Constraints\((\w+)=\(least, most\)\)", r"--limit \1=LEAST:MOST"),
         (r"pass unconverged=True", "add --unconverged"),
+        (r"add last=True", "add --last"),
     ):
         message = re.sub(python, option, message)
     return message

@@ -93,7 +93,7 @@ def _wanted(
         raise DataError(f"{source} holds no runs that can be read{why}")
     keys = _keys(runs)
     have = "; ".join(f"{kind}: {listed(sorted(names))}" for kind, names in keys.items() if names)
-    if "loss" not in columns:
+    if "loss" not in columns or len(columns) + len(groups) < 2:
         raise DataError(f"map the loss and what a law reads, like params=n_params,loss=val_loss; {source} has {have}")
     taken = [name for name in groups if name in (*columns, *SPELLINGS)]
     if taken:
@@ -199,6 +199,11 @@ def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
 def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, Any], curve: bool) -> None:
     """Refuse what was planned for the end of a run where it does not hold."""
     planned = [name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)]
+    if curve and not any(name in wanted for name in ALONG):
+        raise DataError(
+            f"none of {', '.join(ALONG)} is mapped, so nothing tells the rows of a curve apart: "
+            "add last=True, or map one"
+        )
     if planned and curve:
         key = plain(wanted[planned[0]])
         raise DataError(
