@@ -266,6 +266,9 @@ class Comparison:
             "seconds": round(self.seconds, 1),
         }
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.fits)} candidates at {len(self.cuts)} cuts>"
+
 
 # --- making one -------------------------------------------------------------------------------------------------
 
