@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ import jax
 from bayes_scaling._errors import FitError
 
 LARGE_TABLE = 50_000  # rows; below it a CPU is faster than starting kernels on an accelerator
+MAPS = Path("/proc/self/maps")  # of this process, where the system tells
+MOST_MAPS = Path("/proc/sys/vm/max_map_count")
+ROOM = 0.5  # share of the allowed memory maps beyond which compiled programs are let go
+OFTEN = 5.0  # seconds between looks
 
 
 @contextmanager
@@ -28,6 +33,7 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     if device not in ("auto", "cpu", "gpu"):
         raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")
     use_compilation_cache()
+    make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
     try:
@@ -48,6 +54,30 @@ def carried() -> Callable[[], AbstractContextManager[None]]:
             yield
 
     return enter
+
+
+_looked = 0.0
+
+
+def make_room() -> None:
+    """Let compiled programs go before they use up the memory maps that Linux grants a process.
+
+    Every program of XLA on a CPU holds some maps; a process that compiles thousands of them would crash at 65,530. What
+    is needed again comes back from the cache on disk.
+    """
+    global _looked
+    now = time.monotonic()
+    if now - _looked < OFTEN:
+        return
+    _looked = now
+    try:
+        most = int(MOST_MAPS.read_text())
+        with MAPS.open("rb") as lines:
+            held = sum(1 for _ in lines)
+    except (OSError, ValueError):
+        return  # no Linux
+    if held > ROOM * most:
+        jax.clear_caches()  # type: ignore[no-untyped-call]
 
 
 def cache_folder() -> Path:
