@@ -20,7 +20,6 @@
 # %%
 import os
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_scaling as bs
@@ -42,7 +41,6 @@ comparison.table()
 print(comparison.verdict())
 assert np.isclose(sum(comparison.weights.values()), 1)
 bs.plot_held_out(comparison)
-plt.show()
 
 # %% [markdown]
 # ## What the discrepancy is for

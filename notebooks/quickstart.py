@@ -17,7 +17,6 @@
 # small ones, forecast the large ones, look whether the bands hold, and spend a budget.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_scaling as bs
@@ -52,7 +51,6 @@ ahead.spread().describe().loc[["mean", "max"]]
 
 # %%
 bs.plot_forecast(fit, ahead, measured=large.loss)
-plt.show()
 
 # %% [markdown]
 # ## Decide
