@@ -24,6 +24,8 @@ import numpy as np
 
 import bayes_scaling as bs
 
+# %matplotlib inline
+
 FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 runs = bs.datasets.load("stdlib_sweep")
 laws = ["chinchilla", "kaplan_joint"] if FAST else ["chinchilla", "kaplan_joint", "nesting"]

@@ -21,6 +21,8 @@ import numpy as np
 
 import bayes_scaling as bs
 
+# %matplotlib inline
+
 runs = bs.datasets.load("stdlib_sweep")
 small, large = runs.cut("flops", 2.5e12)
 print(f"{len(small)} runs up to 2.5e12 FLOP are fitted, {len(large)} larger ones (up to 23 times) are held out")
