@@ -29,7 +29,7 @@ import bayes_scaling as bs
 FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 table = bs.datasets.load("stdlib_curves").table
 table = table[table["steps"] > 100]
-largest = table["params"].max()
+largest = int(table["params"].max())
 if FAST:
     table = table[table["batch_tokens"].isin([512, 8192]) & (table["params"] > 9000)]
 keep = 6 if FAST else 10
@@ -75,6 +75,8 @@ for batch, colour in zip((512, 8192), ("#0072B2", "#D55E00"), strict=True):
     inside, total = inside + int(within.sum()), total + len(within)
 axes.set(xscale="log", yscale="log", xlabel="steps", ylabel="loss (nats/byte)")
 axes.set_title(f"{largest:,} parameters, never fitted")
+axes.yaxis.set_minor_formatter("{x:.1f}")
+axes.yaxis.set_major_formatter("{x:.1f}")
 axes.legend(frameon=False, fontsize=8)
 plt.show()
 print(f"{inside} of {total} measured points lie inside the 90 % band")
