@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from bayes_scaling._curves import lanes_of, one_step_ahead
 from bayes_scaling._errors import ForecastError
-from bayes_scaling._fit import Fit, by_row, location_and_width
-from bayes_scaling._forecast import Forecast, contents, departures, planned
-from bayes_scaling._model import ALONG, model_columns, padded_length, size_of
+from bayes_scaling._fit import Fit, by_row
+from bayes_scaling._forecast import Forecast, contents, departures, law_and_width, planned
+from bayes_scaling._law import INPUTS
+from bayes_scaling._model import ALONG
 from bayes_scaling._scope import scope
 from bayes_scaling._validation import listed
 
@@ -53,31 +56,29 @@ def continued(
         When the fitted table has no such run, or an input of the law is missing, or a row lies before the last one.
     """
     fit.require_convergence(unconverged)
-    so_far, frame, along = _whole_curve(fit, run, ahead)
+    so_far, along = curve_so_far(fit, run)
+    frame = _rows_ahead(fit, run, so_far, along, ahead)
     both = pd.concat([so_far[list(frame)], frame], ignore_index=True)
     table = {str(name): both[name].to_numpy(float) for name in both if name not in fit.groups.columns}
     theta, cell = fit.in_groups(both, "the run", seed)
-    with scope():
-        read = {**model_columns(fit.law, fit.noise, table, size_of(fit.runs)), "cell": cell}
-        spare = padded_length(len(both)) - len(both)
-        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
-        device = {name: jnp.asarray(values) for name, values in theta.items()}
-        log_law, width = (np.asarray(p)[:, : len(both)] for p in location_and_width(fit.model)(device, columns))
+    log_law, width = law_and_width(fit, table, theta, cell)
     told, beyond = (np.broadcast_to(part, log_law.shape) for part in departures(fit, table, seed))
     width = np.broadcast_to(width, log_law.shape)
+    # All rows are of one run, and so of one group.
+    own_theta = {name: values[:, -1] if values.ndim == 2 else values for name, values in by_row(theta, cell).items()}
     now = len(so_far)
     own = _own_departure(
         np.log(so_far["loss"].to_numpy(float)) - (log_law + told)[:, :now],
-        width[:, :now],
-        {name: values[:, -1] if values.ndim == 2 else values for name, values in by_row(theta, cell).items()},
-        np.log(both[along].to_numpy(float)),
+        width,
+        own_theta,
+        both[along].to_numpy(float),
         fit.noise.rows == "correlated",
         np.random.default_rng([seed, 5]),
     )
     # What the path does beyond the last knot counts from the row where the run is now.
     fresh = beyond[:, now:] - beyond[:, [now - 1]]
     log_mean = (log_law + told)[:, now:] + fresh + own
-    scatter = fit.noise.scatter(log_mean, width[:, now:], {k: _last(v) for k, v in by_row(theta, cell).items()}, seed)
+    scatter = fit.noise.scatter(log_mean, width[:, now:], own_theta, seed)
     error = ("the law's own error",) if fit.departure.size else ()
     slow = ("this run's own departure",) if fit.noise.rows == "correlated" else ()
     return Forecast(
@@ -93,13 +94,14 @@ def continued(
     )
 
 
-def _last(values: np.ndarray) -> np.ndarray:
-    """Return draws of a parameter for the group of the run, ``(n_draw,)``."""
-    return values[:, -1] if values.ndim == 2 else values
+def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
+    """Return the fitted rows of a run, in order, and the column along which they are ordered.
 
-
-def _whole_curve(fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the rows of a run so far, those ahead, and the column along which they are ordered."""
+    Raises
+    ------
+    ForecastError
+        When the fitted table has no such run, or it is no curve to the law.
+    """
     table = fit.runs.table
     if "run" not in table:
         raise ForecastError("the fitted table has no column run, so that no run of it can be continued")
@@ -110,12 +112,18 @@ def _whole_curve(fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame) ->
     along = next((name for name in ALONG if name in so_far and name in (*fit.law.inputs, *_lengths(fit))), None)
     if along is None or len(so_far) < 2:
         raise ForecastError(f"run {run!r} is no curve: {fit.law.label} with {len(so_far)} of its rows")
-    so_far = so_far.sort_values(along).reset_index(drop=True)
+    return so_far.sort_values(along).reset_index(drop=True), along
+
+
+def _rows_ahead(
+    fit: Fit, run: str, so_far: pd.DataFrame, along: str, ahead: Mapping[str, Any] | pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows ahead of a run, with what is the same in all its rows so far taken over."""
     frame = pd.DataFrame({str(name): np.atleast_1d(np.asarray(values)) for name, values in dict(ahead).items()})
     same = [name for name in so_far if name not in frame and name != "loss" and so_far[name].nunique() == 1]
     for name in same:
         frame[str(name)] = so_far[name].iloc[0]
-    wanted = [name for name in frame if name in (*fit.law.inputs, *fit.groups.columns, *ALONG, "batch_tokens")]
+    wanted = [name for name in frame if name in (*INPUTS, *fit.law.columns, *fit.groups.columns)]
     frame = planned(fit, frame[wanted], {})
     frame = frame[[name for name in frame if name in so_far]]
     last = float(so_far[along].iloc[-1])
@@ -123,7 +131,7 @@ def _whole_curve(fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame) ->
         raise ForecastError(
             f"rows ahead of run {run!r} go on from {along} {last:g} in order; got {frame[along].min():g}"
         )
-    return so_far, frame, along
+    return frame
 
 
 def _lengths(fit: Fit) -> tuple[str, ...]:
@@ -143,27 +151,30 @@ def _own_departure(
 
     Parameters
     ----------
-    residual, width : (n_draw, n_row) of the rows so far
+    residual : (n_draw, n_row) of the rows so far
+    width : (n_draw, n_row + n_ahead) scale of the scatter of single rows
     theta : ``sigma_curve``, ``length``, and ``nu`` for heavy tails, (n_draw,) each
-    position : (n_row + n_ahead,) log of steps
+    position : (n_row + n_ahead,) steps, in order
     """
     rows, ahead = residual.shape[1], len(position) - residual.shape[1]
     if not correlated:
         return np.zeros((len(residual), ahead))
+    # The filter foretells the first row ahead: its departure is what it foretells less the scatter of a single row.
+    lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
     slow, length = theta["sigma_curve"], theta["length"]
-    state, variance = np.zeros(len(residual)), slow**2
-    gaps = np.append(np.inf, np.diff(position))
-    for i in range(rows):  # as in `_curves.one_step_ahead`
-        keep = np.exp(-gaps[i] / length)
-        state, variance = keep * state, keep**2 * variance + slow**2 * (1 - keep**2)
-        surprise = (residual[:, i] - state) ** 2 / (variance + width[:, i] ** 2)
-        doubt = (theta["nu"] + surprise) / (theta["nu"] + 1) if "nu" in theta else 1.0
-        gain = variance / (variance + width[:, i] ** 2 * doubt)
-        state, variance = state + gain * (residual[:, i] - state), variance * (1 - gain)
-    state = state + np.sqrt(variance) * rng.standard_normal(len(state))
-    out = np.empty((len(residual), ahead))
-    for j in range(ahead):
-        keep = np.exp(-gaps[rows + j] / length)
+    with scope():
+        columns = {"lane_row": jnp.asarray(lanes.row), "lane_gap": jnp.asarray(lanes.gap)}
+        known = {name: jnp.asarray(theta[name]) for name in ("sigma_curve", "length", "nu") if name in theta}
+        seen, scale = np.append(residual, np.zeros((len(residual), 1)), axis=1), width[:, : rows + 1]
+        foretell = jax.vmap(one_step_ahead, (0, 0, 0, None))
+        expected, spread = (
+            np.asarray(part)[:, -1] for part in foretell(*map(jnp.asarray, (seen, scale)), known, columns)
+        )
+    variance = np.maximum(spread**2 - scale[:, -1] ** 2, 0.0)
+    state = expected + np.sqrt(variance) * rng.standard_normal(len(expected))
+    out = [state]
+    for gap in np.diff(np.log(position[rows:])):
+        keep = np.exp(-gap / length)
         state = keep * state + slow * np.sqrt(1 - keep**2) * rng.standard_normal(len(state))
-        out[:, j] = state
-    return out
+        out.append(state)
+    return np.stack(out, axis=1)

@@ -215,14 +215,7 @@ def forecast(
     if "relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta, cell = fit.in_groups(frame, "the planned runs", seed)
-    with scope():
-        read = {**model_columns(fit.law, fit.noise, table, size), "cell": cell}
-        # Points are padded like runs, so that forecasts of any number of them share a few programs.
-        spare = padded_length(len(frame)) - len(frame)
-        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
-        device = {name: jnp.asarray(values) for name, values in theta.items()}
-        parts = location_and_width(fit.model)(device, columns)
-        log_law, width = (np.asarray(part)[:, : len(frame)] for part in parts)
+    log_law, width = law_and_width(fit, table, theta, cell)
     told, beyond = departures(fit, table, seed)
     log_mean = log_law + told + beyond
     scatter = fit.noise.scatter(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table))
@@ -237,6 +230,27 @@ def forecast(
         contains=contents(("parameters",), ("the law's own error",) if fit.departure.size else ()),
         extrapolation=_extrapolation(fit, frame),
     )
+
+
+def law_and_width(
+    fit: Fit, table: Mapping[str, np.ndarray], theta: Mapping[str, np.ndarray], cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log of the law and scale of the scatter at rows of a table, ``(n_draw, n_row)`` each.
+
+    Parameters
+    ----------
+    table : columns of runs, measured or planned
+    theta, cell : as of `Fit.in_groups`
+    """
+    rows = len(cell)
+    # Rows are padded like runs, so that tables of any length share a few programs.
+    spare = padded_length(rows) - rows
+    with scope():
+        read = {**model_columns(fit.law, fit.noise, table, size_of(fit.runs)), "cell": cell}
+        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
+        device = {name: jnp.asarray(values) for name, values in theta.items()}
+        log_law, width = (np.asarray(part)[:, :rows] for part in location_and_width(fit.model)(device, columns))
+    return log_law, width
 
 
 def departures(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -57,9 +57,9 @@ def test_the_departure_ahead_is_that_of_the_joint_normal(ahead: list[float]) -> 
     gain = prior[3:, :3] @ np.linalg.inv(prior[:3, :3] + width**2 * np.eye(3))
     found = _own_departure(
         np.tile(seen, (draws, 1)),
-        np.full((draws, 3), width),
+        np.full((draws, 3 + len(ahead)), width),
         {"sigma_curve": np.full(draws, slow), "length": np.full(draws, length)},
-        position,
+        np.exp(position),
         True,
         np.random.default_rng(0),
     )
@@ -131,3 +131,13 @@ def test_rows_ahead_go_on(fit: bs.Fit) -> None:
 def test_runs_of_one_row_are_no_curves(chinchilla_fit: bs.Fit) -> None:
     with pytest.raises(bs.ForecastError, match="'sim-1' is no curve: chinchilla with 1 of its rows"):
         bs.continued(chinchilla_fit, "sim-1", {"tokens": [1e12]})
+
+
+def test_a_law_of_tokens_goes_on_in_tokens(curves: pd.DataFrame) -> None:
+    """Steps are in the table, too; what counts is what the law reads."""
+    table = curves[curves["run"].isin(["d", "big"])].assign(tokens=lambda rows: rows["steps"] * BATCH)
+    noise = bs.Noise("normal", rows="correlated")
+    fit = fit_exact("power_law:input=tokens", bs.Runs.from_frame(table), noise=noise, seed=0)
+    found = bs.midrun(fit, "big", 16_000 * BATCH, extend=(), unconverged=True)
+    np.testing.assert_allclose(found.options["tokens"], [8000 * BATCH, 16_000 * BATCH])
+    np.testing.assert_allclose(found.options["cost"], [0.0, 6 * 1e9 * 8000 * BATCH])

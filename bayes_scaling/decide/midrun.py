@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._continuation import continued
+from bayes_scaling._continuation import continued, curve_so_far
 from bayes_scaling._errors import PlanError
 from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast
-from bayes_scaling._model import ALONG
 from bayes_scaling.decide.beliefs import Predictive, completed, normal_parts
 from bayes_scaling.decide.costs import Cost, flops
 from bayes_scaling.decide.objectives import (
@@ -126,11 +125,9 @@ def midrun(
     ForecastError
         When the fitted table has no such run.
     """
-    table = fit.runs.table
-    own = table[table["run"].astype(str) == run] if "run" in table else table.iloc[:0]
-    along = next((name for name in ALONG if name in table), "steps")
-    last = float(own[along].max()) if len(own) else math.nan
-    if len(own) and not until > last:
+    so_far, along = curve_so_far(fit, run)
+    last = float(so_far[along].iloc[-1])
+    if not until > last:
         raise PlanError(f"run {run!r} is at {along} {last:g}, and was to end at {until:g}: there is nothing to decide")
     factors = [float(factor) for factor in extend]
     if any(not (math.isfinite(factor) and factor > 1) for factor in factors):
@@ -149,7 +146,7 @@ def midrun(
     wanted = expected_improvement() if objective is None else objective
     if wanted.needs_target and target is None:
         raise PlanError(f"the objective is the {wanted.label}, but no target was given: pass target=...")
-    others = table[table["run"].astype(str) != run]["loss"] if "run" in table else table["loss"]
+    others = fit.runs.loss[fit.runs.table["run"].astype(str) != run]
     if incumbent is None and not len(others):
         raise PlanError("there is no other run to beat: give the incumbent's loss")
     goal = Goal(float(others.min()) if incumbent is None else incumbent, math.nan if target is None else target)
@@ -177,9 +174,7 @@ def midrun(
             "value_se": error,
             "net": sign * value - price * paid,
             "beats_incumbent": probability_below(predictive, goal.incumbent).mean(axis=0),
-            "reaches_target": probability_below(predictive, goal.target).mean(axis=0)
-            if target is not None
-            else math.nan,
+            "reaches_target": math.nan if target is None else probability_below(predictive, target).mean(axis=0),
         }
     )
     return MidRun(found.label, found.loss_unit, spending.unit, wanted.label, price, options, found)
