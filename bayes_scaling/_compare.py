@@ -377,13 +377,14 @@ def _predict(
     if candidate.method != "posterior":
         fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
         return fitted.predict(_inputs(candidate.law, above)), {"converged": True, "problems": "", "path": "bootstrap"}
-    posterior = _fit_of(candidate, below, like_rows, seed)
+    posterior = fit_of(candidate, below, like_rows, seed)
     predicted = forecast(posterior, above, seed=seed, unconverged=True).scatter
     how = {"converged": posterior.converged, "problems": "; ".join(posterior.problems), "path": posterior.path}
     return predicted, how
 
 
-def _fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
+def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
+    """Fit a candidate that is a posterior; ``like_rows`` as of `fit`."""
     return fit(
         candidate.law,
         runs,
@@ -404,7 +405,7 @@ def _whole(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> 
             return load_fit(path, candidate.law)
         except BayesScalingError:
             path.unlink()  # another version of the law or of the format: fit again
-    fitted = _fit_of(candidate, runs, len(runs), seed)
+    fitted = fit_of(candidate, runs, len(runs), seed)
     if path is not None:
         fitted.save(path)
     return fitted
@@ -420,7 +421,7 @@ def _left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: 
         refitted = bad if fitted.noise.rows == "independent" else bad[:0]
         for left_out in (refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))):
             out = np.isin(np.arange(len(fitted.runs)), left_out)
-            again = _fit_of(candidate, fitted.runs.where(~out), len(fitted.runs), seed)
+            again = fit_of(candidate, fitted.runs.where(~out), len(fitted.runs), seed)
             predicted = forecast(again, fitted.runs.where(out), seed=seed, unconverged=True).scatter
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}

@@ -13,6 +13,7 @@ from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast, contents, forecast
 from bayes_scaling._noise import Scatter
 
+LEAST_WEIGHT = 1e-3  # below which a candidate is not asked
 PRETENDED = 1.0  # rows that every candidate is pretended to share before weights are learned, against chance winners
 
 
@@ -72,8 +73,7 @@ def stacked(
         raise FitError(
             f"weights of {', '.join(weights)} sum to {sum(weights.values()):g}; expected 1, over fits that are there"
         )
-    # A candidate without weight may have failed: it is not asked.
-    asked = {name: weight for name, weight in weights.items() if weight >= 1e-3}
+    asked = weighted(weights)
     members = {name: forecast(fits[name], points, seed=seed, unconverged=unconverged, **inputs) for name in asked}
     count = max(len(member.mean) for member in members.values())
     rng = np.random.default_rng([seed, 6])
@@ -103,6 +103,11 @@ def stacked(
         extrapolation=some.extrapolation,
         members={name: (asked[name], member) for name, member in members.items()},
     )
+
+
+def weighted(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the candidates that are asked at all: one without weight may have failed."""
+    return {name: weight for name, weight in weights.items() if weight >= LEAST_WEIGHT}
 
 
 def shares(weights: np.ndarray, count: int) -> np.ndarray:

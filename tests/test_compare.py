@@ -222,7 +222,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     loss[-1] *= 1.2
     odd = bs.Runs.from_frame(runs.table.assign(loss=loss))
     candidate = _compare.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
-    fitted = _compare._fit_of(candidate, odd, len(odd), 0)
+    fitted = _compare.fit_of(candidate, odd, len(odd), 0)
     scores, note = _compare._left_one_out(candidate, fitted, None, 0)
     assert not note.startswith("0 of")
     without = bs.fit(LAWS[0], odd.where(np.arange(len(odd)) < len(odd) - 1), noise=bs.Noise("normal"), seed=0)

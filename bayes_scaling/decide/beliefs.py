@@ -26,6 +26,7 @@ from bayes_scaling._model import model_columns, size_of
 from bayes_scaling._noise import Scatter
 from bayes_scaling._scope import scope
 from bayes_scaling._stacking import shares as draws_by_weight
+from bayes_scaling._stacking import weighted
 from bayes_scaling.decide.optima import Optima, best, best_with_less
 from bayes_scaling.decide.space import Points as Points
 from bayes_scaling.decide.space import Space
@@ -35,7 +36,6 @@ BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which 
 PARTS = 4  # normal parts by which each draw's Student-t is represented
 FAILED = 20.0  # widths: a run that scatters more than some such has failed, and is started again
 BLOCK = 32  # points that are looked at together
-LEAST_WEIGHT = 1e-3  # a candidate without weight may have failed: it is not asked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ class Beliefs:
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
             return cls(members, runs.loss_unit, float(runs.loss.min()))
-        asked = {name: weight for name, weight in source.weights.items() if weight >= LEAST_WEIGHT}
+        asked = weighted(source.weights)
         members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in asked.items()}
         count = max(len(member.path) for member in members.values())
         rng = np.random.default_rng([seed, 6])

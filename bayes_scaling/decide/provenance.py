@@ -6,6 +6,7 @@ from typing import Any
 
 from bayes_scaling._compare import Comparison
 from bayes_scaling._fit import Fit
+from bayes_scaling._stacking import weighted
 from bayes_scaling.decide.beliefs import completed
 
 LEVELS = (
@@ -28,7 +29,7 @@ def provenance(source: Fit | Comparison) -> dict[str, Any]:
     """
     if isinstance(source, Fit):
         return of_members({source.law.label: (1.0, source)})
-    return of_members({name: (weight, source.fits[name]) for name, weight in source.weights.items() if weight > 0})
+    return of_members({name: (weight, source.fits[name]) for name, weight in weighted(source.weights).items()})
 
 
 def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:

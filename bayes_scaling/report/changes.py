@@ -13,13 +13,15 @@ import pandas as pd
 
 from bayes_scaling import Beliefs, Cost, Plan
 from bayes_scaling._check import find_influential, find_outliers
-from bayes_scaling._compare import Candidate, Comparison
+from bayes_scaling._compare import Candidate, Comparison, fit_of
 from bayes_scaling._errors import BayesScalingError, ForecastError
-from bayes_scaling._fit import Fit, fit
+from bayes_scaling._fit import Fit
 from bayes_scaling._runs import Runs
 from bayes_scaling._sensitivity import FLOORS, floor_parameter
+from bayes_scaling._stacking import weighted
 from bayes_scaling.decide.objectives import loss_given_draw
-from bayes_scaling.report.decision import FLOPS_PER_PARAM_TOKEN, LEAST, Asked, run_of
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.report.decision import Asked, run_of
 
 DEARER = 1.5  # prices that might be
 LOW, HIGH = 0.1, 0.9  # of the forecast of a pilot, as what it might show
@@ -134,8 +136,8 @@ def _answered(asked: Asked, plan: Plan, change: Change) -> dict[str, Any]:
 
 
 def _asked(comparison: Comparison) -> list[Candidate]:
-    weights = comparison.weights
-    return [one for one in comparison.candidates if one.weighted and weights.get(one.label, 0.0) >= LEAST]
+    asked = weighted(comparison.weights)
+    return [one for one in comparison.candidates if one.weighted and one.label in asked]
 
 
 def _floored(candidate: Candidate) -> str:
@@ -146,22 +148,10 @@ def _floored(candidate: Candidate) -> str:
         return ""
 
 
-def _again(asked: Asked, candidate: Candidate, runs: Runs) -> Fit:
-    return fit(
-        candidate.law,
-        runs,
-        noise=candidate.noise,
-        discrepancy=candidate.discrepancy,
-        method=candidate.sampler,
-        seed=asked.study.seed,
-        like_rows=len(asked.comparison.runs),
-        progress=False,
-    )
-
-
 def _refitted(asked: Asked, runs: Runs, of: Callable[[Candidate], Candidate]) -> Comparison:
     """Return the comparison with its laws fitted again, weights as they are."""
-    fits = {one.label: _again(asked, of(one), runs) for one in _asked(asked.comparison)}
+    rows = len(asked.comparison.runs)
+    fits = {one.label: fit_of(of(one), runs, rows, asked.study.seed) for one in _asked(asked.comparison)}
     return dataclasses.replace(asked.comparison, fits={**asked.comparison.fits, **fits})
 
 

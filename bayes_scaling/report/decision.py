@@ -15,12 +15,13 @@ from bayes_scaling._compare import Comparison
 from bayes_scaling._errors import BayesScalingError, PlanError
 from bayes_scaling._fit import Fit
 from bayes_scaling._runs import Runs
+from bayes_scaling._stacking import weighted
 from bayes_scaling.decide import question as decide
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.plan import shape_words
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.report.study import Study
 
-FLOPS_PER_PARAM_TOKEN = 6.0
 DRAWS, FEW_DRAWS = 2000, 500  # that plans are judged by, and in a draft
 STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, over that of the study
 ALONG, FEW_ALONG = 16, 8  # budgets of the fan
@@ -32,7 +33,6 @@ WANTED = (0.5, 0.8, 0.9)  # odds of the target
 WORST = 0.05  # share of outcomes of the CVaR
 SHARE, OFFERS = 0.05, 6  # of the budget, for pilots where nothing is said; offers that are listed
 RULES = {"twenty_tokens": "20 tokens per parameter"}
-LEAST = 1e-3  # weight below which a law is not asked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,9 +55,7 @@ class Asked:
     def believed(self, source: Fit | Comparison) -> Beliefs:
         """Return beliefs of the draws that plans are judged by."""
         most = FEW_DRAWS if self.draft else DRAWS
-        fits = (
-            [source] if isinstance(source, Fit) else [source.fits[n] for n, w in source.weights.items() if w >= LEAST]
-        )
+        fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in weighted(source.weights)]
         for one in fits:
             one.require_convergence(self.unconverged)
         if isinstance(source, Fit):

@@ -15,8 +15,10 @@ from bayes_scaling._compare import Comparison, compare
 from bayes_scaling._errors import StudyError
 from bayes_scaling._progress import progress_bar
 from bayes_scaling._runs import Runs
+from bayes_scaling._stacking import weighted
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.report import changes, decision, provenance, trust
-from bayes_scaling.report.decision import FLOPS_PER_PARAM_TOKEN, Asked
+from bayes_scaling.report.decision import Asked
 from bayes_scaling.report.study import Study
 
 FORMAT = 1  # of the JSON
@@ -100,7 +102,7 @@ def gather(
             "format": FORMAT,
             "title": study.title,
             "draft": draft,
-            "converged": all(comparison.fits[n].converged for n, w in comparison.weights.items() if w >= 1e-3),
+            "converged": all(comparison.fits[name].converged for name in weighted(comparison.weights)),
             "loss_unit": runs.loss_unit,
             "budget_unit": recommended["cost_unit"],
             "bands": _bands(comparison, draft),
@@ -123,7 +125,7 @@ def gather(
 def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
     """Say what the bands contain."""
     known = ["parameters"]
-    asked = [name for name, weight in comparison.weights.items() if weight >= 1e-3]
+    asked = weighted(comparison.weights)
     if len(asked) > 1:
         known.append("which law is right")
     if any(comparison.fits[name].departure.size for name in asked):

@@ -17,6 +17,7 @@ from bayes_scaling._check import find_influential, find_outliers, identifiabilit
 from bayes_scaling._compare import Comparison
 from bayes_scaling._scores import coverage
 from bayes_scaling._sensitivity import prior_sensitivity
+from bayes_scaling._stacking import weighted
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "not to be trusted"}
@@ -108,7 +109,7 @@ def verdicts(
 
 
 def _convergence(comparison: Comparison, draft: bool) -> Verdict:
-    weights = {name: weight for name, weight in comparison.weights.items() if weight >= 1e-3}
+    weights = weighted(comparison.weights)
     bad = sum(weight for name, weight in weights.items() if not comparison.fits[name].converged)
     diagnostics = [comparison.fits[name].diagnostics for name in weights]
     ess = float(min(min(d.ess_bulk, d.ess_tail) for d in diagnostics))
