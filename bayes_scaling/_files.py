@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ def write_text(text: str, path: Path) -> Path:
     DataError
         When it cannot be written.
     """
-    return _whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    return write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
@@ -46,17 +47,27 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
             f"cannot write {path}: its ending is {ending or 'missing'}; expected one of {', '.join(TABLES)}"
         )
     try:
-        return _whole(path, lambda partial: table.to_parquet(partial, index=False))
+        return write_whole(path, lambda partial: table.to_parquet(partial, index=False))
     except ImportError as error:
         raise DataError(f"writing {path.name} needs pyarrow: pip install 'bayes-scaling[parquet]'") from error
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let ``write`` make a file: a temporary one in the same folder, which is then renamed; return the path.
+
+    Raises
+    ------
+    DataError
+        When it cannot be written; what was there before is there still.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         partial.replace(path)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if partial.is_file():  # only one that could not be finished is still there
+            partial.unlink()
     return path

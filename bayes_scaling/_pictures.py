@@ -5,7 +5,6 @@ Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; n
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -57,6 +56,7 @@ from bayes_scaling._drawing import (
     tick_formatter,
 )
 from bayes_scaling._errors import BayesScalingError, ForecastError, LawError
+from bayes_scaling._files import write_whole
 from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast
 from bayes_scaling._forecast import forecast as forecast_at
@@ -601,15 +601,5 @@ def save_pictures(
 
 
 def saved(figure: Figure, path: Path) -> Path:
-    """Write a figure to a temporary file in the same folder, then rename it; return the path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format=path.suffix[1:])
-        temporary.replace(path)
-    except OSError as error:
-        raise BayesScalingError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary.is_file():  # only a picture that could not be finished is still there
-            temporary.unlink()
-    return path
+    """Write a figure whole; return the path."""
+    return write_whole(path, lambda partial: figure.savefig(partial, format=path.suffix[1:]))
