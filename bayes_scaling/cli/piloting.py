@@ -40,7 +40,7 @@ def pilot(
         list[str] | None,
         typer.Option(help="In place of --budget, the run to forecast: --forecast-at params=70e9 ... Repeatable."),
     ] = None,
-    offers: Annotated[Path | None, typer.Option(help="Table of runs on offer (.csv): inputs, cost.")] = None,
+    offers: Annotated[Path | None, typer.Option(help="Table of runs on offer: inputs, cost if known.")] = None,
     between: Annotated[
         list[str] | None, typer.Option(help="In place of a table, a range of an input: params=1e8:1e10. Repeatable.")
     ] = None,
@@ -66,8 +66,6 @@ def pilot(
     Example: bayes-scaling pilot fit.nc --budget 1e23 --pilot-budget 1e21 --between params=1e8:1e10
     --between tokens=1e9:1e11
     """
-    import pandas as pd
-
     from bayes_scaling._show import show
     from bayes_scaling._show_plans import pilot_table
     from bayes_scaling._store import load_fit
@@ -76,10 +74,7 @@ def pilot(
     if (offers is None) == (not between):
         raise PlanError("say which runs are on offer: a table (--offers), or a range of each input (--between)")
     if offers is not None:
-        try:
-            candidates: Any = pd.read_csv(offers)
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot read {offers}: {error}") from None
+        candidates: Any = _table(offers, "--offers")
     else:
         pairs = [item.partition("=") for item in between or []]
         candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
@@ -194,7 +189,7 @@ def preregister(
 def score(
     source: Annotated[Path, typer.Argument(help="A forecast on record.", show_default=False)],
     loss: Annotated[str, typer.Option(help="Measured loss of each of its runs, with commas.")] = "",
-    runs: Annotated[Path | None, typer.Option(help="Or a table (.csv) in which its runs are looked up.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Or a table of runs in which its own are looked up.")] = None,
     record: Annotated[Path | None, typer.Option(help="Track record to add the scores to (.jsonl).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -211,10 +206,7 @@ def score(
     if (not loss) == (runs is None):
         raise DataError("say what was measured: --loss LOSS, or --runs with a table of runs")
     registered = Registered.read(source)
-    try:
-        measured: Any = pd.read_csv(runs) if runs is not None else numbers(loss, "--loss")
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {runs}: {error}") from None
+    measured: Any = _table(runs, "--runs") if runs is not None else numbers(loss, "--loss")
     scores = score_registered(registered, measured)
     kept = (TrackRecord(pd.DataFrame()) if record is None else TrackRecord.read(record)).add(scores)
     if record is not None:
@@ -223,3 +215,13 @@ def score(
         print_json({"scores": scores.to_dict(orient="records"), "record": kept.summary().to_dict(orient="records")})
     else:
         show(record_table(scores, kept))
+
+
+def _table(path: Path, option: str) -> Any:
+    """Read the table that an option names."""
+    from bayes_scaling._reading import read_table
+
+    try:
+        return read_table(path)
+    except DataError as error:
+        raise DataError(f"cannot read {option}: {error}") from None
