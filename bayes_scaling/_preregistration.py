@@ -32,6 +32,7 @@ from bayes_scaling._fit import Fit
 from bayes_scaling._forecast import Forecast
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
+from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
 
 FORMAT = "bayes-scaling registered forecast, 1"
 BANDS = (0.5, 0.8, 0.9)
@@ -129,7 +130,9 @@ def preregister(
         runs = [_run(inputs[0], list(plan["loss_quantiles"].values()))]
         basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["beliefs"])
         if basis.get("largest_flops"):
-            basis["extrapolation"] = 6 * chosen["params"] * chosen["tokens"] / basis["largest_flops"]
+            basis["extrapolation"] = (
+                FLOPS_PER_PARAM_TOKEN * chosen["params"] * chosen["tokens"] / basis["largest_flops"]
+            )
         contains = "one new run (parameters, the law's own error where it is fitted, run noise)"
     moment = (datetime.datetime.now(datetime.UTC) if now is None else now).isoformat(timespec="seconds")
     content = {
@@ -199,7 +202,7 @@ def score_registered(
                 "error": math.log(loss / middle),
                 "pit": pit,
                 "log_score": density,
-                **{f"inside_{band:.0%}".rstrip("%"): abs(pit - 0.5) <= band / 2 for band in BANDS},
+                **{_inside(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
             }
         )
     return pd.DataFrame(rows)
@@ -255,7 +258,7 @@ class TrackRecord:
         count = len(self.scores)
         rows = []
         for band in BANDS:
-            inside = int(self.scores[f"inside_{band:.0%}".rstrip("%")].sum()) if count else 0
+            inside = int(self.scores[_inside(band)].sum()) if count else 0
             low, high = (float(scipy.stats.binom.ppf(p, count, band)) if count else 0.0 for p in (0.05, 0.95))
             share = inside / count if count else math.nan
             row = {"band": band, "runs": count, "inside": inside, "share": share, "low": int(low), "high": int(high)}
@@ -274,6 +277,10 @@ class TrackRecord:
             f"forecast would have ({row['low']:.0f} to {row['high']:.0f}); mean error "
             f"{self.scores['error'].mean():+.2%}, mean log score {self.scores['log_score'].mean():.2f}."
         )
+
+
+def _inside(band: float) -> str:
+    return f"inside_{100 * band:.0f}"
 
 
 def _run(inputs: Mapping[str, Any], losses: Any) -> dict[str, Any]:

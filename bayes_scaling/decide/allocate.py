@@ -26,7 +26,7 @@ from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.regret import Judge, flat_region
-from bayes_scaling.decide.space import Points, Space, log_batch, run_columns
+from bayes_scaling.decide.space import Points, Space, joined, log_batch, run_columns
 from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, Surface
 
 CLOSE = 0.001  # share of the budget within which a run to compare with counts as spending it
@@ -114,7 +114,7 @@ def allocate(
     rules = {name: _on_surface(frontier, space.surface) for name, frontier in PUBLISHED_FRONTIERS.items()}
     batch = whole.get("batch_tokens")
     by_rule = space.runs_of(np.array(list(rules.values())), None if batch is None else np.repeat(batch, len(rules)))
-    runs = _joined([run for run, _, _ in found] + [whole, by_rule])
+    runs = joined([run for run, _, _ in found] + [whole, by_rule])
     sizes = np.concatenate([[size for _, size, _ in found], whole["params"], by_rule["params"]])
     shapes = [shape for _, _, shape in found] + [None] * (1 + len(rules))
     notes = [note_of(shapes[0]), *["this law alone"] * len(alone), "any size"]
@@ -171,10 +171,6 @@ def _chosen(
 
     best, share = exist.best(asked.score(beliefs, runs_at), space)
     return runs_at(np.array([[best, share]])), float(exist.sizes[best]), exist.shapes[best]
-
-
-def _joined(runs: Sequence[Points]) -> Points:
-    return {name: np.concatenate([one[name] for one in runs]) for name in runs[0]}
 
 
 def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

@@ -16,7 +16,7 @@ from bayes_scaling.decide.information import Joint, shifts_of
 from bayes_scaling.decide.objectives import expected_loss, loss_given_draw, quantile
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.question import Question, Source
-from bayes_scaling.decide.space import Points
+from bayes_scaling.decide.space import Points, joined
 
 MOST_RUNGS = 32
 
@@ -146,5 +146,4 @@ _QUESTION = ("cost", "objective", "incumbent", "target", "constraints", "given",
 def _best_runs(question: Question, costs: np.ndarray) -> Points:
     """Return the run of lowest expected loss of each cost."""
     spaces = [question.space(float(cost)) for cost in costs]
-    found = [space.runs(question.summit(question.beliefs, space)[None]) for space in spaces]
-    return {name: np.concatenate([run[name] for run in found]) for name in found[0]}
+    return joined([space.runs(question.summit(question.beliefs, space)[None]) for space in spaces])

@@ -70,11 +70,17 @@ class Objective:
     def value(self, predictive: Predictive, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
         """Return the objective at each point and its Monte-Carlo standard error, ``(n_point,)`` each."""
         parts = self.contributions(predictive, goal)
-        spread = parts.std(axis=0, ddof=1) if len(parts) > 1 else np.zeros(parts.shape[1])
-        return parts.mean(axis=0), spread / math.sqrt(len(parts))
+        return parts.mean(axis=0), standard_error(parts)
 
     def __repr__(self) -> str:
         return f"<Objective: {self.direction} {self.label}>"
+
+
+def standard_error(parts: np.ndarray) -> np.ndarray:
+    """Return the Monte-Carlo standard error of a mean over draws, the first axis; 0 for a single one."""
+    if len(parts) == 1:
+        return np.zeros(parts.shape[1:])
+    return np.asarray(parts.std(axis=0, ddof=1) / math.sqrt(len(parts)))
 
 
 def _of(label: str, direction: str, contributions: Contributions, unit: str = "", averages: bool = True) -> Objective:

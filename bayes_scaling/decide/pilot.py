@@ -23,7 +23,7 @@ from bayes_scaling.decide.beliefs import Beliefs, Points
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, Spending, flops
 from bayes_scaling.decide.information import Joint, learned, moderate, posteriors
-from bayes_scaling.decide.objectives import Objective
+from bayes_scaling.decide.objectives import Objective, standard_error
 from bayes_scaling.decide.pilot_plan import PilotPlan, Value
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.stakes import Stakes
@@ -241,7 +241,7 @@ class _Appraiser:
     def _value(self, cost: float, left: np.ndarray, gains: np.ndarray, method: str, unreliable: float) -> Value:
         total = float(self.targets.var(axis=0).sum())
         share = math.sqrt(min(float(left.sum()) / total, 1.0)) if total > 0 else 1.0
-        error = float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else 0.0
+        error = float(standard_error(gains))
         ceiling = self.stakes.perfect if self.stakes.choice else 0.0
         return Value(
             cost, share, min(max(float(gains.mean()), 0.0), ceiling), error, self._price(cost), method, unreliable

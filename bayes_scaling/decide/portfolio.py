@@ -18,10 +18,11 @@ import pandas as pd
 from bayes_scaling._errors import PlanError
 from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
 from bayes_scaling.decide.constraints import Constraints
-from bayes_scaling.decide.costs import Cost, fraction
-from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw
+from bayes_scaling.decide.costs import Cost
+from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
+from bayes_scaling.decide.plan import interval_of
 from bayes_scaling.decide.question import Question, Source
-from bayes_scaling.decide.space import Points
+from bayes_scaling.decide.space import Points, joined
 
 MOST_RUNS = 8
 SEARCHED = 1000  # draws that the search looks at
@@ -74,9 +75,7 @@ class Portfolio:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the loss of the best run."""
-        tail = (1 - fraction("probability", probability)) / 2
-        low, high = np.quantile(self.losses, [tail, 1 - tail])
-        return float(low), float(high)
+        return interval_of(self.losses, probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but draws as plain values, for JSON."""
@@ -175,15 +174,11 @@ def allocate_runs(
         runs=frame,
         losses=np.exp(outcomes.min(axis=-1)),
         value=float(parts.mean()),
-        value_se=float(_error(parts)),
+        value_se=float(standard_error(parts)),
         single=float(parts_alone.mean()),
         gain=float(gained.mean()),
-        gain_se=float(_error(gained)),
+        gain_se=float(standard_error(gained)),
     )
-
-
-def _error(parts: np.ndarray) -> float:
-    return float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
 
 
 def _shares(split: np.ndarray) -> np.ndarray:
@@ -230,7 +225,7 @@ class _Split:
                 space = self.asked.space(self.budget * float(share))
                 place = np.clip(np.array([log_params, batch])[: len(space.box[0])], *space.box)
                 columns.append(space.runs(place[None]))
-        return {name: np.concatenate([run[name] for run in columns]) for name in columns[0]}
+        return joined(columns)
 
     def outcomes(self, beliefs: Beliefs, columns: Points) -> np.ndarray:
         """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""

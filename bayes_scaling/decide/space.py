@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -120,6 +120,11 @@ def log_batch(log_tokens: Any, share: Any, limits: Any, xp: Any = np) -> Any:
     """Return log B some share of the way from the smallest to the largest."""
     low, high = batch_range(log_tokens, limits, xp)
     return low + share * xp.maximum(high - low, 0.0)
+
+
+def joined(runs: Sequence[Points]) -> dict[str, np.ndarray]:
+    """Return tables of runs as one, one after the other."""
+    return {name: np.concatenate([one[name] for one in runs]) for name in runs[0]}
 
 
 def run_columns(params: Any, tokens: Any, batch: Any, given: Mapping[str, Any], xp: Any = np) -> dict[str, Any]:
