@@ -166,10 +166,8 @@ def _own_departure(
         columns = {"lane_row": jnp.asarray(lanes.row), "lane_gap": jnp.asarray(lanes.gap)}
         known = {name: jnp.asarray(theta[name]) for name in ("sigma_curve", "length", "nu") if name in theta}
         seen, scale = np.append(residual, np.zeros((len(residual), 1)), axis=1), width[:, : rows + 1]
-        foretell = jax.vmap(one_step_ahead, (0, 0, 0, None))
-        expected, spread = (
-            np.asarray(part)[:, -1] for part in foretell(*map(jnp.asarray, (seen, scale)), known, columns)
-        )
+        foretold = jax.vmap(one_step_ahead, (0, 0, 0, None))(jnp.asarray(seen), jnp.asarray(scale), known, columns)
+        expected, spread = (np.asarray(part)[:, -1] for part in foretold)
     variance = np.maximum(spread**2 - scale[:, -1] ** 2, 0.0)
     state = expected + np.sqrt(variance) * rng.standard_normal(len(expected))
     out = [state]
