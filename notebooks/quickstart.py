@@ -25,7 +25,8 @@ import bayes_scaling as bs
 
 runs = bs.datasets.load("stdlib_sweep")
 small, large = runs.cut("flops", 2.5e12)
-print(f"{len(small)} runs up to 2.5e12 FLOP are fitted, {len(large)} larger ones (up to 23 times) are held out")
+reach = large.column("flops").max() / small.column("flops").max()
+print(f"{len(small)} runs are fitted, {len(large)} larger ones, up to {reach:.0f} times the compute, are held out")
 
 # %% [markdown]
 # ## Fit
