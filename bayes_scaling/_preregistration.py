@@ -315,7 +315,7 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
     names = [name for name in runs if name in table]
     if "loss" not in table or not names:
         raise DataError(f"the table of measured runs needs loss and {', '.join(map(str, runs.columns))}")
-    pairs = []
+    pairs, losses = [], pd.to_numeric(table["loss"], errors="coerce").to_numpy(float)
     for place, row in enumerate(runs[names].to_dict(orient="records")):
         same = np.ones(len(table), bool)
         for name, value in row.items():
@@ -323,9 +323,9 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             same &= (
                 (column.astype(str) == value).to_numpy()
                 if isinstance(value, str)
-                else np.abs(column.to_numpy(float) / value - 1) < SAME
+                else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) / value - 1) < SAME
             )
-        pairs += [(place, float(loss)) for loss in table.loc[same, "loss"].iloc[:1]]
+        pairs += [(place, float(loss)) for loss in losses[same][:1]]
     if not pairs:
         raise DataError(f"the table has none of the {len(runs)} registered runs, by {', '.join(map(str, names))}")
     return pairs

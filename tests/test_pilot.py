@@ -235,6 +235,7 @@ def test_same_seed_same_pilots(few: Beliefs, plan: bs.PilotPlan) -> None:
         ({"candidates": pd.DataFrame({"params": [], "tokens": []})}, "no candidates"),
         ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": [-1.0]})}, "costs of candidates"),
         ({"objective": bs.cvar(0.05)}, "no mean over what may be true"),
+        ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": ["x"]})}, "costs of candidates"),
         ({"budget": -1.0}, "expected a positive number|less than the budget"),
     ],
 )
@@ -242,3 +243,10 @@ def test_bad_questions_are_explained(few: Beliefs, change: dict[str, Any], says:
     asked: dict[str, Any] = {"candidates": OFFERS, "pilot_budget": 1e21, "budget": BUDGET, **change}
     with pytest.raises(bs.PlanError, match=says):
         bs.pilot(few, asked.pop("candidates"), asked.pop("pilot_budget"), **asked)
+
+
+@pytest.mark.parametrize("params", ["abc", -1e9, math.nan])
+def test_candidates_that_are_no_runs_are_named(few: Beliefs, params: Any) -> None:
+    offers = pd.DataFrame({"params": [1e8, params], "tokens": [1e9, 1e9]})
+    with pytest.raises(bs.DataError, match="the candidates, row 2, column params"):
+        bs.pilot(few, offers, 1e21, budget=BUDGET)

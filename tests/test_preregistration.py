@@ -114,6 +114,7 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([math.nan, 2.0], "measured loss is nan"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of the 2 registered runs"),
         (pd.DataFrame({"params": [1.0]}), "needs loss"),
+        (pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}), "measured loss is nan"),
     ],
 )
 def test_bad_outcomes_are_explained(registered: bs.Registered, losses: Any, says: str) -> None:

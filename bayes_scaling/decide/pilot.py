@@ -17,7 +17,7 @@ import pandas as pd
 
 from bayes_scaling._errors import PlanError
 from bayes_scaling._noise import Scatter
-from bayes_scaling._validation import listed
+from bayes_scaling._validation import Origin, listed, numeric
 from bayes_scaling.decide import designs, stakes
 from bayes_scaling.decide.beliefs import Beliefs, Points
 from bayes_scaling.decide.constraints import Constraints
@@ -263,7 +263,10 @@ def _offered(candidates: pd.DataFrame | Mapping[str, Any], beliefs: Beliefs) -> 
         frame = candidates[[name for name in candidates if name in known]].reset_index(drop=True)
         if not len(frame):
             raise PlanError("there are no candidates; give at least one run")
-        return frame.astype(float)
+        may_be_zero = [name for member in beliefs.members.values() for name in member.fit.law.may_be_zero]
+        inputs = [str(name) for name in frame if name != "cost"]
+        frame = numeric(frame, inputs, Origin("the candidates", {}), may_be_zero)
+        return frame.assign(cost=pd.to_numeric(frame["cost"], errors="coerce")) if "cost" in frame else frame
     axes = {}
     for name, given in candidates.items():
         ends = np.atleast_1d(np.asarray(given, float))
