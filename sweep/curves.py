@@ -30,6 +30,7 @@ from table import Row, fill_table
 from train import BATCH, cosine_plan, learning_rate
 from training import Plan, Score, train
 
+SIZES = SHAPES[1:7]
 BATCHES = (2, 8, 32, 128, 512)  # sequences: 128 to 32,768 tokens per step
 TURN = 64  # sequences; see curve_plan
 CURVE_POINTS = 60
@@ -53,28 +54,21 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run of a design: what is trained, and whether the whole curve is kept."""
+    """One run of a design: what is trained, and the steps at which it is scored; with none, only at its end."""
 
     plan: Plan[Any]
     label: str
-    points: int = 1
+    stops: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.plan.network.name}-{self.label}-s{self.plan.seed}"
 
-    @property
-    def stops(self) -> list[int]:
-        """Steps at which the loss is measured, evenly spaced in their logarithm."""
-        if self.points == 1:
-            return [self.plan.steps]
-        return sorted({round(step) for step in np.geomspace(10, self.plan.steps, self.points).tolist()})
-
     def scored_windows(self, corpus: Corpus) -> np.ndarray:
-        """Windows of held-out code: those of ``train.py`` after a cosine schedule, else some of the whole text."""
-        if self.plan.schedule == "cosine":
+        """Windows of held-out code: some of the whole text, or those of ``train.py`` for the end of a cosine run."""
+        if self.plan.schedule == "cosine" and not self.stops:
             return first_windows(corpus.held_out)
-        return spread_windows(corpus.held_out, RATES_TOKENS if self.points == 1 else CURVE_TOKENS)
+        return spread_windows(corpus.held_out, CURVE_TOKENS if self.stops else RATES_TOKENS)
 
 
 # --- designs ----------------------------------------------------------------------------------------------------
@@ -97,12 +91,17 @@ def curve_rate(shape: Transformer, batch: int) -> float:
 def curve_cell(shape: Transformer, batch: int, shortest: int, seed: int) -> Cell:
     """One curve of the design."""
     plan = curve_plan(shape, batch, shortest, seed, curve_rate(shape, batch))
-    return Cell(plan, f"B{plan.batch_tokens}-S{plan.steps}", CURVE_POINTS)
+    return Cell(plan, f"B{plan.batch_tokens}-S{plan.steps}", log_spaced(plan.steps, CURVE_POINTS))
+
+
+def log_spaced(steps: int, points: int) -> tuple[int, ...]:
+    """Return steps evenly spaced in their logarithm, from the tenth on."""
+    return tuple(sorted({round(step) for step in np.geomspace(10, steps, points).tolist()}))
 
 
 def rates() -> Iterator[Cell]:
     """Search for the constant learning rate: three widths, three batches, and rates a factor of two apart."""
-    for shape in (SHAPES[0], SHAPES[2], SHAPES[4]):
+    for shape in SIZES[::2]:
         for batch, exponents in ((2, (-4, -3, -2, -1)), (32, (-2, -1, 0, 1)), (512, (-1, 0, 1, 2))):
             for exponent in exponents:
                 plan = curve_plan(shape, batch, 128, 0, learning_rate(shape.width) * 2.0**exponent)
@@ -117,28 +116,39 @@ def grid(shapes: Iterable[Transformer], batches: Iterable[int], shortest: int, s
 
 def curves() -> list[Cell]:
     """Six sizes by five batches."""
-    return grid(SHAPES[:6], BATCHES, 256, [0])
+    return grid(SIZES, BATCHES, 256, [0])
 
 
 def again() -> list[Cell]:
     """Repeat six of the curves on two more seeds."""
-    return grid(SHAPES[0:5:2], (2, 32), 256, [2, 3])
+    return grid(SIZES[::2], (2, 32), 256, [2, 3])
 
 
 def longer() -> list[Cell]:
     """Repeat the cells of ``curves`` on another seed, three times as long."""
-    return grid(SHAPES[:6], BATCHES, 768, [1])
+    return grid(SIZES, BATCHES, 768, [1])
 
 
 def larger() -> list[Cell]:
     """Add a seventh size."""
-    return grid(SHAPES[6:], BATCHES, 256, [0])
+    return grid(SHAPES[7:], BATCHES, 256, [0])
+
+
+def schedules() -> list[Cell]:
+    """Three sizes by two batches on three schedules, scored more often where rates fall."""
+    cells = []
+    for cell, schedule in itertools.product(grid(SIZES[::2], (2, 32), 256, [4]), ("constant", "cooldown", "cosine")):
+        plan = dataclasses.replace(cell.plan, schedule=schedule)
+        late = {round(step) for step in np.linspace(0.7 * plan.steps, plan.steps, CURVE_POINTS // 3).tolist()}
+        stops = tuple(sorted(late | set(log_spaced(plan.steps, CURVE_POINTS * 2 // 3))))
+        cells.append(Cell(plan, f"B{plan.batch_tokens}-{schedule}", stops))
+    return cells
 
 
 def repeated() -> list[Cell]:
     """Three sizes, three amounts of text, each seen up to 16 times; cosine schedule as in ``train.py``."""
     cells = []
-    for shape, unique, epochs in itertools.product(SHAPES[0:5:2], REPEATED_TOKENS, (1, 2, 4, 8, 16)):
+    for shape, unique, epochs in itertools.product(SIZES[::2], REPEATED_TOKENS, (1, 2, 4, 8, 16)):
         plan = dataclasses.replace(cosine_plan(shape, unique * epochs, 0), unique_tokens=unique)
         cells.append(Cell(plan, f"U{unique}-E{epochs}"))
     return sorted(cells, key=lambda cell: cell.plan.flops)
@@ -170,6 +180,7 @@ DESIGNS: dict[str, tuple[str, Callable[[], Iterable[Cell]]]] = {  # name: table,
     "again": ("curves", again),
     "longer": ("curves", longer),
     "larger": ("curves", larger),
+    "schedules": ("schedules", schedules),
     "repeated": ("repeated", repeated),
     "shape": ("shape", shape),
     "lstm": ("lstm", lstm),
@@ -188,8 +199,11 @@ def measured_rows(name: str, cell: Cell, corpus: Corpus) -> list[Row]:
     prose = spread_windows(corpus.prose, code.shape[0] * CONTEXT // 2) if corpus.prose.size else None
     score_prose = None if prose is None else Score(plan.network, prose)
     rows = []
+    rates = plan.learning_rates()
     for step, params in train(plan, corpus.train, cell.stops):
         described = plan.columns(step)
+        if cell.stops and plan.schedule != "constant":
+            described["learning_rate"] = f"{float(rates(step - 1)):.5g}"
         seen = int(described["tokens"])
         row = {
             "run": name,

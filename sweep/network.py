@@ -161,6 +161,7 @@ class LSTM:
 
 
 SHAPES = (
+    Transformer(1, 10, 1),
     Transformer(2, 12, 2),
     Transformer(2, 20, 2),
     Transformer(2, 32, 2),
@@ -169,6 +170,7 @@ SHAPES = (
     Transformer(4, 72, 4),
     Transformer(4, 104, 4),
 )
+LARGEST = Transformer(5, 144, 9)  # only for the runs that the rest is to forecast
 
 
 def normal(key: jax.Array, *dims: int, scale: float) -> jax.Array:

@@ -22,17 +22,18 @@ import time
 from pathlib import Path
 
 import jax
-from corpus import CONTEXT, Corpus, first_windows, read_corpus
-from network import SHAPES, Transformer
+from corpus import CONTEXT, EVALUATION_TOKENS, Corpus, first_windows, read_corpus, spread_windows
+from network import LARGEST, SHAPES, Transformer
 from table import Row, fill_table
 from training import Plan, Score, train
 
 BATCH = 16  # sequences per step, so 1024 tokens
 PEAK_RATE = 0.017
 RATE_POWER = -1.1
+LARGEST_RUNS = ((SHAPES[-1], 16), (SHAPES[-1], 27), (LARGEST, 12), (LARGEST, 27))  # shape, 2^20 tokens
 COLUMNS = (
-    *("run", "params", "params_total", "tokens", "flops", "steps", "batch_tokens", "loss", "seed", "layers", "width"),
-    *("heads", "learning_rate", "seconds", "device", "python", "corpus_sha256"),
+    *("run", "params", "params_total", "tokens", "flops", "steps", "batch_tokens", "loss", "loss_prose", "seed"),
+    *("layers", "width", "heads", "learning_rate", "seconds", "device", "python", "corpus_sha256", "prose_sha256"),
 )
 
 
@@ -47,13 +48,13 @@ def cosine_plan(shape: Transformer, tokens: int, seed: int) -> Plan[Transformer]
 
 
 def design() -> dict[str, Plan[Transformer]]:
-    """Name the cells in order of cost: seven sizes by six lengths, second seeds in a third, and one longest run."""
+    """Name the cells in order of cost: eight sizes by six lengths, three seeds in a third, and the largest runs."""
     lengths = [BATCH * CONTEXT * 2**k for k in range(8, 14)]  # 0.26 to 8.4 million tokens
     grid = itertools.product(enumerate(SHAPES), enumerate(lengths))
     cells = [(i, j, cosine_plan(shape, tokens, 0)) for (i, shape), (j, tokens) in grid]
-    again = [dataclasses.replace(run, seed=1) for i, j, run in cells if (i + j) % 3 == 0 and run.flops < 4e12]
-    longest = cosine_plan(SHAPES[-1], 2 * lengths[-1], 0)
-    runs = sorted([run for _, _, run in cells] + [*again, longest], key=lambda run: run.flops)
+    again = [dataclasses.replace(run, seed=s) for i, j, run in cells if (i + j) % 3 == 1 for s in (1, 2)]
+    largest = [cosine_plan(shape, millions * 2**20, 0) for shape, millions in LARGEST_RUNS]
+    runs = sorted([run for _, _, run in cells] + again + largest, key=lambda run: run.flops)
     return {f"{run.network.name}-D{run.tokens / 1e6:.2f}M-s{run.seed}": run for run in runs}
 
 
@@ -62,16 +63,20 @@ def measured_rows(name: str, run: Plan[Transformer], corpus: Corpus) -> list[Row
     started = time.perf_counter()
     _, params = next(train(run, corpus.train))
     loss = Score(run.network, first_windows(corpus.held_out))(params)
+    prose = spread_windows(corpus.prose, EVALUATION_TOKENS // 2) if corpus.prose.size else None
+    loss_prose = None if prose is None else Score(run.network, prose)(params)
     seconds = time.perf_counter() - started
     row = {
         "run": name,
         **run.columns(run.steps),
         "heads": str(run.network.heads),
         "loss": f"{loss:.5f}",
+        "loss_prose": "" if loss_prose is None else f"{loss_prose:.5f}",
         "seconds": f"{seconds:.1f}",
         "device": jax.default_backend(),
         "python": platform.python_version(),
         "corpus_sha256": corpus.sha256[:16],
+        "prose_sha256": corpus.prose_sha256[:8],
     }
     return [row]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from corpus import CONTEXT, windows
@@ -14,7 +15,9 @@ from network import Network, Params, next_byte_loss
 
 STEPS_PER_CALL = 50  # optimiser steps inside one compiled call
 CONSTANT_WARMUP = 50  # steps; does not depend on the horizon, so that a longer run only goes on
-EVALUATION_BATCH = 256  # windows
+COOLDOWN = 0.2  # share of the steps
+EVALUATION_BATCH = 16  # windows
+PIECE = 8  # sequences whose gradient is taken at once: what they need stays in a core's cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Plan[N: Network]:
     ----------
     batch : sequences of ``CONTEXT`` bytes per step
     rate : peak learning rate
-    schedule : ``cosine`` to zero at the last step, or ``constant`` after warm-up
+    schedule : ``cosine`` to zero at the last step, ``constant`` after warm-up, or ``cooldown``: constant, then linearly
+        to zero over the last fifth of the steps
     seed : of the initial weights and of the order of the data
     unique_tokens : bytes that are visited again and again; None visits no byte twice
     """
@@ -35,7 +39,7 @@ class Plan[N: Network]:
     batch: int
     seed: int
     rate: float
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "cooldown"] = "cosine"
     unique_tokens: int | None = None
 
     @property
@@ -66,14 +70,20 @@ class Plan[N: Network]:
             "width": str(self.network.width),
         }
 
+    def learning_rates(self) -> optax.Schedule:
+        """Return the rate by the number of steps done before."""
+        if self.schedule == "cosine":
+            warmup = max(20, round(0.05 * self.steps))
+            return optax.warmup_cosine_decay_schedule(0.0, self.rate, warmup, self.steps, end_value=0.0)
+        rising = optax.linear_schedule(0.0, self.rate, CONSTANT_WARMUP)
+        if self.schedule == "constant":
+            return rising
+        decay = round(COOLDOWN * self.steps)
+        return optax.join_schedules([rising, optax.linear_schedule(self.rate, 0.0, decay)], [self.steps - decay])
+
     def optimiser(self) -> optax.GradientTransformation:
         """AdamW with clipped gradients on the plan's schedule."""
-        if self.schedule == "constant":
-            schedule = optax.linear_schedule(0.0, self.rate, CONSTANT_WARMUP)
-        else:
-            warmup = max(20, round(0.05 * self.steps))
-            schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, warmup, self.steps, end_value=0.0)
-        adamw = optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=0.01)
+        adamw = optax.adamw(self.learning_rates(), b1=0.9, b2=0.98, weight_decay=0.01)
         return optax.chain(optax.clip_by_global_norm(1.0), adamw)
 
     def order(self, text: np.ndarray) -> np.ndarray:
@@ -88,6 +98,20 @@ class Plan[N: Network]:
         return np.concatenate(epochs)[:count].reshape(self.steps, self.batch) * CONTEXT
 
 
+def mean_gradient(network: Network, params: Params, batch: jax.Array) -> Params:
+    """Return the gradient of the mean loss of ``batch``, ``(sequences, CONTEXT + 1)``, taken piece by piece."""
+    gradient = jax.grad(next_byte_loss, argnums=1)
+    if len(batch) <= PIECE:
+        return gradient(network, params, batch)
+
+    def add(total: Params, piece: jax.Array) -> tuple[Params, None]:
+        return jax.tree.map(jnp.add, total, gradient(network, params, piece)), None
+
+    pieces = batch.reshape(-1, PIECE, batch.shape[1])
+    total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), pieces)
+    return jax.tree.map(lambda leaf: leaf / len(pieces), total)
+
+
 def train[N: Network](plan: Plan[N], text: np.ndarray, stops: Sequence[int] = ()) -> Iterator[tuple[int, Params]]:
     """Yield step and weights at each of the rising ``stops``, or only at the end."""
     optimiser = plan.optimiser()
@@ -98,7 +122,7 @@ def train[N: Network](plan: Plan[N], text: np.ndarray, stops: Sequence[int] = ()
     def many_steps(params: Params, state: Any, batches: jax.Array, count: int) -> tuple[Params, Any]:
         def step(i: int, carry: tuple[Params, Any]) -> tuple[Params, Any]:
             params, state = carry
-            gradient = jax.grad(next_byte_loss, argnums=1)(plan.network, params, batches[i])
+            gradient = mean_gradient(plan.network, params, batches[i])
             updates, state = optimiser.update(gradient, state, params)
             return optax.apply_updates(params, updates), state  # type: ignore[return-value]
 

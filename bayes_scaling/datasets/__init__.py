@@ -13,6 +13,7 @@ from bayes_scaling._runs import Runs
 TABLES = {
     "stdlib_sweep": "54 byte-level transformers on the Python standard library, over N and D",
     "stdlib_curves": "whole training curves of such transformers, over N, batch size and seed",
+    "stdlib_schedules": "whole curves on three learning-rate schedules, over N and batch size",
     "stdlib_rates": "the search for the learning rate of the curves",
     "stdlib_repeated": "final losses over N, distinct text and epochs",
     "stdlib_shape": "final losses at one N over depth and width",
