@@ -14,7 +14,7 @@
 # # What survives of Kaplan et al. 2020
 #
 # The paper's claims, each as a model that can win or lose, on runs that were measured for the purpose: byte-level
-# transformers of 3 thousand to 500 thousand parameters on Python source. That is a millionth of the paper's scale;
+# transformers of 1 thousand to 1 million parameters on Python source. That is a millionth of the paper's scale;
 # what is said here is said of these runs.
 
 # %%
@@ -99,7 +99,7 @@ pooled.summary().filter(like="alpha", axis=0)
 # %% [markdown]
 # ## Shape hardly matters
 #
-# At one N of 110,592 the loss of 1 to 16 layers, each at its best learning rate:
+# At one N of 110,592 the loss of 1 to 36 layers, each at its best learning rate:
 
 # %%
 shape = bs.datasets.load("stdlib_shape").table
@@ -109,7 +109,7 @@ assert ratio.max() < 0.5
 best.assign(worse=ratio.map("{:.1%}".format))
 
 # %% [markdown]
-# A few percent between sensible shapes, as the paper says; a single layer is another matter.
+# Within 3 % from 1 to 16 layers, as the paper says; 36 layers of width 16 cost 10 %.
 #
 # ## Transfer: a constant offset
 #

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # From runs to a decision
 #
-# The measured runs that come with the package: 54 byte-level transformers, trained on Python source. We fit the
+# The measured runs that come with the package: byte-level transformers, trained on Python source. We fit the
 # small ones, forecast the large ones, look whether the bands hold, and spend a budget.
 
 # %%

@@ -29,7 +29,8 @@ import bayes_scaling as bs
 FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 table = bs.datasets.load("stdlib_curves").table
 table = table[table["steps"] > 100]
-largest = int(table["params"].max())
+batches = table.groupby("params")["batch_tokens"].nunique()
+largest = int(batches[batches == batches.max()].index.max())  # with curves at every batch size
 if FAST:
     table = table[table["batch_tokens"].isin([512, 8192]) & (table["params"] > 9000)]
 keep = 6 if FAST else 10
@@ -37,7 +38,7 @@ thinned = table.groupby("run", group_keys=False)[list(table)].apply(
     lambda rows: rows.iloc[np.unique(np.linspace(0, len(rows) - 1, keep).round().astype(int))]
 )
 small = thinned[thinned["params"] < largest]
-print(f"{small['run'].nunique()} curves, {len(small)} of their rows; {largest:,} parameters, the most, are held out")
+print(f"{small['run'].nunique()} curves, {len(small)} of their rows; {largest:,} parameters are held out")
 
 # %% [markdown]
 # ## One law for size, steps and batch

@@ -17,12 +17,16 @@ def table() -> bs.Runs:
 
 def test_the_design_is_what_the_card_says(table: bs.Runs) -> None:
     frame = table.table
-    assert len(frame) >= 40 and table.params_convention == "non_embedding" and table.loss_unit == "nats/byte"
-    assert not table.warnings and not table.notes
-    assert frame["flops"].max() / frame["flops"].min() > 10**3.5
-    assert frame["params"].nunique() >= 6 and frame["tokens"].nunique() >= 6
-    assert frame.groupby(["params", "tokens"])["seed"].nunique().max() == 2
+    assert table.params_convention == "non_embedding" and table.loss_unit == "nats/byte"
+    assert not table.warnings and not table.notes and not frame.duplicated("run").any()
     assert frame["corpus_sha256"].nunique() == 1 and frame["device"].unique().tolist() == ["cpu"]
+    seeds = frame[frame["tokens"] < 1e7].groupby(["params", "tokens"])["seed"].nunique().unstack()
+    assert seeds.shape == (8, 6) and seeds.notna().all(axis=None), "eight sizes by six lengths, none left out"
+    assert (seeds >= 3).sum(axis=None) >= 16, "three seeds in a third of the cells"
+    largest = frame.loc[frame["flops"].idxmax()]
+    assert largest["flops"] > 30 * frame.loc[frame["tokens"] < 1e7, "flops"].median()
+    assert largest["params"] > frame.loc[frame["tokens"] < 1e7, "params"].max(), "a size that no other run has"
+    assert (frame["loss_prose"].dropna() > frame["loss"][frame["loss_prose"].notna()]).all()
 
 
 def test_counts_follow_from_shapes(table: bs.Runs) -> None:

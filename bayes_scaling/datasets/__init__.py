@@ -11,7 +11,7 @@ from bayes_scaling._errors import DataError
 from bayes_scaling._runs import Runs
 
 TABLES = {
-    "stdlib_sweep": "54 byte-level transformers on the Python standard library, over N and D",
+    "stdlib_sweep": "byte-level transformers on the Python standard library, over N, D and seed",
     "stdlib_curves": "whole training curves of such transformers, over N, batch size and seed",
     "stdlib_schedules": "whole curves on three learning-rate schedules, over N and batch size",
     "stdlib_rates": "the search for the learning rate of the curves",
