@@ -37,6 +37,7 @@ def fill_table[Cell](
     corpus_sha256: str,
 ) -> None:
     """Measure each named cell that the table lacks; the table is rewritten after every cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)  # not after the first run is done
     rows = read_table(path)
     others = {row["corpus_sha256"] for row in rows} - {corpus_sha256}
     if others:
