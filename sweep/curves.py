@@ -28,7 +28,7 @@ from corpus import CONTEXT, Corpus, first_windows, read_corpus, spread_windows
 from network import LSTM, SHAPES, Network, Transformer
 from table import Row, fill_table
 from train import BATCH, cosine_plan, learning_rate
-from training import Plan, Score, train
+from training import Plan, losses, train
 
 SIZES = SHAPES[1:7]
 BATCHES = (2, 8, 32, 128, 512)  # sequences: 128 to 32,768 tokens per step
@@ -194,10 +194,7 @@ def measured_rows(name: str, cell: Cell, corpus: Corpus) -> list[Row]:
     """Train one run and describe each of its evaluations as a row of the table."""
     started = time.perf_counter()
     plan = cell.plan
-    code = cell.scored_windows(corpus)
-    score = Score(plan.network, code)
-    prose = spread_windows(corpus.prose, code.shape[0] * CONTEXT // 2) if corpus.prose.size else None
-    score_prose = None if prose is None else Score(plan.network, prose)
+    score = losses(plan.network, cell.scored_windows(corpus), corpus.prose)
     rows = []
     rates = plan.learning_rates()
     for step, params in train(plan, corpus.train, cell.stops):
@@ -210,8 +207,7 @@ def measured_rows(name: str, cell: Cell, corpus: Corpus) -> list[Row]:
             "architecture": type(plan.network).__name__.lower(),
             **described,
             "unique_tokens": str(seen if plan.unique_tokens is None else min(seen, plan.unique_tokens)),
-            "loss": f"{score(params):.5f}",
-            "loss_prose": f"{score_prose(params):.5f}" if score_prose else "",
+            **score(params),
             "schedule": plan.schedule,
             "seconds": f"{time.perf_counter() - started:.1f}",
             "device": jax.default_backend(),

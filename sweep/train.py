@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 
 import jax
-from corpus import CONTEXT, EVALUATION_TOKENS, Corpus, first_windows, read_corpus, spread_windows
+from corpus import CONTEXT, Corpus, first_windows, read_corpus
 from network import LARGEST, SHAPES, Transformer
 from table import Row, fill_table
-from training import Plan, Score, train
+from training import Plan, losses, train
 
 BATCH = 16  # sequences per step, so 1024 tokens
 PEAK_RATE = 0.017
@@ -62,16 +62,13 @@ def measured_rows(name: str, run: Plan[Transformer], corpus: Corpus) -> list[Row
     """Train one run and describe it as the one row of the table."""
     started = time.perf_counter()
     _, params = next(train(run, corpus.train))
-    loss = Score(run.network, first_windows(corpus.held_out))(params)
-    prose = spread_windows(corpus.prose, EVALUATION_TOKENS // 2) if corpus.prose.size else None
-    loss_prose = None if prose is None else Score(run.network, prose)(params)
+    loss = losses(run.network, first_windows(corpus.held_out), corpus.prose)(params)
     seconds = time.perf_counter() - started
     row = {
         "run": name,
         **run.columns(run.steps),
         "heads": str(run.network.heads),
-        "loss": f"{loss:.5f}",
-        "loss_prose": "" if loss_prose is None else f"{loss_prose:.5f}",
+        **loss,
         "seconds": f"{seconds:.1f}",
         "device": jax.default_backend(),
         "python": platform.python_version(),

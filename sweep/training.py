@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from corpus import CONTEXT, windows
+from corpus import CONTEXT, spread_windows, windows
 from network import Network, Params, next_byte_loss
 
 STEPS_PER_CALL = 50  # optimiser steps inside one compiled call
@@ -150,3 +150,16 @@ class Score:
     def __call__(self, params: Params) -> float:
         total = sum(float(self.loss(params, piece)) * len(piece) for piece in self.pieces)
         return total / sum(len(piece) for piece in self.pieces)
+
+
+def losses[N: Network](network: N, code: np.ndarray, prose: np.ndarray) -> Callable[[Params], dict[str, str]]:
+    """Return what scores weights on windows of code, and on half as many bytes of prose where there is any.
+
+    The losses come as cells of a table, ``loss`` and ``loss_prose``.
+    """
+    windows_of = {
+        "loss": code,
+        "loss_prose": spread_windows(prose, code.shape[0] * CONTEXT // 2) if prose.size else None,
+    }
+    scores = {name: None if found is None else Score(network, found) for name, found in windows_of.items()}
+    return lambda params: {name: f"{score(params):.5f}" if score else "" for name, score in scores.items()}
