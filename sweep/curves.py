@@ -30,7 +30,7 @@ from table import Row, fill_table
 from train import BATCH, cosine_plan, learning_rate
 from training import Plan, losses, train
 
-SIZES = SHAPES[1:7]
+SIZES = SHAPES[1:7]  # between the single layer and the largest
 BATCHES = (2, 8, 32, 128, 512)  # sequences: 128 to 32,768 tokens per step
 TURN = 64  # sequences; see curve_plan
 CURVE_POINTS = 60

@@ -71,11 +71,6 @@ def converged(law: str, runs: bs.Runs, **options: Any) -> bs.Fit:
     return fit
 
 
-def fitted(law: str, runs: bs.Runs, **options: Any) -> dict[str, np.ndarray]:
-    """Fit a law and return its draws."""
-    return converged(law, runs, **options).flat()
-
-
 def best_of_rates(name: str) -> pd.DataFrame:
     """Keep each cell's best learning rate."""
     frame = table(name)
@@ -87,8 +82,7 @@ def best_of_rates(name: str) -> pd.DataFrame:
 
 def settled() -> pd.DataFrame:
     """Return rows of the curves after the warm-up."""
-    frame = table("stdlib_curves")
-    return frame[frame["steps"] > AFTER]
+    return bs.datasets.load("stdlib_curves").after_warmup(steps=AFTER).table
 
 
 def thinned(frame: pd.DataFrame) -> pd.DataFrame:
@@ -123,39 +117,41 @@ def steps_by_batch(curves: pd.DataFrame, loss: float) -> pd.DataFrame:
 # --- lines ------------------------------------------------------------------------------------------------------
 
 
+def constant(fit: bs.Fit, name: str, published: str = "") -> Estimate:
+    """Read a parameter of a fit."""
+    return Estimate(name, fit.flat()[name], published)
+
+
+def answer(label: str, fit: bs.Fit, quantity: str, **inputs: float) -> Estimate:
+    """Ask a fit what else its law says."""
+    return Estimate(label, bs.quantity(fit, quantity, **inputs).draws)
+
+
 def size_and_data() -> Line:
     """Fit L(N, D) with a floor."""
     runs = runs_of(table("stdlib_sweep"), "params", "tokens")
-    draws = fitted("chinchilla", runs)
-    share = draws["beta"] / (draws["alpha"] + draws["beta"])
-    estimates = [
-        Estimate("E", draws["E"]),
-        Estimate("alpha", draws["alpha"], "0.35"),
-        Estimate("beta", draws["beta"], "0.37"),
-        Estimate("exponent of N* in C", share, "0.51"),
-    ]
+    fit = converged("chinchilla", runs)
+    draws = fit.flat()
+    share = Estimate("exponent of N* in C", draws["beta"] / (draws["alpha"] + draws["beta"]), "0.51")
+    estimates = [constant(fit, "E"), constant(fit, "alpha", "0.35"), constant(fit, "beta", "0.37"), share]
     return Line("Size and data", "chinchilla", runs, estimates)
 
 
 def size_and_data_without_floor() -> Line:
     """Fit L(N, D) of Kaplan et al."""
     runs = runs_of(table("stdlib_sweep"), "params", "tokens")
-    draws = fitted("kaplan_joint", runs)
-    estimates = [Estimate("alpha_N", draws["alpha_N"], "0.076"), Estimate("alpha_D", draws["alpha_D"], "0.103")]
+    fit = converged("kaplan_joint", runs)
+    estimates = [constant(fit, "alpha_N", "0.076"), constant(fit, "alpha_D", "0.103")]
     return Line("The same without a floor", "kaplan_joint", runs, estimates)
 
 
 def whole_curves() -> Line:
     """Fit L(N, S, B) of Kaplan et al. and Su et al."""
     runs = runs_of(thinned(settled()), "run", "params", "steps", "batch_tokens")
-    draws = fitted("kaplan_trajectory", runs, discrepancy=EXACT)
-    critical = draws["B_star"] * LOSS ** (-1 / draws["alpha_B"])
-    estimates = [
-        Estimate("alpha_N", draws["alpha_N"], "0.077"),
-        Estimate("alpha_S", draws["alpha_S"], "0.76"),
-        Estimate("alpha_B", draws["alpha_B"], "0.21"),
-        Estimate(f"B_crit at {LOSS} nats", critical),
-    ]
+    fit = converged("kaplan_trajectory", runs, discrepancy=EXACT)
+    published = {"alpha_N": "0.077", "alpha_S": "0.76", "alpha_B": "0.21"}
+    estimates = [constant(fit, name, value) for name, value in published.items()]
+    estimates.append(answer(f"B_crit at {LOSS} nats", fit, "critical_batch", loss=LOSS))
     return Line("Size, steps and batch along curves", "kaplan_trajectory", runs, estimates)
 
 
@@ -164,10 +160,10 @@ def critical_batch() -> Line:
     by_size = settled().groupby("params")
     parts = [steps_by_batch(curves, lowest_loss_of_all_batches(curves)) for _, curves in by_size]
     runs = runs_of(pd.concat(parts), "params", "batch_tokens")
-    draws = fitted("critical_batch:form=by_size", runs, discrepancy=EXACT)
-    estimates = [Estimate("p", draws["p"], "0.47 in Zhang et al. 2024")]
+    fit = converged("critical_batch:form=by_size", runs, discrepancy=EXACT)
+    estimates = [constant(fit, "p", "0.47 in Zhang et al. 2024")]
     for size in (runs.column("params").min(), runs.column("params").max()):
-        estimates.append(Estimate(f"B_crit at N = {size:.0f}", draws["B_1"] * size ** draws["p"]))
+        estimates.append(answer(f"B_crit at N = {size:.0f}", fit, "critical_batch", params=size))
     return Line("Steps to a loss by batch and size", "critical_batch:form=by_size", runs, estimates)
 
 
@@ -179,9 +175,8 @@ def critical_batch_of_one_size() -> Line:
     estimates = []
     for loss in (1.1 * lowest, lowest):
         runs = runs_of(steps_by_batch(curves, loss), "batch_tokens")
-        estimates.append(
-            Estimate(f"B_crit at {loss:.2f} nats", fitted("critical_batch", runs, discrepancy=EXACT)["B_crit"])
-        )
+        draws = converged("critical_batch", runs, discrepancy=EXACT).flat()
+        estimates.append(Estimate(f"B_crit at {loss:.2f} nats", draws["B_crit"]))
     return Line(f"The same at N = {LARGE:.0f}, at two losses", "critical_batch", runs, estimates)
 
 
@@ -192,9 +187,8 @@ def repeated_data() -> Line:
     both = pd.concat([repeated, fresh[fresh["params"].isin(repeated["params"])]])
     both = both.drop_duplicates(["params", "tokens", "unique_tokens", "seed"])  # one epoch is a run of the sweep
     runs = runs_of(both, "params", "tokens", "unique_tokens")
-    draws = fitted("repeated_data", runs)
-    estimates = [Estimate("R_D", draws["R_D"], "15.4"), Estimate("R_N", draws["R_N"], "5.3")]
-    return Line("Repeated data", "repeated_data", runs, estimates)
+    fit = converged("repeated_data", runs)
+    return Line("Repeated data", "repeated_data", runs, [constant(fit, "R_D", "15.4"), constant(fit, "R_N", "5.3")])
 
 
 def transfer() -> Line:
@@ -202,9 +196,9 @@ def transfer() -> Line:
     ends = pd.concat([table("stdlib_repeated"), best_of_rates("stdlib_shape"), best_of_rates("stdlib_lstm")])
     ends = ends.rename(columns={"loss": "source_loss", "loss_prose": "loss"})
     runs = runs_of(ends, "source_loss")
-    draws = fitted("transfer:form=growing", runs, discrepancy=EXACT)
-    offsets = [Estimate(f"offset at {loss}", draws["c"] * loss ** -draws["g"]) for loss in (2.2, 1.5)]
-    estimates = [*offsets, Estimate("g", draws["g"], "very slow growth")]
+    fit = converged("transfer:form=growing", runs, discrepancy=EXACT)
+    estimates = [answer(f"offset at {loss}", fit, "offset", source_loss=loss) for loss in (2.2, 1.5)]
+    estimates.append(constant(fit, "g", "very slow growth"))
     return Line("Transfer to prose", "transfer:form=growing", runs, estimates)
 
 
@@ -212,12 +206,9 @@ def shapes() -> Line:
     """Fit deep and wide models of one size."""
     both = pd.concat([table("stdlib_sweep"), best_of_rates("stdlib_shape")])
     runs = runs_of(both, "layers", "width", "tokens")
-    draws = fitted("shape", runs, discrepancy=EXACT)
-    estimates = [
-        Estimate("s", draws["s"], "about 0.01"),
-        Estimate("best width / layers", draws["aspect_0"], "30 to 130"),
-    ]
-    return Line("Depth against width", "shape", runs, estimates)
+    fit = converged("shape", runs, discrepancy=EXACT)
+    best = Estimate("best width / layers", fit.flat()["aspect_0"], "30 to 130")
+    return Line("Depth against width", "shape", runs, [constant(fit, "s", "about 0.01"), best])
 
 
 def architectures() -> Line:
@@ -227,19 +218,14 @@ def architectures() -> Line:
     both = pd.concat([transformers[transformers["tokens"].isin(lstms["tokens"])], lstms])
     runs = runs_of(both, "architecture", "params", "tokens")
     pooling = {name: bs.separate("architecture") for name in ("L_0", "alpha")}
-    draws = fitted("chinchilla", runs, pooling=pooling, discrepancy=EXACT)
+    fit = converged("chinchilla", runs, pooling=pooling, discrepancy=EXACT)
     kinds = ("lstm", "transformer")
-    estimates = [Estimate(f"alpha {kind}", draws[f"alpha[{kind}]"]) for kind in kinds]
+    estimates = [Estimate(f"alpha {kind}", fit.flat()[f"alpha[{kind}]"]) for kind in kinds]
     for size in (4e3, 1e5):
-        lstm, transformer = (loss_of(draws, kind, size, 2.0**20) for kind in kinds)
+        points = pd.DataFrame({"architecture": kinds, "params": size, "tokens": 2.0**20})
+        lstm, transformer = bs.forecast(fit, points).draws("fitted").T
         estimates.append(Estimate(f"LSTM / transformer at N = {size:.0f}", lstm / transformer))
     return Line("LSTM against transformer", "chinchilla", runs, estimates)
-
-
-def loss_of(draws: dict[str, np.ndarray], kind: str, params: float, tokens: float) -> np.ndarray:
-    """Return L(N, D) of one group."""
-    E, A, alpha, B, beta = (draws[f"{name}[{kind}]"] for name in ("E", "A", "alpha", "B", "beta"))
-    return E + A * params**-alpha + B * tokens**-beta
 
 
 def schedules() -> Line:
@@ -251,12 +237,9 @@ def schedules() -> Line:
     runs = runs_of(cell.drop(cosine.index), "run", "steps", "learning_rate")
     fit = converged("multi_power", runs, discrepancy=EXACT)
     ahead = bs.forecast(fit, cosine[["run", "steps", "learning_rate"]].reset_index(drop=True))
-    draws = fit.flat()
-    estimates = [
-        Estimate("beta", draws["beta"], "0.58 to 0.60"),
-        Estimate("gamma", draws["gamma"], "0.64 to 0.66"),
-        Estimate("forecast / measured end of a cosine run", ahead.draws()[..., -1] / cosine["loss"].iloc[-1]),
-    ]
+    end = ahead.draws()[:, -1] / cosine["loss"].iloc[-1]
+    estimates = [constant(fit, "beta", "0.58 to 0.60"), constant(fit, "gamma", "0.64 to 0.66")]
+    estimates.append(Estimate("forecast / measured end of a cosine run", end))
     return Line("Constant and cooldown, to forecast cosine", "multi_power", runs, estimates)
 
 

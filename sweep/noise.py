@@ -36,8 +36,7 @@ def print_final_losses() -> None:
 
 def print_curves() -> None:
     """Print, by size and batch, the noise between seeds and between neighbouring points of a curve."""
-    frame = datasets.load("stdlib_curves").table
-    frame = frame[frame["steps"] > 2 * CONSTANT_WARMUP]
+    frame = datasets.load("stdlib_curves").after_warmup(steps=2 * CONSTANT_WARMUP).table
     print("| N | batch | runs | between seeds, at equal steps | between points of a curve |\n|---|---|---|---|---|")
     for (params, batch), rows in frame.groupby(["params", "batch_tokens"]):
         # The second difference of a smooth curve is small, and that of white noise has six times its variance.

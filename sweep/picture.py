@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from bayes_scaling import datasets
+from bayes_scaling._demo import CUT
 from bayes_scaling._drawing import AXES, SEQUENTIAL, STYLE, VERMILLION
 
-CUT = 2.5e12  # FLOPs; that of the demo
 BATCH = 2048  # bytes per step of the curves over size
 
 
@@ -45,47 +46,32 @@ def draw_grid(axes: Axes) -> None:
     bar.set_label("loss (nats/byte)")
 
 
-def draw_sizes(axes: Axes) -> None:
-    """Draw the longest curve of every size at one batch."""
-    frame = datasets.load("stdlib_curves").table
-    frame = frame[(frame["batch_tokens"] == BATCH) & frame["seed"].isin([0, 1])]
-    sizes = sorted(frame["params"].unique())
-    for size, rows in frame.groupby("params"):
-        colour = SEQUENTIAL(1 - sizes.index(size) / (len(sizes) - 1))
+def draw_curves(axes: Axes, frame: pd.DataFrame, by: str, letter: str) -> None:
+    """Draw the longest curve for each value of a column."""
+    values = sorted(frame[by].unique())
+    for value, rows in frame.groupby(by):
+        colour = SEQUENTIAL(1 - values.index(value) / (len(values) - 1))
         longest = rows[rows["run"] == rows.loc[rows["steps"].idxmax(), "run"]]
-        axes.plot(longest["steps"], longest["loss"], color=colour, label=f"N = {size:,.0f}")
-    axes.set(xscale="log", yscale="log", xlabel=AXES["steps"], title=f"Curves over size, batch {BATCH:,} bytes")
-
-
-def draw_batches(axes: Axes) -> None:
-    """Draw the curves of the largest size that has all batches."""
-    frame = datasets.load("stdlib_curves").table
-    complete = frame.groupby("params")["batch_tokens"].transform("nunique") == frame["batch_tokens"].nunique()
-    frame = frame[complete]
-    frame = frame[frame["params"] == frame["params"].max()]
-    batches = sorted(frame["batch_tokens"].unique())
-    for batch, rows in frame.groupby("batch_tokens"):
-        colour = SEQUENTIAL(1 - batches.index(batch) / (len(batches) - 1))
-        longest = rows[rows["run"] == rows.loc[rows["steps"].idxmax(), "run"]]
-        axes.plot(longest["steps"], longest["loss"], color=colour, label=f"B = {batch:,.0f}")
-    axes.set(
-        xscale="log", yscale="log", xlabel=AXES["steps"], title=f"Curves over batch, N = {frame['params'].max():,.0f}"
-    )
+        axes.plot(longest["steps"], longest["loss"], color=colour, label=f"{letter} = {value:,.0f}")
+    axes.set(xscale="log", yscale="log", xlabel=AXES["steps"], ylabel="loss (nats/byte)")
+    axes.set_yticks([1.2, 1.5, 2, 3, 4, 5], labels=["1.2", "1.5", "2", "3", "4", "5"])
+    axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.legend(fontsize=7)
 
 
 def draw() -> Figure:
     """Put the three panels side by side."""
+    curves = datasets.load("stdlib_curves").table
+    complete = curves.groupby("params")["batch_tokens"].transform("nunique") == curves["batch_tokens"].nunique()
+    largest = curves.loc[complete, "params"].max()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 3.8), layout="constrained")
         grid, sizes, batches = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
         draw_grid(grid)
-        draw_sizes(sizes)
-        draw_batches(batches)
-        for axes in (sizes, batches):
-            axes.set_ylabel("loss (nats/byte)")
-            axes.set_yticks([1.2, 1.5, 2, 3, 4, 5], labels=["1.2", "1.5", "2", "3", "4", "5"])
-            axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
-            axes.legend(fontsize=7)
+        draw_curves(sizes, curves[curves["batch_tokens"] == BATCH], "params", "N")
+        sizes.set_title(f"Curves over size, batch {BATCH:,} bytes")
+        draw_curves(batches, curves[curves["params"] == largest], "batch_tokens", "B")
+        batches.set_title(f"Curves over batch, N = {largest:,.0f}")
     return figure
 
 

@@ -157,9 +157,10 @@ def losses[N: Network](network: N, code: np.ndarray, prose: np.ndarray) -> Calla
 
     The losses come as cells of a table, ``loss`` and ``loss_prose``.
     """
-    windows_of = {
-        "loss": code,
-        "loss_prose": spread_windows(prose, code.shape[0] * CONTEXT // 2) if prose.size else None,
-    }
-    scores = {name: None if found is None else Score(network, found) for name, found in windows_of.items()}
-    return lambda params: {name: f"{score(params):.5f}" if score else "" for name, score in scores.items()}
+    on_code = Score(network, code)
+    on_prose = Score(network, spread_windows(prose, len(code) * CONTEXT // 2)) if prose.size else None
+
+    def cells(params: Params) -> dict[str, str]:
+        return {"loss": f"{on_code(params):.5f}", "loss_prose": f"{on_prose(params):.5f}" if on_prose else ""}
+
+    return cells
