@@ -22,7 +22,7 @@ import scipy.stats
 from extrapolation import curves, tables
 
 import bayes_scaling as bs
-from bayes_scaling._discrepancy import SCALE_WIDTH
+from bayes_scaling.model.discrepancy import SCALE_WIDTH
 
 
 def everything(data: Path) -> Iterator[tuple[str, str, str, pd.DataFrame]]:

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
-from bayes_scaling._scores import score, summarise
+from bayes_scaling.evaluate.scores import score, summarise
 
 ONE_INPUT = ("power_law:input=tokens", "delayed_power_law")
 TWO_INPUTS = ("chinchilla", "kaplan_joint", "nesting")

@@ -142,7 +142,7 @@ def native_density(runs: Any, model: Any, data: Any, priors: Any, initial_point:
     """Give nutpie the density as a C function, which it calls without Python."""
     from nutpie.compile_pymc import CompiledPyMCModel
 
-    from bayes_scaling._priors import as_distribution, prior_to_spec
+    from bayes_scaling.laws.priors import as_distribution, prior_to_spec
 
     specs = {site: prior_to_spec(as_distribution(priors[site])) for site in model.sites}
     if {site: spec.pop("distribution") for site, spec in specs.items()} != C_SITES or tuple(specs) != tuple(C_SITES):

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
-from bayes_scaling._scores import score
+from bayes_scaling.evaluate.scores import score
 
 BUDGETS = (0.01, 0.05, 0.10)
 FIRST = 54  # rows of the bundled sweep: that table grows at its end, the pool does not

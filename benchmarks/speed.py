@@ -99,7 +99,7 @@ def judged(u: np.ndarray) -> tuple[float, float]:
 def ours(runs: Any, method: str) -> Call:
     """Fit with this package; the part of `bayes_scaling.fit` that samples (and finds the mode) is timed apart."""
     import bayes_scaling
-    from bayes_scaling import _methods
+    from bayes_scaling.inference import methods as _methods
 
     spent = 0.0
     sampler = _methods.METHODS[method]
@@ -133,8 +133,8 @@ def ours(runs: Any, method: str) -> Call:
 def posterior(runs: Any) -> tuple[Any, Any, Any]:
     """Return model, table and priors of the posterior that all methods sample."""
     from bayes_scaling import Discrepancy, Noise, load_law
-    from bayes_scaling._fit import parts
-    from bayes_scaling._model import Composition
+    from bayes_scaling.inference.result import parts
+    from bayes_scaling.model.program import Composition
 
     return parts(Composition(load_law(LAW), Noise(), Discrepancy("none"), {}), runs)
 
@@ -169,7 +169,7 @@ def numpyro_nuts(runs: Any, dense: bool, chain_method: str) -> Call:
     from numpyro.distributions import biject_to
     from numpyro.infer import MCMC, NUTS
 
-    from bayes_scaling._priors import as_distribution
+    from bayes_scaling.laws.priors import as_distribution
 
     numpyro.enable_x64()
     numpyro.set_host_device_count(CHAINS)
@@ -207,7 +207,7 @@ def nutpie_nuts(runs: Any, adaptation: str, density: str, warmup: int = WARMUP) 
     import nutpie
     from numpyro.distributions import biject_to
 
-    from bayes_scaling._priors import as_distribution, prior_quantile
+    from bayes_scaling.laws.priors import as_distribution, prior_quantile
 
     numpyro.enable_x64()
     model, data, priors = posterior(runs)

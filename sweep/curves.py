@@ -4,7 +4,7 @@ Each design below fills one table; a table is rewritten whole after every run an
 skipped, so the script can be stopped and started, and run design by design.
 
     uv run --extra sweep python sweep/curves.py curves --list
-    uv run --extra sweep python sweep/curves.py curves repeated --folder bayes_scaling/datasets
+    uv run --extra sweep python sweep/curves.py curves repeated --folder bayes_scaling/data/datasets
 
 Model family, corpus, optimiser and counting rules are those of ``train.py``. Every score is taken on fixed windows
 spread over the held-out files and on fixed windows of English prose (licence and release notes of the interpreter).

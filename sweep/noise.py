@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import datasets
+from bayes_scaling.data import datasets
 
 CONSTANT_WARMUP = 50  # steps; that of training.py, which needs more packages than this script
 

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from bayes_scaling import datasets
-from bayes_scaling._demo import CUT
-from bayes_scaling._drawing import AXES, SEQUENTIAL, STYLE, VERMILLION
+from bayes_scaling.cli.demo import CUT
+from bayes_scaling.data import datasets
+from bayes_scaling.plot.style import AXES, SEQUENTIAL, STYLE, VERMILLION
 
 BATCH = 2048  # bytes per step of the curves over size
 

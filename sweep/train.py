@@ -5,7 +5,7 @@ grid, and appends one row per finished run to a CSV. The table is rewritten whol
 file, then rename), and runs that are already in it are skipped, so the script can be stopped and started.
 
     uv run --extra sweep python sweep/train.py --list
-    uv run --extra sweep python sweep/train.py --out bayes_scaling/datasets/stdlib_sweep.csv
+    uv run --extra sweep python sweep/train.py --out bayes_scaling/data/datasets/stdlib_sweep.csv
 
 Each run has its own cosine schedule that ends at its own horizon, sees each training byte at most once, and is
 evaluated once, at the end, on files that no run trains on.

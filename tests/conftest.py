@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling._simulate import grid, simulate
+from bayes_scaling.model.simulate import grid, simulate
 
 fit_exact = functools.partial(bs.fit, discrepancy=bs.Discrepancy("none"))
 """Fit a law that is taken to be exactly right."""

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling._catalogue import choices_of, options_of
-from bayes_scaling._discrepancy import Discrepancy
-from bayes_scaling._law import INPUTS, ReferencePoint, resolve
-from bayes_scaling._model import centre_of
-from bayes_scaling._noise import Noise
-from bayes_scaling._scope import scope
-from bayes_scaling._simulate import draw_prior, simulate
+from bayes_scaling.base.scope import scope
+from bayes_scaling.laws.catalogue import choices_of, options_of
+from bayes_scaling.laws.law import INPUTS, ReferencePoint, resolve
+from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.program import centre_of
+from bayes_scaling.model.simulate import draw_prior, simulate
 from tests.conftest import design_for, fit_exact
 
 
@@ -186,7 +186,7 @@ def test_every_law_survives_another_process(tmp_path: Path) -> None:
 
 def test_same_law_by_name_and_by_path(law: bs.Law) -> None:
     folder = Path(__file__).parents[1] / "models"
-    by_path = bs.load_law(folder / f"{law.name}.py", **dict(law.origin[1]))
+    by_path = bs.load_law(folder / f"{law.name}.py", **dict(law.origin.options))
     inputs = _inputs(law)
     theta = _prior_thetas(law, 1)[0]
     assert by_path.parameter_names == law.parameter_names and by_path.formula == law.formula

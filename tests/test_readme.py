@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from tests.cli.test_cli import run
 from tests.conftest import design, fit_exact
-from tests.test_cli import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_scaling import datasets
+from bayes_scaling.data import datasets
 
 SWEEP = Path(__file__).parents[1] / "sweep"
 NOISE = 0.01  # standard deviation of one run's log loss over seeds, as the cards say

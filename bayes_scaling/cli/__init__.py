@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from bayes_scaling._errors import BayesScalingError
 from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.errors import BayesScalingError
 
 app = typer.Typer(
     help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_scaling._errors import DataError, ForecastError, LawError
-from bayes_scaling._files import write_text
+from bayes_scaling.base.files import write_text
+from bayes_scaling.errors import DataError, ForecastError, LawError
 
 NOT_CONVERGED = 3
 
@@ -33,7 +33,7 @@ Points = Annotated[Path | None, typer.Option("--table", help="Table of future ru
 
 
 def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) -> Any:
-    from bayes_scaling._runs import Runs
+    from bayes_scaling.data.runs import Runs
 
     pairs = [item.partition("=") for item in columns.split(",") if item]
     if any(not name or not theirs for name, _, theirs in pairs):
@@ -54,8 +54,8 @@ def law_names(text: str) -> list[str]:
 
 
 def planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool) -> Any:
-    from bayes_scaling import _forecast
-    from bayes_scaling._reading import read_table
+    from bayes_scaling.data.reading import read_table
+    from bayes_scaling.predict import forecast as _forecast
 
     if table is not None:
         return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from bayes_scaling._errors import PlanError
 from bayes_scaling.cli._options import named, number, numbers
+from bayes_scaling.errors import PlanError
 
 OBJECTIVES = "improvement, loss, target, quantile:0.9, cvar:0.05, mean-cvar:WEIGHT,0.05"
 
@@ -86,7 +86,7 @@ def constraints_of(limits: list[str] | None) -> Any:
 
 
 def candidates_of(sizes: str, shapes: str, vocabulary: int, context: int) -> Any:
-    from bayes_scaling._counting import Shape
+    from bayes_scaling.data.units import Shape
 
     if sizes and shapes:
         raise PlanError("give --candidates or --shapes, not both")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_scaling._errors import PlanError
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -30,6 +29,7 @@ from bayes_scaling.cli._plan_options import (
     fixed,
     objective_of,
 )
+from bayes_scaling.errors import PlanError
 
 
 def allocate(
@@ -82,15 +82,15 @@ def allocate(
 
     Example: bayes-scaling allocate fit.nc --budget 5.76e23 --target 1.95
     """
-    from bayes_scaling import _show_plans as words
-    from bayes_scaling._fit import fit
-    from bayes_scaling._show import show
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.cli import show_plans as words
+    from bayes_scaling.cli.show import show
     from bayes_scaling.decide import allocate as one
     from bayes_scaling.decide import budgets as many
     from bayes_scaling.decide import ladder as ladders
     from bayes_scaling.decide import portfolio
-    from bayes_scaling.decide.beliefs import Beliefs
+    from bayes_scaling.inference.fit import fit
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.predict.ensemble import Beliefs
 
     serving = {"tokens": serving_tokens, "utilisation": serving_utilisation, "price": serving_price}
     cost = cost_of(unit, peak_flops, utilisation, price, currency, serving, cost_quantile)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from bayes_scaling._errors import DataError, ForecastError
 from bayes_scaling.cli._options import (
     NOT_CONVERGED,
     AsJson,
@@ -32,6 +31,7 @@ from bayes_scaling.cli._options import (
     print_json,
     read_runs,
 )
+from bayes_scaling.errors import DataError, ForecastError
 
 
 def fit(
@@ -72,14 +72,14 @@ def fit(
 
     Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
     """
-    from bayes_scaling import _fit
-    from bayes_scaling._catalogue import load_law
-    from bayes_scaling._check import identifiability
-    from bayes_scaling._discrepancy import Discrepancy
-    from bayes_scaling._noise import Noise
-    from bayes_scaling._pooling import Pool
-    from bayes_scaling._priors import read_priors
-    from bayes_scaling._show import fit_summary, show
+    from bayes_scaling.cli.show import fit_summary, show
+    from bayes_scaling.evaluate.checks import identifiability
+    from bayes_scaling.inference import fit as _fit
+    from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.laws.priors import read_priors
+    from bayes_scaling.model.discrepancy import Discrepancy
+    from bayes_scaling.model.noise import Noise
+    from bayes_scaling.model.pooling import Pool
 
     table = read_runs(runs, columns, loss_unit, params_convention)
     if below:
@@ -146,8 +146,8 @@ def plot(
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
-    from bayes_scaling._pictures import save_pictures
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.plot.fits import save_pictures
 
     loaded = load_fit(fit_file)
     loaded.require_convergence(unconverged)

@@ -43,10 +43,10 @@ def forecast(
 
     Example: bayes-scaling forecast fit.nc --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
-    from bayes_scaling import _frontier
-    from bayes_scaling._show import forecast_table, requirement_line, show
-    from bayes_scaling._store import load_fit
-    from bayes_scaling._validation import checked_probability
+    from bayes_scaling.base.messages import checked_probability
+    from bayes_scaling.cli.show import forecast_table, requirement_line, show
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.predict import frontier as _frontier
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     loaded = load_fit(fit_file)
@@ -94,9 +94,9 @@ def quantity(
 
     Example: bayes-scaling quantity fit.nc critical_batch --at loss=3.0,2.5
     """
-    from bayes_scaling import _quantities
-    from bayes_scaling._show import quantity_table, show
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.cli.show import quantity_table, show
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.predict import quantities as _quantities
 
     loaded = load_fit(fit_file)
     given = named(at)
@@ -117,8 +117,8 @@ def demo(
 
     Example: bayes-scaling demo
     """
-    from bayes_scaling import _demo
-    from bayes_scaling._show import demo_story, show
+    from bayes_scaling.cli import demo as _demo
+    from bayes_scaling.cli.show import demo_story, show
 
     show(demo_story(_demo.demo(out, seed)))
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bayes_scaling._errors import DataError
-from bayes_scaling._files import TABLES, write_table
+from bayes_scaling.base.files import TABLES, write_table
+from bayes_scaling.errors import DataError
 
 
 class Source(StrEnum):

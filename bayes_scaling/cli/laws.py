@@ -20,8 +20,8 @@ def laws(
     """
     if context.invoked_subcommand is not None:
         return
-    from bayes_scaling._catalogue import catalogue
-    from bayes_scaling._show import law_list, law_table, show
+    from bayes_scaling.cli.show import law_list, law_table, show
+    from bayes_scaling.laws.catalogue import catalogue
 
     found = catalogue()
     if as_json:
@@ -50,10 +50,10 @@ def laws_show(
 
     Example: bayes-scaling laws show chinchilla
     """
-    from bayes_scaling._catalogue import load_law
-    from bayes_scaling._noise import Noise
-    from bayes_scaling._priors import describe_prior
-    from bayes_scaling._show import law_card, show
+    from bayes_scaling.cli.show import law_card, show
+    from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.laws.priors import describe_prior
+    from bayes_scaling.model.noise import Noise
 
     law = load_law(name)
     if not as_json:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_scaling._errors import DataError, PlanError
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -21,6 +20,7 @@ from bayes_scaling.cli._options import (
     print_json,
 )
 from bayes_scaling.cli._plan_options import OBJECTIVES, constraints_of, cost_of, fixed, objective_of
+from bayes_scaling.errors import DataError, PlanError
 
 Target = Annotated[float | None, typer.Option(help="Loss that is wanted.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to improve on; the best run's by default.")]
@@ -66,10 +66,10 @@ def pilot(
     Example: bayes-scaling pilot fit.nc --budget 1e23 --pilot-budget 1e21 --between params=1e8:1e10
     --between tokens=1e9:1e11
     """
-    from bayes_scaling._show import show
-    from bayes_scaling._show_plans import pilot_table
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.cli.show import show
+    from bayes_scaling.cli.show_plans import pilot_table
     from bayes_scaling.decide.pilot import pilot as choose
+    from bayes_scaling.inference.loading import load_fit
 
     if (offers is None) == (not between):
         raise PlanError("say which runs are on offer: a table (--offers), or a range of each input (--between)")
@@ -125,10 +125,10 @@ def midrun(
 
     Example: bayes-scaling midrun fit.nc --run big --until 100000
     """
-    from bayes_scaling._show import show
-    from bayes_scaling._show_plans import midrun_table
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.cli.show import show
+    from bayes_scaling.cli.show_plans import midrun_table
     from bayes_scaling.decide.midrun import midrun as weigh
+    from bayes_scaling.inference.loading import load_fit
 
     found = weigh(
         load_fit(source),
@@ -164,11 +164,11 @@ def preregister(
 
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
-    from bayes_scaling._preregistration import preregister as put
-    from bayes_scaling._store import load_fit
+    from bayes_scaling.decide.records import preregister as put
+    from bayes_scaling.inference.loading import load_fit
 
     if source.suffix == ".nc":
-        from bayes_scaling._forecast import forecast
+        from bayes_scaling.predict.forecast import forecast
 
         fitted = load_fit(source)
         planned = {**inputs_of({"params": params, "tokens": tokens}), **named(at)}
@@ -199,9 +199,9 @@ def score(
     """
     import pandas as pd
 
-    from bayes_scaling._preregistration import Registered, TrackRecord, score_registered
-    from bayes_scaling._show import show
-    from bayes_scaling._show_plans import record_table
+    from bayes_scaling.cli.show import show
+    from bayes_scaling.cli.show_plans import record_table
+    from bayes_scaling.decide.records import Registered, TrackRecord, score_registered
 
     if (not loss) == (runs is None):
         raise DataError("say what was measured: --loss LOSS, or --runs with a table of runs")
@@ -219,7 +219,7 @@ def score(
 
 def _table(path: Path, option: str) -> Any:
     """Read the table that an option names."""
-    from bayes_scaling._reading import read_table
+    from bayes_scaling.data.reading import read_table
 
     try:
         return read_table(path)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_scaling._errors import DataError, LawError
 from bayes_scaling.cli._options import (
     AsJson,
     Columns,
@@ -21,6 +20,7 @@ from bayes_scaling.cli._options import (
     read_runs,
     write_csv,
 )
+from bayes_scaling.errors import DataError, LawError
 
 
 def check(
@@ -35,9 +35,9 @@ def check(
 
     Example: bayes-scaling check runs.csv --columns params=N,tokens=D
     """
-    from bayes_scaling._catalogue import load_law
-    from bayes_scaling._check import identifiability
-    from bayes_scaling._show import runs_summary, show
+    from bayes_scaling.cli.show import runs_summary, show
+    from bayes_scaling.evaluate.checks import identifiability
+    from bayes_scaling.laws.catalogue import load_law
 
     table = read_runs(runs, columns, loss_unit, params_convention)
     chosen = load_law(law)
@@ -88,9 +88,9 @@ def simulate(
 
     Example: bayes-scaling simulate chinchilla --constants besiroglu2024 --out simulated.csv
     """
-    from bayes_scaling import _simulate
-    from bayes_scaling._catalogue import load_law
-    from bayes_scaling._noise import Noise
+    from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.model import simulate as _simulate
+    from bayes_scaling.model.noise import Noise
 
     chosen = load_law(law)
     if chosen.features is not None:

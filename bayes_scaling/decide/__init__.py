@@ -1,1 +1,1 @@
-"""Decide: what to train with a budget, judged by every posterior draw."""
+"""Step 7, what to train: costs, objectives, constraints, plans, pilot runs, forecasts on record. Hands on `Plan`."""

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.optimize
 
-from bayes_scaling._counting import PUBLISHED_FRONTIERS, Frontier, Shape
-from bayes_scaling._errors import PlanError
-from bayes_scaling._validation import shown
-from bayes_scaling.decide.beliefs import Beliefs
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data.columns import Points
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, PUBLISHED_FRONTIERS, Frontier, Shape
 from bayes_scaling.decide.candidates import Candidates, note_of
 from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.constraints import Constraints
@@ -26,8 +25,10 @@ from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.regret import Judge, flat_region
-from bayes_scaling.decide.space import Points, Space, joined, log_batch, run_columns
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, Surface
+from bayes_scaling.decide.space import Space, joined, log_batch, run_columns
+from bayes_scaling.decide.surfaces import Surface
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Beliefs
 
 CLOSE = 0.001  # share of the budget within which a run to compare with counts as spending it
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling._runs import Runs
-from bayes_scaling.decide.beliefs import BEYOND, BLOCK, Beliefs
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, fraction
 from bayes_scaling.decide.objectives import Objective, loss_given_draw, probability_below
+from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.question import ROUGHLY, Question, Source
 from bayes_scaling.decide.space import Space, log_batch, run_columns
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import BEYOND, BLOCK, Beliefs
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted size, and budgets that are looked at first
 CLOSE = 1e-4  # of log budget, where the search for the smallest one ends
@@ -198,7 +199,7 @@ def _most_probable(asked: Question, thinned: Beliefs, space: Space) -> tuple[flo
         least, most = space.within
     except PlanError:
         return -1.0, math.nan, math.nan
-    optima = thinned.optima(space)
+    optima = optima_of(thinned, space)
     order = np.argsort(optima.log_params, kind="stable")
     spread = order[np.linspace(0.005 * (len(order) - 1), 0.995 * (len(order) - 1), BLOCK).round().astype(int)]
     ends = optima.log_params[spread[[0, -1]]]

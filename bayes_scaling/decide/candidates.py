@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayes_scaling._counting import Shape
-from bayes_scaling._errors import PlanError
-from bayes_scaling._validation import shown
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data.columns import Points
+from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.plan import shape_words
 from bayes_scaling.decide.question import Question
 from bayes_scaling.decide.search import Score
-from bayes_scaling.decide.space import Points, Space, log_batch, run_columns
+from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import SERVED_FLOPS
+from bayes_scaling.errors import PlanError
 
 BATCHES = 64  # places between the smallest and the largest batch that are looked at for each candidate
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bayes_scaling._runs import Runs
-from bayes_scaling.decide.beliefs import completed
+from bayes_scaling.data.columns import Points, derive_missing
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.question import Question
-from bayes_scaling.decide.space import Points, Space
+from bayes_scaling.decide.space import Space
 
 BESIDE = 3.0  # times beyond the range of fitted runs, for what a law trades off
 AHEAD = 1000.0  # times the compute of the largest one
@@ -33,7 +33,7 @@ def cautions(question: Question, space: Space, run: Points) -> tuple[str, ...]:
 
 def _columns(runs: Runs) -> dict[str, np.ndarray]:
     known = ("params", "tokens", "steps", "batch_tokens", "unique_tokens", "flops")
-    return completed({name: runs.column(name) for name in known if name in runs})
+    return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
 
 
 def _said(space: Space, run: Points, tables: list[dict[str, np.ndarray]]) -> Iterator[str]:

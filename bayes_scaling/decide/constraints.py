@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from bayes_scaling._errors import PlanError
 from bayes_scaling.decide.surfaces import Surface
+from bayes_scaling.errors import PlanError
 
 SECONDS_PER_HOUR = 3600.0
 SLACK = 1e-12  # relative, for limits that meet

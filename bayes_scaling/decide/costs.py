@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from numpyro.distributions import Distribution
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling._scope import scope
-from bayes_scaling._validation import LARGEST, shown
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, SERVED_FLOPS, Bend, BentSurface, Surface, ordered
+from bayes_scaling.base.messages import shown
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.data.validation import LARGEST
+from bayes_scaling.decide.surfaces import SERVED_FLOPS, Bend, BentSurface, Surface, ordered
+from bayes_scaling.errors import PlanError
 
 type Uncertain = ArrayLike | Distribution
 

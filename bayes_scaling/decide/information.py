@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.special
 
-from bayes_scaling._noise import Scatter
+from bayes_scaling.model.noise import Scatter
 
 CENTRAL = 0.99  # share of draws that covariances follow; the rest is held at its edge
 UNRELIABLE = 0.7  # Pareto k above which weights are not trusted (Vehtari et al. 2024)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import PlanError
+from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.allocate import allocate
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.information import Joint, shifts_of
 from bayes_scaling.decide.objectives import expected_loss, loss_given_draw, quantile
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.question import Question, Source
-from bayes_scaling.decide.space import Points, joined
+from bayes_scaling.decide.space import joined
+from bayes_scaling.errors import PlanError
 
 MOST_RUNGS = 32
 

@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._continuation import continued, curve_so_far
-from bayes_scaling._errors import PlanError
-from bayes_scaling._fit import Fit
-from bayes_scaling._forecast import Forecast
-from bayes_scaling.decide.beliefs import Predictive, completed, normal_parts
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Cost, flops
 from bayes_scaling.decide.objectives import (
     Goal,
@@ -24,6 +20,11 @@ from bayes_scaling.decide.objectives import (
     probability_below,
     quantile,
 )
+from bayes_scaling.errors import PlanError
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.continuation import continued, curve_so_far
+from bayes_scaling.predict.ensemble import Predictive, normal_parts
+from bayes_scaling.predict.forecast import Forecast
 
 BAND = 0.9  # probability of the band of the loss
 
@@ -155,7 +156,7 @@ def midrun(
     predictive = Predictive(scatter.location[:, places], (scatter.width[:, None] * parts[:, :, None])[:, :, places])
     value, error = wanted.value(predictive, goal)
     spending = (flops() if cost is None else cost).spending(seed)
-    runs = completed({str(name): found.points[name].to_numpy(float)[places] for name in found.points})
+    runs, _ = derive_missing({str(name): found.points[name].to_numpy(float)[places] for name in found.points})
     if "flops" not in runs:
         raise PlanError(f"the rows of run {run!r} do not say what they cost: they need params, and tokens or a batch")
     paid = (runs["flops"] - runs["flops"][0]) * spending.price

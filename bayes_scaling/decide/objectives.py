@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.special
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling._validation import shown
-from bayes_scaling.decide.beliefs import Predictive
+from bayes_scaling.base.messages import shown
 from bayes_scaling.decide.costs import fraction
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Predictive
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 NARROW = 0.1  # widths of log loss below which a difference is integrated, not subtracted

@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling._law import Array
-from bayes_scaling._model import Model
-from bayes_scaling._scope import scope
+from bayes_scaling.base.scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
+from bayes_scaling.laws.law import Array
+from bayes_scaling.model.program import Model
+from bayes_scaling.predict.ensemble import Beliefs
 
 GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
 EDGES = (0.0, 1.0)  # of the share
@@ -44,6 +45,32 @@ class Optima:
     log_params: np.ndarray
     share: np.ndarray
     log_loss: np.ndarray
+
+
+def optima_of(beliefs: Beliefs, space: Space) -> Optima:
+    """Return every draw's own optimum on a budget, ``(n_draw,)`` each.
+
+    The path moves the loss and leaves the split alone: it is a function of size, the law a trade-off.
+    """
+    found = [best(m.fit.model, m.device, space, m.reads_batch) for m in beliefs.members.values()]
+    columns = zip(*((o.log_params, o.share, o.log_loss) for o in found), strict=True)
+    return Optima(*(np.concatenate(column) for column in columns))
+
+
+def optima_with_less(beliefs: Beliefs, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
+    """Return log loss (without path) of every draw's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``.
+
+    Parameters
+    ----------
+    optima : of the whole budget
+    """
+    out, start = [], 0
+    for member in beliefs.members.values():
+        end = start + len(member.path)
+        own = Optima(optima.log_params[start:end], optima.share[start:end], optima.log_loss[start:end])
+        out.append(best_with_less(member.fit.model, member.device, space, own, less))
+        start = end
+    return np.concatenate(out)
 
 
 def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bool) -> Optima:

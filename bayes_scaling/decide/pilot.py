@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling._noise import Scatter
-from bayes_scaling._validation import Origin, listed, numeric
+from bayes_scaling.base.messages import listed
+from bayes_scaling.data.columns import Points
+from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.decide import designs, stakes
-from bayes_scaling.decide.beliefs import Beliefs, Points
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, Spending, flops
 from bayes_scaling.decide.information import Joint, learned, moderate, posteriors
@@ -27,6 +26,9 @@ from bayes_scaling.decide.objectives import Objective, standard_error
 from bayes_scaling.decide.pilot_plan import PilotPlan, Value
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.stakes import Stakes
+from bayes_scaling.errors import PlanError
+from bayes_scaling.model.noise import Scatter
+from bayes_scaling.predict.ensemble import Beliefs
 
 DRAWS = 2000  # of the posterior
 OUTCOMES, OFFERED = 256, 64  # of the runs that are bought, and of each candidate alone

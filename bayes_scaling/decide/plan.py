@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._counting import Shape
-from bayes_scaling._errors import PlanError
-from bayes_scaling.decide.beliefs import Predictive
+from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
 from bayes_scaling.decide.provenance import LEVELS
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Predictive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
+from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
 from bayes_scaling.decide.question import Question, Source
-from bayes_scaling.decide.space import Points, joined
+from bayes_scaling.decide.space import joined
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
 
 MOST_RUNS = 8
 SEARCHED = 1000  # draws that the search looks at
@@ -207,7 +209,7 @@ class _Split:
         """Return equal shares, and one run that takes most; sizes spread over the draws' own optima."""
         space = self.asked.space(self.budget / self.count)
         place = self.asked.summit(self.few, space)
-        spread = np.quantile(self.few.optima(space).log_params, (np.arange(self.count) + 0.5) / self.count)
+        spread = np.quantile(optima_of(self.few, space).log_params, (np.arange(self.count) + 0.5) / self.count)
         log_params = place[0] + spread - spread.mean()
         batch = np.full(self.count, place[1] if space.batched else 0.0)
         out = []

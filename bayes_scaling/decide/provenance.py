@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayes_scaling._compare import Comparison
-from bayes_scaling._fit import Fit
-from bayes_scaling._stacking import weighted
-from bayes_scaling.decide.beliefs import completed
+from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.stacking import weighted
 
 LEVELS = (
     *(0.005, 0.01, 0.025, 0.05),
@@ -36,7 +36,7 @@ def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:
     """Say the same of laws with weights."""
     first = next(iter(members.values()))[1]
     manifest, known = first.manifest, [name for name in ("params", "tokens", "flops") if name in first.runs]
-    sizes = completed({name: first.runs.column(name) for name in known})
+    sizes, _ = derive_missing({name: first.runs.column(name) for name in known})
     return {
         "laws": [
             {

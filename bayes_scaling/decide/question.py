@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling._compare import Comparison
-from bayes_scaling._errors import PlanError
-from bayes_scaling._fit import Fit
-from bayes_scaling._validation import listed, shown
-from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, Spending, flops
 from bayes_scaling.decide.objectives import Goal, Objective, expected_improvement
 from bayes_scaling.decide.search import Score, climb
-from bayes_scaling.decide.space import Points, Space
+from bayes_scaling.decide.space import Space
+from bayes_scaling.errors import PlanError
+from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
 
 ROUGHLY = 512  # draws that a first pass looks at
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that follow from a place; the batch may be fixed

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayes_scaling._counting import Shape
-from bayes_scaling.decide.beliefs import BLOCK, Beliefs, Predictive
+from bayes_scaling.data.columns import Points
+from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import loss_given_draw
-from bayes_scaling.decide.optima import LESS, Optima
+from bayes_scaling.decide.optima import LESS, Optima, optima_of, optima_with_less
 from bayes_scaling.decide.plan import Choice
 from bayes_scaling.decide.question import Question
 from bayes_scaling.decide.search import climb
-from bayes_scaling.decide.space import Points, Space
+from bayes_scaling.decide.space import Space
+from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
 
 SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets exp(-this) for wasted FLOPs
 
@@ -37,7 +38,7 @@ class Judge:
     @classmethod
     def of(cls, question: Question, space: Space) -> Judge:
         """Find every draw's own best run."""
-        return cls(question, space, question.beliefs.optima(space))
+        return cls(question, space, optima_of(question.beliefs, space))
 
     def choices(
         self,
@@ -61,7 +62,7 @@ class Judge:
         loss = loss_given_draw(predictive).mean(axis=0)
         over = np.maximum(np.expm1(asked.beliefs.log_law(runs) - floor), 0.0)
         regret = over * np.exp(floor + asked.beliefs.departure(runs))
-        smaller = asked.beliefs.best_with_less(self.space, self.optima, SAVED)
+        smaller = optima_with_less(asked.beliefs, self.space, self.optima, SAVED)
         wasted = _wasted(over, np.expm1(smaller - floor), SAVED)
         params, tokens = runs["params"], runs["tokens"]
         sizes = params if sizes is None else sizes

@@ -15,10 +15,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.decide.constraints import Constraints
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN, RATIO, Surface
-
-type Points = Mapping[str, np.ndarray]  # columns of runs in raw units, (n_point,) each
+from bayes_scaling.decide.surfaces import RATIO, Surface
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,9 +134,8 @@ def run_columns(params: Any, tokens: Any, batch: Any, given: Mapping[str, Any], 
     params, tokens, batch : N, D and B; B is None where no law reads it
     given : further inputs, the same for all runs
     """
-    columns = {"params": params, "tokens": tokens, "flops": FLOPS_PER_PARAM_TOKEN * params * tokens}
-    if batch is not None:
-        columns |= {"batch_tokens": batch, "steps": tokens / batch}
+    chosen = {"params": params, "tokens": tokens, **({} if batch is None else {"batch_tokens": batch})}
+    columns, _ = derive_missing(chosen)
     columns |= {name: xp.zeros_like(params) + value for name, value in given.items()}
     if "unique_tokens" in given:
         columns["unique_tokens"] = xp.minimum(given["unique_tokens"], tokens)

@@ -12,11 +12,12 @@ import functools
 import numpy as np
 import pandas as pd
 
-from bayes_scaling._errors import PlanError
-from bayes_scaling.decide.beliefs import Beliefs
+from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.question import Question, predictives
 from bayes_scaling.decide.regret import Judge
-from bayes_scaling.decide.space import Points, Space
+from bayes_scaling.decide.space import Space
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Beliefs
 
 OPTIONS = 48  # sizes of the big run among which the choice is made
 LEVELS = 5  # amounts spent on pilots at which their worth is held

@@ -19,7 +19,8 @@ import numpy as np
 import scipy.interpolate
 import scipy.optimize
 
-FLOPS_PER_PARAM_TOKEN = 6.0
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+
 SERVED_FLOPS = 2.0  # per parameter and token served: a forward pass
 RATIO = FLOPS_PER_PARAM_TOKEN / SERVED_FLOPS  # forward passes per token of training
 KNOTS = 513  # places on log D at which a bent surface is held

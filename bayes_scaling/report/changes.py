@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling import Beliefs, Cost, Plan
-from bayes_scaling._check import find_influential, find_outliers
-from bayes_scaling._compare import Candidate, Comparison, fit_of
-from bayes_scaling._errors import BayesScalingError, ForecastError
-from bayes_scaling._fit import Fit
-from bayes_scaling._runs import Runs
-from bayes_scaling._sensitivity import FLOORS, floor_parameter
-from bayes_scaling._stacking import weighted
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.objectives import loss_given_draw
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.errors import BayesScalingError, ForecastError
+from bayes_scaling.evaluate.checks import find_influential, find_outliers
+from bayes_scaling.evaluate.compare import Candidate, Comparison, fit_of
+from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.stacking import weighted
 from bayes_scaling.report.decision import Asked, run_of
 
 DEARER = 1.5  # prices that might be

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, expected_loss, grid, pilot, smallest_budget
-from bayes_scaling._compare import Comparison
-from bayes_scaling._errors import BayesScalingError, PlanError
-from bayes_scaling._fit import Fit
-from bayes_scaling._runs import Runs
-from bayes_scaling._stacking import weighted
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide import question as decide
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.plan import shape_words
-from bayes_scaling.decide.surfaces import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.errors import BayesScalingError, PlanError
+from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.stacking import weighted
 from bayes_scaling.report.study import Study
 
 DRAWS, FEW_DRAWS = 2000, 500  # that plans are judged by, and in a draft

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling._compare import Candidate, Comparison
-from bayes_scaling._drawing import short_number
-from bayes_scaling._law import Law
-from bayes_scaling._priors import describe_prior
-from bayes_scaling._runs import NUMERIC, Runs
+from bayes_scaling.data.runs import NUMERIC, Runs
+from bayes_scaling.evaluate.compare import Candidate, Comparison
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.priors import describe_prior
+from bayes_scaling.plot.style import short_number
 from bayes_scaling.report.study import Study
 
 PACKAGES = ("bayes-scaling", "jax", "numpyro", "numpy", "scipy", "pandas", "arviz", "matplotlib")

@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from bayes_scaling._files import write_text
-from bayes_scaling._runs import Runs
+from bayes_scaling.base.files import write_text
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.plot.numbers import NOTHING, written
+from bayes_scaling.plot.plans import pictures
 from bayes_scaling.report.evidence import gather
-from bayes_scaling.report.pictures import pictures
 from bayes_scaling.report.study import Study
-from bayes_scaling.report.words import NOTHING, written
 
 HELD = "{the content}"  # where the page holds it
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters that Markdown reads; < and & are escaped as in HTML

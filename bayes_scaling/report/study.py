@@ -10,16 +10,17 @@ from typing import Any, Literal, get_args
 
 import pydantic
 
-from bayes_scaling import Constraints, datasets
-from bayes_scaling._catalogue import load_law
-from bayes_scaling._compare import Candidate, Cut, candidates_of
-from bayes_scaling._discrepancy import Discrepancy
-from bayes_scaling._errors import StudyError
-from bayes_scaling._fit import default_noise
-from bayes_scaling._noise import Noise
-from bayes_scaling._priors import prior_from_spec
-from bayes_scaling._runs import Runs
-from bayes_scaling._validation import shown
+from bayes_scaling import Constraints
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data import datasets
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import StudyError
+from bayes_scaling.evaluate.compare import Candidate, Cut, candidates_of
+from bayes_scaling.inference.fit import default_noise
+from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.priors import prior_from_spec
+from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots
 
 About = Literal[

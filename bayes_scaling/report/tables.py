@@ -8,8 +8,8 @@ import numpy as np
 import pydantic
 
 from bayes_scaling import Cost, Objective
-from bayes_scaling._priors import draw_prior, prior_from_spec
 from bayes_scaling.decide import costs, objectives
+from bayes_scaling.laws.priors import draw_prior, prior_from_spec
 
 type Spec = float | dict[str, Any]
 """A number, or a distribution written as priors are: ``{distribution = "Beta", ...}``."""

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from bayes_scaling._calibration import loo_pit, predictive_check
-from bayes_scaling._check import find_influential, find_outliers, identifiability
-from bayes_scaling._compare import Comparison
-from bayes_scaling._scores import coverage
-from bayes_scaling._sensitivity import prior_sensitivity
-from bayes_scaling._stacking import weighted
+from bayes_scaling.evaluate.calibration import loo_pit, predictive_check
+from bayes_scaling.evaluate.checks import find_influential, find_outliers, identifiability
+from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.scores import coverage
+from bayes_scaling.evaluate.sensitivity import prior_sensitivity
+from bayes_scaling.predict.stacking import weighted
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "not to be trusted"}

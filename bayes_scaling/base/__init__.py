@@ -1,0 +1,1 @@
+"""What every step uses: wording of messages, whole-or-nothing files, progress, our own JAX scope."""

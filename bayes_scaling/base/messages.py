@@ -1,0 +1,57 @@
+"""Wording of messages: a message stays one readable line whatever a table or a user holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from bayes_scaling.errors import ForecastError
+
+
+def plain(text: str, limit: int = 80) -> str:
+    """Return a name as it is where it prints on one line, else quoted and escaped; long ones are cut."""
+    if not text or not text.isprintable() or text != text.strip():
+        return shown(text, limit)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Return a value as Python would write it, on one line, cut at about ``limit`` characters."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    try:
+        text = repr(value[: limit + 1] if isinstance(value, str | bytes) else value)
+    except Exception:  # an integer of thousands of digits, or an object whose own repr fails
+        text = f"a {type(value).__name__}"
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def listed(names: Iterable[Any], limit: int = 30) -> str:
+    """Return names with commas between them, the first ``limit`` of them."""
+    texts = [plain(str(name)) for name in names]
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more if texts else "no columns"
+
+
+def encodable(text: str) -> bool:
+    """Say whether text can be written to a file: half of a surrogate pair, which JSON can carry, cannot."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def folded(name: str) -> str:
+    """Return a column name without case, with underscores for blanks and hyphens, to compare spellings."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def checked_probability(value: float, what: str = "probability") -> float:
+    """Return a probability strictly between 0 and 1, or say that it looks like a percentage."""
+    if not 0 < value < 1:
+        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
+        raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
+    return float(value)

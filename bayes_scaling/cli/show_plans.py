@@ -1,0 +1,226 @@
+"""What the terminal prints about plans: choices side by side, what they lose, and how the plan may turn out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bayes_scaling.cli.show import number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_scaling.decide.ladder import Ladder
+    from bayes_scaling.decide.midrun import MidRun
+    from bayes_scaling.decide.pilot_plan import PilotPlan
+    from bayes_scaling.decide.plan import Choice, Plan
+    from bayes_scaling.decide.portfolio import Portfolio
+    from bayes_scaling.decide.records import TrackRecord
+
+BEST = 8  # runs on offer that are shown
+LEGEND = (
+    "regret: mean loss over that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs "
+    "that the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
+)
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """Return a plan beside published rules, and in words how it may turn out."""
+    choices = {"plan": plan.choice}
+    choices |= {f"{name} alone ({plan.weights[name]:.0%})": pick for name, pick in plan.picks.items()}
+    choices |= dict(plan.alternatives)
+    batched = plan.batch_tokens is not None
+    headers = ["choice", "params", "tokens", "tokens / param"]
+    headers += ["batch [tokens]", "steps"] if batched else []
+    headers += ["epochs"] if plan.epochs is not None else []
+    headers += [f"cost [{plan.unit}]", "expected loss", f"regret [{plan.loss_unit}]", "wasted FLOPs"]
+    rows = [[_named(name, choice), *_row(choice)] for name, choice in choices.items()]
+    title = (
+        f"{number(plan.budget)} {plan.unit} by {plan.label}: {plan.objective.direction} {plan.objective.label} "
+        f"({plan.cost_label})"
+    )
+    sentences = [Text(line) for line in (*_outcome(plan), *_freedom(plan))]
+    notes = [Text(f"{name}: {choice.note}", style="dim") for name, choice in plan.alternatives.items()]
+    doubts = [Text(f"caution: {line}", style="yellow") for line in plan.cautions]
+    return Group(table(headers, rows, title=title), *sentences, *doubts, Text(LEGEND, style="dim"), *notes)
+
+
+def _named(name: str, choice: Choice) -> str:
+    return name if choice.allowed else f"{name} (*)"
+
+
+def _row(choice: Choice) -> list[Any]:
+    low, high = choice.regret_interval(0.9)
+    less, more = choice.wasted_interval(0.9)
+    middle = sorted(choice.wasted)[len(choice.wasted) // 2]
+    return [
+        choice.params,
+        choice.tokens,
+        choice.tokens / choice.params,
+        *([] if choice.batch_tokens is None else [choice.batch_tokens, choice.steps]),
+        *([] if choice.epochs is None else [choice.epochs]),
+        choice.cost,
+        choice.expected_loss,
+        f"{choice.expected_regret:.4f} ({low:.4f} - {high:.4f})",
+        f"{middle:.1%} ({less:.1%} - {more:.1%})",
+    ]
+
+
+def _outcome(plan: Plan) -> list[str]:
+    """Say how the run may turn out."""
+    low, high = plan.interval(0.9)
+    lines = [
+        f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
+        f"{number(plan.goal.incumbent)}, beaten with probability {plan.probability_beats_incumbent:.1%}",
+        f"loss of one new run: 90% {low:.4g} - {high:.4g} {plan.loss_unit} (parameters, the law's own error, run "
+        f"noise), mean of the worst 5% {plan.cvar(0.05):.4g}",
+    ]
+    if not math.isnan(plan.goal.target):
+        lines.append(f"P(loss <= {plan.goal.target:g}) = {plan.probability_reaches_target:.1%}")
+    cheap, dear = plan.cost_interval(0.9)
+    if dear > cheap * (1 + 1e-9):
+        lines.append(f"cost: 90% {number(cheap)} - {number(dear)} {plan.unit}")
+    return lines
+
+
+def _freedom(plan: Plan) -> list[str]:
+    """Say how sure the choice is, and what else would do."""
+    wanted = ["params", "tokens", *(["batch_tokens"] if plan.batch_tokens is not None else [])]
+    intervals = [(name, *plan.optimum_interval(name, 0.9)) for name in wanted]
+    words = ", ".join(f"{name} {number(low)} - {number(high)}" for name, low, high in intervals)
+    lines = [
+        f"best split of the budget over draws, 90%: {words}",
+        f"sizes from {number(plan.flat[0])} to {number(plan.flat[1])} params lose no more than {plan.flat_within:.2g} "
+        f"{plan.loss_unit} on average",
+    ]
+    if plan.choice.note != "recommended":
+        lines.append(plan.choice.note)
+    if plan.snapping_regret > 0:
+        lines.append(
+            f"any size: {number(plan.unsnapped.params)} params; existing sizes lose {plan.snapping_regret:.2g} of the "
+            "objective"
+        )
+    return lines
+
+
+def curve_table(curve: pd.DataFrame, unit: str) -> RenderableType:
+    """Return what each of several budgets buys."""
+    names = [str(name) for name in curve]
+    rows = [[float(value) for value in row] for row in curve.to_numpy()]
+    headers = [f"{name} [{unit}]" if name == "budget" else name.replace("_", " ") for name in names]
+    return table(headers, rows, title="What each budget buys, and what one more unit is worth")
+
+
+def odds_table(smallest: pd.DataFrame, target: float, unit: str) -> RenderableType:
+    """Return the smallest budgets that reach a loss with some probability."""
+    rows = [
+        [f"{row['probability']:.0%}", float(row["budget"]), float(row["params"]), float(row["tokens"]), str(row["why"])]
+        for row in smallest.to_dict(orient="records")
+    ]
+    headers = ("probability", f"budget [{unit}]", "params", "tokens", "")
+    return table(headers, rows, title=f"Smallest budget for a loss of {target:g}")
+
+
+def portfolio_table(portfolio: Portfolio) -> RenderableType:
+    """Return several runs that share a budget."""
+    headers = [str(name).replace("_", " ") for name in portfolio.runs]
+    rows = [[float(value) for value in row] for row in portfolio.runs.to_numpy()]
+    low, high = portfolio.interval(0.9)
+    words = (
+        f"best of them: {portfolio.objective.label} {number(portfolio.value)} +- {portfolio.value_se:.1g}, 90% "
+        f"{low:.4g} - {high:.4g} {portfolio.loss_unit}; best: probability to be it"
+    )
+    title = f"{len(rows)} runs for {number(portfolio.budget)} {portfolio.unit} by {portfolio.label}"
+    return Group(table(headers, rows, title=title), Text(portfolio.verdict, style="bold"), Text(words))
+
+
+def ladder_table(ladder: Ladder) -> RenderableType:
+    """Return rungs, final run and reserve."""
+    frame = ladder.to_frame()
+    numbers = [str(name) for name in frame if name not in ("role", "share")]
+    rows = [
+        [row["role"], f"{row['share']:.1%}", *("" if math.isnan(row[name]) else number(row[name]) for name in numbers)]
+        for row in frame.to_dict(orient="records")
+    ]
+    headers = [
+        "run",
+        "share",
+        *(f"cost [{ladder.final.unit}]" if n == "cost" else n.replace("_", " ") for n in numbers),
+    ]
+    words = (
+        "low - high: 90% of one new run; a rung outside it says that the forecast is wrong before the final run is "
+        f"paid. Knowing the rungs leaves {ladder.spread_left:.0%} of the spread of the final run's expected loss."
+    )
+    return Group(table(headers, rows, title=f"A ladder for {number(ladder.total)} {ladder.final.unit}"), Text(words))
+
+
+def pilot_table(plan: PilotPlan) -> RenderableType:
+    """Return the pilots to buy, the best of the others on offer, and the verdict."""
+    inputs = [name for name in plan.runs if name not in ("copies", "cost")]
+    parts: list[RenderableType] = [Text(plan.verdict, style="bold")]
+    if plan.buys:
+        headers = [*map(str, inputs), "copies", f"cost [{plan.budget_unit}]"]
+        parts.append(table(headers, plan.runs[[*inputs, "copies", "cost"]].to_numpy().tolist(), title="to buy"))
+    choice = not math.isnan(plan.now)
+    offers = plan.offers.sort_values(["net", "spread_left"], ascending=[False, True]).head(BEST)
+    headers = [*map(str, inputs), f"cost [{plan.budget_unit}]", "spread left"]
+    headers += [f"gain [{plan.unit}]", f"price [{plan.unit}]"] if choice else []
+    rows = [
+        [*(row[name] for name in inputs), row["cost"], f"{row['spread_left']:.0%}"]
+        + ([f"{row['gain']:.2g} +- {row['gain_se']:.1g}", f"{row['price']:.2g}"] if choice else [])
+        for row in offers.to_dict(orient="records")
+    ]
+    parts.append(table(headers, rows, title=f"one run alone, the best {len(rows)} of {len(plan.offers)} on offer"))
+    big = ", ".join(f"{name} {number(plan.big[name].iloc[0])}" for name in inputs if name in plan.big)
+    legend = f"spread: half-width of the central 68% of the expected log loss of the big run ({big}), "
+    parts.append(Text(f"{legend}{plan.spread[0]:.2%} now", style="dim"))
+    if plan.value.method == "regression":
+        parts.append(Text("these runs tell too much to weigh draws: their gain is a lower bound", style="dim"))
+    return Group(*parts)
+
+
+def midrun_table(found: MidRun) -> RenderableType:
+    """Return what each option of a run would bring, and the verdict."""
+    along = str(found.options.columns[1])
+    target = not found.options["reaches_target"].isna().all()
+    headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value", "net"]
+    headers += ["P(beats incumbent)"] + (["P(target)"] if target else [])
+    rows = [
+        [
+            row["option"],
+            row[along],
+            row["cost"],
+            row["median"],
+            f"{row['low']:.4g} - {row['high']:.4g}",
+            f"{row['value']:.4g} +- {row['value_se']:.1g}",
+            row["net"],
+            f"{row['beats_incumbent']:.0%}",
+            *([f"{row['reaches_target']:.0%}"] if target else []),
+        ]
+        for row in found.options.to_dict(orient="records")
+    ]
+    title = f"{found.label}: {found.objective}"
+    contents = Text(f"band: {found.forecast.contains['new_run']}", style="dim")
+    return Group(Text(found.verdict, style="bold"), table(headers, rows, title=title), contents)
+
+
+def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
+    """Return how a forecast on record did, and the record so far."""
+    headers = ["run", "loss", "median", "error", "P(lower)", "log score", "in the 90% band"]
+    rows = [
+        [
+            str(row["run"]),
+            row["loss"],
+            row["median"],
+            f"{row['error']:+.2%}",
+            f"{row['pit']:.2f}",
+            f"{row['log_score']:.2f}",
+            "yes" if row["inside_90"] else "no",
+        ]
+        for row in scores.to_dict(orient="records")
+    ]
+    title = f"forecast {scores['digest'].iloc[0]}, registered {scores['registered'].iloc[0]}"
+    return Group(table(headers, rows, title=title), Text(record.verdict, style="bold"))

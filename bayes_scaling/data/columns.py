@@ -1,0 +1,68 @@
+"""Columns of a run that follow from others: the one place where they are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+
+type Points = Mapping[str, np.ndarray]
+"""Runs that are planned or asked about: columns in raw units, (n_point,) each."""
+
+
+class Rule(NamedTuple):
+    """How one column follows from two others.
+
+    Attributes
+    ----------
+    name : the column
+    needs : what it follows from
+    words : the rule in words
+    value : the rule
+    """
+
+    name: str
+    needs: tuple[str, str]
+    words: str
+    value: Callable[[Any, Any], Any]
+
+
+RULES = (
+    Rule("tokens", ("steps", "batch_tokens"), "steps x batch_tokens", lambda steps, batch: steps * batch),
+    Rule(
+        "tokens",
+        ("params", "flops"),
+        f"flops / ({FLOPS_PER_PARAM_TOKEN:g} params)",
+        lambda params, flops: flops / (FLOPS_PER_PARAM_TOKEN * params),
+    ),
+    Rule("steps", ("tokens", "batch_tokens"), "tokens / batch_tokens", lambda tokens, batch: tokens / batch),
+    Rule(
+        "flops",
+        ("params", "tokens"),
+        f"{FLOPS_PER_PARAM_TOKEN:g} params x tokens",
+        lambda params, tokens: FLOPS_PER_PARAM_TOKEN * params * tokens,
+    ),
+)
+"""In the order in which they are tried; a column that is there already is never replaced."""
+
+
+def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Add the columns that follow from those that are there.
+
+    Parameters
+    ----------
+    columns : in raw units, numbers or arrays of any kind
+
+    Returns
+    -------
+    all columns, and what was derived, in words
+    """
+    known, said = dict(columns), []
+    for rule in RULES:
+        if rule.name not in known and all(need in known for need in rule.needs):
+            known[rule.name] = rule.value(*(known[need] for need in rule.needs))
+            said.append(f"{rule.name} derived as {rule.words}")
+    return known, tuple(said)

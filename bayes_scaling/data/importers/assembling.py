@@ -1,0 +1,258 @@
+"""From what runs logged to a table of runs: keys become columns, and what cannot be used is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
+from bayes_scaling.data.runs import NUMERIC, SPELLINGS, Runs
+from bayes_scaling.data.validation import number
+from bayes_scaling.errors import DataError
+
+ALONG = ("tokens", "steps", "flops")
+"""Columns that grow along a run."""
+
+OWN_STEP = "_step"
+
+
+class _Unusable(Exception):
+    """A run that cannot be used; its message says why."""
+
+
+def assemble(
+    found: Iterable[Logged | LeftOut],
+    columns: Mapping[str, str],
+    source: str,
+    last: bool,
+    groups: Sequence[str],
+    params_convention: str,
+    loss_unit: str,
+) -> Runs:
+    """Return runs with the mapped columns, a row wherever a run logged its loss.
+
+    Other metrics are read at the step of the loss. Where they were not logged there, what grows along a run (tokens,
+    steps, flops) is interpolated and held after its last value, and everything else is the last value before.
+
+    Returns
+    -------
+    Runs
+        Whose notes say which runs were left out, and what else was done.
+    """
+    found = list(found)
+    left = [one for one in found if isinstance(one, LeftOut)]
+    wanted = _wanted(columns, groups, [one for one in found if isinstance(one, Logged)], left, source)
+    tables, counts, unfinished = [], Counter[str](), []
+    for run in (one for one in found if isinstance(one, Logged)):
+        said = Counter[str]()
+        try:
+            table = _table(run, wanted, set(groups), last, said)
+            Runs.from_frame(table, source=f"run {plain(run.run)}", loss_unit=loss_unit)
+        except (_Unusable, DataError) as reason:
+            left.append(LeftOut(run.run, str(reason).removeprefix(f"run {plain(run.run)}, ")))
+            continue
+        tables.append(table)
+        counts.update(said)
+        unfinished += [run] if run.finished is False else []
+    if not tables:
+        raise DataError(f"no run of {source} can be used; {'; '.join(map(str, left[:3]))}")
+    notes = [note for one in found if isinstance(one, Logged) for note in one.notes]
+    notes += [f"{what}: {plural(many, 'row')}" for what, many in counts.items() if many]
+    if unfinished:
+        words = (f"{one.run} ({one.status.lower()})" for one in unfinished)
+        notes.append(f"did not finish, but kept as far as they came: {listed(words)}")
+    runs = Runs.from_frame(
+        _uniform(pd.concat(tables, ignore_index=True), groups),
+        source=source,
+        params_convention=params_convention,
+        loss_unit=loss_unit,
+    )
+    return dataclasses.replace(runs, notes=(*notes, *map(str, left), *runs.notes))
+
+
+def plural(many: int, what: str) -> str:
+    """Return a count in words: ``1 row``, ``2 rows``."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
+
+
+def _wanted(
+    columns: Mapping[str, str], groups: Sequence[str], runs: Sequence[Logged], left: Sequence[LeftOut], source: str
+) -> dict[str, str]:
+    """Return column to key for everything that is to be read, or say what could be."""
+    if not isinstance(columns, Mapping) or any(not isinstance(key, str) for key in columns.values()):
+        raise DataError(f"columns is {shown(columns)}; expected a mapping like {{'loss': 'val_loss'}}")
+    if not runs:
+        why = f"; {'; '.join(map(str, left[:3]))}" if left else ""
+        raise DataError(f"{source} holds no runs that can be read{why}")
+    keys = _keys(runs)
+    have = "; ".join(f"{kind}: {listed(sorted(names))}" for kind, names in keys.items() if names)
+    if "loss" not in columns or len(columns) + len(groups) < 2:
+        raise DataError(f"map the loss and what a law reads, like params=n_params,loss=val_loss; {source} has {have}")
+    taken = [name for name in groups if name in (*columns, *SPELLINGS)]
+    if taken:
+        raise DataError(f"{shown(taken[0])} is to be kept as a group, but is a column of its own; map it instead")
+    wanted = {**columns, **{key: key for key in groups}}
+    for name, key in wanted.items():
+        if key != OWN_STEP and not any(_found(run, key) for run in runs):
+            raise DataError(f"no run of {source} has {shown(key)}, to be read as {plain(name)}; it has {have}")
+    return wanted
+
+
+def _keys(runs: Sequence[Logged]) -> dict[str, set[str]]:
+    keys: dict[str, set[str]] = {"metrics": set()}
+    for run in runs:
+        keys["metrics"].update(run.metrics)
+        for kind, values in run.once.items():
+            keys.setdefault(kind, set()).update(values)
+    return keys
+
+
+def _found(run: Logged, key: str) -> tuple[str, Any] | None:
+    """Return the kind and the value of a key: points of a metric, or a value that the run has once."""
+    kind, _, inner = key.partition(".")
+    if kind == "metrics" and inner in run.metrics:
+        return "metrics", run.metrics[inner]
+    if kind in run.once and inner in run.once[kind]:
+        return kind, run.once[kind][inner]
+    found = [("metrics", run.metrics[key])] if key in run.metrics else []
+    found += [(kind, values[key]) for kind, values in run.once.items() if key in values and _told(values[key])]
+    if len(found) > 1 and found[0][0] == "metrics":
+        found = [found[0], *(one for one in found[1:] if one[0] in PLANS)]  # a summary repeats metrics
+    if len({repr(value) for _, value in found}) > 1:
+        could = " or ".join(f"{kind}.{plain(key)}" for kind, _ in found)
+        raise DataError(
+            f"run {plain(run.run)} has {plain(key)} as {' and as '.join(k for k, _ in found)}; write {could}"
+        )
+    return found[0] if found else None
+
+
+def _told(value: Any) -> bool:
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+# --- one run ---
+
+
+def _table(run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool, said: Counter[str]) -> pd.DataFrame:
+    """Return the rows of a run; ``said`` counts what was done to them."""
+    found = {name: (OWN_STEP, None) if key == OWN_STEP else _found(run, key) for name, key in wanted.items()}
+    missing = [wanted[name] for name, what in found.items() if what is None and name not in groups]
+    if missing:
+        raise _Unusable(f"it has no {listed(missing)}")
+    kind, losses = _pair(found["loss"])
+    points: Points = losses if kind == "metrics" else {0: _real(losses, wanted["loss"])}
+    steps = np.array(sorted(points), dtype=np.int64)
+    loss = np.array([points[step] for step in steps.tolist()])
+    if not math.isfinite(loss[-1]):
+        where = f" at step {steps[-1]}" if kind == "metrics" else ""
+        raise _Unusable(f"diverged: its last loss ({plain(wanted['loss'])}{where}) is {loss[-1]:g}")
+    _refuse_plans(run, wanted, found, curve=len(steps) > 1 and not last)
+    table: dict[str, Any] = {"run": run.run}
+    usable, elsewhere = np.isfinite(loss), dict[str, np.ndarray]()
+    gaps = int((~usable).sum())
+    for name, key in wanted.items():
+        kind, value = _pair(found[name])
+        if name == "loss":
+            table[name] = loss
+        elif kind == OWN_STEP:
+            table[name] = steps.astype(float)
+        elif kind == "metrics":
+            table[name], elsewhere[name] = _at(steps, value, along=name in ALONG)
+        else:
+            table[name] = _real(value, key) if name in NUMERIC else _cell(value)
+        if kind == "metrics" or name in ALONG:
+            usable &= np.isfinite(table[name])
+            usable &= (np.asarray(table[name]) > 0) | (name not in ALONG)
+    frame = pd.DataFrame(table, index=range(len(steps)))
+    along = [name for name in ALONG if name in frame]
+    later = frame[usable].duplicated(along, keep="last") if along else pd.Series(False, index=frame.index[usable])
+    frame = frame[usable][~later]
+    if frame.empty:
+        raise _Unusable(f"it logged no {listed(wanted[name] for name in found if name not in groups)} by the same step")
+    frame = frame.tail(1) if last else frame
+    for name, apart in elsewhere.items():
+        how = "interpolated between logged steps" if name in ALONG else "as last logged before the step of the loss"
+        said[f"{plain(wanted[name])} {how}"] += int(apart[frame.index].sum())
+    for name in (name for name, what in found.items() if what is None):
+        said[f"{plain(name)} empty"] += len(frame)
+    if not last:
+        said["left out, the loss is not a number there"] += gaps
+        said["left out, training had not begun or not everything mapped was logged yet"] += int((~usable).sum()) - gaps
+        said["left out, a later loss is at the same point of training"] += int(later.sum())
+    for key in wanted.values():
+        many = run.overwritten.get(key.removeprefix("metrics."), 0)
+        said[f"{plain(key)} logged again at the same step, the last counts"] += many
+    return frame
+
+
+def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
+    return found or ("", None)
+
+
+def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, Any], curve: bool) -> None:
+    """Refuse what was planned for the end of a run where it does not hold."""
+    planned = [name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)]
+    if curve and not any(name in wanted for name in ALONG):
+        raise DataError(
+            f"none of {', '.join(ALONG)} is mapped, so nothing tells the rows of a curve apart: "
+            "add last=True, or map one"
+        )
+    if planned and curve:
+        key = plain(wanted[planned[0]])
+        raise DataError(
+            f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot tell the "
+            "rows of a curve apart: add last=True, or map a metric that grows along the run"
+        )
+    if planned and run.finished is False and found[planned[0]][0] in PLANS:
+        raise _Unusable(
+            f"its status is {plain(run.status)}, so it may not have reached the {planned[0]} of its "
+            f"{found[planned[0]][0]} ({plain(wanted[planned[0]])})"
+        )
+
+
+def _at(steps: np.ndarray, points: Points, along: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return a metric at the steps of the loss, and where it was logged elsewhere.
+
+    Returns
+    -------
+    values ``(n_row,)``, NaN before it was first logged; ``(n_row,)`` bool
+    """
+    logged = np.array(sorted(step for step, value in points.items() if math.isfinite(value)), dtype=np.int64)
+    if not logged.size:
+        return np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
+    values = np.array([points[step] for step in logged.tolist()])
+    if not along and len(set(values.tolist())) == 1:  # a size is often logged once, at whatever step
+        return np.full(len(steps), values[0]), np.zeros(len(steps), dtype=bool)
+    before = np.searchsorted(logged, steps, side="right") - 1
+    at = np.interp(steps, logged, values) if along else values[np.maximum(before, 0)]
+    return np.where(before < 0, np.nan, at), logged[np.maximum(before, 0)] != steps
+
+
+def _real(value: Any, key: str) -> float:
+    found = number(value)
+    if found is None:
+        raise _Unusable(f"its {plain(key)} is {shown(value, 40)}; expected a plain number like 1.4e12")
+    return found
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell can hold it."""
+    return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value, default=str)
+
+
+def _uniform(table: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
+    """Write kept columns of mixed kinds as text, which every file can hold."""
+    mixed = {
+        name: table[name].map(lambda cell: None if cell is None else str(cell))
+        for name in groups
+        if len({type(cell) for cell in table[name] if cell is not None}) > 1
+    }
+    return table.assign(**mixed)

@@ -1,0 +1,136 @@
+"""What trackers have in common: runs with metrics along steps, and values that a run has once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bayes_scaling.base.messages import plain
+from bayes_scaling.errors import DataError
+
+Points = dict[int, float]
+"""Values of a metric by the tracker's step; NaN and infinity as they were logged."""
+
+PLANS = ("config", "params", "hparams", "columns")
+"""Kinds of values that may have been set before training; tokens of an unfinished run are not in them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    """One run as its tracker wrote it.
+
+    Attributes
+    ----------
+    run : a name that no other run of the import has
+    id : the tracker's own id
+    metrics : points by metric
+    once : values that a run has once, by kind (``config``, ``summary``, ``tags``, ...) and key, nested keys with dots
+    status : the tracker's word for how it ended; empty where it does not say
+    overwritten : how many values of a metric share a step with a later one
+    notes : what was odd on the way in
+    """
+
+    run: str
+    id: str
+    metrics: Mapping[str, Points]
+    once: Mapping[str, Mapping[str, Any]]
+    status: str = ""
+    overwritten: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool | None:
+        """Whether it ended by itself; None where the tracker does not say."""
+        return self.status.lower() == "finished" if self.status else None
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A run that is not in the table, and why."""
+
+    run: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"left out: run {plain(self.run)}: {self.why}"
+
+
+@dataclasses.dataclass
+class Series:
+    """Metrics of a run while it is read."""
+
+    metrics: dict[str, Points] = dataclasses.field(default_factory=dict)
+    overwritten: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, key: str, step: int, value: float) -> None:
+        """Note one value; at one step the last counts."""
+        points = self.metrics.setdefault(key, {})
+        self.overwritten[key] += step in points
+        points[step] = value
+
+    def purge(self, start: int) -> None:
+        """Forget what was logged from a step on, for a run that was resumed there."""
+        for key, points in self.metrics.items():
+            self.metrics[key] = {step: value for step, value in points.items() if step < start}
+
+
+def flat(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested mappings under dotted keys."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def named_apart(runs: Iterable[Logged | LeftOut]) -> list[Logged | LeftOut]:
+    """Give runs that share a name their id behind it."""
+    found = list(runs)
+    names = Counter(one.run for one in found)
+    return [
+        dataclasses.replace(one, run=f"{one.run} ({one.id})" if one.run else one.id)
+        if isinstance(one, Logged) and (names[one.run] > 1 or not one.run)
+        else one
+        for one in found
+    ]
+
+
+def local(path: str | Path, what: str) -> Path:
+    """Return a path that is there."""
+    if not isinstance(path, str | Path):
+        raise DataError(f"expected the path of {what}, got {type(path).__name__}")
+    if "://" in str(path):
+        raise DataError(
+            f"{plain(str(path), 200)} is an address; expected {what} on this machine: export or copy it first"
+        )
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{plain(str(path), 200)} is not there; expected {what}")
+    return path
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file, or say why not."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{plain(str(path), 200)} cannot be read: {error.strerror}") from error
+
+
+def yaml_of(path: Path, extra: str) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds, with only what plain YAML can say."""
+    name = plain(path.name)
+    try:
+        import yaml
+    except ImportError as error:
+        raise DataError(f"reading {name} needs PyYAML: pip install 'bayes-scaling[{extra}]'") from error
+    try:
+        content = yaml.safe_load(content_of(path))
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"{name} is not plain YAML ({plain(str(error).splitlines()[0], 120)})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{name} is damaged: expected names and values")
+    return content

@@ -1,0 +1,154 @@
+"""Runs from a local MLflow store: a tracking folder (``mlruns``) or its SQLite file, read without MLflow.
+
+A tracking folder holds ``EXPERIMENT/RUN/`` with one file per parameter, tag and metric; a line of a metric is
+``timestamp value step``. The SQLite store holds the same in tables of MLflow's public schema.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bayes_scaling.base.messages import plain, shown
+from bayes_scaling.data.importers.assembling import assemble
+from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, local, named_apart, yaml_of
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import DataError
+
+_STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
+"""As meta.yaml numbers them."""
+
+
+def import_mlflow(
+    path: str | Path,
+    columns: Mapping[str, str],
+    *,
+    last: bool = False,
+    groups: Sequence[str] = (),
+    params_convention: str = "unstated",
+    loss_unit: str = "nats/token",
+) -> Runs:
+    """Read runs from a local MLflow store.
+
+    Parameters
+    ----------
+    path : a tracking folder, one experiment of it, or a SQLite file such as ``mlflow.db``
+    columns : canonical name to a metric, parameter or tag: ``{"params": "n_params", "loss": "val/loss"}``; ``_step``
+        is the step of a metric, ``run.experiment`` the experiment; ``metrics.KEY``, ``params.KEY`` and ``tags.KEY`` say
+        which is meant where several exist
+    last : keep the last row of each run, not its whole curve
+    groups : keys that are kept as columns of their own name
+    params_convention, loss_unit : as in `Runs.from_frame`
+
+    Returns
+    -------
+    Runs
+        Their notes name every run that was left out, and why. Deleted runs are not read.
+
+    Raises
+    ------
+    DataError
+        Where this is no MLflow store, or no run has what is mapped.
+    """
+    path = local(path, "an MLflow tracking folder or SQLite file")
+    found = _from_folder(path) if path.is_dir() else _from_sqlite(path)
+    return assemble(named_apart(found), columns, path.name or str(path), last, groups, params_convention, loss_unit)
+
+
+# --- tracking folder ---
+
+
+def _from_folder(path: Path) -> list[Logged | LeftOut]:
+    within = [path] if list(path.glob("*/metrics")) else sorted(path.iterdir())
+    experiments = [one for one in within if (one / "meta.yaml").is_file()]
+    if not experiments:
+        inside = sorted(path.glob("*.db"))
+        hint = f"; for its SQLite file give {plain(str(inside[0]), 200)}" if inside else ""
+        raise DataError(f"{plain(str(path), 200)} is no MLflow tracking folder: no experiment with a meta.yaml{hint}")
+    found: list[Logged | LeftOut] = []
+    for experiment in experiments:
+        name = str(yaml_of(experiment / "meta.yaml", "mlflow").get("name", experiment.name))
+        for meta in sorted(experiment.glob("*/meta.yaml")):
+            try:
+                found += _from_files(meta.parent, name)
+            except DataError as error:
+                found.append(LeftOut(meta.parent.name, str(error)))
+    return found
+
+
+def _from_files(folder: Path, experiment: str) -> list[Logged]:
+    """Return a run of a tracking folder, none where it was deleted."""
+    meta = yaml_of(folder / "meta.yaml", "mlflow")
+    if meta.get("lifecycle_stage") == "deleted":
+        return []
+    series = Series()
+    for key, file in _files(folder / "metrics"):
+        for line, content in enumerate(_words(file).splitlines(), start=1):
+            cells = content.split()
+            try:
+                series.add(key, int(cells[2]) if len(cells) > 2 else 0, float(cells[1]))
+            except (ValueError, IndexError) as error:
+                raise DataError(f"metric {plain(key)}, line {line}: {shown(content, 40)} is damaged") from error
+    params, tags = ({key: _words(file) for key, file in _files(folder / kind)} for kind in ("params", "tags"))
+    name = str(meta.get("run_name") or tags.get("mlflow.runName", ""))
+    status = meta.get("status", "")
+    return [_logged(name, folder.name, experiment, _STATUS.get(status, str(status)), params, tags, series)]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield keys, which may hold slashes, and their files."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            yield file.relative_to(folder).as_posix(), file
+
+
+def _words(file: Path) -> str:
+    try:
+        return content_of(file).decode("utf-8").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{plain(file.name)} is not UTF-8 text") from error
+
+
+# --- SQLite ---
+
+
+def _from_sqlite(path: Path) -> list[Logged | LeftOut]:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            return list(_from_tables(store))
+    except sqlite3.Error as error:
+        raise DataError(
+            f"{plain(path.name)} is no readable SQLite file of MLflow ({plain(str(error), 120)}); "
+            "expected a tracking folder or such a file"
+        ) from error
+
+
+def _from_tables(store: sqlite3.Connection) -> Iterator[Logged]:
+    runs = store.execute(
+        "SELECT run_uuid, runs.name, status, experiments.name FROM runs LEFT JOIN experiments USING (experiment_id) "
+        "WHERE runs.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
+    ).fetchall()
+    for run, name, status, experiment in runs:
+        params, tags = (
+            dict(store.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", (run,)).fetchall())
+            for table in ("params", "tags")
+        )
+        series = Series()
+        for key, step, value, is_nan in store.execute(
+            "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, timestamp", (run,)
+        ):
+            # MLflow stores infinities as the largest floats, because SQL has none.
+            large = abs(value) >= 1.7e308
+            series.add(key, step, math.nan if is_nan else math.copysign(math.inf, value) if large else value)
+        yield _logged(name or tags.get("mlflow.runName", ""), run, experiment or "", status or "", params, tags, series)
+
+
+def _logged(
+    name: str, run: str, experiment: str, status: str, params: dict[str, Any], tags: dict[str, Any], series: Series
+) -> Logged:
+    about = {"experiment": experiment, "name": name, "id": run, "status": status}
+    return Logged(name, run, series.metrics, {"params": params, "tags": tags, "run": about}, status, series.overwritten)

@@ -1,0 +1,182 @@
+"""Exports of Weights & Biases: the runs table, run histories, and objects with config, summary and history."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_scaling.base.messages import folded, listed, plain, shown
+from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat
+from bayes_scaling.data.reading import read_csv, read_parquet
+from bayes_scaling.data.validation import number
+from bayes_scaling.errors import DataError
+
+ENDINGS = (".csv", ".parquet", ".json", ".jsonl", ".ndjson")
+_NAMES = ("run", "name", "run_name", "display_name", "run_id", "id")
+_STEPS = ("_step", "step")
+_NESTED = ("config", "summary", "history")
+
+Row = dict[str, Any]
+
+
+def exported(path: Path) -> list[Logged | LeftOut]:
+    """Read an export by its ending; what is empty is absent, and NaN is NaN."""
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        titles = {folded(str(title)) for title in read_csv(path)}
+        rows = _rows(read_csv(path, titles))  # as text, where an empty cell and a NaN that was logged differ
+    elif ending == ".parquet":
+        rows = _rows(read_parquet(path))
+    elif ending in ENDINGS:
+        rows = _json(path, lines=ending != ".json")
+    else:
+        raise DataError(f"{plain(str(path), 200)} is no export of wandb; expected one of .wandb, {', '.join(ENDINGS)}")
+    if not rows:
+        raise DataError(f"{plain(path.name)} holds no rows: expected runs or their history")
+    rows = [{key: _literal(value) if key in _NESTED else value for key, value in row.items()} for row in rows]
+    if any(isinstance(row.get(name), Mapping | list) for row in rows for name in _NESTED):
+        return [_object(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
+    return _flat(rows, path)
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    """Return rows as mappings without their empty cells."""
+    if any(str(title).endswith("__MIN") for title in frame):
+        raise DataError(
+            "this is the export of one panel, a metric beside its MIN and MAX, without any config; export the runs "
+            "table, or run histories"
+        )
+    records = frame.astype(object).to_dict("records")
+    return [{str(key): cell for key, cell in row.items() if cell is not None and not _gap(cell)} for row in records]
+
+
+def _gap(cell: object) -> bool:
+    return cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _json(path: Path, lines: bool) -> list[Row]:
+    name = plain(path.name)
+    try:
+        content = content_of(path).decode("utf-8-sig")
+        texts = [line for line in content.split("\n") if line.strip()] if lines else [content]
+        found = [json.loads(one) for one in texts]
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(f"{name} is not JSON ({plain(reason, 80)})") from error
+    if not lines:
+        found = found[0] if isinstance(found[0], list) else found
+    if not all(isinstance(row, dict) for row in found):
+        bad = next(row for row in found if not isinstance(row, dict))
+        raise DataError(f"{name} holds {shown(bad, 40)}; expected objects, one per run or per row of a history")
+    return found
+
+
+def _literal(cell: Any) -> Any:
+    """Return a mapping or list that was written as text, as pandas writes it into a CSV; other cells as they are."""
+    if not isinstance(cell, str) or cell.strip()[:1] not in ("{", "["):
+        return cell
+    try:
+        return ast.literal_eval(_Named().visit(ast.parse(cell.strip(), mode="eval")))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return cell
+
+
+class _Named(ast.NodeTransformer):
+    """Turns nan, inf and the words of JSON into what they stand for; Python's literals have no names for them."""
+
+    known: Mapping[str, Any] = {
+        "nan": math.nan, "NaN": math.nan, "inf": math.inf, "Infinity": math.inf,
+        "null": None, "true": True, "false": False,
+    }  # fmt: skip
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(self.known[node.id]) if node.id in self.known else node
+
+
+def _object(row: Row, label: str) -> Logged | LeftOut:
+    """Return a run from ``{"name": ..., "config": {...}, "summary": {...}, "history": [...]}``."""
+    name = str(next((row[key] for key in _NAMES if row.get(key) not in (None, "")), label))
+    once = {kind: dict(flat(_mapping(row.get(kind)))) for kind in ("config", "summary")}
+    rest = {key: value for key, value in row.items() if key not in _NESTED}
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(one, Mapping) for one in history):
+        return LeftOut(name, f"its history is {shown(history, 40)}; expected a list of rows")
+    status = str(row.get("state", ""))
+    id_ = str(row.get("id", row.get("run_id", label)))
+    config = {key: value for key, value in once["config"].items() if not key.startswith("_wandb")}
+    series = _series([dict(flat(one)) for one in history])
+    return Logged(
+        name,
+        id_,
+        series.metrics,
+        {"config": config, "summary": once["summary"], "run": dict(flat(rest))},
+        status,
+        series.overwritten,
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        raise DataError(f"config or summary is {shown(value, 40)}, which is neither JSON nor a Python literal")
+    return value if isinstance(value, Mapping) else {}
+
+
+def _series(rows: Sequence[Row]) -> Series:
+    """Return the metrics of a history; rows without a step are counted."""
+    series = Series()
+    for count, row in enumerate(rows):
+        step = next((number(value) for key, value in row.items() if folded(key) in _STEPS), None)
+        for key, value in row.items():
+            reading = None if value is None else number(value)
+            if reading is not None:
+                series.add(key, count if step is None or not math.isfinite(step) else int(step), reading)
+    return series
+
+
+def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
+    """Return the runs of a table: a row for each run, or for each step of one run or several."""
+    titles = list(dict.fromkeys(key for row in rows for key in row))
+    names = [key for word in _NAMES for key in titles if folded(key) == word]
+    step = next((key for word in _STEPS for key in titles if folded(key) == word), None)
+    for name in names:
+        values = [str(row.get(name, "")) for row in rows]
+        if len(set(values)) == len(rows) > 1 or (len(rows) == 1 and step is None):
+            return [_whole(row, value) for row, value in zip(rows, values, strict=True)]
+    if step is None and not names:
+        return [_whole(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
+    if step is None:
+        raise DataError(
+            f"{plain(path.name)} has several rows of one {listed(names)} and no _step; export histories with _step, or "
+            "a column with the id of each run"
+        )
+    for name in names:
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(str(row.get(name, "")), []).append(row)
+        if all(len({row.get(step) for row in inside}) == len(inside) for inside in groups.values()):
+            return [_history(inside, run) for run, inside in groups.items()]
+    if names:
+        raise DataError(f"{plain(path.name)} repeats a {plain(step)} of one {listed(names)}; add a column with run ids")
+    return [_history(rows, path.stem)]
+
+
+def _whole(row: Row, name: str) -> Logged:
+    """Return a run of the runs table, where config and summary stand side by side."""
+    status = str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
+    return Logged(name, name, {}, {"columns": row}, status)
+
+
+def _history(rows: list[Row], name: str) -> Logged:
+    once = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        texts = {row[key] for row in rows if isinstance(row.get(key), str)}
+        if len(texts) == 1 and number(next(iter(texts))) is None:
+            once[key] = texts.pop()
+    series = _series([dict(flat(row)) for row in rows])
+    return Logged(name, name, series.metrics, {"columns": once}, "", series.overwritten)

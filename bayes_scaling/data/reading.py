@@ -1,0 +1,218 @@
+"""Files of runs, as DataFrames; every failure is one line that names the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.messages import encodable, folded, plain, shown
+from bayes_scaling.data.validation import number
+from bayes_scaling.errors import DataError
+
+_FOREIGN: Mapping[bytes, str] = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "an Excel workbook or another zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89HDF": "an HDF5 file",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+"""First bytes of files that are often given a wrong ending."""
+
+_WHOLE = frozenset("0123456789-")
+_DECIMAL = _WHOLE | frozenset(".eE+")
+
+
+def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """Read a file by its ending: ``.csv``, ``.parquet``, ``.jsonl`` or ``.ndjson``; ``text`` as in `read_csv`."""
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return read_csv(path, text)
+    if ending == ".parquet":
+        return read_parquet(path)
+    if ending in (".jsonl", ".ndjson"):
+        return read_json_lines(path)
+    raise DataError(
+        f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; "
+        "expected one of .csv, .parquet, .jsonl, .ndjson"
+    )
+
+
+def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """Read a comma-separated file with a header line.
+
+    The file is read here and not by pandas, which renames doubled columns, fills short rows, turns the run ids
+    ``007`` and ``1e5`` into numbers and ``NA`` into nothing, and guesses without a word.
+
+    Parameters
+    ----------
+    path : UTF-8 text, with or without a byte order mark
+    text : folded names of columns that stay text even where they look like numbers
+    """
+    name, content = plain(path.name), _text(path, "a CSV file")
+    reader = csv.reader(io.StringIO(content, newline=""), skipinitialspace=True, strict=True)
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    try:
+        for cells in reader:
+            if not cells or (len(cells) == 1 and not cells[0].strip()):
+                continue
+            if header is None:
+                header = _header(cells, name)
+            elif len(cells) != len(header):
+                raise DataError(
+                    f"{name}, row {len(rows) + 1} (line {reader.line_num}): {len(cells)} cell(s), but the header has "
+                    f"{len(header)}; check the commas, and quote cells that contain one"
+                )
+            else:
+                rows.append(cells)
+    except csv.Error as error:
+        raise DataError(
+            f"{name}, line {reader.line_num}: this is not CSV ({plain(str(error))}); check its quotes"
+        ) from error
+    if header is None:  # nothing but empty quotes
+        raise DataError(f"{name} is blank: expected one row per training run")
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    named = [(title, cells) for title, cells in zip(header, columns, strict=True) if title or any(cells)]
+    titles = [title or f"Unnamed: {i}" for i, (title, _) in enumerate(named)]
+    frame = pd.DataFrame({i: _typed(c, folded(titles[i]) in text) for i, (_, c) in enumerate(named)})
+    return frame.set_axis(titles, axis="columns")
+
+
+def _header(cells: list[str], name: str) -> list[str]:
+    """Return the column names, or say what the first line is instead of a header."""
+    cells = [cell.strip() for cell in cells]
+    if len(cells) == 1:
+        for separator, word in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (None, "spaces")):
+            if len(cells[0].split(separator)) > 1:
+                raise DataError(
+                    f"{name} looks separated by {word} (its header is {shown(cells[0])}); separate its cells by "
+                    "commas, with a point as the decimal mark"
+                )
+    if all(number(cell) is not None for cell in cells):
+        raise DataError(f"{name} has no header: its first line is {shown(','.join(cells))}; expected column names")
+    filled = [cell for cell in cells if cell]
+    doubled = [cell for cell in filled if filled.count(cell) > 1]
+    if doubled:
+        raise DataError(f"{name} has two columns named {shown(doubled[0])}; rename or drop one")
+    return cells
+
+
+def _typed(cells: Sequence[str], as_text: bool) -> pd.Series:
+    """Return numbers where every filled cell is one, True and False likewise, else text; empty cells are missing."""
+    if not as_text:
+        characters = set("".join(cells))
+        values = _quickly(cells) if characters <= _DECIMAL else None
+        values = [number(cell) for cell in cells] if values is None else values
+        # A label such as None is a word for a missing number only among numbers.
+        if None not in values and (any(value == value for value in values) or not any(map(str.strip, cells))):
+            if characters <= _WHOLE and cells and all(0 < len(cell) <= 18 for cell in cells):
+                return pd.Series([int(cell) for cell in cells], dtype=np.int64)
+            return pd.Series(values, dtype=np.float64)
+        if set(cells) <= {"True", "False"}:
+            return pd.Series([cell == "True" for cell in cells], dtype=bool)
+    return pd.Series([cell if cell.strip() else None for cell in cells], dtype=object)
+
+
+def _quickly(cells: Sequence[str]) -> Sequence[float | None] | None:
+    """Return a full column of plain decimals; with no other characters, `float` and `number` agree."""
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        return None
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file."""
+    content = io.BytesIO(_content(path, "a Parquet file"))
+    try:
+        return pd.read_parquet(content)
+    except ImportError as error:
+        raise DataError(f"reading {plain(path.name)} needs pyarrow: pip install 'bayes-scaling[parquet]'") from error
+    except Exception as error:  # pyarrow raises what its decoders raise, of many kinds, on a damaged file
+        reason = plain(str(error).strip().split("\n")[0] or type(error).__name__, 160)
+        raise DataError(f"{plain(path.name)} is not a readable Parquet file ({reason})") from error
+
+
+def read_json_lines(path: Path) -> pd.DataFrame:
+    """Read a file with one JSON object per line; empty lines are skipped."""
+    name, rows = plain(path.name), []
+    # Not splitlines(): JSON strings may hold the other characters that it takes for the end of a line.
+    for line, content in enumerate(_text(path, "a file of JSON lines").split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content, object_pairs_hook=_without_doubles, parse_int=_whole)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(
+                f"{name}, line {line}: {shown(content.strip(), 40)} is not JSON ({plain(reason)}); "
+                "expected one JSON object per line"
+            ) from error
+        if "\\ud" in content.lower() and not encodable(json.dumps(row, ensure_ascii=False)):
+            raise DataError(f"{name}, line {line}: half of a surrogate pair (\\ud...) is not text; correct the escape")
+        if not isinstance(row, dict):
+            kind = "an array" if isinstance(row, list) else shown(row, 40)
+            raise DataError(f'{name}, line {line}: expected a JSON object like {{"loss": 2.1}}, not {kind}')
+        rows.append(row)
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    if not names:
+        raise DataError(f'{name} holds only empty objects: expected one run per object, like {{"loss": 2.1}}')
+    # As objects: pandas would round whole numbers beside a gap, and could not hold very large ones.
+    return pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in names}).infer_objects()
+
+
+def _whole(text: str) -> int | float:
+    """Return a whole number, or infinity where it has more digits than a float, or Python, can take."""
+    return int(text) if len(text) < 300 else float(text)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        doubled = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {shown(doubled, 30)} comes twice")
+    return found
+
+
+def _text(path: Path, kind: str) -> str:
+    """Return the text of a UTF-8 file that is not blank."""
+    content, name = _content(path, kind), plain(path.name)
+    for magic, what in _FOREIGN.items():
+        if content.startswith(magic):
+            raise DataError(f"{name} looks like {what}; expected {kind} in UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8 text"
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{name}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte; this is not {kind}")
+    if not text.strip():
+        raise DataError(f"{name} is blank: expected one row per training run")
+    return text
+
+
+def _content(path: Path, kind: str) -> bytes:
+    """Return the bytes of a file that is not empty."""
+    try:
+        if path.is_dir():
+            raise DataError(f"{plain(str(path), 200)} is a folder; expected {kind}")
+        if not path.is_file():
+            raise DataError(f"{plain(str(path), 200)} is not a file; expected {kind}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{plain(str(path), 200)} cannot be read: {error.strerror}; expected {kind}") from error
+    if not content:
+        raise DataError(f"{plain(path.name)} is empty: expected one row per training run")
+    return content

@@ -1,0 +1,129 @@
+"""Backtest: one comparison for each of many tables, and how often the bands held over all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import BayesScalingError, DataError
+from bayes_scaling.evaluate.compare import Comparison, compare
+from bayes_scaling.evaluate.scores import COVERAGES, summarise
+from bayes_scaling.laws.law import Law
+
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Backtest:
+    """How candidates did over many tables.
+
+    Attributes
+    ----------
+    comparisons : by table
+    failures : by table, why it could not be compared
+    scores : held-out rows of all tables, with a column ``table``
+    """
+
+    comparisons: Mapping[str, Comparison]
+    failures: Mapping[str, str]
+    scores: pd.DataFrame
+
+    def table(self) -> pd.DataFrame:
+        """Return scores and coverage of each candidate, every table counted once.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Best log score first: ``candidate``, ``tables``, means over tables of ``rmsle``, ``log_score``, ``crps``,
+            ``width`` and coverage.
+        """
+        by_table = summarise(self.scores, ["candidate", "table"])
+        means = by_table.drop(columns=["table", "n"]).groupby("candidate", sort=False).mean()
+        means.insert(0, "tables", by_table.groupby("candidate", sort=False).size())
+        return means.sort_values("log_score", ascending=False).reset_index()
+
+    def by_table(self) -> pd.DataFrame:
+        """Return scores of each candidate on each table."""
+        return summarise(self.scores, ["table", "candidate"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but draws as plain values, for JSON."""
+        return {
+            "coverages": list(COVERAGES),
+            "table": json.loads(self.table().to_json(orient="records", double_precision=12)),
+            "by_table": json.loads(self.by_table().to_json(orient="records", double_precision=12)),
+            "weights": {name: dict(comparison.weights) for name, comparison in self.comparisons.items()},
+            "verdicts": {name: comparison.verdict() for name, comparison in self.comparisons.items()},
+            "failures": dict(self.failures),
+        }
+
+
+def backtest(
+    tables: Mapping[str, Runs],
+    laws: Sequence[str | Law],
+    *,
+    folder: Path | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+    **options: Any,
+) -> Backtest:
+    """Compare laws on each of many tables, at the default cuts of each.
+
+    Parameters
+    ----------
+    tables : runs by name
+    laws : as of `compare`
+    folder : where refits are kept and found again
+    seed : of sampler and scores
+    progress : show a bar; by default on a terminal
+    options : of `compare`: ``cuts``, ``baselines``, ``alone``
+
+    Returns
+    -------
+    Backtest
+        Tables that cannot be compared are named with the reason, not dropped in silence.
+
+    Raises
+    ------
+    DataError
+        When no table can be compared.
+    """
+    comparisons: dict[str, Comparison] = {}
+    failures: dict[str, str] = {}
+    scored = []
+    with progress_bar("backtest", progress) as report:
+        for done, (name, runs) in enumerate(tables.items()):
+            report(name, done / len(tables))
+            try:
+                comparisons[name] = compare(laws, runs, folder=folder, seed=seed, progress=False, **options)
+            except BayesScalingError as error:
+                failures[name] = str(error)
+                continue
+            scored.append(comparisons[name].scores.assign(table=name))
+    if not scored:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failures.items())
+        raise DataError(f"no table could be compared ({reasons or 'there is none'})")
+    return Backtest(comparisons, failures, pd.concat(scored, ignore_index=True))
+
+
+def read_tables(folder: Path) -> tuple[dict[str, Runs], dict[str, str]]:
+    """Read every table of runs in a folder, and say why others cannot be read."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give one that holds tables of runs ({', '.join(SUFFIXES)})")
+    found: dict[str, Runs] = {}
+    failures: dict[str, str] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+        try:
+            found[path.name] = Runs.read(path)
+        except BayesScalingError as error:
+            failures[path.name] = str(error)
+    if not found:
+        raise DataError(f"{folder} holds no table that can be read; expected files like runs.csv")
+    return found, failures

@@ -1,0 +1,403 @@
+"""The classical point fits that practitioners use, as predictive distributions that are scored like our posterior.
+
+A point fit has no prior: the constants that fit best, a bootstrap over runs for their spread, and the size of the
+residuals for the scatter of a new run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+import scipy.optimize
+
+from bayes_scaling.base.messages import shown
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.data.validation import Origin, numeric
+from bayes_scaling.errors import DataError, FitError
+from bayes_scaling.laws.law import Array, Law, Parameter, resolve
+from bayes_scaling.laws.priors import as_distribution, draw_prior
+from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.noise import Noise, Scatter
+from bayes_scaling.model.program import Composition, Model, Observations, Priors, model_of, observe, priors_of
+
+LOSSES: Mapping[str, str] = {"huber": "Huber point fit", "squares": "least squares"}
+"""What a point fit can minimise, and what it is then called."""
+
+DELTA = 1e-3  # log loss where Huber's loss turns from a parabola into a line; the unit of residuals below
+STARTS = 24  # draws of the prior that are looked at
+CLIMBS = 6  # the best of them that are climbed from
+REACH = 12.0  # how far beyond those draws, on the line, an optimum may lie: shares of 0 or 1 would run off for ever
+STEPS = 100  # of each replicate; 40 settle nearly all, small tables under Huber's loss creep along its corners
+LONGEST = 2.0  # step on the line; a doubling of an exponent is 0.7
+LEAST_SIGMA = 1e-12  # of log loss: a law that passes through every run still has a density
+
+SLICE = 0.05  # relative gap in FLOPs that separates two IsoFLOP slices; a slice may be twice as wide
+SLICE_SIZES = 4  # different model sizes that make a slice
+
+
+# --- point fits of a law ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointFit:
+    """A law at the constants that fit best, with a bootstrap over runs.
+
+    Attributes
+    ----------
+    label : what was minimised, and the law
+    law : the law
+    theta : value of every parameter of the law at the optimum
+    bootstrap : (n_boot,) by parameter, optima of tables whose rows were drawn with replacement
+    sigma : scale of the residuals of log loss at the optimum: 1.4826 times the median of their sizes for Huber's
+        loss, their root mean square for least squares
+    objective : sum over rows, at the optimum, of ``r^2 / 2`` for ``|r| <= 1e-3`` and ``1e-3 (|r| - 1e-3 / 2)`` beyond
+        (Huber; r is the residual of log loss), or of ``r^2 / 2`` throughout (least squares)
+    """
+
+    label: str
+    law: Law
+    theta: dict[str, float]
+    bootstrap: dict[str, np.ndarray]
+    sigma: float
+    objective: float
+
+    def predict(self, points: Mapping[str, np.ndarray]) -> Scatter:
+        """Return the predictive distribution of the loss of new runs, a mixture over the bootstrap.
+
+        Parameters
+        ----------
+        points : (n_point,) by input of the law, in raw units; and ``run``, where the law reads whole curves
+
+        Returns
+        -------
+        Scatter
+            Normal in log loss, ``(n_boot, n_point)``: the law at each replicate's constants, and `sigma` around it.
+
+        Raises
+        ------
+        DataError
+            When an input of the law is missing, or is not a positive number.
+        """
+        missing = [name for name in self.law.inputs if name not in points]
+        if missing:
+            raise DataError(
+                f"law {self.law.label} needs {', '.join(self.law.inputs)} of each point; {missing[0]} is missing"
+            )
+        given = pd.DataFrame({name: np.atleast_1d(points[name]) for name in self.law.inputs})
+        given = numeric(given, self.law.inputs, Origin("the points", {}), self.law.may_be_zero)
+        table = {name: given[name].to_numpy(float) for name in self.law.inputs}
+        if "run" in points:
+            table["run"] = pd.factorize(np.asarray(points["run"]))[0]
+        with scope():
+            columns = {name: jnp.asarray(values) for name, values in self.law.arrays(table).items()}
+            theta = {name: jnp.asarray(values) for name, values in self.bootstrap.items()}
+            location = np.asarray(_log_law(model_of(_composition(self.law)))(theta, columns))
+        return Scatter(location, np.full(location.shape, self.sigma), np.full(location.shape, np.inf))
+
+
+def point_fit(
+    law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200, seed: int = 0, like_rows: int | None = None
+) -> PointFit:
+    """Fit a law's constants by minimising a loss of the residuals of log loss, without any prior.
+
+    With ``huber`` and the Chinchilla law this is approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556), done to the end
+    as in Besiroglu et al. 2024 (arXiv 2404.10102). Priors only say where to start, and the bijections of their supports
+    on which line to search. Replicates of the bootstrap are climbed from the optimum of the table.
+
+    Parameters
+    ----------
+    law : the law
+    runs : the table
+    loss : ``huber``, with its corner at 1e-3, or ``squares``
+    bootstrap : number of replicates
+    seed : of the starts and of the bootstrap
+    like_rows : compile for a table of this many rows, so that fits to parts of one table share a program
+
+    Raises
+    ------
+    DataError
+        When the table lacks a column that the law reads, or has no more rows than the law has parameters.
+    FitError
+        When there is no such loss, no replicate, or no start at which the law gives losses.
+    """
+    if loss not in LOSSES:
+        raise FitError(f"loss {shown(loss)} of a point fit is not known; choose one of {', '.join(LOSSES)}")
+    if bootstrap < 1:
+        raise FitError(f"a bootstrap of {bootstrap} replicates has no spread; take at least 1, 200 are usual")
+    if len(runs) <= len(law.sampled):
+        raise DataError(
+            f"{runs.source} has {len(runs)} rows for the {len(law.sampled)} parameters of law {law.label}; a point fit "
+            "needs more rows than parameters"
+        )
+    composition, even = _composition(law), np.full(len(runs), 1 / len(runs))
+    # A stream of its own: every law sees the same replicates of a table.
+    drawn = np.random.default_rng(seed).multinomial(len(runs), even, size=bootstrap)
+    with scope():
+        model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
+        starts = _starts(law, np.random.default_rng([seed, 1]))
+        low, high = starts.min(axis=0) - REACH, starts.max(axis=0) + REACH
+        best = _climbed(model, loss, data, priors, starts, list(zip(low, high, strict=True)))
+        if best is None:
+            raise FitError(
+                f"law {law.label} gives no losses for {runs.source} at any of {STARTS} draws of its prior; "
+                "check its priors"
+            )
+        # The table itself goes along as the first replicate, which polishes the optimum at no cost.
+        weight = np.zeros((1 + bootstrap, len(data.log_loss)))
+        weight[0, : len(runs)], weight[1:, : len(runs)] = 1.0, drawn
+        settled = _descend(model, loss)(jnp.asarray(best), weight, low, high, data, priors)
+        constants, residuals = _at(model)(settled, data, priors)
+        theta = {name: np.array(values) for name, values in constants.items()}
+        residual = np.asarray(residuals)[0, : len(runs)]
+        objective = DELTA**2 * float(jnp.sum(_rho(loss, jnp.asarray(residual))))
+    size = 1.4826 * np.median(np.abs(residual)) if loss == "huber" else np.sqrt(np.mean(residual**2))
+    return PointFit(
+        label=f"{LOSSES[loss]} of {law.label}",
+        law=law,
+        theta={name: float(values[0]) for name, values in theta.items()},
+        bootstrap={name: values[1:] for name, values in theta.items()},
+        sigma=max(DELTA * float(size), LEAST_SIGMA),
+        objective=objective,
+    )
+
+
+def _composition(law: Law) -> Composition:
+    """Return the law alone; noise has no part in a point fit, and normal noise has the fewest parameters to carry."""
+    return Composition(law, Noise("normal"), Discrepancy("none"), {})
+
+
+def _starts(law: Law, rng: np.random.Generator) -> np.ndarray:
+    """Draw points on the line from the prior, ``(n_start, n_site)``."""
+    lines = [dist.biject_to(row.prior.support).inv(draw_prior(row.prior, rng, STARTS)) for row in law.sampled]
+    return np.stack([np.asarray(line, float) for line in lines], axis=1)
+
+
+def _climbed(
+    model: Model, loss: str, data: Observations, priors: Priors, starts: np.ndarray, bounds: list[tuple[float, float]]
+) -> np.ndarray | None:
+    """Return the best point that L-BFGS reaches from the best starts, ``(n_site,)``; None where no start is usable."""
+    looked_at = np.array([float(_value_and_slope(model, loss)(start, data, priors)[0]) for start in starts])
+    usable = [i for i in np.argsort(looked_at, kind="stable") if np.isfinite(looked_at[i])]
+
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = _value_and_slope(model, loss)(u, data, priors)
+        # Where the law gives no loss, a wall: the line search turns back.
+        return float(np.nan_to_num(value, nan=1e12, posinf=1e12)), np.nan_to_num(slope, posinf=0.0, neginf=0.0)
+
+    # The defaults of L-BFGS-B stop early, and say that they converged; this is what went wrong in Hoffmann et al.
+    options: Any = {"ftol": 1e-14, "gtol": 1e-10, "maxiter": 2000, "maxfun": 10_000}
+    ends = [
+        scipy.optimize.minimize(objective, starts[i], jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        for i in usable[:CLIMBS]
+    ]
+    return np.asarray(min(ends, key=lambda end: float(end.fun)).x) if ends else None
+
+
+# --- compiled functions, one per model and loss -------------------------------------------------------------------
+
+
+def _constants(model: Model, u: Any, data: Observations, priors: Priors) -> dict[str, Array]:
+    """Return the law's parameters at a point of the line, ``(n_site,)``."""
+    rows = [row for row in model.law_rows if isinstance(row, Parameter)]
+    supports = [as_distribution(priors[row.site]).support for row in rows]
+    draws = {
+        row.site: dist.biject_to(support)(u[i]) for i, (row, support) in enumerate(zip(rows, supports, strict=True))
+    }
+    values = resolve(model.law_rows, draws, data.at)
+    return {name: values[name] for name in model.law_names}
+
+
+def _residual(model: Model, u: Any, data: Observations, priors: Priors) -> Array:
+    """Return the residual of log loss of each row in units of `DELTA`, ``(n_padded,)``.
+
+    In these units the mean of the objective is about one, which is what the tolerances of L-BFGS-B are relative to.
+    """
+    residual: Array = (data.log_loss - model.log_law(_constants(model, u, data, priors), data.columns)) / DELTA
+    return residual
+
+
+def _rho(loss: str, residual: Array) -> Array:
+    """Return what each residual costs, in units of ``DELTA**2``."""
+    size = jnp.abs(residual)
+    return jnp.where(size <= 1, residual**2 / 2, size - 0.5) if loss == "huber" else residual**2 / 2
+
+
+def _attention(loss: str, residual: Array) -> Array:
+    """Return the weight with which a square stands in for what each residual costs."""
+    return 1 / jnp.maximum(jnp.abs(residual), 1.0) if loss == "huber" else jnp.ones_like(residual)
+
+
+def _mean_cost(model: Model, loss: str, u: Any, weight: Any, data: Observations, priors: Priors) -> Array:
+    return jnp.sum(weight * _rho(loss, _residual(model, u, data, priors))) / jnp.sum(weight)
+
+
+@functools.cache
+def _value_and_slope(model: Model, loss: str) -> Any:
+    def cost(u: Any, data: Observations, priors: Priors) -> Array:
+        return _mean_cost(model, loss, u, data.weight, data, priors)
+
+    return jax.jit(jax.value_and_grad(cost))
+
+
+@functools.cache
+def _at(model: Model) -> Any:
+    """Return the compiled function from points of the line to constants and residuals."""
+
+    def at(u: Any, data: Observations, priors: Priors) -> tuple[dict[str, Array], Array]:
+        return _constants(model, u, data, priors), _residual(model, u, data, priors)
+
+    return jax.jit(jax.vmap(at, (0, None, None)))
+
+
+@functools.cache
+def _log_law(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.log_law, (0, None)))
+
+
+@functools.cache
+def _descend(model: Model, loss: str) -> Any:
+    """Return the compiled descent of all replicates, ``(n_replicate, n_site)``, from one start.
+
+    Damped Gauss-Newton steps (Levenberg-Marquardt), on squares that are reweighted at every step for Huber's loss. A
+    step that does not lower the objective, or is not a number, is not taken.
+    """
+
+    def descend(start: Any, weight: Any, low: Any, high: Any, data: Observations, priors: Priors) -> Array:
+        def residual(u: Any) -> Array:
+            return _residual(model, u, data, priors)
+
+        def cost(u: Any) -> Array:
+            return _mean_cost(model, loss, u, weight, data, priors)
+
+        def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            u, value, damping = state
+            now, slopes = residual(u), jax.jacfwd(residual)(u)
+            heard = weight * _attention(loss, now)
+            curvature = slopes.T @ (heard[:, None] * slopes)
+            scale = jnp.diag(curvature)
+            # The second term keeps directions that the replicate does not inform where they are.
+            ridge = jnp.diag(damping * scale + 1e-12 * jnp.max(scale))
+            move = -jnp.linalg.solve(curvature + ridge, slopes.T @ (heard * now))
+            move = move * jnp.minimum(1.0, LONGEST / jnp.linalg.norm(move))
+            tried = jnp.clip(u + move, low, high)
+            reached = cost(tried)
+            better = reached < value
+            damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-9, 1e9)
+            return jnp.where(better, tried, u), jnp.where(better, reached, value), damping
+
+        end: Array = jax.lax.fori_loop(0, STEPS, step, (start, cost(start), jnp.asarray(1e-3)))[0]
+        return end
+
+    return jax.jit(jax.vmap(descend, (None, 0, None, None, None, None)))
+
+
+# --- IsoFLOP parabolas --------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IsoflopFit:
+    """Compute-optimal model sizes read off parabolas, and the power law through them.
+
+    Attributes
+    ----------
+    flops : (n_slice,) compute of each usable slice, rising
+    params_opt : (n_slice,) model size at the minimum of its parabola
+    loss_opt : (n_slice,) loss there
+    """
+
+    flops: np.ndarray
+    params_opt: np.ndarray
+    loss_opt: np.ndarray
+
+    @property
+    def exponent(self) -> float:
+        """The power a of compute with which the optimal model size grows."""
+        return float(self._line[0])
+
+    @property
+    def _line(self) -> np.ndarray:
+        """Slope, and height at the middle of the slices, of log params against log FLOPs."""
+        x = np.log(self.flops)
+        return _least_squares(x - x.mean(), np.log(self.params_opt), degree=1)
+
+    def params_at(self, flops: Any) -> np.ndarray:
+        """Return the compute-optimal parameters at a budget, of the shape of ``flops``."""
+        slope, middle = self._line
+        return np.asarray(np.exp(middle + slope * (np.log(flops) - np.log(self.flops).mean())))
+
+    def tokens_at(self, flops: Any) -> np.ndarray:
+        """Return the compute-optimal tokens at a budget, C / (6 N)."""
+        return np.asarray(flops, float) / (FLOPS_PER_PARAM_TOKEN * self.params_at(flops))
+
+
+def isoflop_parabola(runs: Runs) -> IsoflopFit:
+    """Find compute-optimal sizes by approach 2 of Hoffmann et al. 2022 (arXiv 2203.15556).
+
+    Runs of about the same compute are a slice. A parabola of loss in log params is fitted to each; its minimum counts
+    where it opens upwards and the minimum lies among the sizes of the slice. A line through the minima, log params
+    against log FLOPs, gives the optimum at other budgets.
+
+    Parameters
+    ----------
+    runs : with params and FLOPs (or tokens, from which FLOPs are 6 N D)
+
+    Raises
+    ------
+    DataError
+        When fewer than two slices have a minimum.
+    """
+    flops, log_params, loss = runs.column("flops"), np.log(runs.column("params")), runs.loss
+    slices = _slices(flops, log_params)
+    minima = [
+        (np.exp(np.log(flops[rows]).mean()), *found)
+        for rows in slices
+        if (found := _minimum(log_params[rows], loss[rows])) is not None
+    ]
+    if len(minima) < 2:
+        raise DataError(
+            f"{runs.source} has {len(slices)} IsoFLOP slices (FLOPs within {SLICE:.0%}, at least {SLICE_SIZES} model "
+            f"sizes), {len(minima)} of them with a minimum among their sizes; expected at least two"
+        )
+    return IsoflopFit(*np.array(minima).T)
+
+
+def _slices(flops: np.ndarray, log_params: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each slice, by rising compute.
+
+    Slices are cut where compute makes a gap; a table whose compute has no gaps has no slices, however dense it is.
+    """
+    order = np.argsort(flops, kind="stable")
+    x = np.log(flops[order])
+    groups = np.split(order, 1 + np.flatnonzero(np.diff(x) > np.log1p(SLICE)))
+    return [
+        rows
+        for rows in groups
+        if len(np.unique(log_params[rows])) >= SLICE_SIZES and np.ptp(np.log(flops[rows])) <= 2 * np.log1p(SLICE)
+    ]
+
+
+def _minimum(log_params: np.ndarray, loss: np.ndarray) -> tuple[float, float] | None:
+    """Return params and loss at the minimum of the parabola of a slice; None where there is none among its sizes."""
+    centre = log_params.mean()
+    bend, slope, height = _least_squares(log_params - centre, loss, degree=2)
+    if not bend > 0:
+        return None
+    place = centre - slope / (2 * bend)
+    if not log_params.min() <= place <= log_params.max():
+        return None
+    return float(np.exp(place)), float(height - slope**2 / (4 * bend))
+
+
+def _least_squares(x: np.ndarray, y: np.ndarray, degree: int) -> np.ndarray:
+    """Return the coefficients of a polynomial, highest power first, ``(degree + 1,)``."""
+    return np.asarray(np.linalg.lstsq(np.vander(x, degree + 1), y, rcond=None)[0])

@@ -1,0 +1,237 @@
+"""Whether posteriors can be believed: calibration on simulated tables, and what a fit says about its own table.
+
+Simulation-based calibration (Talts et al. 2018, arXiv 1804.06788): where parameters are drawn from the prior and a
+table is simulated from them, the rank of each true value among independent posterior draws is uniform. A likelihood,
+a prior or a sampler that is not what it claims to be shows as ranks that pile up. Ranks of parameters alone would also
+be uniform for a posterior that ignores the table, so one quantity that reads the table is ranked along with them
+(Modrak et al. 2023, arXiv 2211.02383).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.special
+import scipy.stats
+
+from bayes_scaling.base.progress import progress_bar, silent
+from bayes_scaling.base.scope import scope
+from bayes_scaling.errors import FitError
+from bayes_scaling.evaluate.checks import _leave_one_out_weights
+from bayes_scaling.inference.fit import default_noise
+from bayes_scaling.inference.methods import METHODS, Problem, with_good_geometry
+from bayes_scaling.inference.result import Fit, parts, prior_draws
+from bayes_scaling.inference.sampling import Settings, constrained, placed
+from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.law import Array, Law, ReferencePoint
+from bayes_scaling.model.discrepancy import Discrepancy, log_size
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.program import Composition, Model, Observations, centre_of, law_table
+from bayes_scaling.model.simulate import draw_prior, simulate
+
+TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
+RANKED = 99  # nearly independent draws of each posterior: ranks take 100 values, ten for each bin
+BINS = 10
+MISFIT = "misfit"
+FALSE_ALARMS = 0.05  # probability of any surprise in a clean table
+
+# --- simulated tables -------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of true values among posterior draws, over simulated tables.
+
+    Attributes
+    ----------
+    names : parameters of law, noise and discrepancy in the notation of the paper, and ``misfit``, the sum of squared
+        distances in log loss between the table and the law
+    ranks : (n_table, n_name) number of posterior draws below the truth, 0 to ``draws``
+    draws : number of posterior draws among which a truth is ranked
+    converged : (n_table,) whether the fit to each table is within all limits of convergence
+    seconds : (n_table,) wall-clock time of each table; the first ones also compile
+    """
+
+    names: tuple[str, ...]
+    ranks: np.ndarray
+    draws: int
+    converged: np.ndarray
+    seconds: np.ndarray
+
+    def uniformity(self) -> pd.DataFrame:
+        """Say for each name whether its ranks are uniform, over the tables whose fit converged.
+
+        Whether a fit converges depends on its table, not on the truth, so leaving tables out does not move ranks.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per name: ``p_value`` (chi-square over 10 bins), ``mean_z`` and ``sd_z`` (mean and standard
+            deviation of the ranks' normal scores: 0 and 1 where calibrated, a mean above 0 where the posterior lies
+            too low, a standard deviation above 1 where it is too narrow).
+        """
+        ranks, values = self.ranks[self.converged], self.draws + 1
+        if not len(ranks):
+            raise FitError(f"none of the {len(self.ranks)} fits converged, so there are no ranks to judge")
+        share = np.bincount(np.arange(values) * BINS // values, minlength=BINS) / values
+        z = scipy.special.ndtri((ranks + 0.5) / values)
+        table = {}
+        for i, name in enumerate(self.names):
+            counts = np.bincount(ranks[:, i] * BINS // values, minlength=BINS)
+            p_value = float(scipy.stats.chisquare(counts, len(ranks) * share).pvalue)
+            table[name] = {"p_value": p_value, "mean_z": z[:, i].mean(), "sd_z": z[:, i].std()}
+        return pd.DataFrame.from_dict(table, orient="index")
+
+
+def sbc(
+    law: Law | str,
+    design: pd.DataFrame,
+    *,
+    noise: Noise | None = None,
+    discrepancy: Discrepancy | None = None,
+    tables: int = 200,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Ranks:
+    """Calibrate a law on tables that are simulated from its own prior.
+
+    The prior stands at one reference point for all tables, at a loss of 3; `fit` puts it at the median loss of the
+    table it is given, which makes a prior that has seen the data and ranks that are only nearly uniform. All tables
+    are fitted as `fit` does otherwise, by the same compiled programs.
+
+    Parameters
+    ----------
+    law : a `Law`, or what ``load_law`` takes
+    design : one row per run, the law's inputs in raw units
+    noise : scatter of log loss; by default what `fit` takes for such a table
+    discrepancy : how the truth leaves the law; by default as in `fit`
+    tables : number of tables
+    seed : the same seed on the same machine gives the same ranks
+    progress : show a bar; by default on a terminal
+    """
+    law = load_law(law) if isinstance(law, str) else law
+    if tables < 1:
+        raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to say much")
+    # Any table of this design has its inputs; the losses of this one are not used.
+    template = simulate(law, design, seed=seed)
+    noise = default_noise(template) if noise is None else noise
+    composition = Composition(law, noise, Discrepancy() if discrepancy is None else discrepancy, {})
+    at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
+    ranks, converged, seconds = [], [], []
+    with scope(), progress_bar(f"calibrate {law.label}", progress) as report:
+        report("compiling", 0.0)
+        model, data, priors = parts(composition, template)
+        starts = np.asarray(placed(model)(prior_draws(composition, model, seed), _at(at, data), priors)[0])
+        for table in range(tables):
+            started = time.perf_counter()
+            below, good = _ranked(composition, design, at, starts, (seed, table))
+            ranks.append(below)
+            converged.append(good)
+            seconds.append(time.perf_counter() - started)
+            report("fitting tables", (table + 1) / tables)
+    names = (*composition.names, MISFIT)
+    return Ranks(names, np.array(ranks), RANKED, np.array(converged), np.array(seconds))
+
+
+def _ranked(
+    composition: Composition, design: pd.DataFrame, at: ReferencePoint, starts: np.ndarray, seed: tuple[int, int]
+) -> tuple[np.ndarray, bool]:
+    """Simulate and fit one table; return the rank of every truth, ``(n_name,)``, and whether the fit converged."""
+    law, noise, discrepancy = composition.law, composition.noise, composition.discrepancy
+    # The sampler has a seed of its own: with that of the truth, its chains would start from the very same keys.
+    of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
+    truth = draw_prior(law, noise, discrepancy, at, of_truth)
+    runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
+    model, data, priors = parts(composition, runs)
+    data = _at(at, data)
+    problem = with_good_geometry(Problem(model, data, priors, starts, Settings(), of_sampler, silent))
+    chains, diagnostics, _ = METHODS["auto"](problem)
+    count = int(np.prod(chains.u.shape[:2]))
+    thinned = chains.u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
+    theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)
+    values = {name: jnp.append(truth[name], theta[name]) for name in composition.names}
+    values[MISFIT] = _misfit(model)({name: values[name] for name in model.law_names}, data)
+    below = [int(np.sum(np.asarray(value[1:]) < float(value[0]))) for value in values.values()]
+    return np.array(below), not diagnostics.problems(count)
+
+
+def _at(at: ReferencePoint, data: Observations) -> Observations:
+    """Return a table whose priors are stated at a given point, in place of its own centre."""
+    return dataclasses.replace(data, at=jax.tree.map(lambda leaf: jnp.asarray(leaf, float), at))
+
+
+@functools.cache
+def _misfit(model: Model) -> Any:
+    """Return the compiled sum of squared distances between a table and the law, by draw."""
+
+    def misfit(theta: Mapping[str, Array], data: Observations) -> Array:
+        return jnp.sum(data.weight * (data.log_loss - model.log_law(theta, data.columns)) ** 2)
+
+    return jax.jit(jax.vmap(misfit, (0, None)))
+
+
+# --- one fitted table -------------------------------------------------------------------------------------------
+
+
+def predictive_check(fit: Fit) -> pd.DataFrame:
+    """Compare the residuals of a table with those of tables that the fit would have made.
+
+    Each draw judges the observed losses and one replicated table against its own curve: ``scale`` is the standard
+    deviation of their residuals in log loss, ``largest`` the largest absolute residual in units of the scatter,
+    ``neighbours`` the correlation of residuals of runs that are next to each other in size, ``skewness`` theirs.
+    Parameters were learned from the same table, so probabilities are conservative: a small one means something.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per statistic: ``observed`` (median over draws), ``5.0%`` and ``95.0%`` of replicated tables,
+        ``tail_probability`` (two-sided), ``surprising`` (it is so small that a clean table has any such in 1 of 20).
+    """
+    replicated = np.log(fit.replicated.reshape(-1, len(fit.runs)))
+    along = np.argsort(log_size(fit.law, law_table(fit.law, fit.runs)), kind="stable")
+    statistics: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "scale": lambda residual: residual.std(axis=1),
+        "largest": lambda residual: np.abs(residual / fit.width).max(axis=1),
+        "neighbours": lambda residual: _lag_one(residual[:, along]),
+        "skewness": lambda residual: np.asarray(scipy.stats.skew(residual, axis=1)),
+    }
+    table = {}
+    for name, statistic in statistics.items():
+        seen, expected = statistic(np.log(fit.runs.loss) - fit.log_mean), statistic(replicated - fit.log_mean)
+        tail = min(1.0, 2 * min(float(np.mean(expected >= seen)), float(np.mean(expected <= seen))))
+        table[name] = {
+            "observed": np.median(seen),
+            "5.0%": np.quantile(expected, 0.05),
+            "95.0%": np.quantile(expected, 0.95),
+            "tail_probability": tail,
+            "surprising": tail < FALSE_ALARMS / len(statistics),
+        }
+    return pd.DataFrame.from_dict(table, orient="index").astype({"surprising": bool})
+
+
+def _lag_one(residual: np.ndarray) -> np.ndarray:
+    """Return the correlation between each value and the next along the rows of each draw, ``(n_draw,)``."""
+    centred = residual - residual.mean(axis=1, keepdims=True)
+    return np.asarray((centred[:, 1:] * centred[:, :-1]).sum(axis=1) / (centred**2).sum(axis=1))
+
+
+def loo_pit(fit: Fit) -> np.ndarray:
+    """Return where each loss lies in what all other runs predict for it, ``(n_row,)``: the probability of a lower one.
+
+    Uniform over 0 to 1 for a fit that predicts well; piled up at both ends where its predictions are too narrow. The
+    predictions come from reweighting draws (PSIS-LOO), see ``k_hat`` of `find_influential` for where that is to be
+    trusted. Where rows of a run are correlated, they are given the rows before it.
+    """
+    log_weight, _ = _leave_one_out_weights(fit)
+    expected, width = fit.expected
+    below = fit.noise.cumulative(fit.theta_at_rows(), (np.log(fit.runs.loss) - expected) / width)
+    # Rounding may lift a sum of weights above one.
+    return np.asarray(np.clip((np.exp(log_weight) * below.T).sum(axis=1), 0.0, 1.0))

@@ -1,0 +1,213 @@
+"""Questions about a fit and its table: which runs are outliers, which ones move the answer, what cannot be learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.special
+
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.law import Law, ReferencePoint, resolve
+from bayes_scaling.laws.priors import prior_quantile
+from bayes_scaling.model.program import law_table, reference_point
+
+OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
+
+
+def find_outliers(fit: Fit) -> pd.DataFrame:
+    """Find runs that lie further from the law than the bulk of the scatter explains.
+
+    A Student-t noise model accounts for outliers by heavy tails, so a tail probability under that model never looks
+    small. Each residual is therefore compared with a normal of the same central width (its 68 % range), which is what
+    the scatter would be without outliers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row of the table, most extreme first: ``run``, ``loss``, ``expected`` (median of the mean curve;
+        where rows of a run are correlated, given the rows before), ``residual`` (log loss), ``tail_probability``
+        (posterior mean, two-sided), ``outlier`` (probability below 0.01 / number of rows).
+    """
+    expected, width = fit.expected
+    residual = np.log(fit.runs.loss) - expected
+    core = width * _core_factor(fit)
+    tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
+    table = pd.DataFrame(
+        {
+            "run": fit.runs.labels,
+            "loss": fit.runs.loss,
+            "expected": np.exp(np.median(expected, axis=0)),
+            "residual": np.median(residual, axis=0),
+            "tail_probability": tail,
+            "outlier": tail < OUTLIER_RATE / len(fit.runs),
+        }
+    )
+    return table.sort_values("tail_probability", kind="stable")
+
+
+def _core_factor(fit: Fit) -> np.ndarray:
+    """Half-width of the central 68 % of the noise in units of its scale, ``(n_draw, 1)`` or ``(n_draw, n_row)``."""
+    if fit.noise.family != "student_t":
+        return np.ones((1, 1))
+    nu = fit.theta_at_rows()["nu"]
+    factor = np.asarray(scipy.special.stdtrit(nu, scipy.special.ndtr(1.0)))
+    return factor[:, None] if factor.ndim == 1 else factor
+
+
+def find_influential(fit: Fit) -> pd.DataFrame:
+    """Say how far each parameter of the law would move without each run, by reweighting draws (no refits).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row of the table, most influential first: ``run``, ``k_hat`` (above 0.7 the shift is not to be
+        trusted, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
+        deviations), ``parameter`` (the one that moves most), ``influential`` (shift above 0.5 or bad k-hat).
+    """
+    log_weight, k_hat = _leave_one_out_weights(fit)
+    names = fit.law_names
+    values = np.stack([_unbounded(fit.flat()[name][fit.kept]) for name in names])
+    moved = (np.exp(log_weight) @ values.T - values.mean(1)) / values.std(1)
+    largest = np.abs(moved).argmax(axis=1)
+    shift = moved[np.arange(len(fit.runs)), largest]
+    table = pd.DataFrame(
+        {
+            "run": fit.runs.labels,
+            "k_hat": k_hat,
+            "shift": shift,
+            "parameter": [names[i] for i in largest],
+            "influential": (k_hat > 0.7) | (np.abs(shift) > 0.5),
+        }
+    )
+    return table.reindex(np.argsort(-np.abs(shift), kind="stable"))
+
+
+def leave_one_out(fit: Fit) -> np.ndarray:
+    """Return the PSIS-LOO log score of every run, ``(n_row,)``: log density of its loss given all other runs."""
+    return leave_one_out_scores(fit)[0]
+
+
+def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return the PSIS-LOO log score of every row and the k-hat of its weights, ``(n_row,)`` each."""
+    log_weight, k_hat = _leave_one_out_weights(fit)
+    log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs)).T
+    return np.asarray(scipy.special.logsumexp(log_weight + log_likelihood, axis=1)), k_hat
+
+
+def _leave_one_out_weights(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Pareto-smoothed log weights that take each run out, ``(n_row, n_draw)``, summing to one, and their k-hat."""
+    from arviz_stats.base import array_stats
+
+    log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs))
+    log_weight, k_hat = array_stats.psislw(log_likelihood, axis=0)  # moves the draws to the last axis
+    return log_weight - scipy.special.logsumexp(log_weight, axis=1, keepdims=True), np.asarray(k_hat)
+
+
+def _unbounded(values: np.ndarray) -> np.ndarray:
+    """Put positive values on the log scale."""
+    return np.log(values) if (values > 0).all() else values
+
+
+def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
+    """Say, before any sampling, what a table cannot teach about a law.
+
+    Looks at the law's slopes with respect to its parameters at the prior medians: a parameter without slope, or a
+    direction without slope, stays where the prior puts it.
+
+    Returns
+    -------
+    tuple of str
+        One sentence per problem; empty when every parameter can be learned in principle.
+    """
+    said = []
+    for name in law.inputs:
+        values = runs.column(name)
+        if len(np.unique(values)) == 1:
+            exponents = " and ".join(_exponents_of(law, runs, name))
+            said.append(
+                f"{name} takes one value ({values[0]:g}) in all {len(runs)} runs"
+                + (f": {exponents} cannot be learned, the prior speaks" if exponents else "")
+            )
+        elif name not in law.may_be_zero and values.max() / values.min() < 10:
+            said.append(f"{name} spans less than a decade ({values.min():.3g} to {values.max():.3g})")
+    positive = [name for name in law.inputs if name not in law.may_be_zero]
+    if len(positive) > 1:
+        logs = np.log(np.stack([runs.column(name) for name in positive]))
+        varying = logs.std(axis=1) > 0
+        if varying.sum() == 2:
+            correlation = float(np.corrcoef(logs[varying])[0, 1])
+            if abs(correlation) > 0.95:
+                pair = " and ".join(np.array(positive)[varying])
+                said.append(f"{pair} move together (correlation of their logs {correlation:.2f})")
+    points = len({tuple(row) for row in np.stack([runs.column(name) for name in law.inputs], axis=1).tolist()})
+    if points < len(law.parameter_names):
+        said.append(
+            f"{points} distinct runs for {len(law.parameter_names)} parameters: "
+            "the prior will dominate what they do not fix"
+        )
+    else:
+        said.extend(_flat_directions(law, runs))
+    return tuple(said)
+
+
+def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:
+    """Return the dimensionless parameters whose effect on the loss depends on one input column."""
+    at = reference_point(law, runs)
+    table = law_table(law, runs)
+    with scope():
+        theta = resolve(law.parameters, {row.site: prior_quantile(row.prior, 0.5) for row in law.sampled}, at)
+        theta = {name: theta[name] for name in law.parameter_names}
+
+        def loss(theta: dict[str, jax.Array], arrays: dict[str, Any]) -> jax.Array:
+            return jnp.sum(law.mean(**{name: arrays[c] for name, c in law.arguments}, **theta))
+
+        slope = jax.jit(jax.grad(loss))
+        here, there = (slope(theta, law.arrays({**table, column: factor * table[column]})) for factor in (1.0, 2.0))
+        return [
+            row.name
+            for row in law.parameters
+            if row.unit == "1"
+            and row.name in here
+            and not np.isclose(here[row.name], there[row.name], rtol=1e-6, atol=0)
+        ]
+
+
+def _flat_directions(law: Law, runs: Runs) -> list[str]:
+    """Name parameters, or combinations, that do not move the law at any run."""
+    at = reference_point(law, runs)
+    steps = {}
+    with scope():
+        columns = {name: jnp.asarray(values) for name, values in law.arrays(law_table(law, runs)).items()}
+
+        def log_mean(quantiles: dict[str, jax.Array]) -> jax.Array:
+            theta = resolve(law.parameters, quantiles, ReferencePoint(at.loss, at.inputs))
+            inputs = {name: columns[column] for name, column in law.arguments}
+            return jnp.log(law.mean(**inputs, **{name: theta[name] for name in law.parameter_names}))
+
+        medians = {row.site: jnp.asarray(prior_quantile(row.prior, 0.5)) for row in law.sampled}
+        slopes = jax.jit(jax.jacfwd(log_mean))(medians)
+        # One prior standard deviation of each parameter is the unit in which slopes are compared.
+        for row in law.sampled:
+            spread = (prior_quantile(row.prior, 0.84) - prior_quantile(row.prior, 0.16)) / 2
+            steps[row.name] = np.asarray(slopes[row.site]) * spread
+    names = list(steps)
+    matrix = np.stack([steps[name] for name in names], axis=1)
+    said = []
+    silent = [name for name in names if np.abs(steps[name]).max() < 1e-6]
+    if silent:
+        said.append(
+            f"no run informs {', '.join(silent)}: the posterior of {'it' if len(silent) == 1 else 'each'} is its prior"
+        )
+    heard = [i for i, name in enumerate(names) if name not in silent]
+    _, size, directions = np.linalg.svd(matrix[:, heard], full_matrices=True)
+    for i in range(len(heard)):
+        if i >= len(size) or size[i] < 1e-6 * size[0]:
+            together = [names[heard[j]] for j in np.flatnonzero(np.abs(directions[i]) > 0.1)]
+            said.append(f"{', '.join(together)} cannot be told apart with these runs")
+    return said

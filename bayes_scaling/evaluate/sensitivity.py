@@ -1,0 +1,133 @@
+"""Prior sensitivity: what the table taught, what the prior says, and how far a forecast hangs on it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+
+from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.law import Law
+from bayes_scaling.predict.forecast import forecast
+
+SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
+LITTLE = 0.5  # contraction below which the table taught little
+
+FLOORS: Mapping[str, dist.Distribution] = {
+    "default": dist.Beta(1.5, 1.5),
+    "no irreducible loss": dist.Beta(1.0, 30.0),
+    "low": dist.Beta(1.5, 4.0),
+    "high": dist.Beta(4.0, 1.5),
+    "flat": dist.Beta(1.0, 1.0),
+}
+"""Priors of the irreducible loss, as a share of the loss at the centre of the data."""
+
+
+def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
+    """Say for each parameter what the table taught and how the posterior moves when prior or data weigh more.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per parameter: ``learned`` (contraction from prior to posterior, 0 to 1), ``prior_pull`` and
+        ``data_pull`` (power-scaling sensitivity: change of the posterior when prior or likelihood are raised to a
+        power near 1), ``says`` (in words).
+
+    Notes
+    -----
+    Kallioinen et al. 2023, arXiv 2107.14054, computed by ArviZ.
+    """
+    import arviz as az
+
+    tree = fitted.idata
+    variables = [name for name in fitted.draws if name in tree["posterior"].data_vars]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constants among the prior's terms
+        table = az.psense_summary(tree, var_names=variables)
+    rows = []
+    for name in variables:
+        pull, data = float(table.loc[name, "prior"]), float(table.loc[name, "likelihood"])
+        learned = fitted.contraction[name]
+        if learned < LITTLE:
+            says = "the table taught little: the prior speaks"
+        elif pull > SENSITIVE:
+            says = "prior and table pull apart" if data > SENSITIVE else "the prior speaks"
+        else:
+            says = "the table speaks"
+        rows.append({"parameter": name, "learned": learned, "prior_pull": pull, "data_pull": data, "says": says})
+    return pd.DataFrame(rows)
+
+
+def floor_parameter(law: Law) -> str:
+    """Return the name of the law's irreducible loss.
+
+    Raises
+    ------
+    ForecastError
+        When the law has none.
+    """
+    for row in law.sampled:
+        if row.meaning.startswith("irreducible loss") and row.quantity:
+            return row.name
+    raise ForecastError(f"law {law.label} has no irreducible loss whose prior could be varied")
+
+
+def floor_panel(
+    fitted: Fit,
+    points: Any = None,
+    *,
+    floors: Mapping[str, dist.Distribution] = FLOORS,
+    seed: int = 0,
+    unconverged: bool = False,
+    **inputs: Any,
+) -> pd.DataFrame:
+    """Forecast under several priors of the irreducible loss, because that is what moves long extrapolations.
+
+    Parameters
+    ----------
+    fitted : posterior of a law with an irreducible loss
+    points, inputs : future runs, as of `forecast`
+    floors : priors by name, of the irreducible loss as a share of the loss at the centre
+    seed : of sampler and scatter
+    unconverged : go on with fits that did not converge
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per prior and point: ``prior``, ``point``, ``median``, ``low`` and ``high`` (90 %, one new run),
+        ``irreducible`` (its posterior median), ``converged``.
+    """
+    name = floor_parameter(fitted.law)
+    rows = []
+    for label, prior in floors.items():
+        again = fit(
+            fitted.law.with_priors({name: prior}),
+            fitted.runs,
+            noise=fitted.noise,
+            discrepancy=fitted.discrepancy,
+            pooling=fitted.pooling,
+            seed=seed,
+            progress=False,
+        )
+        ahead = forecast(again, points, seed=seed, unconverged=unconverged, **inputs)
+        median, (low, high) = ahead.median(), ahead.interval(0.9).T
+        floor = float(np.median(np.concatenate([v for k, v in again.flat().items() if k.split("[")[0] == name])))
+        for i in range(len(median)):
+            rows.append(
+                {
+                    "prior": label,
+                    "point": i + 1,
+                    "median": median[i],
+                    "low": low[i],
+                    "high": high[i],
+                    "irreducible": floor,
+                    "converged": again.converged,
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""Step 4, sampling a posterior: NUTS, its fast path, the normal approximation, diagnostics, saving. Hands on `Fit`."""

@@ -1,0 +1,396 @@
+"""The result of a fit: posterior draws, what they belong to, and whether they can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+
+from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import ConvergenceError, FitError
+from bayes_scaling.inference.sampling import Diagnostics, constrained, placed
+from bayes_scaling.inference.store import save, to_datatree
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.priors import draw_prior
+from bayes_scaling.model.curves import Lanes
+from bayes_scaling.model.discrepancy import Departure, Discrepancy
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.pooling import Groups, Pooling
+from bayes_scaling.model.program import (
+    PATH,
+    SIZES,
+    Composition,
+    Model,
+    Observations,
+    Priors,
+    lanes,
+    law_table,
+    model_of,
+    observe,
+    priors_of,
+    site_priors,
+    spelled_out,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PRIOR_DRAWS = 1000
+AT_ROWS = 25_000_000  # numbers in an array of draws by rows; a larger table is looked at with fewer draws
+
+
+# --- the result -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior, the data and law it belongs to, and what its sampler said.
+
+    Attributes
+    ----------
+    composition : what was fitted: law, noise, discrepancy and pooling
+    runs : the table
+    draws : by parameter, in the notation of the paper, (chain, draw); a parameter that varies between groups has an
+        entry for each, ``alpha[c4]``, and one for the spread of the population, ``alpha_spread``
+    prior : by parameter, (prior draw,)
+    unconstrained : (chain, draw, coordinate) coordinates that were sampled
+    stats : sampler statistics by name, (chain, draw)
+    diagnostics : convergence of the sampler
+    manifest : everything needed to say where this came from and to make it again
+    """
+
+    composition: Composition
+    runs: Runs
+    draws: Mapping[str, np.ndarray]
+    prior: Mapping[str, np.ndarray]
+    unconstrained: np.ndarray
+    stats: Mapping[str, np.ndarray]
+    diagnostics: Diagnostics
+    manifest: Mapping[str, Any]
+
+    @property
+    def law(self) -> Law:
+        """The law."""
+        return self.composition.law
+
+    @property
+    def noise(self) -> Noise:
+        """How runs scatter."""
+        return self.composition.noise
+
+    @property
+    def discrepancy(self) -> Discrepancy:
+        """How the truth may leave the law."""
+        return self.composition.discrepancy
+
+    @property
+    def pooling(self) -> Pooling:
+        """How parameters vary between groups of runs, by parameter; empty where all runs share everything."""
+        return self.composition.pooling
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model that was sampled."""
+        return model_of(self.composition, self.groups)
+
+    @property
+    def path(self) -> str:
+        """How the posterior was sampled.
+
+        ``fast NUTS``, ``NUTS``, ``NUTS, stronger settings``, the same with ``twice the chains``, or ``Laplace``.
+        """
+        return str(self.manifest["path"])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Limits of convergence that are broken; empty for a fit that can be used."""
+        return self.diagnostics.problems(int(np.prod(self.unconstrained.shape[:2])))
+
+    @property
+    def converged(self) -> bool:
+        """Whether the sampler's diagnostics are all within limits."""
+        return not self.problems
+
+    def require_convergence(self, anyway: bool = False) -> None:
+        """Raise `ConvergenceError` for a fit that did not converge, unless told to go on ``anyway``."""
+        if self.problems and not anyway:
+            raise ConvergenceError(
+                f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
+                "fit again with more draws or tighter priors, or pass unconverged=True to use it anyway"
+            )
+
+    def flat(self) -> dict[str, np.ndarray]:
+        """Return the draws of every parameter in one row, ``(chain * draw,)``."""
+        return {name: values.reshape(-1) for name, values in self.draws.items()}
+
+    @functools.cached_property
+    def contraction(self) -> dict[str, float]:
+        """How much the data narrowed each parameter: 1 minus posterior over prior variance, on the log scale.
+
+        Near 0 the posterior is the prior speaking. Positive parameters are compared as logarithms.
+        """
+        out = {}
+        for name, values in self.draws.items():
+            after, before = values.reshape(-1), np.asarray(self.prior[name])
+            if (before > 0).all() and (after > 0).all():
+                after, before = np.log(after), np.log(before)
+            out[name] = float(max(0.0, 1 - after.var() / before.var()))
+        return out
+
+    def summary(self, probability: float = 0.9) -> pd.DataFrame:
+        """Return one row per parameter: median, equal-tailed interval, contraction from the prior.
+
+        Parameters
+        ----------
+        probability : content of the interval
+        """
+        probability = checked_probability(probability)
+        low, high = (1 - probability) / 2, (1 + probability) / 2
+        rows = {
+            name: {
+                "median": np.median(values),
+                f"{low:.1%}": np.quantile(values, low),
+                f"{high:.1%}": np.quantile(values, high),
+                "learned": self.contraction[name],
+            }
+            for name, values in self.flat().items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    @functools.cached_property
+    def groups(self) -> Groups:
+        """The groups of the fitted table, for every column that something is pooled over."""
+        return self.composition.groups(self.runs)
+
+    @property
+    def law_names(self) -> list[str]:
+        """Names of the law's parameters among the draws, those of groups included."""
+        names = spelled_out(self.composition, self.groups)
+        return [key for name in self.law.parameter_names for key, _ in names[name]]
+
+    def theta(self, group: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return draws of every parameter of law and noise in one group, ``(chain * draw,)``.
+
+        Parameters
+        ----------
+        group : name of the group in each column that something is pooled over: ``{"dataset": "c4"}``. A name that the
+            table does not have is a new group, drawn from the population
+        seed : of that draw
+        """
+        table = pd.DataFrame({column: [str(name)] for column, name in (group or {}).items()})
+        stray = [column for column in table if column not in self.groups.columns]
+        if stray:
+            over = ", ".join(self.groups.columns) or "no column"
+            raise FitError(f"the fit of {self.law.label} is pooled over {over}, not over {stray[0]}")
+        missing = [column for column in self.groups.columns if column not in table]
+        if missing:
+            known = listed(self.groups.labels[self.groups.columns.index(missing[0])], 8)
+            raise FitError(f"say which {missing[0]} is meant: {known}, or a new one")
+        theta, _ = self.in_groups(table, "the group", seed)
+        return {name: values.reshape(len(values), -1)[:, 0] for name, values in theta.items()}
+
+    def in_groups(self, table: pd.DataFrame, source: str, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return draws of every parameter in the groups of a table, and the cell of each of its rows.
+
+        Returns
+        -------
+        theta : by parameter, (chain * draw,), or (chain * draw, n_cell) where it varies between groups
+        cell : (n_row,) integer
+        """
+        model = self.model
+        if not self.pooling:
+            flat = self.flat()
+            return {name: flat[name] for name in model.names}, np.zeros(len(table), int)
+        cells, cell = self.groups.place(table, source)
+        u = self.unconstrained.reshape(-1, len(model.sites))
+        rng = np.random.default_rng([seed, 3])
+        priors = site_priors(self.composition)
+        pooled = [site for site, count in model.blocks.items() if count and site != PATH]
+        fresh = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
+        with scope():
+            _, data, arguments = parts(self.composition, self.runs)
+            # Only groups and reference point are read: rows would make programs for every size of table.
+            where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
+            values = _in_groups(model)(jnp.asarray(u), _device_draws(fresh), where, arguments)
+        return {name: np.asarray(values[name]) for name in model.names}, cell
+
+    @functools.cached_property
+    def departure(self) -> Departure:
+        """Where the discrepancy is held."""
+        return self.composition.departure(self.runs)
+
+    @property
+    def increments(self) -> np.ndarray:
+        """Draws of the standardised increments of the discrepancy, ``(chain * draw, size)``."""
+        u = self.unconstrained.reshape(-1, self.unconstrained.shape[-1])
+        return u[:, u.shape[1] - self.model.increments :]
+
+    @functools.cached_property
+    def kept(self) -> np.ndarray:
+        """Draws that are looked at row by row, as indices of chain * draw: all of them, unless the table is very large.
+
+        An array of draws by rows holds at most 25 million numbers, but no fewer than 100 draws per chain.
+        """
+        chains, draws = self.unconstrained.shape[:2]
+        every = min(-(-chains * draws * len(self.runs) // AT_ROWS), max(draws // 100, 1))
+        return np.arange(chains * draws).reshape(chains, draws)[:, ::every].reshape(-1)
+
+    @functools.cached_property
+    def _at_rows(self) -> tuple[np.ndarray, ...]:
+        """What `Model.at_rows` returns at the draws that are `kept`, ``(kept, row)`` each."""
+        with scope():
+            model, data, priors = parts(self.composition, self.runs)
+            if self.pooling:
+                u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites))[self.kept])
+                theta = constrained(model)(u, data, priors)
+            else:
+                theta = _device_draws({name: values[self.kept] for name, values in self.flat().items()})
+                theta[PATH] = jnp.asarray(self.increments[self.kept])
+            return tuple(np.asarray(value)[:, : len(self.runs)] for value in _at_observations(model)(theta, data))
+
+    @property
+    def log_mean(self) -> np.ndarray:
+        """Log of the expected loss at the fitted rows, law and discrepancy, ``(kept, row)``."""
+        return self._at_rows[0]
+
+    @property
+    def width(self) -> np.ndarray:
+        """Scale of the scatter of single rows of log loss, ``(kept, row)``."""
+        return self._at_rows[1]
+
+    @property
+    def expected(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expectation and scale of the log loss of each row, ``(kept, row)`` each.
+
+        Where rows of a run are correlated, given the rows before it; elsewhere the same as `log_mean` and `width`.
+        """
+        return self._at_rows[2], self._at_rows[3]
+
+    @property
+    def log_likelihood(self) -> np.ndarray:
+        """Log density of each observed loss, ``(chain, kept draw, row)``, per unit of the loss."""
+        per_loss = self._at_rows[4] - np.log(self.runs.loss)
+        return per_loss.reshape(len(self.unconstrained), -1, len(self.runs))
+
+    @functools.cached_property
+    def log_prior(self) -> dict[str, np.ndarray]:
+        """Log prior density of every sampled site, ``(chain, draw)``."""
+        with scope():
+            model, _, priors = parts(self.composition, self.runs)
+            u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
+            values = _log_priors(model)(u, priors)
+        return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
+
+    @functools.cached_property
+    def replicated(self) -> np.ndarray:
+        """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
+        losses = self.noise.scattered(
+            self.log_mean, self.width, self.theta_at_rows(), int(self.manifest["seed"]), self._lanes
+        )
+        return losses.reshape(len(self.unconstrained), -1, len(self.runs))
+
+    def theta_at_rows(self) -> dict[str, np.ndarray]:
+        """Return the `kept` draws of law and noise parameters, ``(kept,)``, or ``(kept, row)`` where they vary."""
+        theta, cell = self.in_groups(self.runs.table, self.runs.source)
+        return by_row({name: values[self.kept] for name, values in theta.items()}, cell)
+
+    @property
+    def _lanes(self) -> Lanes | None:
+        table = law_table(self.law, self.runs)
+        return lanes(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
+
+    @functools.cached_property
+    def prior_predictive(self) -> np.ndarray:
+        """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
+        with scope():
+            model, data, priors = parts(self.composition, self.runs)
+            sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
+            few = min(PRIOR_DRAWS, max(AT_ROWS // len(self.runs), 100))
+            sites = {site: values[:few] for site, values in sites.items()}
+            _, theta = placed(model)(sites, data, priors)
+            values = location_and_width(model)(theta, data.columns)
+            log_mean, width = (np.asarray(value)[:, : len(self.runs)] for value in values)
+        _, cell = self.groups.place(self.runs.table, self.runs.source)
+        noise = by_row({name: np.asarray(theta[name]) for name in model.names}, cell)
+        return self.noise.scattered(log_mean, width, noise, int(self.manifest["seed"]), self._lanes)
+
+    @functools.cached_property
+    def idata(self) -> xr.DataTree:
+        """Everything as an ArviZ-ready ``DataTree``: posterior, prior, predictive, likelihood, data, statistics."""
+        return to_datatree(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit as one netCDF file; an existing file is replaced only when the new one is whole."""
+        save(self, Path(path))
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.path}, {state}>"
+
+
+# --- draws by name, and compiled functions of the model
+
+
+def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, np.ndarray]:
+    """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
+    rng = np.random.default_rng(seed)
+    priors = {**site_priors(composition), PATH: dist.Normal(0.0, 1.0)}
+    draws = {}
+    for site, count in model.blocks.items():
+        values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
+        draws[site] = values if count is None else values.reshape(PRIOR_DRAWS, count)
+    return draws
+
+
+def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:
+    """Return one array of draws, ``(n,)``, for every name of `spelled_out`."""
+    return {
+        key: values[name] if values[name].ndim == 1 else values[name][:, cell]
+        for name, keys in names.items()
+        for key, cell in keys
+    }
+
+
+def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.ndarray]:
+    """Give each row the parameters of its cell: ``(n_draw,)``, or ``(n_draw, n_row)`` where they vary."""
+    return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
+
+
+def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
+    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+
+
+@functools.cache
+def location_and_width(model: Model) -> Any:
+    """Return the compiled function from draws and columns to log mean and scale of the scatter, (draw, row) each."""
+    return jax.jit(jax.vmap(model.location_and_width, (0, None)))
+
+
+@functools.cache
+def _at_observations(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.at_rows, (0, None)))
+
+
+@functools.cache
+def _in_groups(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.in_groups, (0, 0, None, None)))
+
+
+@functools.cache
+def _log_priors(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.log_prior, (0, None)))
+
+
+def _device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: jnp.asarray(values) for name, values in draws.items()}

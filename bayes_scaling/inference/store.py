@@ -1,0 +1,129 @@
+"""Fits as ArviZ data trees and as netCDF files, written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_scaling.data.runs import NUMERIC
+from bayes_scaling.errors import FitError
+from bayes_scaling.model.pooling import varies_over
+from bayes_scaling.model.program import spelled_out
+
+if TYPE_CHECKING:
+    from bayes_scaling.inference.result import Fit
+
+FORMAT = 1
+MAGIC = "bayes_scaling fit"
+
+
+def to_datatree(fit: Fit) -> xr.DataTree:
+    """Return a fit as a ``DataTree`` with ArviZ's groups.
+
+    Groups: ``posterior`` (papers' names), ``unconstrained_posterior``, ``sample_stats``, ``log_likelihood`` (per unit
+    of the loss), ``log_prior``, ``posterior_predictive`` (a new run at each fitted point), ``prior``,
+    ``prior_predictive``, ``observed_data``, ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of
+    the table), ``site``.
+    """
+    chains, draws = fit.unconstrained.shape[:2]
+    coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    kept = {**coords, "draw": fit.kept.reshape(chains, -1)[0]}
+    rows = {"row": np.arange(len(fit.runs)), "run": ("row", np.array(fit.runs.labels, dtype=str))}
+    sites = fit.model.sites
+    units = {row.name: row.unit for row in fit.composition.rows}
+
+    def sampled(values: Any) -> dict[str, Any]:
+        return {
+            name: (("chain", "draw"), v, {"unit": units[name]} if name in units else {}) for name, v in values.items()
+        }
+
+    columns = [name for name in NUMERIC if name in fit.runs and name != "loss"]
+    groups = {
+        "posterior": _by_group(fit, fit.draws, ("chain", "draw"), units).assign_coords(coords),
+        "unconstrained_posterior": xr.Dataset(
+            {"u": (("chain", "draw", "site"), fit.unconstrained)}, {**coords, "site": np.array(sites, dtype=str)}
+        ),
+        "sample_stats": xr.Dataset(sampled(fit.stats), coords),
+        "log_likelihood": xr.Dataset({"loss": (("chain", "draw", "row"), fit.log_likelihood)}, {**kept, **rows}),
+        "log_prior": xr.Dataset(sampled(fit.log_prior), coords),
+        "posterior_predictive": xr.Dataset({"loss": (("chain", "draw", "row"), fit.replicated)}, {**kept, **rows}),
+        "prior": _by_group(
+            fit, {name: values[None] for name, values in fit.prior.items()}, ("chain", "draw"), units
+        ).assign_coords({"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))}),
+        "prior_predictive": xr.Dataset(
+            {"loss": (("chain", "draw", "row"), fit.prior_predictive[None])},
+            {"chain": [0], "draw": np.arange(len(fit.prior_predictive)), **rows},
+        ),
+        "observed_data": xr.Dataset({"loss": ("row", fit.runs.loss, {"unit": fit.runs.loss_unit})}, rows),
+        "constant_data": xr.Dataset({name: ("row", fit.runs.column(name)) for name in columns}, rows),
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "inference_library": "numpyro",
+        "created_by": MAGIC,
+        "format": FORMAT,
+        "manifest": json.dumps(fit.manifest),
+        "diagnostics": json.dumps(dataclasses.asdict(fit.diagnostics)),
+        "runs": json.dumps(
+            {
+                "params_convention": fit.runs.params_convention,
+                "loss_unit": fit.runs.loss_unit,
+                "source": fit.runs.source,
+                "notes": fit.runs.notes,
+                "warnings": fit.runs.warnings,
+                # Python writes floats so that they read back to the same bits.
+                "table": fit.runs.table.astype(object).to_dict(orient="list"),
+            }
+        ),
+    }
+    return tree
+
+
+def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
+    """Gather the entries of a parameter that varies between groups, ``alpha[c4]``, along a dimension of groups."""
+    over = varies_over(fit.composition.rows, fit.pooling)
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    for name, keys in spelled_out(fit.composition, fit.groups).items():
+        attrs = {"unit": units[name]} if name in units else {}
+        values = [draws[key] for key, _ in keys]
+        if not over.get(name):
+            variables[name] = (dims, values[0], attrs)
+            continue
+        group = re.sub(r"\W", "_", "_".join(over[name])) + "_group"
+        coords[group] = np.array([key[len(name) + 1 : -1] for key, _ in keys], dtype=str)
+        variables[name] = ((*dims, group), np.stack(values, axis=-1), attrs)
+    return xr.Dataset(variables, coords)
+
+
+def save(fit: Fit, path: Path) -> None:
+    """Write a fit to ``path``: a temporary file in the same folder, then a rename."""
+    if path.is_dir():
+        raise FitError(f"{path} is a folder; give the name of a file, like {path / 'fit.nc'}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise FitError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        tree = fit.idata
+        compression = {"zlib": True, "complevel": 1}
+        encoding = {
+            node.path: {name: compression for name, v in node.data_vars.items() if v.dtype.kind in "fiu"}
+            for node in tree.subtree
+            if node.data_vars
+        }
+        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

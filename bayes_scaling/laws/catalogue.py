@@ -1,0 +1,282 @@
+"""Finding laws: by name in the catalogue, or by the path of a user's own file, through the same door."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+
+from bayes_scaling.errors import LawError
+from bayes_scaling.laws.law import INPUTS, Derived, Law, Origin, Parameter, ReferencePoint, resolve
+from bayes_scaling.laws.priors import prior_quantile
+
+
+def available_laws() -> tuple[str, ...]:
+    """Return the names of the laws of the catalogue, sorted."""
+    from bayes_scaling import models
+
+    files = (path for folder in models.__path__ for path in Path(folder).glob("*.py"))
+    return tuple(sorted({path.stem for path in files if not path.stem.startswith("_")}))
+
+
+def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution] | None = None, **options: str) -> Law:
+    """Load a law by its name in the catalogue or by the path of its file.
+
+    Parameters
+    ----------
+    name_or_path : ``"chinchilla"``, ``"power_law:input=tokens"`` (options after a colon) or ``"my/law.py"``
+    priors : other priors, by parameter name (see `Law.with_priors`)
+    options : what the law file lets one choose, for example ``input="tokens"``
+
+    Returns
+    -------
+    Law
+        Checked: every argument of its mean is a parameter or a column, priors are there, and the mean at the prior
+        medians is finite and of the shape of its inputs.
+
+    Raises
+    ------
+    LawError
+        In one line, naming the law and the mistake.
+    """
+    law = read_law(name_or_path, **options)
+    if priors:
+        law = law.with_priors(priors)
+    if priors or (law.mean, law.label) not in _CHECKED:
+        _check_numbers(law)
+        _CHECKED.add((law.mean, law.label))
+    return law
+
+
+_CHECKED: set[tuple[Any, str]] = set()  # laws whose own priors were tried in this process
+
+
+def read_law(name_or_path: str | Path, **options: str) -> Law:
+    """Load a law as `load_law` does, without evaluating it."""
+    name, spelled = _split(str(name_or_path))
+    options = {**spelled, **options}
+    module, name = _module(name)
+    if hasattr(module, "law"):
+        known = inspect.signature(module.law).parameters
+        unknown = [key for key in options if key not in known]
+        if unknown:
+            raise LawError(f"law {name} has no option {unknown[0]!r}; its options are {', '.join(known)}")
+        for key, choices in choices_of(name).items():
+            if choices and key in options and options[key] not in choices:
+                raise LawError(f"law {name} takes {key}={'|'.join(choices)}; got {key}={options[key]}")
+        law = _built(module, tuple(sorted(options.items())))
+    elif hasattr(module, "LAW"):
+        if options:
+            raise LawError(f"law {name} takes no options; it got {', '.join(options)}")
+        law = module.LAW
+    else:
+        raise LawError(f"{name} defines neither LAW nor a function law(); see CONTRIBUTING, 'add a law'")
+    if not isinstance(law, Law):
+        raise LawError(f"{name} gives {type(law).__name__}, not a bayes_scaling.Law")
+    law = dataclasses.replace(law, origin=Origin(name, tuple(sorted(options.items())), _load_again))
+    _check_structure(law)
+    return law
+
+
+@functools.cache
+def _built(module: ModuleType, options: tuple[tuple[str, str], ...]) -> Any:
+    """Build a law with options once, so that its compiled programs are found again."""
+    return module.law(**dict(options))
+
+
+def _load_again(name: str, options: tuple[tuple[str, str], ...], priors: Mapping[str, dist.Distribution]) -> Law:
+    """Load a law from its origin, with the priors that a user gave."""
+    return load_law(name, priors=priors, **dict(options))
+
+
+def options_of(name: str) -> Mapping[str, str]:
+    """Return the options of a catalogue law with their defaults; empty when it has none."""
+    module, _ = _module(name)
+    if not hasattr(module, "law"):
+        return {}
+    return {key: str(value.default) for key, value in inspect.signature(module.law).parameters.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A law of the catalogue with its options.
+
+    Attributes
+    ----------
+    law : with default options
+    options : name, default and choices of each option; no choices where any text may stand
+    """
+
+    law: Law
+    options: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+def catalogue() -> list[Entry]:
+    """Return every law of the catalogue, by what it takes as input."""
+    entries = []
+    for name in available_laws():
+        choices = choices_of(name)
+        options = tuple((key, default, choices[key]) for key, default in options_of(name).items())
+        entries.append(Entry(read_law(name), options))
+    return sorted(entries, key=lambda entry: (len(entry.law.inputs) > 1, entry.law.inputs, entry.law.name))
+
+
+def choices_of(name: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the values that each option of a law may take, as its ``Literal`` says; empty where any text may stand."""
+    module, _ = _module(name)
+    if not hasattr(module, "law"):
+        return {}
+    hints = get_type_hints(module.law)
+    return {
+        key: get_args(hints[key]) if get_origin(hints.get(key)) is Literal else ()
+        for key in inspect.signature(module.law).parameters
+    }
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:key=value,key=value`` into name and options; a path keeps its drive letter."""
+    if text.endswith(".py"):
+        return text, {}
+    name, colon, rest = text.rpartition(":")
+    if not colon or len(name) < 2:
+        return text, {}
+    pairs = [item.partition("=") for item in rest.split(",")]
+    if any(not key or not value for key, _, value in pairs):
+        raise LawError(f"cannot read the options of {text!r}; expected name:key=value,key=value")
+    return name, {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _module(name: str) -> tuple[ModuleType, str]:
+    """Import the module of a law and return it with the name that finds it again."""
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        path = Path(name).expanduser().resolve()
+        if not path.is_file():
+            raise LawError(f"{name} is not a file; give the path of a law file or one of {', '.join(available_laws())}")
+        return _module_at(path, path.stat().st_mtime_ns), str(path)
+    if name not in available_laws():
+        near = difflib.get_close_matches(name, available_laws(), 3, 0.6)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise LawError(f"no law is called {name!r}; {meant}the catalogue has {', '.join(available_laws())}")
+    return importlib.import_module(f"bayes_scaling.models.{name}"), name
+
+
+@functools.cache
+def _module_at(path: Path, modified: int) -> ModuleType:
+    """Import a user's law file once per version of the file."""
+    digest = hashlib.sha256(f"{path}{modified}".encode()).hexdigest()[:12]
+    name = f"_bayes_scaling_law_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except LawError:
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise LawError(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _check_structure(law: Law) -> None:
+    """Refuse a law whose names do not fit together."""
+    names = [row.name for row in law.parameters]
+    if not law.parameter_names:
+        raise LawError(f"law {law.name}: no argument of its mean has a Parameter row, so nothing has a prior")
+    doubled = [name for name in names if names.count(name) > 1]
+    if doubled:
+        raise LawError(f"law {law.name} lists parameter {doubled[0]} twice")
+    for name in law.inputs:
+        if name not in INPUTS and name not in law.columns:
+            raise LawError(
+                f"law {law.name}: argument {name!r} of its mean is neither a parameter (no prior for it) nor a column "
+                f"of runs ({', '.join(INPUTS)}); add a Parameter row, list it in columns, or compute it in features"
+            )
+    for name in (*law.decreasing_in, *law.increasing_in):
+        if name not in law.inputs:
+            raise LawError(
+                f"law {law.name} is called monotone in {name!r}, which is not one of its inputs {law.inputs}"
+            )
+    used = set(law.parameter_names).union(*(row.needs for row in law.parameters))
+    for name in names:
+        if name not in used:
+            raise LawError(
+                f"law {law.name}: parameter {name} is neither an argument of its mean nor used by another row"
+            )
+    known = {"at"}
+    for row in law.parameters:
+        _check_row(law, row)
+        missing = [name for name in row.needs if name not in known]
+        if missing:
+            raise LawError(
+                f"law {law.name}: the value of {row.name} needs {missing[0]}, which is no parameter listed above it"
+            )
+        known.add(row.name)
+    for quantity in law.quantities:
+        if not (quantity.unit and quantity.meaning and quantity.source):
+            raise LawError(f"law {law.name}: quantity {quantity.name} lacks a unit, a meaning or a source")
+    for name in law.weakly_identified:
+        if name not in names:
+            raise LawError(f"law {law.name} calls {name!r} weakly identified, which is none of its parameters")
+    for constants in law.published:
+        absent = [name for name in law.parameter_names if name not in constants.values]
+        if absent:
+            raise LawError(f"law {law.name}: published constants {constants.name} lack {', '.join(absent)}")
+
+
+def _check_row(law: Law, row: Parameter | Derived) -> None:
+    """Refuse a row that does not say what a reader or the sampler needs."""
+    words = ("unit", "meaning") if isinstance(row, Derived) else ("unit", "meaning", "source")
+    for text in words:
+        if not getattr(row, text):
+            raise LawError(f"law {law.name}: parameter {row.name} has no {text}")
+    if isinstance(row, Derived):
+        return
+    if not isinstance(row.prior, dist.Distribution):
+        raise LawError(f"law {law.name}: the prior of {row.name} is {row.prior!r}, not a numpyro distribution")
+    if row.value is not None and not row.quantity:
+        raise LawError(f"law {law.name}: parameter {row.name} has a value function but no word for its quantity")
+
+
+def _check_numbers(law: Law) -> None:
+    """Refuse a law whose mean is not finite, positive and elementwise at the prior medians."""
+    table = {name: np.full(3, law.column(name).middle) for name in law.inputs}
+    columns = law.arrays({**table, "run": np.arange(3)})
+    at = ReferencePoint(3.0, {name: float(np.ravel(values)[0]) for name, values in {**table, **columns}.items()})
+    medians = {row.site: prior_quantile(row.prior, 0.5) for row in law.sampled}
+
+    def at_medians(draws: dict[str, Any], columns: dict[str, Any]) -> Any:
+        inputs = {name: columns[column] for name, column in law.arguments}
+        theta = resolve(law.parameters, draws, at)
+        return law.mean(**inputs, **{name: theta[name] for name in law.parameter_names})
+
+    with jax.enable_x64(True):
+        try:
+            loss = np.asarray(jax.jit(at_medians)(medians, columns))
+        except LawError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            raise LawError(
+                f"law {law.name}: its mean fails at the prior medians: {type(error).__name__}: {reason}"
+            ) from error
+    if loss.shape != (3,):
+        raise LawError(
+            f"law {law.name}: its mean returns shape {loss.shape} for inputs of shape (3,); it must be elementwise"
+        )
+    if not np.all(np.isfinite(loss)) or not np.all(loss > 0):
+        raise LawError(f"law {law.name}: its mean at the prior medians is {loss[0]:g}; it must be finite and positive")

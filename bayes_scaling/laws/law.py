@@ -1,0 +1,524 @@
+"""A scaling law as a value: a pure mean function, priors on its parameters, and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from bayes_scaling.errors import LawError
+
+type Array = jax.Array
+type Constants = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a run table that a law takes as input.
+
+    Attributes
+    ----------
+    meaning : with symbol and unit
+    low, high : span of a typical table, in which a law is tried out; ``low = 0`` says that the column may be zero
+    """
+
+    meaning: str
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """A typical value: the geometric middle of the span, the arithmetic one where it starts at zero."""
+        return math.sqrt(self.low * self.high) if self.low > 0 else (self.low + self.high) / 2
+
+
+INPUTS: Mapping[str, Column] = {
+    "params": Column("N, parameters", 6e7, 6e9),
+    "tokens": Column("D, training tokens", 2e8, 1e12),
+    "unique_tokens": Column("U, distinct training tokens", 1e8, 1e11),
+    "flops": Column("C, training FLOPs", 1e17, 1e22),
+    "steps": Column("S, optimiser steps", 1e3, 1e5),
+    "batch_tokens": Column("B, tokens per step", 2e4, 5e6),
+}
+"""Columns that any law may take; others are a law's own (`Law.columns`)."""
+
+
+def power(x: Any, exponent: Any) -> Array:
+    """Return ``x ** exponent`` for positive ``x``, as ``exp(exponent * log(x))``.
+
+    Six times cheaper than the general power under JAX in float64, with its gradient, because a law never needs
+    the branches for zero and negative bases.
+    """
+    return jnp.exp(exponent * jnp.log(x))
+
+
+def root(function: Callable[..., Array], start: Array, *arguments: Any, iterations: int = 12) -> Array:
+    """Solve ``function(x, *arguments) = 0`` elementwise by Newton's method, for laws that are implicit in the loss.
+
+    Parameters
+    ----------
+    function : increasing and concave in ``x`` (or increasing and convex, with a start to the right of the root)
+    start : (n,) at or left of the root; Newton's steps then never pass it
+    arguments : everything else that the function depends on and that gradients shall flow to
+    iterations : Newton steps; each about doubles the digits once it is near
+
+    Returns
+    -------
+    (n,) the root, differentiable in ``arguments`` by the implicit function theorem (no gradient of the iteration)
+    """
+    fixed = jax.lax.stop_gradient(arguments)
+
+    def value_and_slope(x: Array) -> tuple[Array, Array]:
+        return jax.jvp(lambda y: function(y, *fixed), (x,), (jnp.ones_like(x),))
+
+    def step(_: int, x: Array) -> Array:
+        value, slope = value_and_slope(x)
+        return x - value / slope
+
+    solution = jax.lax.fori_loop(0, iterations, step, jax.lax.stop_gradient(start))
+    _, slope = value_and_slope(solution)
+    exact: Array = solution - function(solution, *arguments) / slope
+    return exact
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferencePoint:
+    """The centre of a table of runs, at which priors on power terms are stated.
+
+    Attributes
+    ----------
+    loss : median loss of the runs, in the table's loss unit
+    inputs : geometric mean of each input column (arithmetic, where it may be zero) and of each feature of the law, in
+        raw units; read as attributes (``at.params``)
+    """
+
+    loss: Any
+    inputs: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self.inputs:
+            raise AttributeError(f"the reference point has no {name!r}, only loss, {', '.join(self.inputs)}")
+        return self.inputs[name]
+
+
+jax.tree_util.register_dataclass(ReferencePoint, data_fields=["loss", "inputs"], meta_fields=[])
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a law or of a noise model, with its prior.
+
+    A constant such as A in A / N^alpha has no natural scale of its own: a prior can sensibly be put only on
+    what the whole term is worth somewhere inside the data. Such a parameter names a ``quantity``, which is what the
+    prior describes and what is sampled, and a function ``value`` that turns the quantity into the parameter.
+
+    Attributes
+    ----------
+    name : the argument of the law's mean that it fills, in the notation of the paper
+    prior : NumPyro distribution of the parameter, or of ``quantity`` where there is one
+    unit, meaning, source : shown by ``bayes-scaling laws show``; the source says where the prior comes from
+    quantity : in words, what ``prior`` describes, when that is not the parameter itself
+    value : ``value(draw, ...) -> parameter``; further arguments may be ``at`` (the `ReferencePoint`) and the names
+        of parameters listed above this one
+    """
+
+    name: str
+    prior: dist.Distribution
+    unit: str
+    meaning: str
+    source: str
+    quantity: str = ""
+    value: Callable[..., Any] | None = None
+
+    @property
+    def site(self) -> str:
+        """Name of the sampled NumPyro site: the parameter itself, or its quantity."""
+        return self.name if self.value is None else f"{self.name}_quantity"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes besides the draw."""
+        return () if self.value is None else tuple(inspect.signature(self.value).parameters)[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """A parameter that follows from the others and so has no prior of its own.
+
+    Attributes
+    ----------
+    name, unit, meaning : as in `Parameter`
+    value : ``value(...) -> parameter``; arguments may be ``at`` and the names of rows listed above this one
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    value: Callable[..., Any]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
+
+
+LOSS_AT_CENTRE = Parameter(
+    "L_0",
+    dist.LogNormal(0.0, 0.2),
+    unit="loss",
+    meaning="loss at the centre of the data",
+    source="the law passes near the middle of its own data",
+    quantity="L_0 / median loss of the runs",
+    value=lambda draw, at: draw * at.loss,
+)
+"""The level of a law where its data lie, which even a few runs fix.
+
+Laws sample this level and the shares of it that their terms make up. The terms themselves trade off against one
+another along curved ridges that a sampler follows badly.
+"""
+
+
+IRREDUCIBLE = Parameter(
+    "E",
+    dist.Beta(1.5, 1.5),
+    unit="loss",
+    meaning="irreducible loss",
+    source="published E over the loss at the centre of the data: 0.16 to 0.72",
+    quantity="E / L_0",
+    value=lambda draw, L_0: draw * L_0,
+)
+"""What no model of the family can learn, as a share of the loss at the centre; for laws that list `LOSS_AT_CENTRE`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Constants of a law as a paper printed them.
+
+    Attributes
+    ----------
+    name : how to ask for the set, for example ``besiroglu2024``
+    values : every parameter of the law's mean
+    source : paper and equation or table
+    note : units and conventions (which N, which data), caveats
+    standard_error : by parameter, where the paper gives one
+    verified : False for numbers that were not read in the paper or its code; they are shown as unverified
+    """
+
+    name: str
+    values: Mapping[str, float]
+    source: str
+    note: str = ""
+    verified: bool = True
+    standard_error: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """Something else that a law says, besides the loss: a critical batch size, a frontier, a data requirement.
+
+    Attributes
+    ----------
+    name : how to ask for it: ``quantity(fit, "critical_batch", loss=2.5)``
+    unit, meaning, source : shown by ``bayes-scaling laws show``; the source is paper and equation
+    value : ``value(<parameters>, <inputs>) -> quantity``, elementwise and in closed form or in JAX. Arguments that
+        are no parameters of the law are asked of the caller
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    source: str
+    value: Callable[..., Any]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What a law reads of a whole run rather than of a row: the history of its learning rate, for example.
+
+    Attributes
+    ----------
+    names : arguments of the law's mean that are computed here
+    value : ``value(<columns>) -> {name: (n_row, ...) array}`` in numpy. Arguments are columns of the table; ``run``
+        gives an integer per run, all zero for a table without run ids
+    """
+
+    names: tuple[str, ...]
+    value: Callable[..., Mapping[str, np.ndarray]]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that ``value`` takes."""
+        return tuple(inspect.signature(self.value).parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a law came from.
+
+    Attributes
+    ----------
+    name : name in the catalogue, or path of a file
+    options : in the order of their names
+    load : ``load(name, options, priors)`` finds the law again in another process
+    """
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+    load: Callable[..., Law] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """A scaling law: loss as a function of the inputs of a training run.
+
+    Attributes
+    ----------
+    name : the name of its file
+    title : one line
+    formula : the mean, in the notation of the paper
+    mean : ``mean(<inputs>, <parameters>) -> (n_run,) loss``, pure JAX, elementwise in the inputs
+    parameters : rows in order; every argument of ``mean`` that is not an input has one. A row that is no argument of
+        ``mean`` (like ``LOSS_AT_CENTRE``) only helps to state the priors of others
+    published : constant sets of papers
+    holds, fails : where the law was established, and where it is known to break
+    decreasing_in, increasing_in : inputs in which the mean never rises, never falls
+    references : papers, one line each
+    quantities : what else the law says, as functions of its parameters
+    weakly_identified : parameters that tables of the usual span tell little about
+    reads : argument of ``mean`` to the column it reads, where the two differ (``{"X": "tokens"}``)
+    columns : columns of its own that the law reads
+    features : arguments of ``mean`` that are computed from whole runs
+    response : what the loss column holds, where it is not a loss
+    recipe : the papers' own way to estimate the constants, ``recipe(runs) -> {parameter: value}``: points without
+        uncertainty, to compare the posterior with
+    origin : where the law came from; set when it is loaded
+    """
+
+    name: str
+    title: str
+    formula: str
+    mean: Callable[..., Any]
+    parameters: tuple[Parameter | Derived, ...]
+    references: tuple[str, ...]
+    published: tuple[Published, ...] = ()
+    holds: str = ""
+    fails: str = ""
+    decreasing_in: tuple[str, ...] = ()
+    increasing_in: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+    weakly_identified: tuple[str, ...] = ()
+    reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, Column] = dataclasses.field(default_factory=dict)
+    features: Features | None = None
+    response: str = "loss"
+    recipe: Callable[..., Mapping[str, float]] | None = None
+    origin: Origin = Origin("")
+    overridden: tuple[str, ...] = ()
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters that the mean takes, in the order of the law file."""
+        arguments = inspect.signature(self.mean).parameters
+        return tuple(row.name for row in self.parameters if row.name in arguments)
+
+    @property
+    def sampled(self) -> tuple[Parameter, ...]:
+        """Rows that have a prior."""
+        return tuple(row for row in self.parameters if isinstance(row, Parameter))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the run table that the law reads, in the order of the mean's arguments, then of its features."""
+        computed = self.features.names if self.features else ()
+        read = [column for name, column in self.arguments if name not in computed]
+        of_runs = [name for name in (self.features.needs if self.features else ()) if name != "run"]
+        return tuple(dict.fromkeys([*read, *of_runs]))
+
+    @property
+    def arguments(self) -> tuple[tuple[str, str], ...]:
+        """Arguments of the mean that are not parameters, each with the column or feature it reads."""
+        names = inspect.signature(self.mean).parameters
+        return tuple((name, self.reads.get(name, name)) for name in names if name not in self.parameter_names)
+
+    def column(self, name: str) -> Column:
+        """Return what an input is: one of the law's own columns, or one that any law may take."""
+        return self.columns.get(name) or INPUTS[name]
+
+    @property
+    def may_be_zero(self) -> tuple[str, ...]:
+        """Inputs that may be zero."""
+        return tuple(name for name in self.inputs if self.column(name).low == 0)
+
+    def arrays(self, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what the mean takes of a table, by column or feature, ``(n_row, ...)`` each.
+
+        Parameters
+        ----------
+        table : the law's inputs in raw units, ``(n_row,)`` each, and ``run`` as integers where there are run ids
+        """
+        if self.features is None:
+            return {column: np.asarray(table[column], float) for _, column in self.arguments}
+        rows = len(table[self.inputs[0]])
+        table = {"run": np.zeros(rows, int), **table}
+        known = {**table, **self.features.value(**{name: table[name] for name in self.features.needs})}
+        return {column: np.asarray(known[column], float) for _, column in self.arguments}
+
+    @property
+    def source_hash(self) -> str:
+        """SHA-256 of the law file, 16 hex digits."""
+        return self.hash_of(Path(inspect.getfile(self.mean)))
+
+    @staticmethod
+    def hash_of(file: Path) -> str:
+        """SHA-256 of a law file, 16 hex digits."""
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """Name with options, as the command line takes it: ``power_law:input=tokens``."""
+        suffix = ",".join(f"{key}={value}" for key, value in self.origin.options)
+        return f"{self.name}:{suffix}" if suffix else self.name
+
+    def evaluate(self, constants: Constants, **inputs: Any) -> np.ndarray:
+        """Return the mean loss for given constants.
+
+        Parameters
+        ----------
+        constants : value of every parameter
+        inputs : (n,) or scalar, the law's inputs in raw units
+
+        Returns
+        -------
+        (n,) loss, float64
+        """
+        missing = [name for name in (*self.parameter_names, *self.inputs) if name not in {**constants, **inputs}]
+        if missing:
+            raise LawError(f"law {self.name} needs {', '.join(missing)}; it got {', '.join({**constants, **inputs})}")
+        unknown = [name for name in inputs if name not in (*self.inputs, "run")]
+        if unknown:
+            raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
+        with jax.enable_x64(True):
+            columns = {name: np.atleast_1d(values) for name, values in inputs.items()} if self.features else inputs
+            read = self.arrays(columns)
+            arrays = {name: jnp.asarray(read[column]) for name, column in self.arguments}
+            theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
+            return np.asarray(self.mean(**arrays, **theta))
+
+    def at(self, published: str) -> Curve:
+        """Return the curve of a paper: ``load_law("chinchilla").at("besiroglu2024")(params=7e10, tokens=1.4e12)``."""
+        for constants in self.published:
+            if constants.name == published:
+                return Curve(self, constants)
+        names = ", ".join(c.name for c in self.published) or "none"
+        raise LawError(f"law {self.name} has no published constants {published!r}; it has: {names}")
+
+    def quantity(self, name: str, constants: Constants, **inputs: Any) -> np.ndarray:
+        """Return a `Quantity` of the law for given constants.
+
+        Parameters
+        ----------
+        name : one of ``law.quantities``
+        constants : value of every parameter that the quantity takes; scalars, or draws of shape (n_draw, 1)
+        inputs : (n_point,) or scalar, what the quantity takes besides
+
+        Returns
+        -------
+        array of the broadcast shape of constants and inputs, float64
+        """
+        found = {row.name: row for row in self.quantities}
+        if name not in found:
+            names = ", ".join(found) or "none"
+            raise LawError(f"law {self.label} has no quantity {name!r}; it has: {names}")
+        row = found[name]
+        wanted = [need for need in row.needs if need not in self.parameter_names]
+        if set(inputs) != set(wanted):
+            raise LawError(
+                f"{name} of law {self.label} takes {', '.join(wanted) or 'no inputs'}; "
+                f"got {', '.join(inputs) or 'none'}"
+            )
+        known = {**constants, **inputs}
+        with jax.enable_x64(True):
+            value = row.value(**{need: jnp.asarray(known[need], float) for need in row.needs})
+            return np.asarray(value, float)
+
+    def with_priors(self, priors: Mapping[str, dist.Distribution]) -> Law:
+        """Return the same law with other priors, by parameter name.
+
+        A prior replaces the one of the parameter's row, so for a parameter with a ``quantity`` it describes that
+        quantity.
+        """
+        unknown = [name for name in priors if name not in {row.name for row in self.sampled}]
+        if unknown:
+            raise LawError(
+                f"law {self.name} has no prior on {', '.join(unknown)}; it has priors on "
+                f"{', '.join(row.name for row in self.sampled)}"
+            )
+        for name, prior in priors.items():
+            if not isinstance(prior, dist.Distribution):
+                raise LawError(f"the prior of {name} is {type(prior).__name__}, not a numpyro distribution")
+        rows = tuple(
+            dataclasses.replace(row, prior=priors[row.name], source="given by the user")
+            if isinstance(row, Parameter) and row.name in priors
+            else row
+            for row in self.parameters
+        )
+        overridden = tuple(sorted({*self.overridden, *priors}))
+        return dataclasses.replace(self, parameters=rows, overridden=overridden)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mean function of a law file cannot be pickled by value; another process loads the file again.
+        changed = {row.name: row.prior for row in self.sampled if row.name in self.overridden}
+        if self.origin.load is None:
+            raise TypeError(f"law {self.name} did not come from load_law, which another process would need to find it")
+        return (self.origin.load, (self.origin.name, self.origin.options, changed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A law at the constants of a paper; call it with the law's inputs."""
+
+    law: Law
+    constants: Published
+
+    def __call__(self, **inputs: Any) -> np.ndarray:
+        """Return the loss at ``inputs``, in the unit of the paper."""
+        return self.law.evaluate(self.constants.values, **inputs)
+
+    def quantity(self, name: str, **inputs: Any) -> np.ndarray:
+        """Return a quantity of the law at these constants: ``curve.quantity("critical_batch", loss=2.5)``."""
+        return self.law.quantity(name, self.constants.values, **inputs)
+
+
+def resolve(rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint) -> dict[str, Any]:
+    """Turn draws of the sampled sites into the value of every row.
+
+    Parameters
+    ----------
+    rows : in order; a row may use the values of rows above it
+    draws : value of each sampled row's ``site``
+    at : the reference point of the table
+    """
+    values: dict[str, Any] = {}
+    for row in rows:
+        known = {"at": at, **values}
+        needed = {name: known[name] for name in row.needs}
+        if isinstance(row, Derived):
+            values[row.name] = row.value(**needed)
+        else:
+            draw = draws[row.site]
+            values[row.name] = draw if row.value is None else row.value(draw, **needed)
+    return values

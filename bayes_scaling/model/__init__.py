@@ -1,0 +1,1 @@
+"""Step 3, the generative model: law, noise, discrepancy and pooling as one NumPyro program."""

@@ -1,0 +1,148 @@
+"""Residuals along a training curve: neighbouring evaluations of one run err together.
+
+The residual of a row is a slow departure of the whole curve plus a scatter of its own. The departure is a stationary
+Ornstein-Uhlenbeck process in the logarithm of steps: its scale is ``sigma_curve``, and rows that are ``length`` e-folds
+of steps apart have a correlation of 1 / e. It is a Markov process, so what the rows of a run say about the next one is
+a scalar Kalman filter. Runs are filtered side by side, so that the cost is linear in rows and the number of
+sequential steps is the length of the longest run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.laws.law import Array
+
+APART = 1e6  # e-folds between rows of different runs: far enough for no correlation, finite for gradients
+
+
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """Rows of all runs, laid out so that runs lie side by side, and short ones behind one another.
+
+    Attributes
+    ----------
+    row : (step, lane) index of a row; the number of rows where there is none
+    gap : (step, lane) e-folds of position since the row before in the lane; `APART` at the start of a run
+    """
+
+    row: np.ndarray
+    gap: np.ndarray
+
+
+def lanes_of(run: np.ndarray, position: np.ndarray) -> Lanes:
+    """Lay out rows in lanes.
+
+    Parameters
+    ----------
+    run : (n_row,) integer per run
+    position : (n_row,) steps, tokens or FLOPs of each row
+    """
+    n = len(run)
+    order = np.lexsort((position, run))
+    starts = np.flatnonzero(np.append(True, np.diff(run[order]) != 0))
+    curves = sorted(np.split(order, starts[1:]), key=len, reverse=True)
+    steps = _rounded(len(curves[0]))
+    lanes: list[list[np.ndarray]] = []
+    filled: list[int] = []
+    for curve in curves:  # the longest first, each into the first lane that has room
+        fits = next((i for i, used in enumerate(filled) if used + len(curve) <= steps), None)
+        if fits is None:
+            lanes.append([])
+            filled.append(0)
+            fits = len(lanes) - 1
+        lanes[fits].append(curve)
+        filled[fits] += len(curve)
+    row = np.full((steps, _rounded(len(lanes))), n)
+    gap = np.full(row.shape, APART)
+    log_position = np.log(position)
+    for i, lane in enumerate(lanes):
+        row[: filled[i], i] = np.concatenate(lane)
+        gaps = [np.append(APART, np.diff(log_position[curve])) for curve in lane]
+        gap[: filled[i], i] = np.concatenate(gaps)
+    return Lanes(row, gap)
+
+
+def _rounded(n: int) -> int:
+    """Round up to 1, 2, 3, 4, 6, 8, 12, 16, ..., so that few shapes are ever compiled."""
+    size = 1
+    while size < n:
+        size *= 2
+    return 3 * size // 4 if size >= 4 and n <= 3 * size // 4 else size
+
+
+def one_step_ahead(
+    residual: Array, width: Array, theta: Mapping[str, Any], columns: Mapping[str, Any]
+) -> tuple[Array, Array]:
+    """Predict each row's residual from the rows of its run before it.
+
+    Parameters
+    ----------
+    residual : (n_row,) log loss minus the log of the law's mean
+    width : scale of the scatter of single rows, scalar or (n_row,)
+    theta : ``sigma_curve`` and ``length``, and ``nu`` for heavy tails, scalar or (n_row,)
+    columns : ``lane_row`` and ``lane_gap`` of `Lanes`
+
+    Returns
+    -------
+    (n_row,) expectation and scale of each residual, given the residuals before it
+    """
+    row, gap = columns["lane_row"].astype(int), columns["lane_gap"]
+
+    def laid_out(values: Any, empty: float) -> Array:
+        if jnp.ndim(values) == 0:
+            return jnp.asarray(values)
+        return jnp.append(values, empty)[jnp.minimum(row, len(values))]
+
+    tails = jnp.mean(jnp.asarray(theta.get("nu", 1.0)))  # one for the table: spikes are of the machine, not of a group
+    scatter, slow, length = (laid_out(x, 1.0) for x in (width, theta["sigma_curve"], theta["length"]))
+    correlation = jnp.exp(-gap / length)
+    fresh = slow**2 * -jnp.expm1(-2 * gap / length)
+    noise = jnp.broadcast_to(scatter**2, row.shape)
+
+    def doubt(surprise: Array) -> Any:
+        # Under heavy tails a row far off is a spike first, and moves the curve's departure little; if the rows after
+        # it are off as well, they pay for it one by one.
+        return (tails + surprise) / (tails + 1) if "nu" in theta else 1.0
+
+    def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (departure, variance), (r, rho, q, s) = state, now
+        expected, before = rho * departure, rho**2 * variance + q
+        total = before + s
+        gain = before / (before + s * doubt((r - expected) ** 2 / total))
+        return (expected + gain * (r - expected), before * (1 - gain)), (expected, total)
+
+    start = (jnp.zeros(row.shape[1]), jnp.zeros(row.shape[1]))
+    _, (expected, total) = jax.lax.scan(step, start, (laid_out(residual, 0.0), correlation, fresh, noise))
+
+    def as_rows(values: Array) -> Array:
+        return jnp.ones_like(residual).at[row].set(values, mode="drop")
+
+    return as_rows(expected), as_rows(jnp.sqrt(total))
+
+
+def draw_departures(theta: Mapping[str, np.ndarray], lanes: Lanes, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the slow departures of curves, ``(n_draw, n_row)``.
+
+    Parameters
+    ----------
+    theta : ``sigma_curve`` and ``length``, (n_draw,) or (n_draw, n_row)
+    lanes : of the rows
+    """
+    slow, length = (np.asarray(theta[name]) for name in ("sigma_curve", "length"))
+    slow, length = (values[:, None] if values.ndim == 1 else values for values in (slow, length))
+    out = np.empty((len(slow), rows + 1))
+    state = np.zeros((len(slow), lanes.row.shape[1]))
+    for row, gap in zip(lanes.row, lanes.gap, strict=True):
+        scale = length[:, np.minimum(row, length.shape[1] - 1)] if length.shape[1] > 1 else length
+        fresh = rng.standard_normal(state.shape)
+        state = np.exp(-gap / scale) * state + np.sqrt(-np.expm1(-2 * gap / scale)) * fresh
+        out[:, row] = state
+    departures: np.ndarray = slow * out[:, :rows]
+    return departures

@@ -1,0 +1,172 @@
+"""Discrepancy: how the truth may leave the law, most of all beyond the largest runs.
+
+No law is exactly right. Its trade-offs between inputs are taken as they are; what is doubted is its trend along the
+size of a run. There the truth wanders from the law in log loss,
+
+    log loss = log law(x) + tau W(ln size) + noise,    E [W(u) - W(v)]^2 = |u - v|^(2 H),    W(centre of the runs) = 0,
+
+as Brownian motion (H = 1/2) or its fractional kin (Mandelbrot and Van Ness 1968): by tau over an e-fold of size, by
+more the further it goes. Where runs are, they say how far the truth lies from the law; beyond the largest one the path
+goes on from where they left it and spreads with every e-fold. Its scale ``tau`` is learned together with the law,
+under a prior that was calibrated on public tables.
+
+A path of its own along every input would fit tables better and forecast them worse: slopes of paths trade off against
+the exponents of the law, and a handful of odd small runs then decides both.
+
+The path is held by its values at knots: at every distinct size of a small table, at well spread ones of a large one. A
+gradient then costs time linear in rows, and what a path does away from the knots is drawn exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpyro.distributions as dist
+import scipy.linalg
+
+from bayes_scaling.errors import LawError
+from bayes_scaling.laws.law import Law, Parameter
+
+SCALE_WIDTH = 1.0  # prior standard deviation of log tau
+KNOTS = 24  # more would cost time and resolve what single runs do not show
+NEARLY = 1e-9  # of the variance, for matrices that would be singular
+SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
+
+PATHS = ("brownian", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Discrepancy:
+    """Error of a law, in log loss, as a random path along the logarithm of the size of runs.
+
+    Attributes
+    ----------
+    path : ``brownian`` (default), or ``none``: the law is taken to be exactly right
+    smoothness : H, how a path goes on: 0.5 forgets where it came from, towards 1 it keeps its direction
+    scale : prior median of tau. Public tables have a population with median 0.03 and a log-sd of 1.0: language models
+        in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between
+    """
+
+    path: str = "brownian"
+    smoothness: float = 0.5
+    scale: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.path not in PATHS:
+            raise LawError(f"discrepancy {self.path!r} is not known; choose {' or '.join(PATHS)}")
+        if not 0 < self.smoothness < 1:
+            raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
+        if not 0 < self.scale < math.inf:
+            raise LawError(f"scale of the discrepancy is {self.scale:g}, expected a positive number such as 0.02")
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Rows of the parameters of this discrepancy."""
+        if self.path == "none":
+            return ()
+        tau = Parameter(
+            "tau",
+            dist.LogNormal(math.log(self.scale), SCALE_WIDTH),
+            unit="log loss over one e-fold",
+            meaning="scale of the law's own error: how far the truth wanders from the law over one e-fold of size",
+            source="population of public tables",
+        )
+        return (tau,)
+
+    def knots(self, law: Law) -> int:
+        """Return the number of knots of the path, knots that a small table does not need included."""
+        return 0 if self.path == "none" or not size_inputs(law) else KNOTS
+
+
+def size_inputs(law: Law) -> tuple[str, ...]:
+    """Return the inputs of a law whose product is the size of a run: compute, or whatever the law has of it."""
+    if "flops" in law.inputs:
+        return ("flops",)
+    left_out = {*law.may_be_zero, "learning_rate"}
+    positive = tuple(name for name in law.inputs if name not in left_out)
+    return tuple(name for name in positive if name in SIZES) or positive
+
+
+def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the logarithm of the size of each run, ``(n_row,)``."""
+    return np.asarray(sum(np.log(table[name]) for name in size_inputs(law)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Departure:
+    """Where a path is held, on one table.
+
+    Attributes
+    ----------
+    smoothness : H
+    centre : log size where the path is zero
+    knots : (n_knot,) log sizes
+    factor : (n_knot, n_knot) lower Cholesky factor of the covariance of unit-scale values there
+    size : number of increments, of which the first n_knot are used; 0 where there is no path
+    """
+
+    smoothness: float
+    centre: float
+    knots: np.ndarray
+    factor: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> Departure:
+        """Place knots at the distinct sizes of a table's runs, or at well spread ones when there are many."""
+        size = discrepancy.knots(law)
+        if not size:
+            return cls(discrepancy.smoothness, 0.0, np.zeros(0), np.zeros((0, 0)), 0)
+        places = log_size(law, table)
+        centre = float(places.mean())
+        knots = _well_spread(np.unique(places), size)
+        knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero
+        covariance = _covariance(knots, knots, centre, discrepancy.smoothness)
+        factor = np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance)))
+        return cls(discrepancy.smoothness, centre, knots, factor, size)
+
+    def basis(self, places: np.ndarray) -> np.ndarray:
+        """Return what each standard normal increment adds to unit-scale log loss at log sizes, ``(n_place, size)``.
+
+        Places away from the knots get what the knots say of them; see `fresh` for what comes on top.
+        """
+        basis = np.zeros((len(places), self.size))
+        if len(self.knots):
+            covariance = _covariance(self.knots, places, self.centre, self.smoothness)
+            told = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
+            basis[:, : len(self.knots)] = told.T
+        return basis
+
+    def fresh(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw what unit-scale paths do that their knots do not say, ``(draws, n_place)``; jointly over places."""
+        distinct, where = np.unique(places, return_inverse=True)
+        told = self.basis(distinct)
+        rest = _covariance(distinct, distinct, self.centre, self.smoothness) - told @ told.T
+        values, vectors = np.linalg.eigh(rest)
+        factor = vectors * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray((rng.standard_normal((draws, len(distinct))) @ factor.T)[:, where.reshape(-1)])
+
+
+def _covariance(left: np.ndarray, right: np.ndarray, centre: float, smoothness: float) -> np.ndarray:
+    """Return the covariance of unit-scale values at two sets of places, ``(n_left, n_right)``."""
+
+    def variogram(difference: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(difference) ** (2 * smoothness))
+
+    apart = variogram(left[:, None] - right[None])
+    return np.asarray((variogram(left - centre)[:, None] + variogram(right - centre)[None] - apart) / 2)
+
+
+def _well_spread(places: np.ndarray, most: int) -> np.ndarray:
+    """Choose places, sorted, one by one, each the furthest from those before, the two ends first."""
+    if len(places) <= most:
+        return places
+    chosen = [places[0], places[-1]]
+    distance = np.minimum(places - places[0], places[-1] - places)
+    while len(chosen) < most:
+        chosen.append(places[int(distance.argmax())])
+        distance = np.minimum(distance, np.abs(places - chosen[-1]))
+    return np.sort(np.array(chosen))

@@ -1,0 +1,130 @@
+"""Simulated tables of runs, for tests, notebooks and planning."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import LawError
+from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.law import Law, ReferencePoint, resolve
+from bayes_scaling.model.discrepancy import Departure, Discrepancy, log_size
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.program import ALONG, centre_of, lanes, model_columns
+
+
+def grid(**inputs: Sequence[float]) -> pd.DataFrame:
+    """Return every combination of the given values, one row each: ``grid(params=[1e8, 1e9], tokens=[1e9, 1e10])``."""
+    return pd.DataFrame(itertools.product(*inputs.values()), columns=list(inputs), dtype=float)
+
+
+def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
+    """Draw one set of parameters from their priors around a reference point."""
+    others = (*noise.parameters, *discrepancy.parameters)
+    rows = (*law.parameters, *others)
+    with scope():
+        sampled = (*law.sampled, *others)
+        keys = jax.random.split(jax.random.key(seed), len(sampled))
+        draws = {row.site: row.prior.sample(key) for row, key in zip(sampled, keys, strict=True)}
+        values = resolve(rows, draws, at)
+    names = (*law.parameter_names, *(row.name for row in others))
+    return {name: float(values[name]) for name in names}
+
+
+def simulate(
+    law: Law | str,
+    design: pd.DataFrame | Runs,
+    constants: str | Mapping[str, float] | None = None,
+    *,
+    noise: Noise | None = None,
+    discrepancy: Discrepancy | None = None,
+    seed: int = 0,
+    typical_loss: float = 3.0,
+    loss_unit: str = "nats/token",
+) -> Runs:
+    """Simulate the losses of a design.
+
+    Parameters
+    ----------
+    law : a law, or what ``load_law`` takes
+    design : one row per run, the law's inputs in raw units (see `grid`); other columns are kept
+    constants : name of a published set, or values by parameter; what is left out of law or noise is drawn from the
+        prior, everything when None
+    noise : scatter of log loss; its parameters (``sigma``, ``nu``) may stand in ``constants``
+    discrepancy : how the truth leaves the law; by default it does not. Its ``tau`` may stand in ``constants``
+    seed : of the prior draw and of the scatter
+    typical_loss : loss at the centre of the design, around which prior draws are made
+    loss_unit : label
+
+    Returns
+    -------
+    Runs
+        The design with a ``loss`` column; ``notes`` holds the true values.
+    """
+    law = load_law(law) if isinstance(law, str) else law
+    noise = Noise() if noise is None else noise
+    table = (design.table if isinstance(design, Runs) else design).reset_index(drop=True)
+    missing = [name for name in law.inputs if name not in table]
+    if missing:
+        raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
+    columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, *ALONG, "loss_se")}
+    if "run" in table:
+        columns["run"] = pd.factorize(table["run"])[0]
+    columns, _ = derive_missing(columns)
+    at = centre_of(law, typical_loss, columns)
+    given = _given(law, constants)
+    discrepancy = Discrepancy("none") if discrepancy is None else discrepancy
+    known = {*law.parameter_names, *(row.name for row in (*noise.parameters, *discrepancy.parameters))}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
+    theta = {**draw_prior(law, noise, discrepancy, at, seed), **given}
+    loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
+    size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
+    reference = float(np.exp(np.log(columns[size]).mean()))
+    width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
+    drawn = {name: np.array([theta[name]]) for name in known & theta.keys()}
+    layout = lanes(noise, columns)
+    log_mean = np.log(loss)[None] + _departure(law, discrepancy, theta, columns, seed)
+    scattered = noise.scattered(log_mean, np.broadcast_to(width, (1, len(table))), drawn, seed, layout)
+    frame = table.assign(loss=scattered[0])
+    if "run" not in frame:
+        frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
+    truth = ", ".join(f"{name}={float(value):.6g}" for name, value in theta.items())
+    runs = Runs.from_frame(frame, loss_unit=loss_unit, source=f"simulated {law.label}")
+    return Runs(
+        runs.table,
+        runs.params_convention,
+        loss_unit,
+        runs.source,
+        (*runs.notes, f"truth: {truth}; seed {seed}"),
+        runs.warnings,
+    )
+
+
+def _departure(
+    law: Law, discrepancy: Discrepancy, theta: Mapping[str, float], columns: Mapping[str, np.ndarray], seed: int
+) -> Any:
+    """Draw how far the truth lies from the law, ``(1, n_row)``; 0 for a law that is right."""
+    departure = Departure.of(discrepancy, law, columns)
+    if not departure.size:
+        return 0.0
+    rng, places = np.random.default_rng([seed, 5]), log_size(law, columns)
+    told = rng.standard_normal(departure.size) @ departure.basis(places).T
+    return theta["tau"] * (told + departure.fresh(places, 1, rng))
+
+
+def _given(law: Law, constants: str | Mapping[str, float] | None) -> dict[str, Any]:
+    if constants is None:
+        return {}
+    if isinstance(constants, str):
+        return dict(law.at(constants).constants.values)
+    return dict(constants)

@@ -1,0 +1,1 @@
+"""Pictures of every step, in one style."""

@@ -1,0 +1,102 @@
+"""How numbers are written in pictures and reports, by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bayes_scaling.plot.style import short_number
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NOTHING = "–"
+
+
+def power_of_ten(value: float, digits: int = 3) -> str:
+    """Return a number with its power of ten: 5.76 × 10²³, and 10¹⁵ where that is all."""
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    power = "10" + str(int(exponent)).translate(SUPERSCRIPT)
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    return power if mantissa == "1" else f"{mantissa} × {power}"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits, as it is where that is short, else with its power of ten."""
+    short = value == 0 or 1e-3 <= abs(value) < 1e5
+    return f"{float(f'{value:.{digits}g}'):g}" if short else power_of_ten(value, digits)
+
+
+def loss(value: float) -> str:
+    """Return a loss with three decimals, small ones with two digits."""
+    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else plain(value, 2)
+
+
+def probability(value: float) -> str:
+    """Return a probability in percent; nothing is called certain that is not."""
+    if 0.995 <= value < 1:
+        return "> 99 %"
+    if 0 < value < 0.005:
+        return "< 1 %"
+    return f"{100 * value:.0f} %"
+
+
+def quantile(value: float) -> str:
+    """Return at which quantile something lies."""
+    return f"at the {100 * value:.0f} % quantile"
+
+
+def percent(value: float) -> str:
+    """Return a share in percent with two digits; not all of it unless it is."""
+    return "> 99 %" if 0.995 <= value < 1 else f"{plain(100 * value, 2)} %"
+
+
+def factor(value: float) -> str:
+    """Return how many times."""
+    return f"{plain(value, 2) if value < 100 else short_number(value)} ×"
+
+
+def change(value: float) -> str:
+    """Return a loss that is at stake with two digits; next to nothing as such."""
+    return "< 0.0001" if 0 < value < 1e-4 else f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".")
+
+
+def small(value: float) -> str:
+    """Return a difference that is judged against others, however small, with two digits."""
+    return plain(value, 2)
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign."""
+    return f"{value:+.2f}"
+
+
+def count(value: float) -> str:
+    """Return a count with one letter for its size."""
+    return short_number(value) if 1e-3 <= value < 9.995e14 else plain(value)
+
+
+def cost(value: float) -> str:
+    """Return an amount of a budget, whatever its unit."""
+    return power_of_ten(value) if value >= 1e13 else count(value)
+
+
+WRITERS: Mapping[str, Callable[[float], str]] = {
+    "count": count,
+    "flops": power_of_ten,
+    "cost": cost,
+    "loss": loss,
+    "change": change,
+    "small": small,
+    "signed": signed,
+    "probability": probability,
+    "quantile": quantile,
+    "percent": percent,
+    "factor": factor,
+    "integer": "{:,.0f}".format,
+    "three": "{:.3f}".format,
+    "plain": plain,
+    "ratio": small,
+}
+
+
+def written(value: float | None, kind: str) -> str:
+    """Return a number as text; a dash where there is none."""
+    return NOTHING if value is None else WRITERS[kind](value)

@@ -1,0 +1,244 @@
+"""How our pictures look: colours, words and units on axes, bands with their names, figures outside pyplot."""
+
+from __future__ import annotations
+
+import functools
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.rcsetup import cycler
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+
+from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.inference.result import Fit
+
+# Okabe-Ito colours, told apart by readers with any common colour vision.
+BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#7F7F7F"
+MARKED = tuple(zip((VERMILLION, BLACK, GREEN, ORANGE, PURPLE), "Ds^vP", strict=True))  # by colour and by shape
+SEQUENTIAL = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale on white
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, BLACK]),
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.usetex": False,
+}
+AXES: Mapping[str, str] = {
+    "params": "parameters N",
+    "tokens": "training tokens D",
+    "unique_tokens": "distinct training tokens U",
+    "flops": "training compute C [FLOP]",
+    "steps": "optimiser steps S",
+    "batch_tokens": "batch size B [tokens/step]",
+}
+CONTENTS: Mapping[str, str] = {
+    "new_run": "new runs (parameters{error} + run noise)",
+    "mean": "mean curves (parameters{error})",
+    "optimum": "mean losses at the compute-optimal split (parameters{error})",
+    "density": "the posterior (highest-density region)",
+}
+GREEK: Mapping[str, str] = {
+    **{"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "kappa": "κ", "lambda": "λ"},
+    **{"mu": "μ", "nu": "ν", "rho": "ρ", "sigma": "σ", "tau": "τ", "omega": "ω"},
+}
+INTERVALS = ((0.9, "new_run", 1.3, BLUE), (0.5, "new_run", 4.0, BLUE), (0.9, "mean", 1.4, BLACK))
+MEDIAN: Any = {"s": 7, "color": "white", "edgecolors": BLACK, "linewidths": 0.5, "label": "median of new runs"}
+MEASURED: Any = {
+    "s": 20,
+    "marker": "D",
+    "color": VERMILLION,
+    "edgecolors": "white",
+    "linewidths": 0.5,
+    "label": "measured",
+}
+CURVE = 60  # points of a curve
+DRAWN = 4000  # posterior draws that a density estimate uses; more change nothing that can be seen
+LISTED = 30  # forecast points that are listed one by one
+
+
+type Bands = Sequence[tuple[float, float]]
+"""Probabilities of nested bands, widest first, each with its opacity."""
+
+
+# --- text -------------------------------------------------------------------------------------------------------
+
+
+def escaped_text(text: object) -> str:
+    """Return text from data so that Matplotlib prints it as it is."""
+    return str(text).replace("$", r"\$")
+
+
+def symbol_of(name: str) -> str:
+    """Return a parameter as papers print it: ``alpha`` as α, ``N_c`` with a subscript."""
+    letter, bar, subscript = name.partition("_")
+    letter = escaped_text(GREEK.get(letter, letter))
+    plain = re.fullmatch(r"[A-Za-z0-9]+", subscript)
+    return rf"{letter}$_\mathrm{{{subscript}}}$" if plain else letter + bar + escaped_text(subscript)
+
+
+def short_number(value: float) -> str:
+    """Return a count with one letter for its size: 70M, 1.4T."""
+    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def power_of_ten(value: float) -> str:
+    """Write a number as a power of ten, in mathtext."""
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    if value < 0:
+        return f"-{power_of_ten(-value)}"
+    exponent = int(np.floor(np.log10(value * 1.0001)))
+    mantissa = f"{value / 10.0**exponent:.3g}"
+    return rf"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
+
+
+def plain_number(value: float) -> str:
+    """Return a value of a parameter: plain where that is short, else with a power of ten."""
+    return f"{value:g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else power_of_ten(value)
+
+
+def number_writer(name: str) -> Callable[[float], str]:
+    """Return how values of a column, or ``constant`` for a parameter, are written."""
+    writers: Mapping[str, Callable[[float], str]] = {
+        "factor": "{:g}x".format,
+        "flops": power_of_ten,
+        "loss": "{:g}".format,
+        "constant": plain_number,
+    }
+    return writers.get(name, short_number)
+
+
+def tick_formatter(name: str) -> FuncFormatter:
+    """Return the formatter of tick labels for a quantity."""
+    return FuncFormatter(lambda value, _: number_writer(name)(value))
+
+
+def band_name(fit: Fit, probability: float, of: str) -> str:
+    """Return the legend entry of a band: its probability and what it contains."""
+    error = " + law's error" if fit.departure.size else ""
+    return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
+
+
+def axis_label(fit: Fit, name: str) -> str:
+    """Return the label of an axis for a column: what it is, symbol, unit."""
+    if name == "loss":
+        return f"loss [{escaped_text(fit.runs.loss_unit)}]"
+    convention = fit.runs.params_convention.replace("_", "-")
+    counted = f" ({convention})" if name == "params" and convention != "unstated" else ""
+    return AXES.get(name, escaped_text(fit.law.columns[name].meaning if name in fit.law.columns else name)) + counted
+
+
+# --- figures and axes -------------------------------------------------------------------------------------------
+
+
+def styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style, whatever the user's rcParams say, and leave those alone."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def new_figure(fit: Fit, what: str, width: float, height: float) -> Figure:
+    """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
+    pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(width, height), dpi=150, layout=pads)
+    title = f"{what}: {fit.law.label}, {fit.runs.counted} of {fit.runs.source}"
+    lines = [title] if fit.converged else [title, f"NOT CONVERGED: {'; '.join(fit.problems)}"]
+    text = "\n".join(textwrap.fill(line, int(11 * width)) for line in lines)
+    figure.suptitle(escaped_text(text), fontsize=10, fontweight="bold", color=BLACK if fit.converged else VERMILLION)
+    return figure
+
+
+class LogTicks(Locator):
+    """Ticks of a log axis that stay readable over any span: round numbers, then 1-2-5, then powers of ten."""
+
+    def __init__(self, name: str) -> None:
+        self.wide = name == "flops"  # a label with a power of ten needs the room of two
+
+    def __call__(self) -> list[float]:
+        """Return the places of ticks."""
+        assert self.axis is not None  # Matplotlib asks for ticks only of a locator that an axis holds
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Return the ticks between two limits."""
+        low, high = sorted((vmin, vmax))
+        decades = np.log10(high / low)
+        powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        if decades < 0.7:
+            ticks = np.asarray(
+                MaxNLocator(nbins=4 if self.wide else 8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            )
+        elif decades < 2.2:
+            ticks = np.outer(10.0**powers, [1, 2, 5] if self.wide or decades > 1.3 else [1, 1.5, 2, 3, 5, 7]).ravel()
+        else:
+            ticks = 10.0 ** powers[powers % np.ceil(decades / 7) == 0]
+        return [float(tick) for tick in ticks if low <= tick <= high]
+
+
+def log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
+    """Make an axis logarithmic, with readable ticks and a label."""
+    ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.set_major_locator(LogTicks(name))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(tick_formatter(name))
+    axis.set_label_text(label)
+
+
+def checked_bands(probabilities: Sequence[float]) -> Bands:
+    """Return probabilities from the widest band to the narrowest, with the opacity of each."""
+    wide_first = sorted({checked_probability(p) for p in probabilities}, reverse=True)
+    return list(zip(wide_first, np.linspace(0.2, 0.4, len(wide_first)), strict=True))
+
+
+def draw_fan(
+    fit: Fit, ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None
+) -> None:
+    """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
+    for probability, shade in bands:
+        tails = [(1 - probability) / 2, (1 + probability) / 2]
+        edges = np.quantile(mean, tails, axis=0)
+        if new is not None:
+            # Quantiles of simulated scatter jitter from point to point, but what it adds to the mean varies smoothly.
+            powers = np.vander(np.linspace(-1, 1, len(x)), 6)
+            added = np.log(np.quantile(new, tails, axis=0) / edges)
+            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
+        label = band_name(fit, probability, "optimum" if new is None else "new_run")
+        ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
+    ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
+
+
+def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+    """Scatter runs: smaller where there are many, as an image where vectors would make a huge file."""
+    size = float(np.clip(3000 / max(len(x), 1), 4, 22))
+    ax.scatter(x, y, **{"s": size, "linewidths": 0.3, "rasterized": len(x) > 2000, "zorder": 3, **style})
+
+
+def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
+    """Place one legend below all axes of a figure, in as many columns as fit."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, int(figure.get_figwidth() // (0.6 + 0.061 * longest)))  # inches of a marker, and of a letter
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)

@@ -1,0 +1,179 @@
+"""Continuations: where a run that is being trained will go, given its curve so far.
+
+The run's own rows say more of its future than other runs do: they inform the law, and they show how far this run lies
+from it. With correlated rows that distance is an Ornstein-Uhlenbeck process along the curve
+(`bayes_scaling.model.curves`); filtered over the rows so far it is known at the last one, and forgotten with every
+e-fold of steps ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.messages import listed
+from bayes_scaling.base.scope import scope
+from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.result import Fit, by_row
+from bayes_scaling.laws.law import INPUTS
+from bayes_scaling.model.curves import lanes_of, one_step_ahead
+from bayes_scaling.model.program import ALONG
+from bayes_scaling.predict.forecast import Forecast, contents, departures, law_and_width, planned
+
+
+def continued(
+    fit: Fit,
+    run: str,
+    ahead: Mapping[str, Any] | pd.DataFrame,
+    *,
+    seed: int = 0,
+    unconverged: bool = False,
+) -> Forecast:
+    """Forecast later rows of a run whose curve so far is part of the fitted table.
+
+    Parameters
+    ----------
+    fit : posterior of a law of whole curves, fitted to other runs and to this one so far
+    run : its id in the column ``run``
+    ahead : what changes along the run, at future rows: ``{"steps": [20_000, 40_000]}``, or a table; what is the same in
+        all its rows so far (params, batch, group) is taken over. A row may stand where the run is now, none before
+    seed : of what is not known yet
+    unconverged : go on with a fit that did not converge
+
+    Returns
+    -------
+    Forecast
+        ``fitted``: the law where the runs put it; ``mean``: this run's own curve, without the scatter of single rows;
+        ``new_run``: what an evaluation would read.
+
+    Raises
+    ------
+    ForecastError
+        When the fitted table has no such run, or an input of the law is missing, or a row lies before the last one.
+    """
+    fit.require_convergence(unconverged)
+    so_far, along = curve_so_far(fit, run)
+    frame = _rows_ahead(fit, run, so_far, along, ahead)
+    both = pd.concat([so_far[list(frame)], frame], ignore_index=True)
+    table = {str(name): both[name].to_numpy(float) for name in both if name not in fit.groups.columns}
+    theta, cell = fit.in_groups(both, "the run", seed)
+    log_law, width = law_and_width(fit, table, theta, cell)
+    told, beyond = (np.broadcast_to(part, log_law.shape) for part in departures(fit, table, seed))
+    width = np.broadcast_to(width, log_law.shape)
+    # All rows are of one run, and so of one group.
+    own_theta = {name: values[:, -1] if values.ndim == 2 else values for name, values in by_row(theta, cell).items()}
+    now = len(so_far)
+    own = _own_departure(
+        np.log(so_far["loss"].to_numpy(float)) - (log_law + told)[:, :now],
+        width,
+        own_theta,
+        both[along].to_numpy(float),
+        fit.noise.rows == "correlated",
+        np.random.default_rng([seed, 5]),
+    )
+    # What the path does beyond the last knot counts from the row where the run is now.
+    fresh = beyond[:, now:] - beyond[:, [now - 1]]
+    log_mean = (log_law + told)[:, now:] + fresh + own
+    scatter = fit.noise.scatter(log_mean, width[:, now:], own_theta, seed)
+    error = ("the law's own error",) if fit.departure.size else ()
+    slow = ("this run's own departure",) if fit.noise.rows == "correlated" else ()
+    return Forecast(
+        points=frame.drop(columns="run", errors="ignore"),
+        fitted=np.exp((log_law + told)[:, now:]),
+        mean=np.exp(log_mean),
+        new_run=scatter.losses(seed),
+        scatter=scatter,
+        loss_unit=fit.runs.loss_unit,
+        label=f"{fit.law.label}, run {run} continued",
+        contains=contents(("parameters",), (*error, *slow)),
+        extrapolation=frame[along].to_numpy(float) / float(so_far[along].iloc[-1]),
+    )
+
+
+def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
+    """Return the fitted rows of a run, in order, and the column along which they are ordered.
+
+    Raises
+    ------
+    ForecastError
+        When the fitted table has no such run, or it is no curve to the law.
+    """
+    table = fit.runs.table
+    if "run" not in table:
+        raise ForecastError("the fitted table has no column run, so that no run of it can be continued")
+    ids = table["run"].astype(str)
+    if run not in set(ids):
+        raise ForecastError(f"the fitted table has no run {run!r}; it has {listed(list(dict.fromkeys(ids)), 8)}")
+    so_far = table[ids == run]
+    along = next((name for name in ALONG if name in so_far and name in (*fit.law.inputs, *_lengths(fit))), None)
+    if along is None or len(so_far) < 2:
+        raise ForecastError(f"run {run!r} is no curve: {fit.law.label} with {len(so_far)} of its rows")
+    return so_far.sort_values(along).reset_index(drop=True), along
+
+
+def _rows_ahead(
+    fit: Fit, run: str, so_far: pd.DataFrame, along: str, ahead: Mapping[str, Any] | pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows ahead of a run, with what is the same in all its rows so far taken over."""
+    frame = pd.DataFrame({str(name): np.atleast_1d(np.asarray(values)) for name, values in dict(ahead).items()})
+    same = [name for name in so_far if name not in frame and name != "loss" and so_far[name].nunique() == 1]
+    for name in same:
+        frame[str(name)] = so_far[name].iloc[0]
+    wanted = [name for name in frame if name in (*INPUTS, *fit.law.columns, *fit.groups.columns)]
+    frame = planned(fit, frame[wanted], {})
+    frame = frame[[name for name in frame if name in so_far]]
+    last = float(so_far[along].iloc[-1])
+    if (np.diff(np.append(last, frame[along])) < 0).any():
+        raise ForecastError(
+            f"rows ahead of run {run!r} go on from {along} {last:g} in order; got {frame[along].min():g}"
+        )
+    return frame
+
+
+def _lengths(fit: Fit) -> tuple[str, ...]:
+    """Return the lengths of a run that a law reads by way of others."""
+    return ("steps", "tokens") if {"steps", "batch_tokens"} & set(fit.law.inputs) else ()
+
+
+def _own_departure(
+    residual: np.ndarray,
+    width: np.ndarray,
+    theta: Mapping[str, np.ndarray],
+    position: np.ndarray,
+    correlated: bool,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw how far a run lies from the law at rows ahead, given its rows so far, ``(n_draw, n_ahead)``.
+
+    Parameters
+    ----------
+    residual : (n_draw, n_row) of the rows so far
+    width : (n_draw, n_row + n_ahead) scale of the scatter of single rows
+    theta : ``sigma_curve``, ``length``, and ``nu`` for heavy tails, (n_draw,) each
+    position : (n_row + n_ahead,) steps, in order
+    """
+    rows, ahead = residual.shape[1], len(position) - residual.shape[1]
+    if not correlated:
+        return np.zeros((len(residual), ahead))
+    # The filter foretells the first row ahead: its departure is what it foretells less the scatter of a single row.
+    lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
+    slow, length = theta["sigma_curve"], theta["length"]
+    with scope():
+        columns = {"lane_row": jnp.asarray(lanes.row), "lane_gap": jnp.asarray(lanes.gap)}
+        known = {name: jnp.asarray(theta[name]) for name in ("sigma_curve", "length", "nu") if name in theta}
+        seen, scale = np.append(residual, np.zeros((len(residual), 1)), axis=1), width[:, : rows + 1]
+        foretold = jax.vmap(one_step_ahead, (0, 0, 0, None))(jnp.asarray(seen), jnp.asarray(scale), known, columns)
+        expected, spread = (np.asarray(part)[:, -1] for part in foretold)
+    variance = np.maximum(spread**2 - scale[:, -1] ** 2, 0.0)
+    state = expected + np.sqrt(variance) * rng.standard_normal(len(expected))
+    out = [state]
+    for gap in np.diff(np.log(position[rows:])):
+        keep = np.exp(-gap / length)
+        state = keep * state + slow * np.sqrt(1 - keep**2) * rng.standard_normal(len(state))
+        out.append(state)
+    return np.stack(out, axis=1)

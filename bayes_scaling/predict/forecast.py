@@ -1,0 +1,322 @@
+"""Forecasts: what loss runs that were not trained would reach, with bands that say what they contain."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.validation import Origin, numeric
+from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.result import Fit, by_row, location_and_width
+from bayes_scaling.laws.law import INPUTS
+from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.model.noise import Scatter
+from bayes_scaling.model.program import SIZES, lanes, model_columns, padded_length, size_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
+"""What a band can be of: the law where the runs put it, the expected loss, the loss of a run."""
+
+
+def contents(known: Sequence[str], error: Sequence[str] = ()) -> dict[str, str]:
+    """Say what the bands of each kind contain.
+
+    Parameters
+    ----------
+    known : parts of the spread of the fitted curve
+    error : what comes on top where the law may be wrong beyond the runs
+    """
+    return {
+        "fitted": f"{KINDS['fitted']} ({listed(known)})",
+        "mean": f"{KINDS['mean']} ({listed((*known, *error))})",
+        "new_run": f"{KINDS['new_run']} ({listed((*known, *error, 'run noise'))})",
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forecast:
+    """Posterior predictive draws at future runs.
+
+    Attributes
+    ----------
+    points : one row per future run, the law's inputs in raw units
+    fitted : (n_draw, n_point) loss on the law's curve, moved by what the runs say of the law's error
+    mean : (n_draw, n_point) expected loss, where the truth may have left the law since
+    new_run : (n_draw, n_point) loss of one new run, with its scatter
+    scatter : the distribution of log loss of one new run, given each draw
+    loss_unit, label : unit of the losses, name of the law
+    contains : what the bands of each kind contain, in words
+    extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
+    members : of a stacked forecast, by law: its weight and its own forecast
+    """
+
+    points: pd.DataFrame
+    fitted: np.ndarray
+    mean: np.ndarray
+    new_run: np.ndarray
+    scatter: Scatter
+    loss_unit: str
+    label: str
+    contains: Mapping[str, str]
+    extrapolation: np.ndarray
+    members: Mapping[str, tuple[float, Forecast]] = dataclasses.field(default_factory=dict)
+
+    def draws(self, of: str = "new_run") -> np.ndarray:
+        """Return the draws of the ``fitted`` curve, the ``mean`` curve or one ``new_run``, ``(n_draw, n_point)``."""
+        if of not in KINDS:
+            raise ForecastError(f"a forecast is of {', '.join(KINDS)}, not of {of!r}")
+        values: np.ndarray = getattr(self, of)
+        return values
+
+    def quantile(self, probability: float | Sequence[float], of: str = "new_run") -> np.ndarray:
+        """Return quantiles of the loss, ``(n_probability, n_point)`` (or ``(n_point,)`` for one probability)."""
+        wanted = np.vectorize(checked_probability)(probability)
+        return np.asarray(np.quantile(self.draws(of), wanted, axis=0))
+
+    def median(self, of: str = "new_run") -> np.ndarray:
+        """Return the median loss, ``(n_point,)``."""
+        return np.asarray(np.median(self.draws(of), axis=0))
+
+    def interval(self, probability: float = 0.9, of: str = "new_run") -> np.ndarray:
+        """Return the equal-tailed credible interval of the loss, ``(n_point, 2)``.
+
+        Parameters
+        ----------
+        probability : content of the interval, a fraction
+        of : ``new_run`` (all of it), ``mean`` (without run noise) or ``fitted`` (parameters, no error beyond the runs)
+        """
+        tail = (1 - checked_probability(probability)) / 2
+        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+
+    def spread(self) -> pd.DataFrame:
+        """Say what the spread of one new run is made of.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per point: ``parameters`` (of the law, and of its error where runs show it), ``law_form`` (laws of
+            a stack that disagree; 0 for one law), ``discrepancy`` (the law's error beyond the runs), ``run_noise`` and
+            ``total``: half-widths of the central 68 % of log loss, the parts such that their squares add up to that of
+            the total.
+        """
+        within = [weight * _half(member.fitted) ** 2 for weight, member in self.members.values()]
+        halves = [np.sqrt(np.sum(within, axis=0)) if within else _half(self.fitted)]
+        halves += [_half(self.draws(of)) for of in KINDS]
+        grown = np.maximum.accumulate([np.zeros_like(halves[0]), *halves])
+        parts = np.sqrt(np.diff(np.square(grown), axis=0))
+        names = ("parameters", "law_form", "discrepancy", "run_noise")
+        return pd.DataFrame(dict(zip(names, parts, strict=True), total=grown[-1]))
+
+    def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
+        """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
+        if not loss > 0:
+            raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.loss_unit}")
+        return np.asarray(np.mean(self.draws(of) <= loss, axis=0))
+
+    def to_frame(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> pd.DataFrame:
+        """Return one row per point: inputs, median, bands of both kinds, odds of the target.
+
+        Parameters
+        ----------
+        probabilities : contents of the bands, as fractions
+        target : loss for a column ``P(loss <= target)``
+        """
+        frame = self.points.copy()
+        frame["extrapolation"] = self.extrapolation
+        for of in KINDS:
+            frame[f"{of}_median"] = self.median(of)
+            for probability in probabilities:
+                low, high = self.interval(probability, of).T
+                frame[f"{of}_{probability:g}_low"], frame[f"{of}_{probability:g}_high"] = low, high
+        if target is not None:
+            frame["probability_below_target"] = self.probability_below(target)
+        return frame
+
+    def to_json(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> str:
+        """Return `to_frame` as JSON with a header that says what the bands contain."""
+        content = {
+            "law": self.label,
+            "loss_unit": self.loss_unit,
+            "bands": dict(self.contains),
+            "interval": "equal-tailed credible interval",
+            "target": target,
+            "points": self.to_frame(probabilities, target).to_dict(orient="records"),
+        }
+        return json.dumps(content, indent=2)
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the draws as xarray, dimensions ``sample`` and ``point``."""
+        import xarray as xr
+
+        inputs = {str(name): ("point", self.points[name].to_numpy()) for name in self.points}
+        return xr.Dataset(
+            {
+                of: (("sample", "point"), self.draws(of), {"unit": self.loss_unit, "contains": self.contains[of]})
+                for of in KINDS
+            },
+            coords=inputs,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Forecast of {self.label} at {len(self.points)} points, {len(self.mean)} draws>"
+
+
+def _half(losses: np.ndarray) -> np.ndarray:
+    """Return the half-width of the central 68 % of log loss at each point, ``(n_point,)``."""
+    return np.asarray(np.diff(np.quantile(np.log(losses), [0.16, 0.84], axis=0), axis=0)[0] / 2)
+
+
+def forecast(
+    fit: Fit, points: pd.DataFrame | Runs | None = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any
+) -> Forecast:
+    """Forecast the loss of runs that were not trained.
+
+    Parameters
+    ----------
+    fit : posterior
+    points : table with the law's inputs in raw units; or give them by name:
+    inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run where
+        the fit is pooled, ``dataset="c4"`` (a name that the fitted table does not have is a new group, drawn from
+        the population)
+    seed : of the scatter of new runs
+    unconverged : go on with a fit that did not converge
+
+    Returns
+    -------
+    Forecast
+        Draws of the mean curve and of one new run at every point.
+
+    Raises
+    ------
+    ConvergenceError
+        When the fit did not converge.
+    ForecastError
+        When an input of the law is missing or unknown.
+    DataError
+        When a planned number is not a positive number.
+    """
+    fit.require_convergence(unconverged)
+    frame = planned(fit, points, inputs)
+    size = size_of(fit.runs)
+    named = {"run", *fit.groups.columns}
+    table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}
+    if "run" in frame:
+        table["run"] = pd.factorize(frame["run"])[0]
+    if "relative_size" in fit.noise.columns and size[0] not in table:
+        raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
+    theta, cell = fit.in_groups(frame, "the planned runs", seed)
+    log_law, width = law_and_width(fit, table, theta, cell)
+    told, beyond = departures(fit, table, seed)
+    log_mean = log_law + told + beyond
+    scatter = fit.noise.scatter(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table))
+    return Forecast(
+        points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
+        fitted=np.exp(log_law + told),
+        mean=np.exp(log_mean),
+        new_run=scatter.losses(seed),
+        scatter=scatter,
+        loss_unit=fit.runs.loss_unit,
+        label=fit.law.label,
+        contains=contents(("parameters",), ("the law's own error",) if fit.departure.size else ()),
+        extrapolation=_extrapolation(fit, frame),
+    )
+
+
+def law_and_width(
+    fit: Fit, table: Mapping[str, np.ndarray], theta: Mapping[str, np.ndarray], cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log of the law and scale of the scatter at rows of a table, ``(n_draw, n_row)`` each.
+
+    Parameters
+    ----------
+    table : columns of runs, measured or planned
+    theta, cell : as of `Fit.in_groups`
+    """
+    rows = len(cell)
+    # Rows are padded like runs, so that tables of any length share a few programs.
+    spare = padded_length(rows) - rows
+    with scope():
+        read = {**model_columns(fit.law, fit.noise, table, size_of(fit.runs)), "cell": cell}
+        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
+        device = {name: jnp.asarray(values) for name, values in theta.items()}
+        log_law, width = (np.asarray(part)[:, :rows] for part in location_and_width(fit.model)(device, columns))
+    return log_law, width
+
+
+def departures(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the truth lies from the law at runs of a table; see `departures_at`."""
+    if not fit.departure.size:
+        return np.zeros((1, 1)), np.zeros((1, 1))
+    return departures_at(fit, log_size(fit.law, table), seed)
+
+
+def departures_at(fit: Fit, sizes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the truth lies from the law at log sizes of runs, in log loss.
+
+    Returns
+    -------
+    told : (n_draw, n_size) what the fitted runs say of it
+    beyond : (n_draw, n_size) what they leave open; both are 0 for a law that is taken to be right
+    """
+    departure = fit.departure
+    if not departure.size:
+        return np.zeros((1, len(sizes))), np.zeros((1, len(sizes)))
+    tau = fit.flat()["tau"][:, None]
+    beyond = departure.fresh(sizes, len(tau), np.random.default_rng([seed, 4]))
+    return tau * (fit.increments @ departure.basis(sizes).T), tau * beyond
+
+
+def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:
+    """Return future runs as a table of positive numbers that has every input of the fit's law."""
+    if points is not None and inputs:
+        raise ForecastError("give future runs either as a table or by name, not both")
+    law = fit.law
+    named = {"run", *fit.groups.columns}
+    known = {*INPUTS, *law.columns, *named}
+    if points is None:
+        unknown = [name for name in inputs if name not in known]
+        if unknown:
+            raise ForecastError(f"{unknown[0]!r} is no input of a run; law {law.label} needs {', '.join(law.inputs)}")
+        try:
+            arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, object)) for v in inputs.values()))
+        except ValueError as error:
+            lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
+            raise ForecastError(
+                f"inputs of different lengths ({lengths}); give equal lengths or single numbers"
+            ) from error
+        frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
+    else:
+        table = points.table if isinstance(points, Runs) else points
+        frame = table[[name for name in table if name in known]].reset_index(drop=True)
+    numbers = [str(name) for name in frame if name not in named]
+    frame = numeric(frame, numbers, Origin("the planned runs", {}), law.may_be_zero)
+    frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
+    missing = [name for name in law.inputs if name not in frame]
+    if missing:
+        raise ForecastError(
+            f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
+        )
+    for column, labels in zip(fit.groups.columns, fit.groups.labels, strict=True):
+        if column not in frame:
+            raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
+    return frame
+
+
+def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+    """Return how many times larger each point is than the largest fitted run."""
+    for name in (*SIZES, *fit.law.inputs):
+        if name in frame and name in fit.runs:
+            return np.asarray(frame[name].to_numpy(float) / fit.runs.column(name).max())
+    return np.full(len(frame), np.nan)

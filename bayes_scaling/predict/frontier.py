@@ -1,0 +1,309 @@
+"""Questions asked backwards: the best split of a compute budget, and what it takes to reach a loss.
+
+Each posterior draw is one possible law; the question is answered for every draw, so the answer is a distribution.
+Compute is 6 N D.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.scope import scope
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.law import Array
+from bayes_scaling.model.discrepancy import log_size, size_inputs
+from bayes_scaling.model.program import Model
+from bayes_scaling.predict.forecast import departures_at
+
+LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
+SMALLER, BEYOND, STEPS = (
+    5.0,
+    30.0,
+    200,
+)  # e-folds around the fitted sizes along which departures are followed, and steps
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optimum:
+    """Compute-optimal split of a budget, one per posterior draw.
+
+    Attributes
+    ----------
+    flops : the budget
+    params, tokens : (n_draw,) the split with the lowest mean loss
+    loss : (n_draw,) that loss, where the truth may have left the law
+    """
+
+    flops: float
+    params: np.ndarray
+    tokens: np.ndarray
+    loss: np.ndarray
+
+    def interval(self, of: str = "params", probability: float = 0.9) -> np.ndarray:
+        """Return the equal-tailed interval of ``params``, ``tokens`` or ``loss``, ``(2,)``."""
+        if of not in ("params", "tokens", "loss"):
+            raise ForecastError(f"an optimum has params, tokens and loss, not {of!r}")
+        tail = (1 - checked_probability(probability)) / 2
+        return np.asarray(np.quantile(getattr(self, of), [tail, 1 - tail]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Requirement:
+    """How much of one input the mean curve needs to reach a loss, one answer per posterior draw.
+
+    Attributes
+    ----------
+    loss : the target
+    of : ``flops``, ``params``, ``tokens``, ...
+    draws : (n_draw,) raw units; infinite where the law never reaches the target
+    along : how the other inputs follow
+    """
+
+    loss: float
+    of: str
+    draws: np.ndarray
+    along: str
+
+    @property
+    def reachable(self) -> float:
+        """Posterior probability that the target can be reached at all."""
+        return float(np.mean(np.isfinite(self.draws)))
+
+    def quantile(self, probability: float) -> float:
+        """Return a quantile of the requirement; infinite when too many draws never reach the target."""
+        return float(np.quantile(self.draws, checked_probability(probability), method="inverted_cdf"))
+
+    def interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval; an end is infinite when that much of the posterior is out of reach."""
+        tail = (1 - checked_probability(probability)) / 2
+        return self.quantile(tail), self.quantile(1 - tail)
+
+
+def compute_optimal(
+    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False, seed: int = 0
+) -> Optimum:
+    """Split a compute budget over parameters and tokens, for every posterior draw.
+
+    Parameters
+    ----------
+    fit : of a law that takes params and tokens
+    flops : budget in FLOPs, C = 6 N D
+    group : which group of a pooled fit, ``{"dataset": "c4"}``
+    unconverged : go on with a fit that did not converge
+    seed : of how the truth may leave the law at this size; the split does not depend on it
+    """
+    fit.require_convergence(unconverged)
+    if set(fit.law.inputs) != {"params", "tokens"}:
+        raise ForecastError(
+            f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}"
+        )
+    if not (np.isfinite(flops) and flops > FLOPS_PER_PARAM_TOKEN):
+        raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
+    with scope():
+        log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
+    params = np.exp(log_params)
+    # Every split of a budget has the same size, so the departure moves the loss and leaves the split alone.
+    departure = _departures(fit, np.log([flops / FLOPS_PER_PARAM_TOKEN]), seed)[:, 0]
+    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + departure))
+
+
+def required(
+    fit: Fit,
+    loss: float,
+    *,
+    of: str = "",
+    tokens_per_param: float | None = None,
+    group: Mapping[str, str] | None = None,
+    unconverged: bool = False,
+    seed: int = 0,
+    **fixed: float,
+) -> Requirement:
+    """Say how much compute (or of another input) reaches a loss on the mean curve.
+
+    Parameters
+    ----------
+    fit : posterior
+    loss : target, in the unit of the fitted losses
+    of : the input asked for; ``flops`` by default for laws in params and tokens, else the law's only input
+    tokens_per_param : with ``of="flops"``, a fixed ratio in place of the compute-optimal split
+    group : which group of a pooled fit, ``{"dataset": "c4"}``
+    fixed : the other inputs, where ``of`` is one input of the law: ``of="tokens", params=7e9``
+    unconverged : go on with a fit that did not converge
+    seed : of how the truth may leave the law on the way; the answer is the first size that reaches the loss
+    """
+    fit.require_convergence(unconverged)
+    law = fit.law
+    if not (np.isfinite(loss) and loss > 0):
+        raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")
+    of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
+    given: dict[str, Any] = {}
+    if of in law.inputs:
+        others = [name for name in law.inputs if name != of]
+        if set(fixed) != set(others):
+            needed = ", ".join(others) or "none"
+            raise ForecastError(
+                f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}"
+            )
+        given = {name: float(value) for name, value in fixed.items()}
+        along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
+        kind = of
+        sizes = [name for name in size_inputs(law) if name != of]
+        rest = sum(np.log(given[name]) for name in sizes) if of in size_inputs(law) else None
+    elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
+        if fixed:
+            raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'")
+        kind, along, rest = "optimal", "the compute-optimal split", -np.log(FLOPS_PER_PARAM_TOKEN)
+        if tokens_per_param is not None:
+            if not tokens_per_param > 0:
+                raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
+            kind, along, given = "ratio", f"{tokens_per_param:g} tokens per parameter", {"ratio": tokens_per_param}
+    else:
+        raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
+    values = np.exp(_first_reached(fit, group, kind, given, np.log(loss), rest, seed))
+    return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
+
+
+def _first_reached(
+    fit: Fit,
+    group: Mapping[str, str] | None,
+    kind: str,
+    given: Mapping[str, float],
+    target: float,
+    rest: float | None,
+    seed: int,
+) -> np.ndarray:
+    """Return the log of the input at which the mean curve first reaches a loss, ``(n_draw,)``.
+
+    Parameters
+    ----------
+    kind, given : of `_along`
+    target : log loss
+    rest : log size minus log of the input; None where the input is no part of the size
+    """
+    with scope():
+        draws, fixed = _draws(fit, group), {name: jnp.asarray(value) for name, value in given.items()}
+        root, curve = _along(fit.model, kind)
+        count = len(next(iter(draws.values())))
+
+        def of_law(targets: np.ndarray) -> np.ndarray:
+            return np.asarray(root(draws, jnp.asarray(targets), fixed))
+
+        if not fit.departure.size:
+            return of_law(np.full(count, target))
+        fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+        if rest is None:
+            # The size is that of the largest fitted run, or wherever the fixed inputs put it.
+            known = [name for name in size_inputs(fit.law) if name in given]
+            place = sum(np.log(given[name]) for name in known) if known else fitted.max()
+            return of_law(target - _departures(fit, np.array([place]), seed)[:, 0])
+        sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
+        departure = _departures(fit, sizes, seed)
+        gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + departure - target
+        below = gap <= 0
+        first = below.argmax(axis=1)
+        before, rows = np.maximum(first - 1, 0), np.arange(count)
+        drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
+        share = np.where(first > 0, gap[rows, before] / drop, 0.0)
+        reached = sizes[before] + share * (sizes[first] - sizes[before]) - rest
+        # Beyond the grid the departure stays what it is there: where the law goes on to, nobody knows anyway.
+        later = np.maximum(of_law(target - departure[:, -1]), sizes[-1] - rest)
+        return np.asarray(np.where(below.any(axis=1), reached, later))
+
+
+def _departures(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
+    """Draw how far the truth lies from the law at log sizes, ``(n_draw, n_size)``; 0 for a law that is right."""
+    return np.asarray(sum(departures_at(fit, sizes, seed)))
+
+
+def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
+    return {name: jnp.asarray(values) for name, values in fit.theta(group).items()}
+
+
+# --- solvers for one draw, vectorised over draws -----------------------------------------------------------------
+
+
+def _best_split(log_mean: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
+    """Minimise over log N at fixed compute by golden section: (log N, log loss)."""
+    total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
+    ratio = (np.sqrt(5) - 1) / 2
+
+    def objective(log_params: Array) -> Array:
+        return log_mean(log_params, total - log_params)
+
+    def shrink(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        lower = objective(left) < objective(right)
+        return jnp.where(lower, low, left), jnp.where(lower, right, high)
+
+    low, high = jax.lax.fori_loop(0, 60, shrink, (jnp.zeros_like(total), total))
+    middle = (low + high) / 2
+    return middle, objective(middle)
+
+
+def _root(decreasing: Callable[[Array], Array], target: Any) -> Array:
+    """Solve ``decreasing(x) = target`` for x between 0 and log of the largest input, by bisection."""
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = (low + high) / 2
+        above = decreasing(middle) > target
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    top = jnp.asarray(np.log(LARGEST))
+    low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(top), top))
+    return jnp.where(decreasing(top) > target, top, (low + high) / 2)
+
+
+def _log_mean_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
+    def log_mean(log_params: Array, log_tokens: Array) -> Array:
+        columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
+        return model.log_mean(theta, columns)[0]
+
+    return log_mean
+
+
+@functools.cache
+def _optimum(model: Model) -> Any:
+    def one(theta: Mapping[str, Any], log_flops: Any) -> tuple[Array, Array]:
+        return _best_split(_log_mean_of(model, theta), log_flops)
+
+    return jax.jit(jax.vmap(one, (0, None)))
+
+
+@functools.cache
+def _along(model: Model, kind: str) -> tuple[Any, Any]:
+    """Return compiled functions of draws: the log input at which the law reaches a target, and its log loss along it.
+
+    Parameters
+    ----------
+    kind : ``optimal`` or ``ratio`` (log FLOPs, at the best split or at a ratio of tokens to parameters), or an input
+        of the law, the others fixed
+    """
+
+    def log_loss(theta: Mapping[str, Any], log_x: Array, given: Mapping[str, Any]) -> Array:
+        log_mean = _log_mean_of(model, theta)
+        if kind == "optimal":
+            return _best_split(log_mean, log_x)[1]
+        if kind == "ratio":
+            log_ratio = jnp.log(given["ratio"])
+            log_params = (log_x - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
+            return log_mean(log_params, log_params + log_ratio)
+        columns = {name: value[None] for name, value in {**given, kind: jnp.exp(log_x)}.items()}
+        return model.log_mean(theta, columns)[0]
+
+    def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
+        return _root(lambda log_x: log_loss(theta, log_x, given), target)
+
+    along = jax.vmap(jax.vmap(log_loss, (None, 0, None)), (0, None, None))
+    return jax.jit(jax.vmap(root, (0, 0, None))), jax.jit(along)

@@ -1,0 +1,78 @@
+"""The progress bar: on a terminal and only after a while; nothing anywhere else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.base import progress as _progress
+from tests.conftest import fit_exact
+
+SCRIPT = """
+import time
+from bayes_scaling.base import progress as _progress
+_progress.PATIENCE = 0.2
+with _progress.progress_bar("work") as report:
+    for i in range(8):
+        report("counting", i / 8)
+        time.sleep(0.1)
+"""
+
+
+def test_nothing_is_shown_off_a_terminal(chinchilla_runs: bs.Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    fit_exact("chinchilla", chinchilla_runs, seed=0)
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == ""
+
+
+def test_a_bar_is_shown_on_a_terminal() -> None:
+    reader, writer = pty.openpty()
+    subprocess.run([sys.executable, "-c", SCRIPT], stderr=writer, check=True)
+    os.close(writer)
+    shown = b""
+    try:
+        while piece := os.read(reader, 4096):
+            shown += piece
+    except OSError:  # the other end of the terminal is closed
+        pass
+    assert b"work: counting" in shown
+
+
+def test_short_work_shows_nothing() -> None:
+    reader, writer = pty.openpty()
+    subprocess.run([sys.executable, "-c", SCRIPT.replace("0.2", "60.0")], stderr=writer, check=True)
+    os.close(writer)
+    os.set_blocking(reader, False)
+    try:
+        shown = os.read(reader, 4096)
+    except OSError:
+        shown = b""
+    assert b"counting" not in shown
+
+
+def test_an_error_inside_leaves_no_bar_behind() -> None:
+    with pytest.raises(ZeroDivisionError), _progress.progress_bar("work", shown=True):
+        raise ZeroDivisionError
+
+
+def test_every_picture_is_reported(chinchilla_fit: bs.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import contextlib
+
+    from bayes_scaling.plot import fits as _pictures
+
+    stages = []
+
+    @contextlib.contextmanager
+    def recorded(title: str, shown: bool | None = None):  # type: ignore[no-untyped-def]
+        yield lambda stage, fraction: stages.append((stage, fraction))
+
+    monkeypatch.setattr(_pictures, "progress_bar", recorded)
+    paths = bs.save_pictures(chinchilla_fit, tmp_path)
+    assert [stage for stage, _ in stages] == [path.stem for path in paths]
+    assert all(0 <= fraction < 1 for _, fraction in stages)

@@ -1,0 +1,321 @@
+"""The command line as a user meets it: what it prints, how it fails, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import bayes_scaling as bs
+from bayes_scaling import cli
+from tests.conftest import design
+
+COMMANDS = (
+    "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
+    "preregister", "score", "report",
+)  # fmt: skip
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Run the command line in this process; (exit code, standard output, standard error)."""
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    if isinstance(result.exception, bs.BayesScalingError):  # what `main` turns into one line
+        return 2, result.stdout, f"error: {result.exception}"
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    chinchilla_runs.table.drop(columns="flops").rename(columns={"params": "N", "tokens": "D"}).to_csv(
+        folder / "runs.csv", index=False
+    )
+    code, out, _ = run("fit", folder / "runs.csv", "--out", folder / "fit.nc", "--method", "laplace", "--json")
+    assert code == 0 and json.loads(out)["converged"] is True
+    return folder
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for command in COMMANDS:
+        code, out, _ = run(command, "--help")
+        assert code == 0 and f"Example: bayes-scaling {command}" in " ".join(out.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from bayes_scaling import cli; import bayes_scaling;"
+        "heavy = {'jax', 'numpyro', 'pandas', 'numpy', 'arviz', 'matplotlib', 'xarray', 'scipy'} & set(sys.modules);"
+        "print(sorted(heavy))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_import_changes_nothing() -> None:
+    script = (
+        "import os; before = dict(os.environ); import bayes_scaling as bs; bs.fit; bs.load_fit; bs.forecast;"
+        "import jax, jax.numpy as jnp; assert jnp.asarray(1.0).dtype == 'float32' and dict(os.environ) == before;"
+        "assert jax.config.jax_compilation_cache_dir is None; print('as before')"
+    )
+    out = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "as before"
+
+
+def test_laws_lists_the_catalogue() -> None:
+    code, out, _ = run("laws")
+    assert code == 0 and all(name in out for name in bs.available_laws())
+    _, out, _ = run("laws", "--json")
+    assert {row["law"] for row in json.loads(out)} == set(bs.available_laws())
+
+
+def test_laws_show_prints_what_a_reader_needs() -> None:
+    _, out, _ = run("laws", "show", "chinchilla")
+    text = " ".join(out.split())
+    for part in (
+        "L(N, D) = E + A / N^alpha + B / D^beta",
+        "LogNormal(loc=-1.386, scale=0.5)",
+        "hoffmann2022",
+        "holds",
+        "fails",
+        "2203.15556",
+    ):
+        assert part in text
+    _, out, _ = run("laws", "show", "power_law:input=tokens,form=pure", "--json")
+    shown = json.loads(out)
+    assert shown["published"][0]["values"]["alpha"] == 0.095 and shown["inputs"] == ["tokens"]
+
+
+def test_check_reads_maps_and_warns(folder: Path, tmp_path: Path) -> None:
+    code, out, _ = run("check", folder / "runs.csv", "--columns", "params=N,tokens=D")
+    assert code == 0 and "48 rows" in out and "flops derived as 6 params x tokens" in out
+    assert "every parameter can be learned in principle" in out
+    one_size = tmp_path / "one.csv"
+    one_size.write_text("params,tokens,loss\n1e9,1e9,3.1\n1e9,1e10,2.8\n1e9,1e11,2.5\n")
+    _, out, _ = run("check", one_size)
+    assert "alpha cannot be learned" in out and "3 distinct runs for 5 parameters" in out
+    _, out, _ = run("check", one_size, "--json")
+    assert any("alpha" in text for text in json.loads(out)["identifiability"])
+
+
+def test_fit_prints_the_posterior(folder: Path) -> None:
+    code, out, _ = run("fit", folder / "runs.csv", "--method", "laplace")
+    assert code == 0
+    for part in ("alpha", "median", "learned", "Pareto k-hat", "the prior is speaking"):
+        assert part in out
+
+
+def test_forecast_prints_bands_and_odds(folder: Path) -> None:
+    arguments = ("forecast", folder / "fit.nc", "--params", "7e9,70e9", "--tokens", "1.4e12", "--target", "2.05")
+    code, out, _ = run(*arguments, "--prob", "0.5,0.9")
+    assert code == 0 and "90% one new run" in out and "P(loss <= 2.05)" in out and "takes" in out
+    code, out, _ = run(*arguments, "--prob", "0.8", "--json")
+    content = json.loads(out)
+    fit = bs.load_fit(folder / "fit.nc")
+    expected = bs.forecast(fit, params=[7e9, 7e10], tokens=1.4e12).interval(0.8)
+    assert content["points"][1]["new_run_0.8_low"] == expected[1, 0]
+    assert content["required"]["of"] == "flops" and content["required"]["low"] < content["required"]["median"]
+
+
+def test_forecast_of_a_table(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.csv").write_text("params,tokens\n7e10,1.4e12\n")
+    code, out, _ = run("forecast", folder / "fit.nc", "--table", tmp_path / "plan.csv", "--json")
+    assert code == 0 and json.loads(out)["points"][0]["params"] == 7e10
+
+
+def test_an_unreachable_target_is_said(folder: Path) -> None:
+    _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4")
+    assert "0.0%" in out and "out of reach" in out
+    _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4", "--json")
+    assert json.loads(out)["required"]["median"] is None and json.loads(out)["required"]["probability_reachable"] == 0
+
+
+def test_priors_from_toml(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "priors.toml").write_text('[priors]\nalpha = {distribution = "LogNormal", loc = -0.5, scale = 0.001}\n')
+    _, out, _ = run(
+        "fit", folder / "runs.csv", "--priors", tmp_path / "priors.toml", "--method", "laplace", "--json", "--chains", 4
+    )
+    content = json.loads(out)
+    assert content["posterior"]["alpha"]["median"] == pytest.approx(np.exp(-0.5), rel=0.01)
+    assert content["manifest"]["priors_given"]["alpha"]["scale"] == 0.001
+
+
+def test_simulate_writes_a_table_that_fits(tmp_path: Path) -> None:
+    out = tmp_path / "simulated.csv"
+    code, text, _ = run("simulate", "chinchilla", "--constants", "besiroglu2024", "--out", out, "--seed", 3)
+    assert code == 0 and "16 runs written" in text and "E=1.8172" in text
+    assert len(bs.Runs.from_csv(out)) == 16
+
+
+@pytest.mark.slow
+def test_plot_writes_pictures(folder: Path) -> None:
+    code, out, _ = run(
+        "plot",
+        folder / "fit.nc",
+        "--out",
+        folder / "plots",
+        "--params",
+        "7e10",
+        "--tokens",
+        "1.4e12",
+        "--target",
+        "2.0",
+    )
+    files = [Path(line) for line in out.split()]
+    assert code == 0 and len(files) >= 6 and all(file.stat().st_size > 5000 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("fit", "{folder}/absent.csv"), "absent.csv"),
+        (("fit", "{folder}/runs.csv", "--law", "chinchila"), "no law is called 'chinchila'"),
+        (("fit", "{folder}/runs.csv", "--columns", "params"), "expected params=N,tokens=D"),
+        (("fit", "{folder}/runs.csv", "--below", "flops=1e3"), "no row"),
+        (("fit", "{folder}/runs.csv", "--below", "flops=big"), "'big' is not a number"),
+        (("fit", "{folder}/runs.csv", "--out", "{folder}"), "is a folder"),
+        (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family 'cauchy'"),
+        (("fit", "{folder}/runs.csv", "--method", "magic"), "method 'magic'"),
+        (("fit", "{folder}/runs.csv", "--priors", "{folder}/runs.csv"), "is not TOML"),
+        (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
+        (("forecast", "{folder}/fit.nc"), "--params N and --tokens D"),
+        (("forecast", "{folder}/fit.nc", "--params", "70B", "--tokens", "1e12"), "'70B' is not a number"),
+        (
+            ("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--prob", "90"),
+            "write 0.9 for 90 percent",
+        ),
+        (("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--target", "-2"), "target loss is -2"),
+        (("simulate", "chinchilla", "--out", "{folder}/x.csv", "--sigma", "0"), "--sigma is 0"),
+        (("plot", "{folder}/fit.nc", "--target", "2.0"), "--target marks a forecast"),
+        (("laws", "show", "nothing"), "no law is called 'nothing'"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_two(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = run(*(argument.format(folder=folder) for argument in arguments))
+    assert code == 2 and says in err and len(err.strip().splitlines()) == 1 and out == ""
+
+
+def test_the_program_itself_prints_one_line_and_no_traceback(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("params,tokens,loss\n1e9,2e10,oops\n")
+    program = [sys.executable, "-m", "bayes_scaling.cli", "check", str(bad)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: bad.csv, row 1, column loss: 'oops'") and done.stderr.count("\n") == 1
+
+
+def test_messages_speak_the_language_of_the_command_line(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("params,tokens\n1e9,2e10\n")
+    program = [sys.executable, "-m", "bayes_scaling.cli", "check", str(bad)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--columns loss=NAME" in done.stderr and "columns={" not in done.stderr
+
+
+def test_an_unconverged_fit_has_its_own_exit_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bayes_scaling.inference import sampling as _sampling
+
+    monkeypatch.setattr(_sampling.Diagnostics, "problems", lambda self, draws: ("R-hat 1.5 of alpha is above 1.01",))
+    code, out, _ = run("fit", folder / "runs.csv", "--method", "laplace")
+    assert code == 3 and "NOT CONVERGED" in out
+    code, _, err = run("forecast", folder / "fit.nc", "--params", "1e9", "--tokens", "1e10")
+    assert code == 2 and "did not converge" in err
+
+
+def test_text_from_data_is_not_markup(tmp_path: Path) -> None:
+    rows = "".join(
+        f"[bold]r{i}[/bold],{n:g},{d:g},{3 + i / 100}\n"
+        for i, (n, d) in enumerate([(1e8, 2e9), (2e8, 9e9), (4e8, 3e9)])
+    )
+    (tmp_path / "[red]runs.csv").write_text("run,params,tokens,loss\n" + rows)
+    code, out, _ = run("check", tmp_path / "[red]runs.csv")
+    assert code == 0 and "[red]runs.csv" in out
+
+
+# --- groups, curves, quantities ---
+
+
+@pytest.fixture(scope="module")
+def pooled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pooled")
+    tables = [
+        bs.simulate("chinchilla", design(12, seed), "besiroglu2024", seed=seed).table.assign(
+            lab=lab, run=lambda t, lab=lab: lab + t["run"]
+        )
+        for seed, lab in enumerate(["x", "y"])
+    ]
+    pd.concat(tables).to_csv(folder / "runs.csv", index=False)
+    out = folder / "fit.nc"
+    code, _, err = run(
+        "fit", f"{folder}/runs.csv", "--pool", "L_0=separate:lab", "--method", "laplace", "--out", str(out)
+    )
+    assert code in (0, 3), err
+    return out
+
+
+def test_a_pooled_fit_asks_for_the_group(pooled_file: Path) -> None:
+    point = ("--params", "7e10", "--tokens", "1.4e12", "--unconverged")
+    code, _, err = run("forecast", str(pooled_file), *point)
+    assert code == 2 and "say the lab of each future run: x, y, or a new one" in err
+    code, out, err = run("forecast", str(pooled_file), *point, "--at", "lab=x")
+    assert code == 0, err
+    assert "lab" in out
+
+
+def test_a_budget_is_spent_on_one_group(pooled_file: Path) -> None:
+    question = ("allocate", str(pooled_file), "--budget", "1e21", "--unconverged", "--json")
+    code, _, err = run(*question)
+    assert code == 2 and "say which lab is meant: x, y, or a new one" in err
+    losses = []
+    for lab in ("x", "y"):
+        code, out, err = run(*question, "--at", f"lab={lab}")
+        assert code == 0, err
+        losses.append(json.loads(out)["plan"]["plan"]["expected_loss"])
+    assert losses[0] != losses[1]
+
+
+def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
+    question = ("quantity", str(pooled_file), "params_opt", "--at", "flops=1e21,1e23", "--unconverged")
+    code, out, err = run(*question, "--at", "lab=y")
+    assert code == 0, err
+    assert "median [params]" in out and "90% interval" in out
+    code, out, _ = run(*question, "--at", "lab=y", "--json")
+    points = json.loads(out)["points"]
+    assert code == 0 and [point["flops"] for point in points] == [1e21, 1e23]
+    assert all(point["low"] < point["median"] < point["high"] for point in points)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fit", "{folder}/runs.csv", "--pool", "alpha"), "cannot read --pool 'alpha'; expected alpha=partial:dataset"),
+        (("fit", "{folder}/runs.csv", "--pool", "alpha=partial:nothing"), "has no column 'nothing' to say which group"),
+        (("fit", "{folder}/runs.csv", "--pool", "B=partial:lab"), "'B' cannot be pooled: it follows from the others"),
+        (("fit", "{folder}/runs.csv", "--pool", "E=half:lab"), "pooling 'half' is not known"),
+        (("fit", "{folder}/runs.csv", "--noise-rows", "some"), "noise rows 'some' is not known"),
+        (("fit", "{folder}/runs.csv", "--after-warmup", "3"), "fraction is 3, expected a fraction"),
+        (("quantity", "{folder}/fit.nc", "nothing", "--unconverged", "--at", "lab=x"), "has no quantity 'nothing'"),
+        (("quantity", "{folder}/fit.nc", "params_opt", "--at", "flops"), "cannot read --at 'flops'"),
+        (("forecast", "{folder}/fit.nc", "--at", "steps=1e5", "--at", "lab=x", "--unconverged"), "params is missing"),
+    ],
+)
+def test_mistakes_with_groups_are_one_line(pooled_file: Path, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*(a.format(folder=pooled_file.parent) for a in arguments))
+    assert code == 2 and out == "" and words in err, err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_simulate_takes_any_input(tmp_path: Path) -> None:
+    out = tmp_path / "runs.csv"
+    code, _, err = run("simulate", "kaplan_trajectory", "--at", "batch_tokens=1e5,1e6", "--out", str(out))
+    assert code == 0, err
+    assert sorted(pd.read_csv(out)["batch_tokens"].unique()) == [1e5, 1e6]
+    code, _, err = run("simulate", "annealing", "--out", str(out))
+    assert code == 2 and "reads whole runs, not a grid" in err

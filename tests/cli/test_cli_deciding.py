@@ -1,0 +1,134 @@
+"""The command that spends a budget: what it prints, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import bayes_scaling as bs
+from bayes_scaling import cli
+from bayes_scaling.cli.show_plans import plan_table
+from tests.cli.test_cli import run
+from tests.decide.test_decide_space import THREE, believed
+
+
+@pytest.fixture(scope="module")
+def folder(chinchilla_fit: bs.Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("deciding")
+    few = {name: getattr(chinchilla_fit, name) for name in ("draws", "stats")}
+    dataclasses.replace(
+        chinchilla_fit,
+        unconstrained=chinchilla_fit.unconstrained[:, ::10],
+        **{name: {key: values[:, ::10] for key, values in group.items()} for name, group in few.items()},
+    ).save(folder / "fit.nc")
+    chinchilla_fit.runs.table.to_csv(folder / "runs.csv", index=False)
+    return folder
+
+
+def test_a_plan_is_printed_with_what_it_may_lose(folder: Path) -> None:
+    code, out, _ = run(
+        "allocate", folder / "fit.nc", "--budget", "1e23", "--target", "2.0", "--limit", "params=1e9:2e10",
+        "--compare-with", "Gopher=280e9:300e9",
+    )  # fmt: skip
+    words = " ".join(out.split())
+    assert code == 0
+    for part in (
+        "maximise expected improvement over the incumbent", "plan 2.000e+10", "twenty_tokens (*)", "Gopher (*)",
+        "P(loss <= 2) =", "over draws, 90%: params", "lose no more than", "5.04 times the budget",
+    ):  # fmt: skip
+        assert part in words, part
+
+
+def test_everything_is_in_the_json(folder: Path) -> None:
+    code, out, _ = run(
+        "allocate", folder / "fit.nc", "--budget", "1e5", "--unit", "money", "--peak-flops", "989e12",
+        "--utilisation", "0.3,0.4,0.5", "--price", "2.5", "--serving-tokens", "1e12", "--serving-utilisation", "0.1",
+        "--cost-quantile", "0.9", "--objective", "cvar:0.1", "--target", "2.3", "--candidates", "1e9,3e9,7e9",
+        "--budgets", "1e4,1e5", "--odds", "0.5,0.9", "--json",
+    )  # fmt: skip
+    assert code == 0
+    content = json.loads(out)
+    plan = content["plan"]
+    assert plan["plan"]["params"] in (1e9, 3e9, 7e9) and plan["plan"]["cost"] == pytest.approx(1e5)
+    assert plan["unit"] == "USD" and plan["objective"] == "mean loss of the worst 0.1"
+    assert [row["budget"] for row in content["budgets"]] == [1e4, 1e5]
+    fit = bs.load_fit(folder / "fit.nc")
+    cost = bs.money(989e12, [0.3, 0.4, 0.5], 2.5, serving_tokens=1e12, serving_utilisation=0.1, quantile=0.9)
+    same = bs.allocate(fit, 1e5, cost=cost, objective=bs.cvar(0.1), candidates=[1e9, 3e9, 7e9])
+    assert plan["plan"]["params"] == same.params and plan["plan"]["value"] == same.value
+    assert [row["probability"] for row in content["odds"]] == [0.5, 0.9]
+
+
+def test_several_runs_ladders_and_shapes(folder: Path) -> None:
+    code, out, _ = run(
+        "allocate", folder / "fit.nc", "--budget", "1e22", "--shapes", "24x3072,32x4096", "--context", "2048",
+        "--runs", "2", "--ladder", "0.1", "--reserve", "0.05",
+    )  # fmt: skip
+    assert code == 0 and "recommended: 32 layers, width 4096" in out
+    assert "2 runs for" in out and "A ladder for" in out and "reserve" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--budget", "-1"), "the budget is -1 FLOPs"),
+        (("--budget", "1e22", "--utilisation", "0.4"), "--utilisation has no part in a budget of FLOPs"),
+        (("--budget", "1e22", "--serving-price", "2"), "--serving-price has no part in a budget of FLOPs"),
+        (("--budget", "1e5", "--unit", "hours"), "expected flops, gpu-hours or money"),
+        (("--budget", "1e5", "--unit", "money"), "needs --peak-flops, --utilisation, --price"),
+        (
+            ("--budget", "1e5", "--unit", "gpu-hours", "--peak-flops", "989e12", "--utilisation", "40"),
+            "write 0.4 for 40 percent",
+        ),
+        (
+            ("--budget", "1", "--unit", "gpu-hours", "--peak-flops", "1e15", "--utilisation", "0.4", "--price", "2"),
+            "add --unit money",
+        ),
+        (("--budget", "1e22", "--objective", "luck"), "--objective is 'luck', expected one of improvement"),
+        (("--budget", "1e22", "--objective", "quantile"), "expected one of improvement"),
+        (("--budget", "1e22", "--objective", "cvar:5"), "write 0.05 for 5 percent"),
+        (("--budget", "1e22", "--objective", "target"), "give --target LOSS"),
+        (("--budget", "1e22", "--odds", "0.5"), "--target LOSS"),
+        (("--budget", "1e22", "--target", "2", "--odds", "50"), "write 0.5 for 50 percent"),
+        (("--budget", "1e22", "--reserve", "0.5"), "add --ladder SHARE"),
+        (("--budget", "1e22", "--ladder", "5"), "write 0.05 for 5 percent"),
+        (("--budget", "1e22", "--limit", "size=3"), "cannot read --limit 'size=3'"),
+        (("--budget", "1e22", "--limit", "params=1e9:7B"), "'7B' is not a number"),
+        (("--budget", "1e22", "--limit", "deadline_hours=5"), "give --limit step_seconds=... too"),
+        (("--budget", "1e22", "--limit", "params=:1e6", "--limit", "tokens=:1e9"), "relax one of the two"),
+        (("--budget", "1e22", "--candidates", "1e9", "--shapes", "2x64"), "not both"),
+        (("--budget", "1e22", "--compare-with", "Gopher"), "expected NAME=PARAMS:TOKENS"),
+        (("--budget", "1e22", "--at", "weight_bits=8"), "weight_bits, which no law reads"),
+        (("--budget", "1e22", "--at", "lab=x"), "expected one number"),
+    ],
+)
+def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = run("allocate", folder / "fit.nc", *arguments)
+    assert code == 2 and out == "" and len(err.strip().splitlines()) == 1
+    assert says in cli._as_options(err)
+
+
+def test_help_has_an_example() -> None:
+    code, out, _ = run("allocate", "--help")
+    assert code == 0 and "Example: bayes-scaling allocate" in " ".join(out.split())
+
+
+@pytest.mark.slow
+def test_runs_are_fitted_first(folder: Path) -> None:
+    code, out, err = run("allocate", folder / "runs.csv", "--budget", "1e21", "--objective", "loss", "--json")
+    assert code == 0, err
+    low, high = json.loads(out)["plan"]["optimum_params_90"]
+    assert 1e9 < low < high < 1e10
+
+
+def test_batches_and_epochs_are_shown() -> None:
+    three = bs.allocate(believed("three_term", THREE), 1e21)
+    console = Console(width=200, file=io.StringIO())
+    console.print(plan_table(three))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "batch [tokens]" in text and "steps" in text and "batch_tokens" in text and "epochs" not in text

@@ -1,0 +1,79 @@
+"""Commands before, during and after a big run, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from tests.cli.test_cli import run
+
+BETWEEN = ("--between", "params=1e8:1e9", "--between", "tokens=1e10")
+
+
+@pytest.fixture(scope="module")
+def folder(chinchilla_fit: bs.Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("piloting")
+    chinchilla_fit.save(folder / "fit.nc")
+    pd.DataFrame({"params": [1e8, 1e9], "tokens": [1e10, 1e10], "cost": [1.0, 2.0]}).to_csv(folder / "offers.csv")
+    code, out, _ = run("allocate", folder / "fit.nc", "--budget", 1e24, "--json")
+    assert code == 0
+    (folder / "plan.json").write_text(out)
+    return folder
+
+
+def test_pilots_from_ranges_and_tables(folder: Path) -> None:
+    asked = ("pilot", folder / "fit.nc", "--pilot-budget", 1e21)
+    code, out, _ = run(*asked, "--budget", 1e24, *BETWEEN)
+    assert code == 0
+    assert out.startswith(("Buy nothing", "Buy 1 run", "Buy ")) and "on offer" in out
+    code, out, _ = run(
+        "pilot", folder / "fit.nc", "--pilot-budget", 2, "--offers", folder / "offers.csv", "--json",
+        "--forecast-at", "params=1e11", "--forecast-at", "tokens=2e12",
+    )  # fmt: skip
+    content = json.loads(out)
+    assert code == 0 and content["worth_now"] is None
+    assert content["value"]["cost"] <= 2
+    for wrong, says in (
+        ((), "which runs are on offer"),
+        ((*BETWEEN, "--limit", "nonsense"), "cannot read --limit"),
+        (("--offers", folder / "none.csv"), "cannot read"),
+    ):
+        code, _, err = run(*asked, "--budget", 1e24, *wrong)
+        assert code == 2 and says in err
+
+
+def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -> None:
+    on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
+    code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
+    assert code == 0 and "digest" in out
+    plan = json.loads((folder / "plan.json").read_text())["plan"]
+    loss = plan["loss_quantiles"]["0.4"]
+    code, out, _ = run("score", on_record, "--loss", loss, "--record", record)
+    assert code == 0 and "0.40" in out and "1 of 1 measured runs" in out
+    code, _, err = run("score", on_record, "--loss", loss, "--record", record)
+    assert code == 2 and "scored before" in err
+    assert len(record.read_text().splitlines()) == 1
+    code, out, _ = run("score", on_record, "--loss", loss, "--json")
+    assert json.loads(out)["scores"][0]["pit"] == pytest.approx(0.4, abs=1e-6)
+    for wrong, says in (
+        (("preregister", folder / "plan.json", "--out", on_record), "what is on record stays"),
+        (("preregister", folder / "offers.csv", "--out", tmp_path / "x.json"), "as a plan"),
+        (("score", on_record), "say what was measured"),
+        (("score", on_record, "--runs", tmp_path / "none.csv"), "cannot read"),
+        (("score", folder / "plan.json", "--loss", 2), "no registered forecast"),
+    ):
+        code, _, err = run(*wrong)
+        assert code == 2 and says in err
+    fitted = ("--params", "1e11", "--tokens", "2e12", "--out", tmp_path / "fitted.json")
+    code, out, _ = run("preregister", folder / "fit.nc", *fitted)
+    assert code == 0
+    assert bs.Registered.read(tmp_path / "fitted.json").content["rests_on"]["data"]["rows"] == 48
+
+
+def test_a_run_that_is_no_curve_cannot_be_continued(folder: Path) -> None:
+    code, _, err = run("midrun", folder / "fit.nc", "--run", "sim-1", "--until", 1e30)
+    assert code == 2 and "is no curve" in err

@@ -1,0 +1,772 @@
+"""The run table: what it accepts and says, and one clear line for everything that is impossible."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import decimal
+import fractions
+import io
+import string
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayes_scaling import Runs
+from bayes_scaling.data.runs import CONVENTIONS, NUMERIC, SPELLINGS
+from bayes_scaling.errors import DataError
+from tests.conftest import public_table
+from tests.data.test_reading import refusal
+
+SWEEP = Path(__file__).parents[2] / "bayes_scaling" / "data" / "datasets" / "stdlib_sweep.csv"
+
+
+def table(n: int = 4, **columns: Any) -> pd.DataFrame:
+    """Return a plausible table, with columns added or replaced."""
+    params = 1e7 * 2.0 ** np.arange(n)
+    frame = pd.DataFrame({"params": params, "tokens": 20 * params, "loss": 4 - 0.2 * np.arange(n)})
+    return frame.assign(**columns)
+
+
+def spoiled(name: str, cell: Any, row: int = 1, n: int = 4) -> pd.DataFrame:
+    """Return a plausible table in which one cell is replaced."""
+    frame = whole_table(n).astype(object)
+    cells = frame[name].tolist()
+    cells[row] = cell
+    return frame.assign(**{name: pd.Series(cells, dtype=object)})
+
+
+def whole_table(n: int) -> pd.DataFrame:
+    """Return a plausible table with every canonical column."""
+    frame = table(n)
+    return frame.assign(
+        unique_tokens=frame["tokens"] / 2,
+        flops=6.5 * frame["params"] * frame["tokens"],
+        steps=frame["tokens"] / 5e5,
+        batch_tokens=5e5,
+        loss_se=0.01,
+        run=[f"run {i}" for i in range(n)],
+    )
+
+
+# --- cells ---
+
+NOT_NUMBERS: list[tuple[Any, str, str]] = [
+    ("abc", "'abc' is not a number", "expected a plain number"),
+    ("1,000,000", "'1,000,000' is not a number", "without separators"),
+    ("1_000_000", "'1_000_000' is not a number", "without separators"),
+    ("1 000 000", "'1 000 000' is not a number", "without separators"),
+    ("3,5", "'3,5' is not a number", "decimal point"),
+    ("70B", "'70B' is not a number", "raw units"),
+    ("1.4 T", "'1.4 T' is not a number", "raw units"),
+    ("70 billion", "'70 billion' is not a number", "raw units"),
+    ("1e", "'1e' is not a number", "expected"),
+    ("0x10", "'0x10' is not a number", "expected"),
+    ("１２", "'１２' is not a number", "expected"),
+    ("a\nb\x1b[31m", r"'a\nb\x1b[31m' is not a number", "expected"),
+    ("\ud800", r"'\ud800' is not a number", "expected"),
+    ("x" * 5000, "xxx... is not a number", "expected"),
+    (True, "True is not a number", "expected"),
+    (np.True_, "True is not a number", "expected"),
+    (1 + 2j, "(1+2j) is not a number", "expected"),
+    ([1.0], "[1.0] is not a number", "expected"),
+    ({"a": 1}, "{'a': 1} is not a number", "expected"),
+    (b"1", "b'1' is not a number", "expected"),
+    (datetime.date(2025, 1, 1), "datetime.date(2025, 1, 1) is not a number", "expected"),
+    (pd.Timestamp("2025-01-01"), "is not a number", "expected"),
+    (pd.Timedelta("1s"), "is not a number", "expected"),
+    (np.timedelta64(1, "s"), "is not a number", "expected"),
+]
+MISSING: list[Any] = [None, float("nan"), np.nan, pd.NA, pd.NaT, decimal.Decimal("NaN"), "", "  ", "nan", "NA", "null"]
+INFINITE: list[Any] = [float("inf"), float("-inf"), "inf", "-Infinity", "1e400", 10**400, np.longdouble("1e4000")]
+
+
+@pytest.mark.parametrize(("cell", "what", "remedy"), NOT_NUMBERS, ids=lambda value: ascii(value)[:20])
+def test_cells_that_are_no_number(cell: Any, what: str, remedy: str) -> None:
+    message = refusal(lambda: Runs.from_frame(spoiled("tokens", cell)))
+    assert message.startswith("the table, row 2, column tokens: ")
+    assert what in message and remedy in message
+    assert len(message) < 250
+
+
+@pytest.mark.parametrize("cell", MISSING, ids=ascii)
+def test_missing_cells(cell: Any) -> None:
+    message = refusal(lambda: Runs.from_frame(spoiled("loss", cell)))
+    assert message.startswith("the table, row 2, column loss: the value is missing: fill the cell or drop the row")
+
+
+@pytest.mark.parametrize("cell", INFINITE, ids=lambda cell: ascii(cell)[:12])
+def test_infinite_cells(cell: Any) -> None:
+    message = refusal(lambda: Runs.from_frame(spoiled("loss", cell)))
+    assert "row 2, column loss: " in message and "infinite or too large" in message and "drop the row" in message
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+@pytest.mark.parametrize(
+    ("cell", "what"), [(0, "0 is zero"), (-2.5, "-2.5 is negative"), (1e60, "1e+60 is above 1e+50")]
+)
+def test_numbers_that_no_run_has(name: str, cell: float, what: str) -> None:
+    message = refusal(lambda: Runs.from_frame(spoiled(name, cell, row=3)))
+    assert f"row 4, column {name}: {what}" in message
+
+
+@pytest.mark.parametrize("name", ["params", "tokens", "unique_tokens", "steps", "batch_tokens"])
+def test_counts_below_one_are_in_another_unit(name: str) -> None:
+    message = refusal(lambda: Runs.from_frame(spoiled(name, 0.07)))
+    assert f"column {name}: 0.07 is below one: expected a count in raw units" in message
+
+
+def test_further_bad_rows_are_counted() -> None:
+    loss = [3.0, np.nan, np.nan, np.nan]
+    assert "row 2, column loss" in refusal(lambda: Runs.from_frame(table(loss=loss)))
+    assert "(and 2 more rows)" in refusal(lambda: Runs.from_frame(table(loss=loss)))
+    assert "(and 1 more row)" in refusal(lambda: Runs.from_frame(table(loss=[3.0, -1, -1, 2.0])))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pd.Series([1, 2, 3, 4], dtype="Int64") * 10**7,
+        pd.Series([1e7, 2e7, 3e7, 4e7], dtype="Float64"),
+        pd.Series([10**7, 2 * 10**7, 3 * 10**7, 4 * 10**7], dtype="int64[pyarrow]"),
+        pd.Series([1e7, 2e7, 3e7, 4e7], dtype="double[pyarrow]"),
+        pd.Series([decimal.Decimal(i * 10**7) for i in range(1, 5)], dtype=pd.ArrowDtype(pa.decimal128(12))),
+        pd.Series([1e7, 2e7, 3e7, 4e7], dtype="Sparse[float]"),
+        pd.Series([1e7, 2e7, 3e7, 4e7], dtype=np.float32),
+        pd.Series([1e7, 2e7, 3e7, 4e7], dtype=np.longdouble),
+        pd.Series([1e7, 2e7, 3e7, 4e7]).astype("category"),
+        pd.Series(["1e7", " 2E7 ", "+30000000", "40000000."], dtype="string"),
+        pd.Series(["1e7", "2e7", "3e7", "4e7"]).astype("category"),
+        pd.Series([10**7, "2e7", decimal.Decimal("3e7"), fractions.Fraction(40_000_000)], dtype=object),
+        pd.Series([np.float32(1e7), np.int64(2e7), np.uint64(3e7), 4e7], dtype=object),
+    ],
+    ids=lambda cells: str(cells.dtype),
+)
+def test_every_kind_of_numeric_column(cells: pd.Series) -> None:
+    runs = Runs.from_frame(table(params=cells))
+    assert runs.table["params"].dtype == np.float64
+    assert runs.column("params").tolist() == [1e7, 2e7, 3e7, 4e7]
+
+
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        (pd.Series([True, False, True, True]), "row 1, column params: True is not a number"),
+        (pd.Series([True, None, True, True], dtype="boolean"), "row 1, column params: True is not a number"),
+        (pd.Series([1, 2, 3, 4], dtype=complex), "row 1, column params: (1+0j) is not a number"),
+        (pd.Series(pd.date_range("2025-01-01", periods=4)), "row 1, column params: Timestamp"),
+        (pd.Series([1, 2, 3, 4], dtype="timedelta64[s]"), "row 1, column params: Timedelta"),
+        (pd.Series([1, None, 3, 4], dtype="Int64"), "row 2, column params: the value is missing"),
+        (pd.Series([1.0, None, 3, 4], dtype="double[pyarrow]"), "row 2, column params: the value is missing"),
+        (pd.Series(["1e7", "2e7", None, "4e7"], dtype="string"), "row 3, column params: the value is missing"),
+        (pd.Series(["1e7", "2e7", "x", "4e7"]).astype("category"), "row 3, column params: 'x' is not a number"),
+        (
+            pd.Series([[1], [2], [3], [4]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
+            "row 1, column params: array([1])",
+        ),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_kinds_of_columns_that_hold_no_numbers(cells: pd.Series, what: str) -> None:
+    assert what in refusal(lambda: Runs.from_frame(table(params=cells)))
+
+
+BAD_TEXT = [
+    "abc",
+    "",
+    " ",
+    "nan",
+    "NA",
+    "inf",
+    "-inf",
+    "-1",
+    "0",
+    "1,000",
+    "7,5",
+    "70B",
+    "1e60",
+    "1e400",
+    "True",
+    "0x1F",
+]
+BAD_TEXT += ["１２", "1_0", "--1", "1.2.3", "a\nb", "\x1b[31m", "'", '"', "\u2028", "=1+1", "1e-400"]
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_any_spoiled_cell_is_reported_with_its_own_row_and_column(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 12))
+    row, name = data.draw(st.integers(0, n - 1)), data.draw(st.sampled_from(NUMERIC))
+    cell = data.draw(st.sampled_from(BAD_TEXT))
+    frame = spoiled(name, cell, row, n)
+    place = f"row {row + 1}, column {name}: "
+    assert refusal(lambda: Runs.from_frame(frame)).startswith(f"the table, {place}")
+    index = data.draw(st.permutations(range(100, 100 + n)))  # rows are counted, whatever the index says
+    assert place in refusal(lambda: Runs.from_frame(frame.set_axis(index, axis="index")))
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_any_spoiled_cell_of_a_csv_is_reported(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 12))
+    row, name = data.draw(st.integers(0, n - 1)), data.draw(st.sampled_from(NUMERIC))
+    path = tmp_path_factory.getbasetemp() / "spoiled.csv"
+    buffer = io.StringIO()
+    frame = spoiled(name, data.draw(st.sampled_from(BAD_TEXT)), row, n)
+    csv.writer(buffer).writerows([list(frame), *frame.to_numpy().tolist()])
+    path.write_bytes(buffer.getvalue().encode())
+    assert refusal(lambda: Runs.read(path)).startswith(f"spoiled.csv, row {row + 1}, column {name}: ")
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    source=st.text(max_size=300),
+    name=st.text(max_size=200),
+    cell=st.text(max_size=200) | st.floats() | st.integers() | st.none() | st.binary(max_size=200) | st.booleans(),
+    read_as=st.sampled_from(list(SPELLINGS)),
+)
+def test_whatever_comes_the_message_is_one_line(source: str, name: str, cell: Any, read_as: str) -> None:
+    frame = spoiled(read_as, cell).rename(columns={read_as: name})
+    for columns in ({read_as: name}, {read_as: name + "?"}, None):
+        try:
+            runs = Runs.from_frame(frame, columns=columns, source=source)
+        except DataError as error:
+            assert str(error).isprintable() and len(str(error)) < 900
+        else:
+            assert all(line.isprintable() for line in (runs.source, *runs.notes, *runs.warnings))
+
+
+# --- names of columns ---
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_spellings_in_any_case(data: st.DataObject) -> None:
+    ours = data.draw(st.sampled_from(list(SPELLINGS)))
+    spelling = data.draw(st.sampled_from([ours, *SPELLINGS[ours]]))
+    flips = data.draw(st.lists(st.booleans(), min_size=len(spelling), max_size=len(spelling)))
+    theirs = "".join(c.upper() if flip else c for c, flip in zip(spelling, flips, strict=True))
+    theirs = theirs.replace("_", data.draw(st.sampled_from(["_", " ", "-"])))
+    theirs = data.draw(st.sampled_from(["", " ", "\t"])) + theirs + data.draw(st.sampled_from(["", " "]))
+    frame = whole_table(4)
+    runs = Runs.from_frame(frame.rename(columns={ours: theirs}))
+    assert runs.table[ours].tolist() == frame[ours].tolist()
+    assert (theirs == ours) == (not runs.notes)
+    if theirs != ours:
+        assert len(runs.notes) == 1 and runs.notes[0].endswith(f"read as {ours}") and theirs.strip() in runs.notes[0]
+
+
+def test_a_cell_is_named_by_both_names_of_its_column() -> None:
+    frame = table(loss=[3, -2.5, 3, 3])
+    message = refusal(lambda: Runs.from_frame(frame.rename(columns={"loss": "Val Loss"})))
+    assert "row 2, column Val Loss (read as loss): -2.5 is negative" in message
+    message = refusal(lambda: Runs.from_frame(frame.rename(columns={"loss": "a\nb"}), columns={"loss": "a\nb"}))
+    assert r"row 2, column 'a\nb' (read as loss): -2.5 is negative" in message
+
+
+def test_two_spellings_of_one_column() -> None:
+    frame = table().rename(columns={"loss": "val_loss"}).assign(eval_loss=3.0)
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "'val_loss' and 'eval_loss' could both be loss" in message and "columns={'loss': ...}" in message
+    runs = Runs.from_frame(frame, columns={"loss": "eval_loss"})
+    assert runs.loss.tolist() == [3.0] * 4 and "val_loss" in runs
+    assert "'Loss' and 'LOSS' could both be loss" in refusal(
+        lambda: Runs.from_frame(table().rename(columns={"loss": "Loss"}).assign(LOSS=3.0))
+    )
+
+
+def test_a_canonical_name_wins_over_other_spellings_and_it_is_said() -> None:
+    runs = Runs.from_frame(table(val_loss=9.0))
+    assert runs.loss.tolist() == table()["loss"].tolist()
+    assert runs.notes[0] == "column 'loss' read as loss; val_loss kept as extra columns"
+    assert runs.column("val_loss").tolist() == [9.0] * 4
+
+
+def test_of_several_names_for_a_run_the_most_explicit_is_taken() -> None:
+    runs = Runs.from_frame(table(name="a", id=[3, 2, 1, 0], run_id=["w", "x", "y", "z"]))
+    assert runs.labels == ["w", "x", "y", "z"]
+    assert runs.notes[0] == "column 'run_id' read as run"
+    assert {"name", "id"} <= set(runs.table)
+
+
+def test_mapping_replaces_a_column_and_says_so() -> None:
+    runs = Runs.from_frame(table(c4=[1.0, 2.0, 3.0, 4.0]), columns={"loss": "c4"})
+    assert runs.loss.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert runs.notes[0] == "column 'loss' set aside: 'c4' is read as loss"
+    assert "c4" not in runs
+
+
+def test_mapping_may_swap_columns() -> None:
+    frame = table(loss=[3.0, 2, 1, 4], loss_se=[0.1, 0.2, 0.3, 0.4])
+    runs = Runs.from_frame(frame, columns={"loss": "loss_se", "loss_se": "loss"})
+    assert runs.loss.tolist() == [0.1, 0.2, 0.3, 0.4] and runs.column("loss_se").tolist() == [3, 2, 1, 4]
+    assert not any("set aside" in note for note in runs.notes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"params": "N"}, ["no column 'N' to read as params", "it has params, tokens, loss"]),
+        ({"loss": "tokens", "params": "tokens"}, ["reads 'tokens' as loss and as params"]),
+        ({"parameters": "params"}, ["names 'parameters'", "canonical columns are params, tokens"]),
+        ({"a\nb": "params"}, [r"names 'a\nb'"]),
+        ({3: "params"}, ["names 3"]),
+        ({"loss": None}, ["no column 'None'"]),
+        (["loss"], ["columns is ['loss']", "mapping like {'loss': 'val_loss'}"]),
+        ("loss=val_loss", ["columns is 'loss=val_loss'"]),
+    ],
+)
+def test_mappings_that_cannot_be_followed(columns: Any, words: list[str]) -> None:
+    message = refusal(lambda: Runs.from_frame(table(), columns=columns))
+    for word in words:
+        assert word in message
+
+
+def test_columns_that_must_be_there() -> None:
+    message = refusal(lambda: Runs.from_frame(table().drop(columns="loss")))
+    assert message == "the table has no loss column (it has params, tokens); map one with columns={'loss': ...}"
+    message = refusal(lambda: Runs.from_frame(table()[["loss"]].assign(size="1B")))
+    assert "none of params, tokens, flops, steps (it has loss, size); map one with columns={'params': ...}" in message
+    (note,) = Runs.from_frame(table()[["loss"]].assign(position=range(1, 1 + len(table())))).notes
+    assert "none of params, tokens, flops, steps (it has loss, position)" in note and "a column of its own" in note
+    many = pd.DataFrame({f"column {i}": [1.0] for i in range(500)})
+    assert "and 470 more" in refusal(lambda: Runs.from_frame(many))
+
+
+@pytest.mark.parametrize("name", ["params", "tokens", "flops", "steps"])
+def test_one_measure_of_size_is_enough(name: str) -> None:
+    runs = Runs.from_frame(pd.DataFrame({name: [1e9, 1e10], "loss": [3.0, 2.0]}))
+    assert list(runs.table) == [name, "loss"] and runs.notes == () and runs.warnings == ()
+
+
+def test_doubled_column_names() -> None:
+    doubled = pd.concat([table(), table()[["loss"]]], axis="columns")
+    assert "two columns named 'loss'" in refusal(lambda: Runs.from_frame(doubled))
+    assert "two columns named '1'" in refusal(
+        lambda: Runs.from_frame(table().assign(**{"1": 1}).assign(a=1).rename(columns={"a": 1}))
+    )
+
+
+def test_odd_column_names_stay() -> None:
+    frame = pd.DataFrame({**table(), 0: 1, ("a", "b"): 2, None: 3, "": 4, "params_dense": 5})
+    runs = Runs.from_frame(frame)
+    assert list(runs.table) == ["params", "tokens", "flops", "loss", "0", "('a', 'b')", "None", "", "params_dense"]
+    levels = pd.concat({"a": table()}, axis="columns")
+    assert "column names of 2 levels" in refusal(lambda: Runs.from_frame(levels))
+    broken = table().set_axis(pd.Index(["params", "tokens", "\ud800"], dtype=object), axis="columns")
+    assert r"'\ud800'" in refusal(lambda: Runs.from_frame(broken))
+
+
+# --- tables ---
+
+
+@pytest.mark.parametrize("what", [None, [1, 2], {"loss": [1]}, table()["loss"], table().to_numpy(), "runs.csv"])
+def test_only_frames_are_tables(what: Any) -> None:
+    assert f"expected a pandas DataFrame with one row per run, got {type(what).__name__}" in refusal(
+        lambda: Runs.from_frame(what)
+    )
+
+
+def test_tables_without_rows_or_columns() -> None:
+    assert "has no rows" in refusal(lambda: Runs.from_frame(table().iloc[:0]))
+    assert "has no rows" in refusal(lambda: Runs.from_frame(pd.DataFrame()))
+    assert "no loss column (it has no columns)" in refusal(lambda: Runs.from_frame(pd.DataFrame(index=range(3))))
+
+
+@pytest.mark.parametrize("convention", [*CONVENTIONS])
+def test_conventions(convention: str) -> None:
+    assert Runs.from_frame(table(), params_convention=convention).params_convention == convention
+
+
+def test_options_that_do_not_exist() -> None:
+    message = refusal(lambda: Runs.from_frame(table(), params_convention="embedding"))
+    assert message == "params_convention is 'embedding'; choose one of total, non_embedding, unstated"
+    for unit in ("", " ", None, 3):
+        assert "loss_unit is" in refusal(lambda unit=unit: Runs.from_frame(table(), loss_unit=unit))  # type: ignore[misc]
+
+
+def test_named_levels_of_the_index_are_columns() -> None:
+    runs = Runs.from_frame(table().set_index(["params", "tokens"]))
+    assert runs.column("params").tolist() == table()["params"].tolist()
+    assert runs.notes[:2] == ("index 'params' read as a column", "index 'tokens' read as a column")
+    kept = Runs.from_frame(table().set_index(pd.Index([9.0] * 4, name="loss")))
+    assert kept.loss.tolist() == table()["loss"].tolist()
+
+
+def test_a_stranger_keeps_its_values_and_its_place_after_the_canonical_columns() -> None:
+    frame = table(tag=["a", None, "c", "d"], seed=[3, 2, 1, 0])[["tag", "loss", "seed", "tokens", "params"]]
+    runs = Runs.from_frame(frame)
+    assert list(runs.table) == ["params", "tokens", "flops", "loss", "tag", "seed"]
+    assert runs.table["seed"].tolist() == [3, 2, 1, 0] and pd.isna(runs.table["tag"][1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(order=st.permutations(range(6)))
+def test_rows_may_come_in_any_order(order: list[int]) -> None:
+    straight, mixed = Runs.from_frame(whole_table(6)), Runs.from_frame(whole_table(6).iloc[order])
+    for name in NUMERIC:
+        assert mixed.column(name).tolist() == straight.column(name)[order].tolist()
+    assert mixed.labels == [straight.labels[i] for i in order]
+    assert list(mixed.table.index) == list(range(6))
+
+
+def test_the_input_may_change_afterwards() -> None:
+    values = np.array([[1e7, 2e8, 3.0], [2e7, 4e8, 2.0]])
+    frame = pd.DataFrame(values, columns=["params", "tokens", "loss"], copy=False)
+    runs = Runs.from_frame(frame.assign(tag=["a", "b"]))
+    plain = Runs.from_frame(frame)
+    before = runs.content_hash
+    values[:] = 7.0
+    frame["loss"] = 9.0
+    for each in (runs, plain):
+        assert each.content_hash == before and each.loss.tolist() == [3.0, 2.0]
+    runs.loss[:] = 5.0  # a copy
+    assert runs.loss.tolist() == [3.0, 2.0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        runs.source = "other"  # type: ignore[misc]
+
+
+# --- what is derived ---
+
+
+def test_flops_and_tokens_are_derived_and_it_is_said() -> None:
+    runs = Runs.from_frame(table())
+    assert runs.column("flops").tolist() == (6 * table()["params"] * table()["tokens"]).tolist()
+    assert runs.notes == ("flops derived as 6 params x tokens",)
+    given_flops = table(flops=6 * table()["params"] * table()["tokens"])
+    runs = Runs.from_frame(given_flops.drop(columns="tokens"))
+    assert runs.notes == ("tokens derived as flops / (6 params)",)
+    np.testing.assert_allclose(runs.column("tokens"), table()["tokens"], rtol=1e-14)
+    assert Runs.from_frame(given_flops).notes == ()
+    steps = table(steps=table()["tokens"] / 1e5, batch_tokens=1e5).drop(columns="tokens")
+    runs = Runs.from_frame(steps)
+    assert runs.notes == ("tokens derived as steps x batch_tokens", "flops derived as 6 params x tokens")
+    np.testing.assert_allclose(runs.column("tokens"), table()["tokens"], rtol=1e-14)
+    assert "flops" not in Runs.from_frame(steps.drop(columns="params"))
+
+
+# --- rows that contradict each other, and units ---
+
+
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        ({"params": 1e-6}, "as if params or tokens were given in units of 1e6"),
+        ({"params": 1e-9}, "as if params or tokens were given in units of 1e9"),
+        ({"tokens": 1e-6}, "as if params or tokens were given in units of 1e6"),
+        ({"tokens": 1e-6, "params": 1e-6}, "as if params or tokens were given in units of 1e12"),
+        ({"flops": 1e-12}, "as if flops were given in units of 1e12"),
+        ({"flops": 1e-18}, "as if flops were given in units of 1e18"),
+        ({"flops": 1 / 8.64e19}, "as if flops were given in PF-days of 8.64e+19 FLOPs"),
+        ({"flops": 30.0}, "times 6 x params x tokens (allowed: within 10x); check the units"),
+        ({"flops": 1 / 30}, "times 6 x params x tokens (allowed: within 10x); check the units"),
+    ],
+)
+def test_flops_that_contradict_6nd(change: dict[str, float], guess: str) -> None:
+    params = np.array([1e10, 2e10, 4e10])
+    frame = pd.DataFrame({"params": params, "tokens": 20 * params, "flops": 120 * params**2, "loss": [3.0, 2.9, 2.8]})
+    whole = frame.assign(**{name: frame[name] * factor for name, factor in change.items()})
+    message = refusal(lambda: Runs.from_frame(whole))
+    assert message.startswith("the table, row 1, column flops: ") and guess in message
+    assert "(and 2 more rows)" in message
+    frame.loc[1] = whole.loc[1]  # one row of three
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert message.startswith("the table, row 2, column flops: ") and guess in message
+
+
+@pytest.mark.parametrize("factor", [0.11, 0.5, 3.0, 9.9])
+def test_flops_may_differ_from_6nd_within_reason(factor: float) -> None:
+    frame = table()
+    assert len(Runs.from_frame(frame.assign(flops=factor * 6 * frame["params"] * frame["tokens"]))) == 4
+
+
+def test_flops_are_compared_with_derived_tokens_too() -> None:
+    frame = table(steps=table()["tokens"] / 1e5, batch_tokens=1e5, flops=table()["params"] * table()["tokens"])
+    assert len(Runs.from_frame(frame.drop(columns="tokens"))) == 4
+    millions = frame.drop(columns="tokens").assign(batch_tokens=100e-3 * 1e2)
+    assert "column flops" in refusal(lambda: Runs.from_frame(millions))
+
+
+def test_less_than_one_token_is_no_run() -> None:
+    frame = pd.DataFrame({"params": [1e9, 2e9], "flops": [1e21, 1.3], "loss": [3.0, 2.0]})
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "row 2: flops / (6 x params) gives 1.08e-10 tokens" in message and "PF-day" in message
+
+
+@pytest.mark.parametrize(
+    ("frame", "warning"),
+    [
+        (
+            table(params=[10.0, 20, 40, 80]),
+            "2e+07 tokens per parameter: params look as if given in millions or billions",
+        ),
+        (table(tokens=[200.0, 400, 800, 1600]), "2e-05 tokens per parameter: tokens look as if given in millions"),
+        (table(params=[1.0, 2, 4, 8], tokens=[20.0, 40, 80, 160]), "the largest flops is 7.68e+03: it looks as if"),
+        (pd.DataFrame({"flops": [1e-2, 20.0], "loss": [3.0, 2.0]}), "the largest flops is 20: it looks as if"),
+        (pd.DataFrame({"params": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest params is 400: it looks as if"),
+        (pd.DataFrame({"tokens": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest tokens is 400: it looks as if"),
+        (table(params=[1e7, 2e7, 40, 8e7]), "params jumps by a factor 2e+05: some rows may be in other units"),
+        (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 losses are over five times the median (row 4: 60)"),
+        (table(loss=[30.0, 29.0, 28.0, 27.0]), "is it a perplexity?"),
+        (table(unique_tokens=1e12), "unique_tokens is above tokens in row 1 (and 3 more rows)"),
+        (table(loss_se=[0.1, 5.0, 0.1, 0.1]), "loss_se is above loss in row 2"),
+        (
+            table(steps=1e3, batch_tokens=table()["tokens"] / [1e3, 1e3, 5e3, 1e3]),
+            "tokens is 5 times steps x batch_tokens in row 3",
+        ),
+    ],
+)
+def test_oddities_are_warnings(frame: pd.DataFrame, warning: str) -> None:
+    said = Runs.from_frame(frame).warnings
+    assert any(warning in line for line in said), said
+
+
+def test_a_plausible_table_has_no_warnings() -> None:
+    assert Runs.from_frame(whole_table(6)).warnings == ()
+    assert Runs.from_frame(table(params=[1e7, 2e7, 500, 8e7])).warnings == ()
+    assert Runs.from_frame(table(loss=[30.0, 29, 28, 27]), loss_unit="% error").warnings == ()
+
+
+def test_a_run_keeps_its_size() -> None:
+    frame = table(params=[1e7, 2e7, 1e7, 3e7], run=["a", "b", "a", "b"])
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "row 4, column params: run 'b' has 30000000 parameters here and 20000000 in an earlier row" in message
+    assert "one run, one size" in message
+
+
+def test_trajectories_are_welcome() -> None:
+    frame = table(params=1e7, run=["a", "a", "b", "b"], tokens=[1e8, 2e8, 1e8, 2e8])
+    assert Runs.from_frame(frame).labels == ["a", "a", "b", "b"]
+
+
+def test_repeated_rows() -> None:
+    frame = pd.concat([table(tag=["x", "y", "z", None]), table(tag=["x", "y", "z", None]).iloc[[2, 3]]])
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "row 5 repeats row 3 (the same values in every column) (and 1 more row): drop the copies" in message
+    assert len(Runs.from_frame(frame.assign(seed=range(6)))) == 6
+    assert len(Runs.from_frame(frame.assign(run=range(6)))) == 6
+    lists = pd.DataFrame({"params": [1e7, 1e7], "loss": 3.0, "config": [{"lr": [1]}, {"lr": [2]}]})
+    assert len(Runs.from_frame(lists)) == 2
+    lists["config"] = [{"lr": [1]}, {"lr": [1]}]
+    assert "row 2 repeats row 1" in refusal(lambda: Runs.from_frame(lists))
+
+
+def test_a_run_is_once_at_every_point_of_training() -> None:
+    frame = table(params=1e7, run=["a", "b", "a", "b"], tokens=[1e8, 1e8, 1e8, 2e8])
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "row 3 repeats row 1 (the same run at the same point of training)" in message
+    assert "row 2 repeats row 1" in refusal(
+        lambda: Runs.from_frame(pd.DataFrame({"params": [1e7, 1e7], "loss": [3.0, 2.0], "run": [1, 1]}))
+    )
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["0", "1", "2", "3"],
+        [0, 1, 2, 3],
+        [0.0, 1.0, 2.0, 3.0],
+        [0, "1", 2.0, np.int64(3)],
+        pd.Series([0, 1, 2, 3], dtype="Int64"),
+        pd.Series(["0", "1", "2", "3"], dtype="category"),
+        pd.Series(["0", "1", "2", "3"], dtype="string[pyarrow]"),
+    ],
+    ids=lambda ids: str(getattr(ids, "dtype", ids)),
+)
+def test_run_ids_are_text(ids: Any) -> None:
+    runs = Runs.from_frame(table(run=ids))
+    assert runs.labels == ["0", "1", "2", "3"]
+    assert runs.content_hash == Runs.from_frame(table(run=["0", "1", "2", "3"])).content_hash
+
+
+@pytest.mark.parametrize("cell", [None, np.nan, pd.NA, "", "  "])
+def test_missing_run_ids(cell: Any) -> None:
+    message = refusal(lambda: Runs.from_frame(table(run=pd.Series(["a", cell, "c", "d"], dtype=object))))
+    assert message == "the table, row 2, column run: the run id is missing: fill the cell or drop the column"
+
+
+@pytest.mark.parametrize("cell", [True, 1.5, float("inf"), 1j, [1], "\ud800", pd.Timestamp("2025-01-01")], ids=ascii)
+def test_what_is_no_run_id(cell: Any) -> None:
+    message = refusal(lambda: Runs.from_frame(table(run=pd.Series(["a", cell, "c", "d"], dtype=object))))
+    assert "row 2, column run: " in message and "is no run id: expected text or a whole number" in message
+
+
+def test_run_ids_of_a_csv_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    ids = ["007", "1e5", "100000", "7", "NA"]
+    for title, columns in (("run", None), ("Run ID", None), ("trial", {"run": "trial"})):
+        path.write_text(f"{title},params,loss\n" + "".join(f"{run},1e7,3\n" for run in ids))
+        assert Runs.read(path, columns=columns).labels == ids
+
+
+# --- reading a table of runs ---
+
+
+def test_labels_are_row_numbers_where_no_run_is_named() -> None:
+    assert Runs.from_frame(table()).labels == ["1", "2", "3", "4"]
+
+
+def test_columns_that_cannot_be_read() -> None:
+    runs = Runs.from_frame(table(tag=["a", "b", "c", "d"], lr=[0.1, np.nan, 0.1, 0.1], seed=range(4)), source="mine")
+    message = refusal(lambda: runs.column("loss_se"))
+    assert message.startswith("mine has no column 'loss_se' (it has params, tokens, flops, loss, tag, lr, seed)")
+    assert "columns={'loss_se': ...}" in message
+    assert "columns=" not in refusal(lambda: runs.column("epochs"))
+    assert "no column ['loss']" in refusal(lambda: runs.column(["loss"]))  # type: ignore[arg-type]
+    assert "mine, row 1, column tag: 'a' is not a number" in refusal(lambda: runs.column("tag"))
+    assert "mine, row 2, column lr: the value is missing" in refusal(lambda: runs.column("lr"))
+    assert runs.column("seed").tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert "loss" in runs and "loss_se" not in runs
+
+
+def test_where() -> None:
+    runs = Runs.from_frame(table(loss=[3.0, 2.9, 2.8, 60.0], run=["a", "b", "c", "d"]), columns={}, source="mine")
+    kept = runs.where(runs.loss < 10)
+    assert kept.labels == ["a", "b", "c"] and list(kept.table.index) == [0, 1, 2]
+    assert runs.warnings and not kept.warnings  # they speak of the rows that are there
+    assert (kept.source, kept.notes, len(runs)) == ("mine", runs.notes, 4)
+    for keep in ([True, False, True, False], pd.Series([True, False, True, False], index=[9, 8, 7, 6])):
+        assert runs.where(keep).labels == ["a", "c"]
+    assert runs.where(pd.Series([True, False, True, False], dtype="boolean")).labels == ["a", "c"]
+    assert "no row of mine is left" in refusal(lambda: runs.where([False] * 4))
+    bad: list[Any] = [[0, 2], [1, 0, 1, 0], ["a", "", "c", ""], [True], True, [], pd.array([True, None, True, True])]
+    for keep in bad:
+        assert "expected True or False for each of the 4 rows of mine" in refusal(lambda keep=keep: runs.where(keep))  # type: ignore[misc]
+
+
+@settings(deadline=None, max_examples=50)
+@given(at=st.floats(1e7, 8e7, exclude_max=True))
+def test_cut_parts_the_rows(at: float) -> None:
+    runs = Runs.from_frame(table())
+    small, large = runs.cut("params", at)
+    assert small.column("params").max() <= at < large.column("params").min()
+    assert sorted([*small.loss, *large.loss]) == sorted(runs.loss)
+
+
+def test_cuts_that_part_nothing() -> None:
+    runs = Runs.from_frame(table(tag="x"))
+    assert "no run has params at or below 1000; it goes from 1e+07 to 8e+07" in refusal(lambda: runs.cut("params", 1e3))
+    assert "no run has params above 80000000" in refusal(lambda: runs.cut("params", 8e7))
+    for at in (float("nan"), "much", None, True, [1]):
+        assert "expected a number" in refusal(lambda at=at: runs.cut("params", at))  # type: ignore[misc]
+    assert "no run has params above inf" in refusal(lambda: runs.cut("params", 10**400))
+    assert "no column 'steps'" in refusal(lambda: runs.cut("steps", 1.0))
+    assert "'x' is not a number" in refusal(lambda: runs.cut("tag", 1.0))
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_the_hash_is_that_of_the_values(data: st.DataObject) -> None:
+    frame = whole_table(5)
+    before = Runs.from_frame(frame).content_hash
+    index = data.draw(st.lists(st.text(max_size=3), min_size=5, max_size=5))
+    columns = data.draw(st.permutations(list(frame)))
+    assert Runs.from_frame(frame[columns].set_axis(index, axis="index").assign(tag=1)).content_hash == before
+    row, name = data.draw(st.integers(0, 4)), data.draw(st.sampled_from(NUMERIC))
+    frame.loc[row, name] = np.nextafter(frame.loc[row, name], np.inf)  # the smallest change there is
+    assert Runs.from_frame(frame).content_hash != before
+
+
+def test_a_hundred_thousand_rows_take_less_than_two_seconds(tmp_path: Path) -> None:
+    n = 100_000
+    frame = pd.DataFrame(
+        {
+            "run": np.repeat([f"run {i}" for i in range(n // 10)], 10),
+            "params": np.repeat(np.linspace(1e7, 1e9, n // 10), 10),
+            "tokens": np.linspace(1e9, 2e11, n),
+            "loss": np.linspace(4, 2, n),
+            "lr": 3e-4,
+            "tag": "some text",
+        }
+    )
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    for make in (lambda: Runs.from_frame(frame), lambda: Runs.read(tmp_path / "runs.csv")):
+        start = time.process_time()
+        assert len(make()) == n
+        assert time.process_time() - start < 2
+    start = time.process_time()
+    message = refusal(lambda: Runs.from_frame(pd.concat([frame, frame.tail(1)]).drop(columns="run")))
+    assert "row 100001 repeats row 100000" in message
+    assert time.process_time() - start < 2
+
+
+# --- tables that people use ---
+
+
+def test_the_bundled_sweep_loads() -> None:
+    runs = Runs.read(SWEEP, loss_unit="nats/byte")
+    assert len(runs) == len(SWEEP.read_text().splitlines()) - 1
+    assert len(set(runs.labels)) == len(runs) and runs.notes == () and runs.warnings == ()
+
+
+def test_the_public_chinchilla_table_loads() -> None:
+    runs = Runs.read(public_table("chinchilla_svg.csv"))
+    assert len(runs) == 245 and runs.notes == () and runs.warnings == ()
+
+
+def test_the_public_overtraining_table_needs_to_know_its_loss() -> None:
+    path = public_table("gadre_overtraining.csv")
+    message = refusal(lambda: Runs.read(path))
+    assert message.startswith("gadre_overtraining.csv has no loss column (it has run, train_dataset, params")
+    assert "loss_c4_val" in message and "columns={'loss': ...}" in message
+    runs = Runs.read(path, columns={"loss": "loss_c4_val"})
+    assert len(runs) == 104 and runs.warnings == () and runs.notes == ("flops derived as 6 params x tokens",)
+    assert runs.labels[0].startswith("c4_original")
+
+
+def test_the_public_repeated_data_table_loads() -> None:
+    runs = Runs.read(public_table("datablations_final.csv"))
+    assert len(runs) == 307 and runs.warnings == () and "unique_tokens" in runs
+    assert all(label and set(label) <= set(string.printable) for label in runs.labels)
+
+
+def test_a_public_table_of_examples_seen_has_no_size_that_a_law_can_read() -> None:
+    (note,) = Runs.read(public_table("alabdulmohsin_lang.csv")).notes
+    assert "none of params, tokens, flops, steps" in note and "seen_examples" in note
+
+
+def test_a_public_table_of_curves_loads() -> None:
+    runs = Runs.read(public_table("multipowerlaw_curves.csv"))
+    assert len(runs) == 6265 and runs.notes == ("column 'step' read as steps",)
+    assert "row 1, column schedule: " in refusal(lambda: runs.column("schedule"))
+
+
+# --- training curves ---
+
+
+def curves() -> Runs:
+    steps = np.tile([100.0, 1_000.0, 5_000.0, 10_000.0], 2)
+    frame = pd.DataFrame({"run": ["a"] * 4 + ["b"] * 4, "steps": steps, "loss": np.linspace(5, 3, 8), "params": 1e6})
+    frame.loc[4:, "steps"] *= 2
+    alone = pd.DataFrame({"run": ["c"], "steps": [500.0], "loss": [4.0], "params": [1e6]})
+    return Runs.from_frame(pd.concat([frame, alone], ignore_index=True))
+
+
+def test_warm_up_is_left_out_by_rule() -> None:
+    kept = curves().after_warmup(0.1)
+    assert kept.table.groupby("run")["steps"].min().to_dict() == {"a": 5_000, "b": 10_000, "c": 500}
+    assert kept.notes[-1] == "warm-up: 4 of 9 rows left out (the first 10% of its steps of each run)"
+    assert curves().after_warmup(steps=1_500).table.groupby("run")["steps"].min().to_dict()["b"] == 2_000
+    assert len(curves().after_warmup(0.0)) == 9
+
+
+def test_ends_of_runs() -> None:
+    ends = curves().ends()
+    assert list(ends.table["steps"]) == [10_000, 20_000, 500]
+    assert ends.notes[-1] == "ends of runs: 6 of 9 rows left out"
+
+
+def test_curves_need_run_ids_and_an_order() -> None:
+    assert "has no column run, which says what rows are one curve" in refusal(lambda: Runs.from_frame(table()).ends())
+    frame = pd.DataFrame({"run": ["a", "b"], "params": [1e6, 2e6], "loss": [3.0, 2.9]})
+    assert "ordered by one of steps, tokens, flops; got none" in refusal(lambda: Runs.from_frame(frame).ends())
+    assert "got steps, tokens" in refusal(lambda: curves().after_warmup(steps=1, tokens=2))
+    assert "fraction is 10, expected a fraction" in refusal(lambda: curves().after_warmup(10))

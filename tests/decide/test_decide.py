@@ -1,0 +1,512 @@
+"""Allocation: objectives against closed forms and quadrature, optima against Chinchilla's, budgets that add up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+import pytest
+import scipy.integrate
+import scipy.stats
+
+import bayes_scaling as bs
+from bayes_scaling.decide import objectives as ob
+from bayes_scaling.decide.allocate import allocate
+from bayes_scaling.decide.budgets import budget_curve, smallest_budget
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
+from bayes_scaling.decide.plan import Plan
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import BLOCK, PARTS, Beliefs, Predictive
+from tests.conftest import fit_exact
+
+PEAK = 989e12
+
+
+@pytest.fixture(scope="module")
+def beliefs(chinchilla_fit: bs.Fit) -> Beliefs:
+    return Beliefs.of(chinchilla_fit, seed=0)
+
+
+@pytest.fixture(scope="module")
+def plan(beliefs: Beliefs) -> Plan:
+    return allocate(beliefs, 1e23, target=2.0)
+
+
+@pytest.fixture(scope="module")
+def path_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
+    return bs.fit("chinchilla", chinchilla_runs, noise=bs.Noise("normal"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def comparison(chinchilla_fit: bs.Fit, path_fit: bs.Fit) -> bs.Comparison:
+    """Two laws with weights and one that earned none, as a comparison hands them on."""
+    nothing: dict[str, Any] = {"candidates": (), "cuts": (), "scores": pd.DataFrame(), "refits": pd.DataFrame()}
+    return bs.Comparison(
+        runs=chinchilla_fit.runs,
+        left_one_out={},
+        loo_notes={},
+        fits={"alone": chinchilla_fit, "path": path_fit, "failed": SimpleNamespace()},
+        weights={"alone": 0.25, "path": 0.7499, "failed": 0.0001},
+        loo_weights={},
+        seconds=0.0,
+        **nothing,
+    )
+
+
+def normal(location: Any, width: Any) -> Predictive:
+    """One draw per location and width, at one point."""
+    m, w = np.broadcast_arrays(np.atleast_1d(np.asarray(location, float)), np.asarray(width, float))
+    return Predictive(m[:, None], w[:, None, None])
+
+
+def log_improvement_by_quadrature(m: float, w: float, incumbent: float) -> float:
+    """Integrate (incumbent - loss) over the normal, with the density at the incumbent in front: nothing cancels."""
+    d = (math.log(incumbent) - m) / w
+    if d > 0:
+        value, _ = scipy.integrate.quad(
+            lambda t: -math.expm1(-w * t) * scipy.stats.norm.pdf(d - t), 0, d + 12, points=[d], epsabs=0, limit=200
+        )
+        return math.log(incumbent * value)
+    scale = max(1.0, -d)
+    value, _ = scipy.integrate.quad(
+        lambda u: -math.expm1(-w * u / scale) * math.exp(d * u / scale - (u / scale) ** 2 / 2), 0, 60, epsabs=0
+    )
+    return math.log(incumbent * value / scale) - d**2 / 2 - 0.5 * math.log(2 * math.pi)
+
+
+# --- objectives ---
+
+
+@pytest.mark.parametrize("width", [1e-6, 0.004, 0.09, 0.11, 0.4, 2.0])
+@pytest.mark.parametrize("d", [-2000.0, -120.0, -99.0, -12.0, -1.5, 0.0, 0.99, 1.01, 8.0, 50.0])
+def test_log_improvement_is_the_integral(width: float, d: float) -> None:
+    m = math.log(2.1) - d * width
+    found = float(ob.log_improvement(normal(m, width), 2.1)[0, 0, 0])
+    assert math.isfinite(found)
+    assert found == pytest.approx(log_improvement_by_quadrature(m, width, 2.1), rel=1e-9, abs=1e-8)
+
+
+def test_expected_improvement_in_the_limit_of_small_noise() -> None:
+    """Then loss is normal, and EI is s (z Phi(z) + phi(z))."""
+    incumbent, width = 2.0, 1e-7
+    for z in (5.0, 0.0, -2.5):
+        mean = incumbent * (1 - z * width)
+        s = mean * width
+        exact = s * (z * scipy.stats.norm.cdf(z) + scipy.stats.norm.pdf(z))
+        found = ob.improvement(normal(math.log(mean), width), incumbent)
+        assert float(found[0, 0]) == pytest.approx(exact, rel=1e-5)
+
+
+def test_log_ei_is_the_log_of_ei_and_outlives_it() -> None:
+    incumbent, goal, ei = 2.0, ob.Goal(2.0), ob.expected_improvement()
+    some = normal(np.log([1.95, 2.0, 2.02]), 0.01)
+    value, error = ei.value(some, goal)
+    assert math.log(value[0]) == pytest.approx(float(ei.score(some, goal)[0]), rel=1e-12)
+    assert 0 < error[0] < value[0]
+    far = normal(np.log([2.6, 2.8]), 0.003)
+    assert ei.value(far, goal)[0][0] == 0.0
+    exact = [log_improvement_by_quadrature(float(m), 0.003, incumbent) for m in far.location[:, 0]]
+    assert float(ei.score(far, goal)[0]) == pytest.approx(max(exact) - math.log(2), rel=1e-10)
+
+
+def test_monte_carlo_error_is_that_of_the_mean() -> None:
+    rng, goal, ei = np.random.default_rng(0), ob.Goal(2.0), ob.expected_improvement()
+    values = [ei.value(normal(rng.normal(math.log(2.0), 0.05, 400), 0.01), goal) for _ in range(300)]
+    means, errors = np.array(values)[:, :, 0].T
+    assert means.std() == pytest.approx(errors.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("worst", [0.01, 0.05, 0.5])
+def test_cvar_of_a_normal(worst: float) -> None:
+    m, w = math.log(2.0), 0.1
+    z = scipy.stats.norm.ppf(1 - worst)
+    exact = math.exp(m + w**2 / 2) * scipy.stats.norm.cdf(w - z) / worst
+    assert ob.cvar_given_draw(normal([m] * 5, w), worst).mean() == pytest.approx(exact, rel=1e-12)
+    small = 1e-6  # the loss itself is normal then: mean + sd phi(z) / worst
+    found = ob.cvar_given_draw(normal(m, small), worst).mean()
+    assert (found / 2 - 1) / small == pytest.approx(scipy.stats.norm.pdf(z) / worst, rel=1e-4)
+
+
+def test_the_mixture_has_the_moments_of_its_draws() -> None:
+    rng = np.random.default_rng(1)
+    mixture = Predictive(rng.normal(0.7, 0.05, (300, 2)), rng.uniform(0.005, 0.1, (300, 3, 2)))
+    losses = np.concatenate([mixture.losses(seed) for seed in range(2000)])
+    goal = ob.Goal(2.0, 1.9)
+    table = ((1.6, 3.0), (2.0, 2.0), (2.4, -1.0))
+    for objective, exact in (
+        (ob.expected_loss(), losses.mean(axis=0)),
+        (ob.expected_improvement(), np.maximum(2.0 - losses, 0).mean(axis=0)),
+        (ob.probability_of_target(), (losses <= 1.9).mean(axis=0)),
+        (ob.loss_quantile(0.9), np.quantile(losses, 0.9, axis=0)),
+        (ob.cvar(0.1), np.sort(losses, axis=0)[-len(losses) // 10 :].mean(axis=0)),
+        (ob.utility(table), np.interp(losses, *np.transpose(table)).mean(axis=0)),
+        (ob.utility(lambda loss: -(loss**2)), -(losses**2).mean(axis=0)),
+    ):
+        value, error = objective.value(mixture, goal)
+        np.testing.assert_allclose(value, exact, rtol=4e-3, err_msg=objective.label)
+        assert (error > 0).all() and (error < 0.2 * np.abs(value)).all()
+    both = ob.mean_and_cvar(0.5, 0.1).value(mixture, goal)[0]
+    parts = ob.expected_loss().value(mixture, goal)[0] + 0.5 * ob.cvar(0.1).value(mixture, goal)[0]
+    np.testing.assert_allclose(both, parts)
+
+
+def test_bad_objectives_are_explained(beliefs: Beliefs) -> None:
+    for ask, says in (
+        (lambda: ob.cvar(5), "write 0.05 for 5 percent"),
+        (lambda: ob.loss_quantile(1.0), "expected a fraction between 0 and 1"),
+        (lambda: ob.mean_and_cvar(-1.0), "not negative"),
+        (lambda: ob.utility([(2.0, 1.0)]), "two or more rows"),
+        (lambda: ob.utility([(2.0, 1.0), (2.0, 0.0)]), "two values for one loss"),
+        (lambda: allocate(beliefs, 1e22, objective=ob.utility(lambda loss: loss.sum())), "one finite value per loss"),
+        (lambda: allocate(beliefs, 1e22, objective=ob.probability_of_target()), "pass target="),
+    ):
+        with pytest.raises(PlanError) as caught:
+            ask()
+        assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+# --- beliefs ---
+
+
+def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Beliefs) -> None:
+    params, tokens = np.array([1e9, 1e11]), np.array([2e10, 3e12])
+    ahead = bs.forecast(chinchilla_fit, params=params, tokens=tokens)
+    np.testing.assert_allclose(
+        np.exp(beliefs.log_mean(beliefs.points(params=params, tokens=tokens))), ahead.mean, rtol=1e-12
+    )
+    found = beliefs.new_run(beliefs.points(params=params, tokens=tokens))
+    for p in (0.05, 0.5, 0.95):
+        np.testing.assert_allclose(ob.quantile(found, p), ahead.quantile(p), rtol=2e-3)
+    below = ob.probability_below(found, 2.0).mean(axis=0)
+    np.testing.assert_allclose(below, ahead.scatter.probability_below(np.array([2.0])), atol=2e-3)
+
+
+def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
+    believed = Beliefs.of(path_fit, seed=3)
+    params, tokens = np.geomspace(1e8, 1e14, 40), np.geomspace(1e10, 1e16, 40)
+    together = believed.departure(believed.points(params=params, tokens=tokens))
+    one_by_one = np.concatenate(
+        [believed.departure(believed.points(params=N, tokens=D)) for N, D in zip(params, tokens, strict=True)], axis=1
+    )
+    np.testing.assert_array_equal(together, one_by_one)
+    # The same size by another split is the same place on the path.
+    np.testing.assert_allclose(
+        believed.departure(believed.points(params=params * 7, tokens=tokens / 7)), together, atol=1e-12
+    )
+    ahead = bs.forecast(path_fit, params=params[20:], tokens=tokens[20:])
+    spread = (np.log(ahead.mean) - believed.log_law(believed.points(params=params[20:], tokens=tokens[20:]))).std(
+        axis=0
+    )
+    np.testing.assert_allclose(together[:, 20:].std(axis=0), spread, rtol=0.1)
+
+
+def test_laws_in_other_inputs_are_refused(grid_runs: bs.Runs) -> None:
+    fit = fit_exact("power_law:input=flops,form=pure", grid_runs)
+    with pytest.raises(PlanError, match="needs a law in params and tokens .or steps.; power_law.* takes flops"):
+        allocate(fit, 1e22)
+
+
+def test_an_unconverged_fit_is_refused(chinchilla_fit: bs.Fit) -> None:
+    bad = dataclasses.replace(chinchilla_fit.diagnostics, rhat=1.5, divergences=3000)
+    stuck = dataclasses.replace(chinchilla_fit, diagnostics=bad)
+    with pytest.raises(bs.ConvergenceError, match="did not converge"):
+        allocate(stuck, 1e22)
+    assert len(Beliefs.of(stuck, unconverged=True)) == 4000
+
+
+# --- costs ---
+
+
+@pytest.mark.parametrize(
+    ("cost", "budget"),
+    [
+        (flops(), 1e22),
+        (gpu_hours(PEAK, 0.4), 1e5),
+        (gpu_hours(PEAK, np.linspace(0.2, 0.5, 101)), 1e5),
+        (gpu_hours(PEAK, dist.Beta(40.0, 60.0), quantile=0.9), 1e5),
+        (money(PEAK, 0.4, 2.5), 2e5),
+        (money(PEAK, dist.Beta(40.0, 60.0), dist.LogNormal(1.0, 0.2), currency="EUR"), 2e5),
+        (lifetime(1e11), 1e22),
+        (lifetime(dist.LogNormal(26.0, 1.0), quantile=0.8), 1e22),
+    ],
+)
+def test_budgets_add_up(beliefs: Beliefs, cost: Cost, budget: float) -> None:
+    found = allocate(beliefs.take(range(50)), budget, cost=cost)
+    assert found.cost == pytest.approx(budget, rel=1e-9)
+    assert np.mean(found.costs <= budget * (1 + 1e-9)) >= cost.quantile
+    low, high = found.cost_interval(0.9)
+    assert low <= budget * (1 + 1e-9) and budget <= high * (1 + 1e-9)
+    for rule in found.alternatives.values():
+        assert rule.cost == pytest.approx(budget, rel=1e-9)
+    assert found.unit == cost.unit
+
+
+def test_hours_and_money_are_flops_at_a_price(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(50))
+    by_flops = allocate(some, 1e22)
+    hours = 1e22 / (PEAK * 0.4 * 3600)
+    by_hours = allocate(some, hours, cost=gpu_hours(PEAK, 0.4))
+    by_money = allocate(some, hours * 3, cost=money(PEAK, 0.4, 3.0))
+    assert by_hours.params == pytest.approx(by_flops.params, rel=1e-6)
+    assert by_money.params == pytest.approx(by_flops.params, rel=1e-6)
+    careful = allocate(some, hours, cost=gpu_hours(PEAK, dist.Beta(40.0, 60.0), quantile=0.95))
+    assert careful.tokens * careful.params < by_hours.tokens * by_hours.params
+
+
+def test_demand_makes_models_smaller(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(0, 4000, 40))
+    plans = [allocate(some, 1e23, cost=lifetime(demand)) for demand in (0.0, 1e11, 1e12, 1e13)]
+    assert np.all(np.diff([found.params for found in plans]) < 0)
+    assert plans[0].params == pytest.approx(allocate(some, 1e23).params, rel=1e-9)
+    for found in plans:
+        assert (found.regret >= 0).all()
+        for rule in found.alternatives.values():
+            assert (rule.regret >= 0).all() and np.isfinite(rule.wasted).all()
+
+
+def test_lifetime_optimum_is_sardanas(beliefs: Beliefs) -> None:
+    """At the optimum of each draw the served tokens are those that inference_tokens would justify."""
+    found = allocate(beliefs.take(range(20)), 1e23, cost=lifetime(2e12))
+    theta = {name: values[:20] for name, values in next(iter(beliefs.members.values())).theta.items()}
+    served = bs.inference_tokens(found.optimum_params, found.optimum_tokens, theta)
+    np.testing.assert_allclose(served, 2e12, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda: gpu_hours(PEAK, 40), "utilisation is 40, .*; write 0.4 for 40 percent"),
+        (lambda: gpu_hours(PEAK, [0.4, 40]), "write 0.4 for 40 percent"),
+        (lambda: gpu_hours(PEAK, 0.0), "utilisation is 0, expected a fraction"),
+        (lambda: gpu_hours(PEAK, "much"), "expected a number, draws of it, or a distribution"),
+        (lambda: gpu_hours(PEAK, dist.Normal(40.0, 5.0)).spending(), "utilisation is .* percent"),
+        (lambda: gpu_hours(PEAK, dist.Normal(0.4, 0.1).expand([2])).spending(), "distribution of shape"),
+        (lambda: gpu_hours(0.0, 0.4), "peak_flops is 0"),
+        (lambda: gpu_hours(PEAK, 0.4, quantile=90), "write 0.9 for 90 percent"),
+        (lambda: money(PEAK, 0.4, -2), "price is -2, expected a positive"),
+        (lambda: money(PEAK, [0.4, 0.5], [1.0, 2.0, 3.0]).spending(), "numbers of draws differ"),
+        (lambda: lifetime(-1e9), "serving_tokens is -1e"),
+        (lambda: lifetime(math.nan), "serving_tokens is nan"),
+    ],
+)
+def test_bad_costs_are_explained(ask: Any, says: str) -> None:
+    with pytest.raises(PlanError, match=says) as caught:
+        ask()
+    assert "\n" not in str(caught.value)
+
+
+# --- plans ---
+
+
+@pytest.mark.parametrize("budget", [1e20, 5.76e23, 1e27])
+@pytest.mark.parametrize(
+    "objective", [ob.expected_improvement(), ob.expected_loss(), ob.probability_of_target(), ob.loss_quantile(0.9)]
+)
+def test_one_law_gives_the_closed_form(beliefs: Beliefs, budget: float, objective: ob.Objective) -> None:
+    one = beliefs.take([17])
+    theta = {name: float(v[0]) for name, v in next(iter(one.members.values())).theta.items()}
+    a, b = theta["alpha"], theta["beta"]
+    exact = (a * theta["A"] / (b * theta["B"])) ** (1 / (a + b)) * (budget / 6) ** (b / (a + b))
+    found = allocate(one, budget, objective=objective, target=2.2)
+    assert found.params == pytest.approx(exact, rel=1e-6)
+    assert found.regret.max() < 1e-9
+    assert found.value_se == 0
+
+
+def test_the_optimum_of_every_draw_is_that_of_compute_optimal(chinchilla_fit: bs.Fit, plan: Plan) -> None:
+    best = bs.compute_optimal(chinchilla_fit, 1e23)
+    np.testing.assert_allclose(plan.optimum_params, best.params, rtol=1e-6)
+    np.testing.assert_allclose(plan.optimum_tokens, best.tokens, rtol=1e-6)
+    draws = {name: values.reshape(-1) for name, values in chinchilla_fit.draws.items()}
+    exact = chinchilla_fit.law.quantity("params_opt", draws, flops=1e23)
+    np.testing.assert_allclose(plan.optimum_params, exact, rtol=1e-9)
+    assert plan.optimum_interval("params", 0.9) == pytest.approx(tuple(best.interval("params", 0.9)))
+    low, high = plan.optimum_interval()
+    assert low < plan.params < high
+
+
+def test_regret_is_never_negative_and_rules_of_thumb_lose(plan: Plan) -> None:
+    for choice in (plan.choice, *plan.alternatives.values()):
+        assert (choice.regret >= 0).all() and (choice.wasted >= 0).all() and (choice.wasted <= 1).all()
+    twenty = plan.alternatives["twenty_tokens"]
+    assert twenty.tokens / twenty.params == pytest.approx(20.0)
+    assert plan.choice.expected_regret < twenty.expected_regret < math.inf
+    assert set(plan.alternatives) == set(bs.PUBLISHED_FRONTIERS)
+    # Expected regrets differ as expected losses of the mean curve do, and no place has a lower one.
+    assert plan.choice.expected_regret == min(c.expected_regret for c in (plan.choice, *plan.alternatives.values()))
+
+
+def test_wasted_flops_reach_the_same_loss(chinchilla_fit: bs.Fit, plan: Plan) -> None:
+    twenty, draw = plan.alternatives["twenty_tokens"], 5
+    less = bs.compute_optimal(chinchilla_fit, 1e23 * (1 - twenty.wasted[draw]))
+    best = bs.compute_optimal(chinchilla_fit, 1e23)
+    assert less.loss[draw] - best.loss[draw] == pytest.approx(twenty.regret[draw], rel=5e-3)
+
+
+def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Beliefs) -> None:
+    assert plan.goal.incumbent == beliefs.best_loss
+    low, high = plan.interval(0.9)
+    inner = plan.interval(0.5)
+    assert low < inner[0] < inner[1] < high < plan.cvar(0.05) + 0.1
+    assert plan.cvar(0.05) > high
+    assert plan.probability_beats_incumbent > 0.99
+    assert 0 < plan.probability_reaches_target < 0.1
+    losses = beliefs.new_run(beliefs.points(params=plan.params, tokens=plan.tokens)).losses(1)
+    assert np.mean((losses > low) & (losses < high)) == pytest.approx(0.9, abs=0.02)
+    assert plan.value == pytest.approx(np.maximum(plan.goal.incumbent - losses, 0).mean(), rel=0.01)
+    frame = plan.to_frame()
+    assert frame["choice"].tolist() == ["plan", *bs.PUBLISHED_FRONTIERS]
+    content = json.loads(json.dumps(plan.to_dict(), allow_nan=False))
+    assert content["plan"]["params"] == plan.params and content["unit"] == "FLOPs"
+    assert "params" in repr(plan)
+
+
+def test_the_flat_region_ends_where_it_says(beliefs: Beliefs, plan: Plan) -> None:
+    best = allocate(beliefs, 1e23, objective=ob.expected_loss())
+    for edge in plan.flat:
+        mean = np.exp(beliefs.log_mean(beliefs.points(params=edge, tokens=1e23 / (6 * edge)))).mean()
+        lowest = np.exp(beliefs.log_mean(beliefs.points(params=best.params, tokens=best.tokens))).mean()
+        assert mean - lowest == pytest.approx(plan.flat_within, rel=0.01)
+    assert plan.flat[0] < plan.params < plan.flat[1]
+    assert plan.flat_within == pytest.approx(0.001 * 2.05, rel=0.01)
+
+
+def test_a_target_below_the_floor_has_no_probability(beliefs: Beliefs) -> None:
+    found = allocate(beliefs.take(range(200)), 1e23, target=0.5)
+    assert found.probability_reaches_target < 1e-12
+    table = smallest_budget(beliefs.take(range(200)), 0.5, [0.1, 0.9])
+    assert np.isinf(table["budget"]).all() and table["params"].isna().all()
+    assert "100% of draws have their irreducible loss above the target" in table["why"][0]
+
+
+def test_same_seed_same_plan(path_fit: bs.Fit) -> None:
+    first, again = (allocate(path_fit, 1e23, seed=4, target=2.0).to_dict() for _ in range(2))
+    assert first == again
+    assert allocate(path_fit, 1e23, seed=5, target=2.0).to_dict() != first
+
+
+def test_memory_is_that_of_a_few_blocks(beliefs: Beliefs) -> None:
+    """However fine the search, no array is larger than a block of runs by draws by parts, and few stand at a time."""
+    block = BLOCK * len(beliefs) * PARTS * 8
+    tracemalloc.start()
+    allocate(beliefs, 2e23)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * block
+
+
+def test_candidates_snap(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(200))
+    found = allocate(some, 1e23, candidates=[70e9, 7e9, 13e9, 33e9])
+    assert found.params == 33e9 and found.cost == pytest.approx(1e23)
+    free = allocate(some, 1e23)
+    assert found.unsnapped.params == free.params
+    assert found.snapping_regret == pytest.approx(free.value - found.value) and found.snapping_regret > 0
+    assert free.snapping_regret == 0
+    with pytest.raises(PlanError, match="no candidate from 1e\\+10 to 1e\\+10 parameters is allowed"):
+        allocate(some, 1e23, candidates=[1e10], constraints=Constraints(params=(2e10, 1e12)))
+    with pytest.raises(PlanError, match="expected a list of parameter counts"):
+        allocate(some, 1e23, candidates=["7B"])
+
+
+def test_constraints_hold_and_what_binds_is_named(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(100))
+    scarce = allocate(some, 1e23, constraints=Constraints(tokens_available=1e11))
+    assert scarce.tokens == pytest.approx(1e11) and scarce.cost == pytest.approx(1e23)
+    small = allocate(some, 1e23, constraints=Constraints(params=(1e8, 1e10)))
+    assert small.params == pytest.approx(1e10)
+    even = allocate(some, 1e23, constraints=Constraints(tokens_per_param=(20.0, 20.0)))
+    assert even.tokens / even.params == pytest.approx(20.0)
+    assert not small.alternatives["twenty_tokens"].allowed and even.alternatives["twenty_tokens"].allowed
+    served = allocate(some, 1e23, cost=lifetime(1e12), constraints=Constraints(tokens_per_param=(20.0, 20.0)))
+    assert served.tokens / served.params == pytest.approx(20.0) and served.cost == pytest.approx(1e23)
+    for constraints, says in (
+        (
+            Constraints(params=(1.0, 1e10), tokens_available=1e11),
+            r"1e\+11 tokens available .* but params at most 1e\+10",
+        ),
+        (Constraints(params=(1e12, 1e13), tokens=(1e12, 1e14)), r"params at least 1e\+12 .* tokens at least 1e\+12"),
+        (
+            Constraints(tokens_per_param=(0.0, 1.0), tokens=(1e13, 1e14)),
+            r"tokens_per_param at most 1 .* tokens at least 1e\+13",
+        ),
+    ):
+        with pytest.raises(PlanError, match=says):
+            allocate(some, 1e23, constraints=constraints)
+
+
+def test_bad_questions_are_explained(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(10))
+    for ask, says in (
+        (lambda: allocate(some, -1e22), "the budget is -1e+22 FLOPs, expected a positive"),
+        (lambda: allocate(some, math.nan), "the budget is nan"),
+        (lambda: allocate(some, 3.0), "too few for any run"),
+        (lambda: allocate(some, 1e22, incumbent=-2.0), "incumbent is -2"),
+        (lambda: allocate(some, 1e22, target=0.0), "target is 0"),
+        (lambda: allocate(some, 1e22, flat=5), "write 0.05 for 5 percent"),
+        (lambda: allocate(some, 1e22).interval(90), "write 0.9 for 90 percent"),
+        (lambda: allocate(some, 1e22).optimum_interval("loss"), "not 'loss'"),
+        (lambda: smallest_budget(some, 2.0, [50]), "write 0.5 for 50 percent"),
+        (lambda: budget_curve(some, []), "no budget was given"),
+        (lambda: Constraints(params=(1e10, 1e9)), "expected 0 <= least <= most"),
+        (lambda: Constraints(tokens=1e9), "expected a range"),
+        (lambda: Constraints(tokens_available=-1.0), "tokens_available is -1"),
+        (lambda: some.take([10]), "draws are counted from 0 to 9"),
+    ):
+        with pytest.raises(PlanError) as caught:
+            ask()
+        assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None:
+    believed = Beliefs.of(comparison)
+    assert len(believed) == 4000
+    assert {name: len(member.path) for name, member in believed.members.items()} == {"alone": 1000, "path": 3000}
+    found = allocate(comparison, 1e23)
+    assert set(found.picks) == {"alone", "path"} and found.label.startswith("stack of alone 25%")
+    alone = allocate(believed.only("path"), 1e23)
+    assert found.picks["path"].params == pytest.approx(alone.params, rel=1e-6)
+    assert found.to_dict()["picks"]["path"]["weight"] == pytest.approx(0.7499)
+    assert found.to_frame()["choice"].tolist()[1:3] == ["alone alone", "path alone"]
+
+
+# --- budgets ---
+
+
+def test_budget_curve_follows_plans(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(200))
+    curve = budget_curve(some, [1e22, 1e23, 1e24])
+    one = allocate(some, 1e23)
+    assert curve["params"][1] == pytest.approx(one.params, rel=1e-6)
+    assert curve["value"][1] == pytest.approx(one.value)
+    assert curve["value"].is_monotonic_increasing and curve["expected_loss"].is_monotonic_decreasing
+    h = 1e21
+    slope = (allocate(some, 1e23 + h).value - allocate(some, 1e23 - h).value) / (2 * h)
+    assert curve["value_per_unit"][1] == pytest.approx(slope, rel=0.01)
+    assert (curve["loss_per_unit"] < 0).all()
+
+
+def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Beliefs) -> None:
+    some = beliefs.take(range(0, 4000, 10))
+    table = smallest_budget(some, 1.95, [0.2, 0.5, 0.9])
+    assert table["budget"].is_monotonic_increasing
+    for row in table.itertuples():
+        best = allocate(some, row.budget, objective=ob.probability_of_target(), target=1.95)
+        assert best.value == pytest.approx(row.probability, abs=1e-3)
+        assert row.reached >= row.probability
+    hours = smallest_budget(some, 1.95, [0.5], cost=gpu_hours(PEAK, 0.4))
+    assert hours["budget"][0] == pytest.approx(table["budget"][1] / (PEAK * 0.4 * 3600), rel=1e-3)
+    held = smallest_budget(some, 1.95, [0.5], constraints=Constraints(tokens_available=1e11))
+    assert math.isinf(held["budget"][0]) and "under these constraints" in held["why"][0]
+    with pytest.raises(PlanError, match="constraints leave no plan"):
+        smallest_budget(some, 1.95, [0.5], constraints=Constraints(params=(1e25, 1e26), tokens=(1e25, 1e26)))
+    easy = smallest_budget(some, 1e6, [0.5])
+    assert math.isfinite(easy["budget"][0]) and "smallest budget" in easy["why"][0]

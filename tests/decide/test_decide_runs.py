@@ -1,0 +1,132 @@
+"""Several runs from one budget: the best of k against closed forms, ladders that add up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import bayes_scaling as bs
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.costs import gpu_hours, lifetime
+from bayes_scaling.decide.ladder import ladder
+from bayes_scaling.decide.objectives import Objective, cvar, expected_improvement, expected_loss, loss_quantile
+from bayes_scaling.decide.portfolio import Portfolio, _Split, allocate_runs
+from bayes_scaling.decide.question import Question
+from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Beliefs
+from tests.decide.test_decide_space import THREE, believed
+
+TRUTH = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Beliefs:
+    return believed("chinchilla", TRUTH, draws=100, spread=0.01)
+
+
+@pytest.fixture(scope="module")
+def noisy(quiet: Beliefs) -> Beliefs:
+    """Runs that scatter by ten percent: two tries beat one that is a little better."""
+    (member,) = quiet.members.values()
+    theta = {**member.theta, "sigma": np.full(len(quiet), 0.1)}
+    return dataclasses.replace(quiet, members={"chinchilla": dataclasses.replace(member, theta=theta)})
+
+
+def test_one_run_where_runs_hardly_scatter(quiet: Beliefs) -> None:
+    found = allocate_runs(quiet, 1e23)
+    assert found.gain < 0 and "One run with the whole budget is better than 2" in found.verdict
+    assert found.runs["share"].sum() == pytest.approx(1) and found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9)
+    assert found.runs["best"].tolist() == [1.0, 0.0] and found.runs["share"][0] > 0.9
+    single = bs.allocate(quiet, 1e23)
+    assert found.single == pytest.approx(single.value, abs=4 * found.value_se)
+
+
+def test_several_runs_where_they_do(noisy: Beliefs) -> None:
+    found = allocate_runs(noisy, 1e23, 3)
+    assert found.gain > 4 * found.gain_se and "3 runs are better than one" in found.verdict
+    assert found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9) and found.runs["share"].is_monotonic_decreasing
+    assert found.runs["best"].sum() == pytest.approx(1.0)
+    # What the search found is no worse than an even split at the best size of a third of the budget.
+    one = bs.allocate(noisy, 1e23 / 3)
+    losses = np.exp(one.predictive.location + 0.1 * np.random.default_rng(0).standard_normal((100, 4000 * 3)))
+    even = np.maximum(found.goal.incumbent - losses.reshape(100, -1, 3).min(axis=2), 0).mean()
+    assert found.value > even - 3 * found.value_se
+    low, high = found.interval(0.9)
+    assert low < np.median(found.losses) < high < one.interval(0.9)[1]
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert len(content["runs"]) == 3 and content["verdict"] == found.verdict and "3 runs" in repr(found)
+    assert allocate_runs(noisy, 1e23, 3).to_dict() == found.to_dict()
+
+
+def test_the_best_of_equal_runs_has_the_mean_of_a_smallest_normal() -> None:
+    """The least of k standard normals has mean -0.5642 for two and -0.8463 for three."""
+    same = believed("chinchilla", TRUTH, draws=4000, spread=0.0)
+    centre = float(same.log_mean(same.points(params=1e10, tokens=1e12))[0, 0])
+    for k, mean in ((2, -0.56419), (3, -0.84628)):
+        split = _Split(Question.of(same, objective=expected_loss()), 1e23, k, 0)
+        run = {name: np.repeat(v, k) for name, v in same.points(params=1e10, tokens=1e12).items()}
+        least = (split.outcomes(same, run)[:, 0, 0].min(axis=-1) - centre) / 0.005
+        assert least.mean() == pytest.approx(mean, abs=4 * least.std() / np.sqrt(4000))
+
+
+def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
+    beliefs = Beliefs.of(chinchilla_fit).take(range(500))
+    run = {name: np.repeat(v, 2) for name, v in beliefs.points(params=1e10, tokens=1e12).items()}
+    drawn = _Split(Question.of(beliefs, objective=expected_improvement()), 1e23, 2, 0).outcomes(beliefs, run)[:, :, 0]
+    left, right = (drawn - beliefs.log_mean(beliefs.points(params=1e10, tokens=1e12))[:, :, None]).reshape(-1, 2).T
+    assert abs(scipy.stats.spearmanr(np.abs(left), np.abs(right)).statistic) < 0.1
+    assert scipy.stats.ks_2samp(left, right).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("objective", [loss_quantile(0.9), cvar(0.1)])
+def test_other_objectives_judge_the_best_of_several(noisy: Beliefs, objective: Objective) -> None:
+    found = allocate_runs(noisy, 1e23, 2, objective=objective)
+    beyond = np.sort(found.losses.reshape(-1))[-found.losses.size // 10 :]
+    exact = beyond[0] if objective.label.startswith("0.9") else beyond.mean()
+    assert found.value == pytest.approx(exact, rel=5e-3)
+    assert found.gain > 2 * found.gain_se > 0 and found.value < found.single
+
+
+def test_batches_and_constraints_hold_for_every_run() -> None:
+    three = believed("three_term", THREE)
+    held = Constraints(params=(1e9, 1e10))
+    found = allocate_runs(three, 1e22, constraints=held)
+    assert (found.runs["params"] <= 1e10 * (1 + 1e-9)).all() and (found.runs["batch_tokens"] > 1e4).all()
+    assert isinstance(found, Portfolio)
+
+
+def test_a_ladder_adds_up(quiet: Beliefs) -> None:
+    hours = gpu_hours(989e12, np.linspace(0.3, 0.5, 21))
+    found = ladder(quiet, 1e5, share=0.1, rungs=3, ratio=2.0, reserve=0.2, cost=hours, target=2.0)
+    assert found.total == pytest.approx(1e5, rel=1e-9)
+    assert found.rungs["cost"].sum() == pytest.approx(1e4) and found.reserve == pytest.approx(2e4)
+    np.testing.assert_allclose(found.rungs["cost"].to_numpy()[1:] / found.rungs["cost"].to_numpy()[:-1], 2.0)
+    assert found.final.cost == pytest.approx(7e4) and found.final.goal.target == 2.0
+    frame = found.to_frame()
+    assert frame["role"].tolist() == ["rung 1", "rung 2", "rung 3", "final", "reserve"]
+    assert frame["share"].sum() == pytest.approx(1.0)
+    assert ((frame["low"] < frame["expected_loss"]) & (frame["expected_loss"] < frame["high"]))[:4].all()
+    rung = bs.allocate(quiet, float(frame["cost"][1]), cost=hours, objective=expected_loss())
+    assert frame["params"][1] == pytest.approx(rung.params, rel=1e-6)
+    assert 0 < found.spread_left < 1
+    assert ladder(quiet, 1e5, share=0.1, rungs=8, ratio=2.0, cost=hours).spread_left < found.spread_left
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["reserve"] == found.reserve
+    assert "3 rungs" in repr(found)
+
+
+def test_bad_splits_are_explained(quiet: Beliefs) -> None:
+    for ask, says in (
+        (lambda: allocate_runs(quiet, 1e23, 1), "expected a whole number from 2"),
+        (lambda: allocate_runs(quiet, 1e23, cost=lifetime(1e12)), "leave serving tokens out"),
+        (lambda: ladder(quiet, 1e23, share=10), "write 0.1 for 10 percent"),
+        (lambda: ladder(quiet, 1e23, share=0.6, reserve=0.4), "leave nothing for the final run"),
+        (lambda: ladder(quiet, 1e23, rungs=0), "rungs is 0"),
+        (lambda: ladder(quiet, 1e23, ratio=0.5), "ratio is 0.5"),
+    ):
+        with pytest.raises(PlanError) as caught:
+            ask()
+        assert says in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,143 @@
+"""A run so far: where it will go, and whether to stop it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.predict.continuation import _own_departure
+from tests.conftest import fit_exact
+
+STEPS = np.geomspace(1000, 16_000, 9)
+BATCH = 5e5
+OFFSET = 0.02  # of log loss, by which the big run lies above the law
+
+
+def curve(params: float, steps: np.ndarray) -> np.ndarray:
+    """The law that curves follow here."""
+    return np.asarray((8.8e13 / params) ** 0.076 + (400 / steps) ** 0.76)
+
+
+@pytest.fixture(scope="module")
+def curves() -> pd.DataFrame:
+    """Small runs to their end, and the first half of a big one, which lies above the others."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for name, params in (("a", 1e7), ("b", 3e7), ("c", 1e8), ("d", 3e8), ("big", 1e9)):
+        steps = STEPS[STEPS <= 8100] if name == "big" else STEPS
+        shift = OFFSET if name == "big" else 0.003 * rng.standard_normal()
+        loss = curve(params, steps) * np.exp(shift + 0.001 * rng.standard_normal(len(steps)))
+        rows = {"run": name, "params": params, "steps": steps, "batch_tokens": BATCH, "loss": loss}
+        parts.append(pd.DataFrame(rows))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def fit(curves: pd.DataFrame) -> bs.Fit:
+    noise = bs.Noise("normal", rows="correlated")
+    return fit_exact("kaplan_steps", bs.Runs.from_frame(curves), noise=noise, seed=0)
+
+
+@pytest.fixture(scope="module")
+def half_way(fit: bs.Fit) -> bs.MidRun:
+    return bs.midrun(fit, "big", 16_000, unconverged=True)
+
+
+@pytest.mark.parametrize("ahead", [[0.0], [0.3, 2.0]])
+def test_the_departure_ahead_is_that_of_the_joint_normal(ahead: list[float]) -> None:
+    draws, slow, length, width = 40_000, 0.7, 1.3, 0.3
+    position = np.array([0.0, 0.5, 1.1, *(1.1 + np.array(ahead))])
+    seen = np.array([0.4, -0.2, 0.9])
+    prior = slow**2 * np.exp(-np.abs(position[:, None] - position) / length)
+    gain = prior[3:, :3] @ np.linalg.inv(prior[:3, :3] + width**2 * np.eye(3))
+    found = _own_departure(
+        np.tile(seen, (draws, 1)),
+        np.full((draws, 3 + len(ahead)), width),
+        {"sigma_curve": np.full(draws, slow), "length": np.full(draws, length)},
+        np.exp(position),
+        True,
+        np.random.default_rng(0),
+    )
+    np.testing.assert_allclose(found.mean(axis=0), gain @ seen, atol=0.02)
+    np.testing.assert_allclose(np.cov(found.T).reshape(len(ahead), -1), prior[3:, 3:] - gain @ prior[:3, 3:], atol=0.02)
+
+
+def test_a_run_goes_on_from_where_it_is(fit: bs.Fit, curves: pd.DataFrame) -> None:
+    last = float(STEPS[STEPS <= 8100][-1])
+    own = bs.continued(fit, "big", {"steps": [last, 8500.0, 16_000.0]}, unconverged=True)
+    other = bs.forecast(fit, params=1e9, steps=[last, 8500.0, 16_000.0], unconverged=True)
+    seen = float(curves.loc[curves["run"] == "big", "loss"].iloc[-1])
+    assert own.median("mean")[0] == pytest.approx(seen, rel=0.004)
+    assert (np.ptp(own.interval(0.9), axis=1) < np.ptp(other.interval(0.9), axis=1)).all()
+    truth = curve(1e9, np.array([last, 8500.0, 16_000.0])) * math.exp(OFFSET)
+    assert abs(np.log(own.median()[1] / truth[1])) < abs(np.log(other.median()[1] / truth[1]))
+    assert own.interval(0.9)[2][0] < truth[2] < own.interval(0.9)[2][1]
+    assert "this run's own departure" in own.contains["mean"]
+    np.testing.assert_allclose(own.extrapolation, [1, 8500 / last, 16_000 / last])
+
+
+def test_options_cost_what_is_left_and_tell_what_they_bring(half_way: bs.MidRun, curves: pd.DataFrame) -> None:
+    options = half_way.options
+    assert list(options["option"]) == ["stop now", "go on as planned", "extend 1.5 times", "extend 2 times"]
+    last = float(STEPS[STEPS <= 8100][-1])
+    np.testing.assert_allclose(options["cost"], 6 * 1e9 * BATCH * (options["steps"] - last))
+    assert options["median"].is_monotonic_decreasing
+    assert (options["low"] < options["median"]).all() and (options["median"] < options["high"]).all()
+    # The incumbent is the best of the other runs, which the big one has passed already.
+    best = float(curves.loc[curves["run"] != "big", "loss"].min())
+    assert options["value"].iloc[1] == pytest.approx(best - options["expected_loss"].iloc[1], rel=0.01)
+    assert half_way.best == "extend 2 times"
+    assert half_way.verdict.startswith("Extend 2 times: expected improvement")
+    assert half_way.to_dict()["options"][0]["cost"] == 0
+
+
+def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
+    worth = half_way.options["value"].iloc[1] - half_way.options["value"].iloc[0]
+    per_flop = worth / half_way.options["cost"].iloc[1]
+    dear = bs.midrun(fit, "big", 16_000, price=3 * per_flop, unconverged=True)
+    assert dear.best == "stop now"
+    loss = bs.midrun(fit, "big", 16_000, objective=bs.expected_loss(), extend=(), unconverged=True)
+    np.testing.assert_allclose(loss.options["net"], -loss.options["expected_loss"])
+    odds = bs.midrun(fit, "big", 16_000, objective=bs.probability_of_target(), target=2.45, unconverged=True).options
+    np.testing.assert_allclose(odds["value"], odds["reaches_target"])
+
+
+@pytest.mark.parametrize(
+    ("run", "until", "change", "says"),
+    [
+        ("gone", 16_000, {}, "no run 'gone'; it has a, b, c, d"),
+        ("big", 4000, {}, "is at steps 8000, and was to end at 4000"),
+        ("big", 16_000, {"extend": (0.5,)}, "expected factors above 1"),
+        ("big", 16_000, {"price": -1.0}, "the price is -1"),
+        ("big", 16_000, {"objective": bs.probability_of_target()}, "no target was given"),
+        ("big", 16_000, {"ahead": {"steps": [9000.0]}}, "need one at each of steps"),
+    ],
+)
+def test_bad_questions_are_explained(fit: bs.Fit, run: str, until: float, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(bs.BayesScalingError, match=says):
+        bs.midrun(fit, run, until, unconverged=True, **change)
+
+
+def test_rows_ahead_go_on(fit: bs.Fit) -> None:
+    with pytest.raises(bs.ForecastError, match="go on from steps 8000 in order; got 500"):
+        bs.continued(fit, "big", {"steps": [500.0]}, unconverged=True)
+
+
+def test_runs_of_one_row_are_no_curves(chinchilla_fit: bs.Fit) -> None:
+    with pytest.raises(bs.ForecastError, match="'sim-1' is no curve: chinchilla with 1 of its rows"):
+        bs.continued(chinchilla_fit, "sim-1", {"tokens": [1e12]})
+
+
+def test_a_law_of_tokens_goes_on_in_tokens(curves: pd.DataFrame) -> None:
+    """Steps are in the table, too; what counts is what the law reads."""
+    table = curves[curves["run"].isin(["d", "big"])].assign(tokens=lambda rows: rows["steps"] * BATCH)
+    noise = bs.Noise("normal", rows="correlated")
+    fit = fit_exact("power_law:input=tokens", bs.Runs.from_frame(table), noise=noise, seed=0)
+    found = bs.midrun(fit, "big", 16_000 * BATCH, extend=(), unconverged=True)
+    np.testing.assert_allclose(found.options["tokens"], [8000 * BATCH, 16_000 * BATCH])
+    np.testing.assert_allclose(found.options["cost"], [0.0, 6 * 1e9 * 8000 * BATCH])

@@ -1,0 +1,252 @@
+"""Pilot runs: what they would tell, what that is worth, and when to buy none."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bayes_scaling as bs
+from bayes_scaling.decide import designs
+from bayes_scaling.decide.information import Joint, learned, moderate, posteriors, shifts_of
+from bayes_scaling.model.noise import Scatter
+from bayes_scaling.predict.ensemble import Beliefs
+from tests.conftest import fit_exact
+
+BUDGET = 1e23
+OFFERS = pd.DataFrame(itertools.product((1e8, 1e9, 1e10), (1e9, 1e10, 1e11)), columns=["params", "tokens"])
+
+
+def signals(location: np.ndarray, noise: float, nu: float = math.inf) -> Scatter:
+    """Runs whose log loss is normal, or Student-t, around a location that each draw knows."""
+    return Scatter(location, np.full(location.shape, noise), np.full(location.shape, nu))
+
+
+@pytest.fixture(scope="module")
+def few_runs(chinchilla_runs: bs.Runs) -> bs.Runs:
+    """A dozen small runs, which leave much open."""
+    table = chinchilla_runs.table.nsmallest(14, "flops")[["params", "tokens", "loss"]]
+    return bs.Runs.from_frame(table.reset_index(drop=True))
+
+
+@pytest.fixture(scope="module")
+def few(few_runs: bs.Runs) -> Beliefs:
+    """Beliefs after them."""
+    return Beliefs.of(fit_exact("chinchilla", few_runs, seed=0, like_rows=16), unconverged=True)
+
+
+@pytest.fixture(scope="module")
+def plan(few: Beliefs) -> bs.PilotPlan:
+    """Pilots for a budget, paid out of it."""
+    return bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET)
+
+
+# --- what runs tell -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_normal_choice_has_its_closed_form(noise: float, copies: int) -> None:
+    """Nothing or theta, theta normal: the value of n runs is s phi(0), s the spread of the posterior mean."""
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((4000, 1))
+    theta = (theta - theta.mean()) / theta.std()
+    run = signals(theta, noise)
+    spread = math.sqrt(1 / (1 + noise**2 / copies))
+    value = spread / math.sqrt(2 * math.pi)
+    worth = np.concatenate([np.zeros_like(theta), theta], axis=1)
+    chosen = [0] * copies
+    shifts, left = shifts_of(Joint.of(run, theta), chosen)
+    assert math.sqrt((shifts**2).sum()) == pytest.approx(spread, rel=0.02)
+    assert left.covariance[1, 0] == pytest.approx(1 - spread**2, rel=0.1, abs=0.02)
+    after = posteriors(run, chosen, 1000, 0)
+    assert after.means(worth).max(axis=1).mean() == pytest.approx(value, abs=4 * spread / math.sqrt(1000))
+    np.testing.assert_allclose(after.weights.sum(axis=1), 1)
+    assert np.median(after.variances(theta)) == pytest.approx(1 - spread**2, rel=0.1)
+    foretold = learned(run, chosen, worth, 0)
+    gained = np.where(foretold.foretold[:, 1] > foretold.foretold[:, 0], worth[:, 1], 0.0).mean()
+    assert value - 0.05 < gained < value + 3 * spread / math.sqrt(4000)
+
+
+def test_weights_say_when_too_few_draws_speak() -> None:
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((500, 6))
+    assert posteriors(signals(theta, 3.0), [0], 100, 0).unreliable == 0
+    assert posteriors(signals(theta, 0.02), range(6), 100, 0).unreliable > 0.5
+
+
+def test_runs_that_tell_laws_apart_are_worth_it() -> None:
+    """Two laws agree on nothing but the choice that their runs would settle."""
+    law = np.repeat([0.0, 1.0], 1000)
+    worth = np.stack([law, 1 - law], axis=1)
+    after = posteriors(signals(law[:, None], 0.1, nu=5.0), [0], 500, 0)
+    assert after.means(worth).max(axis=1).mean() > 0.95
+    nothing = posteriors(signals(np.zeros((2000, 1)), 0.1, nu=5.0), [0], 500, 0)
+    assert nothing.means(worth).max(axis=1).mean() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_no_draw_foretells_its_own_outcome() -> None:
+    theta = np.random.default_rng(0).standard_normal((300, 1))
+    after = posteriors(signals(theta, 1e-4), [0], 50, 3)
+    origin = np.random.default_rng([3, 21]).choice(300, 50, replace=False)
+    assert (after.weights[np.arange(50), origin] < 1e-9).all()
+    assert (after.variances(theta) >= 0).all()
+
+
+def test_heavy_tails_say_less_than_their_width() -> None:
+    theta = np.random.default_rng(0).standard_normal((2000, 1))
+    normal, heavy = (Joint.of(signals(theta, 0.5, nu), theta).noise[0] for nu in (math.inf, 2.0))
+    assert heavy == pytest.approx(normal * 5 / 3)
+
+
+def test_reweighting_agrees_with_refits(few: Beliefs, few_runs: bs.Runs) -> None:
+    big = few.points(params=4e10, tokens=8e11)
+    target = few.log_mean(big)
+    run = few.points(params=2e9, tokens=1e11)
+    scatter = few.scatter(run)
+    after = posteriors(scatter, [0], 64, 5)
+    origin = np.random.default_rng([5, 21]).choice(len(target), 64, replace=False)
+    told = after.means(target)[:, 0]
+    for place in (int(told.argmin()), int(told.argmax())):
+        # The outcome is drawn again as `posteriors` did, to be measured.
+        rng = np.random.default_rng([5, 21])
+        rng.choice(len(target), 64, replace=False)
+        from bayes_scaling.decide.information import _drawn
+
+        losses = _drawn(scatter, origin, [0], rng)
+        row = {"params": 2e9, "tokens": 1e11, "loss": float(np.exp(losses[place, 0]))}
+        more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
+        refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, like_rows=16)
+        exact = Beliefs.of(refit, unconverged=True).log_mean(big)
+        assert told[place] == pytest.approx(exact.mean(), abs=0.25 * target.std())
+        spread = math.sqrt(after.variances(moderate(target))[place, 0])
+        assert spread == pytest.approx(moderate(exact).std(), rel=0.35)
+
+
+# --- sets -----------------------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 200), copies=st.integers(1, 2))
+def test_sets_keep_to_the_market_and_come_close_to_the_best(seed: int, copies: int) -> None:
+    rng = np.random.default_rng(seed)
+    theta = rng.standard_normal((400, 3))
+    joint = Joint.of(signals(theta @ rng.standard_normal((3, 5)), 0.5), theta[:, :1])
+    market = designs.Market(np.exp(rng.normal(size=5)), np.full(5, copies), 2.0)
+    chosen = designs.best_set(joint, market)
+    assert market.spent(chosen) <= 2.0 * (1 + 1e-9)
+    assert max(np.bincount(chosen, minlength=5), default=0) <= copies
+
+    def told(some: Any) -> float:
+        return float((shifts_of(joint, some)[0] ** 2).sum())
+
+    sets = (c for n in range(6) for c in itertools.combinations(list(range(5)) * copies, n))
+    best = max(told(some) for some in sets if market.spent(some) <= 2.0)
+    assert told(chosen) >= 0.8 * best
+    for some in designs.beginnings(joint, market):
+        assert market.spent(some) <= 2.0 * (1 + 1e-9)
+
+
+# --- plans ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
+    assert plan.buys
+    assert plan.value.net > 0
+    assert plan.value.gain <= plan.perfect
+    assert plan.runs["cost"].sum() == pytest.approx(plan.value.cost)
+    assert plan.value.cost <= 0.02 * BUDGET
+    assert (plan.runs["copies"] <= 4).all()
+    assert plan.value.spread_left < 1
+    assert len(plan.offers) == 9
+    np.testing.assert_allclose(plan.offers["cost"], 6 * plan.offers["params"] * plan.offers["tokens"])
+    assert (plan.offers["gain"] <= plan.perfect + 1e-12).all()
+    assert (plan.offers["gain"] >= 0).all()
+    assert "Buy" in plan.verdict and "nats" in plan.verdict
+    assert len(plan.chosen) == plan.runs["copies"].sum()
+    assert plan.to_dict()["value"]["net"] == pytest.approx(plan.value.gain - plan.value.price)
+
+
+def test_what_cannot_change_the_choice_is_not_bought(few: Beliefs) -> None:
+    """Where N is fixed there is nothing to choose; where time is dear nothing is worth it."""
+    fixed = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, constraints=bs.Constraints(params=(1e10, 1e10)))
+    assert not fixed.buys and fixed.perfect == 0
+    assert fixed.verdict.startswith("Buy nothing")
+    assert (fixed.offers["gain"] == 0).all()
+    dear = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, price=1.0)
+    assert not dear.buys and dear.perfect > 0
+
+
+def test_more_pilots_tell_more(few: Beliefs) -> None:
+    at = {"params": 4e10, "tokens": 8e11}
+    left = [bs.pilot(few, OFFERS, budget, forecast_at=at).value.spread_left for budget in (1e19, 1e21)]
+    assert left[1] < left[0] < 1
+    free = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, price=0.0)
+    assert free.value.price == 0
+    assert free.value.gain <= free.perfect
+
+
+def test_bought_runs_narrow_the_forecast_as_foretold(few: Beliefs, few_runs: bs.Runs) -> None:
+    """One run, bought, its loss as the beliefs expect it: the spread of the next plan is that of this one's promise."""
+    at = {"params": 4e10, "tokens": 8e11}
+    offer = pd.DataFrame({"params": [2e9], "tokens": [1e11]})
+    plan = bs.pilot(few, offer, 1e22, forecast_at=at, copies=1)
+    expected = float(np.exp(np.median(few.log_mean(few.points(params=2e9, tokens=1e11)))))
+    row = {"params": 2e9, "tokens": 1e11, "loss": expected}
+    more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
+    refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, like_rows=16)
+    after = bs.pilot(refit, offer, 1e22, forecast_at=at, copies=1, unconverged=True)
+    assert after.spread[0] / plan.spread[0] == pytest.approx(plan.value.spread_left, rel=0.4)
+    assert after.value.spread_left > plan.value.spread_left
+
+
+def test_pilots_in_other_inputs_need_a_price() -> None:
+    runs = bs.Runs.from_frame(pd.DataFrame({"flops": np.geomspace(1e18, 1e20, 8), "loss": np.linspace(3.2, 2.6, 8)}))
+    fit = fit_exact("power_law", runs, seed=0)
+    offers = pd.DataFrame({"flops": [1e20, 1e21], "cost": [1.0, 10.0]})
+    plan = bs.pilot(fit, offers, 20.0, forecast_at={"flops": 1e23}, copies=1)
+    assert set(plan.chosen) == {0, 1}
+    with pytest.raises(bs.PlanError, match="give their cost too"):
+        bs.pilot(fit, offers[["flops"]], 20.0, forecast_at={"flops": 1e23})
+
+
+def test_same_seed_same_pilots(few: Beliefs, plan: bs.PilotPlan) -> None:
+    assert bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET).to_dict() == plan.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"budget": None}, "say what pilots are for"),
+        ({"forecast_at": {"params": 1e9, "tokens": 1e10}}, "say what pilots are for"),
+        ({"pilot_budget": -1.0}, "the pilot budget is -1"),
+        ({"pilot_budget": 2e23}, "less than the budget of 1e.23"),
+        ({"pilot_budget": 1e10}, "pays none of the candidates"),
+        ({"copies": 0}, "copies is 0"),
+        ({"price": -1.0}, "the price is -1"),
+        ({"candidates": {}}, "no candidates"),
+        ({"candidates": {"params": (1e8, 1e9)}}, "tokens is missing"),
+        ({"candidates": {"params": (1e9, 1e8), "tokens": 1e9}}, "expected a number or a range"),
+        ({"candidates": pd.DataFrame({"params": [], "tokens": []})}, "no candidates"),
+        ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": [-1.0]})}, "costs of candidates"),
+        ({"objective": bs.cvar(0.05)}, "no mean over what may be true"),
+        ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": ["x"]})}, "costs of candidates"),
+        ({"budget": -1.0}, "expected a positive number|less than the budget"),
+    ],
+)
+def test_bad_questions_are_explained(few: Beliefs, change: dict[str, Any], says: str) -> None:
+    asked: dict[str, Any] = {"candidates": OFFERS, "pilot_budget": 1e21, "budget": BUDGET, **change}
+    with pytest.raises(bs.PlanError, match=says):
+        bs.pilot(few, asked.pop("candidates"), asked.pop("pilot_budget"), **asked)
+
+
+@pytest.mark.parametrize("params", ["abc", -1e9, math.nan])
+def test_candidates_that_are_no_runs_are_named(few: Beliefs, params: Any) -> None:
+    offers = pd.DataFrame({"params": [1e8, params], "tokens": [1e9, 1e9]})
+    with pytest.raises(bs.DataError, match="the candidates, row 2, column params"):
+        bs.pilot(few, offers, 1e21, budget=BUDGET)

@@ -1,0 +1,170 @@
+"""Point fits and parabolas: known answers, and the same footing as the posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.evaluate.baselines import PointFit, isoflop_parabola, point_fit
+from tests.conftest import design, public_table
+
+CHINCHILLA = bs.load_law("chinchilla")
+TRUTH = dict(CHINCHILLA.at("besiroglu2024").constants.values)
+
+
+def noiseless(table: pd.DataFrame) -> bs.Runs:
+    return bs.simulate(CHINCHILLA, table, TRUTH | {"sigma": 1e-7, "nu": 30.0})
+
+
+def isoflop_design(budgets: np.ndarray, sizes: int = 9, span: float = 3.0) -> pd.DataFrame:
+    """Sizes around the optimum of each budget, from a ``span``-th of it to ``span`` times it."""
+    best = CHINCHILLA.quantity("params_opt", TRUTH, flops=budgets)[:, None]
+    params = best * np.geomspace(1 / span, span, sizes)
+    return pd.DataFrame({"params": params.ravel(), "tokens": (budgets[:, None] / (6 * params)).ravel()})
+
+
+@pytest.fixture(scope="module")
+def public_fit() -> PointFit:
+    table = pd.read_csv(public_table("chinchilla_svg.csv")).query("in_epoch_fit == 1")
+    return point_fit(CHINCHILLA, bs.Runs.from_frame(table[["params", "tokens", "flops", "loss"]]))
+
+
+@pytest.mark.parametrize("loss", ["huber", "squares"])
+def test_the_truth_of_a_noiseless_table_is_found(loss: str) -> None:
+    fit = point_fit(CHINCHILLA, noiseless(design()), loss=loss, bootstrap=20)
+    assert fit.theta == pytest.approx(TRUTH, rel=1e-3)
+    assert fit.sigma < 1e-6
+    for name, values in fit.bootstrap.items():
+        assert values == pytest.approx(TRUTH[name], rel=1e-2)
+
+
+def test_the_public_table_gives_the_published_optimum(public_fit: PointFit) -> None:
+    published = {"A": 477.5, "B": 2142.6, "E": 1.81715, "alpha": 0.34728, "beta": 0.36715}
+    assert public_fit.theta == pytest.approx(published, rel=0.01)
+    assert public_fit.objective == pytest.approx(0.00101827, rel=1e-4)
+
+
+def test_the_bootstrap_on_the_public_table_has_the_published_spread(public_fit: PointFit) -> None:
+    published = next(row for row in CHINCHILLA.published if row.name == "besiroglu2024").standard_error
+    for name in ("E", "alpha", "beta"):
+        assert published[name] / 1.5 < public_fit.bootstrap[name].std() < published[name] * 1.5
+
+
+def test_a_replicate_is_the_fit_to_its_rows() -> None:
+    truth = TRUTH | {"sigma": 0.005, "nu": 4.0}
+    runs = bs.simulate(CHINCHILLA, design(), truth, seed=3)
+    fit = point_fit(CHINCHILLA, runs, bootstrap=20, seed=5)
+    drawn = np.random.default_rng(5).multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=20)
+    for i, times in enumerate(drawn[:2]):
+        table = runs.table.loc[np.repeat(np.arange(len(runs)), times)]
+        table = table.assign(run=[f"copy-{j}" for j in range(len(table))])
+        again = point_fit(CHINCHILLA, bs.Runs.from_frame(table), bootstrap=20)
+        assert {name: values[i] for name, values in fit.bootstrap.items()} == pytest.approx(again.theta, rel=2e-3)
+
+
+def test_an_outlier_moves_least_squares_more_than_huber() -> None:
+    runs = bs.simulate(CHINCHILLA, design(), TRUTH | {"sigma": 0.003, "nu": 30.0}, seed=1)
+    loss = runs.loss
+    loss[int(np.argmax(runs.column("flops")))] *= 1.2
+    spoiled = bs.Runs.from_frame(runs.table.assign(loss=loss))
+    moved = {}
+    for kind in ("huber", "squares"):
+        before, after = (point_fit(CHINCHILLA, table, loss=kind, bootstrap=20).theta for table in (runs, spoiled))
+        moved[kind] = abs(after["E"] - before["E"])
+    assert moved["squares"] > 3 * moved["huber"]
+
+
+def test_the_same_seed_gives_the_same_fit() -> None:
+    runs = bs.simulate(CHINCHILLA, design(), TRUTH | {"sigma": 0.005, "nu": 30.0}, seed=1)
+    first, again, other = (point_fit(CHINCHILLA, runs, bootstrap=20, seed=seed) for seed in (0, 0, 1))
+    assert first.theta == again.theta
+    assert (first.bootstrap["alpha"] == again.bootstrap["alpha"]).all()
+    assert not (first.bootstrap["alpha"] == other.bootstrap["alpha"]).any()
+    assert other.theta == pytest.approx(first.theta, rel=1e-5)
+
+
+def test_a_prediction_is_normal_around_the_law_at_each_replicate() -> None:
+    runs = bs.simulate(CHINCHILLA, design(), TRUTH | {"sigma": 0.005, "nu": 30.0}, seed=1)
+    fit = point_fit(CHINCHILLA, runs, bootstrap=20)
+    points = {"params": np.array([7e9, 7e10, 4e11]), "tokens": np.array([1.4e12, 1.4e12, 15e12])}
+    scatter = fit.predict(points)
+    assert scatter.location.shape == scatter.width.shape == scatter.nu.shape == (20, 3)
+    assert (scatter.width == fit.sigma).all()
+    assert np.isinf(scatter.nu).all()
+    assert fit.sigma == pytest.approx(0.005, rel=0.4)
+    last = CHINCHILLA.evaluate({name: values[-1] for name, values in fit.bootstrap.items()}, **points)
+    assert scatter.location[-1] == pytest.approx(np.log(last), rel=1e-12)
+    truth = CHINCHILLA.evaluate(TRUTH, **points)
+    assert np.isfinite(scatter.log_density(truth)).all()
+    assert ((scatter.probability_below(truth) > 0.001) & (scatter.probability_below(truth) < 0.999)).all()
+
+
+def test_points_must_be_whole() -> None:
+    fit = point_fit(CHINCHILLA, noiseless(design()), bootstrap=20)
+    with pytest.raises(bs.DataError, match="tokens is missing"):
+        fit.predict({"params": np.array([7e9])})
+    with pytest.raises(bs.DataError, match="is negative"):
+        fit.predict({"params": np.array([7e9]), "tokens": np.array([-1.0])})
+
+
+def test_a_law_of_one_input() -> None:
+    law = bs.load_law("power_law", input="tokens")
+    truth = {"E": 1.8, "alpha": 0.3, "X_c": 1e9}
+    table = pd.DataFrame({"tokens": np.geomspace(1e9, 1e12, 20)})
+    fit = point_fit(law, bs.simulate(law, table, truth | {"sigma": 1e-7, "nu": 30.0}), bootstrap=20)
+    assert fit.theta == pytest.approx(truth, rel=1e-3)
+    assert fit.predict({"tokens": np.array([1e13])}).location.shape == (20, 1)
+    assert fit.label == "Huber point fit of power_law:input=tokens"
+
+
+def test_a_law_without_its_floor_stays_finite() -> None:
+    law = bs.load_law("power_law", input="tokens")
+    table = pd.DataFrame({"tokens": np.geomspace(1e9, 1e12, 20)})
+    bent = table.assign(loss=3 * np.exp(-0.01 * np.log(table["tokens"] / 3e10) ** 2 / 2) * (table["tokens"]) ** -0.05)
+    fit = point_fit(law, bs.Runs.from_frame(bent), bootstrap=20)  # falls faster and faster: E tends to 0
+    assert fit.theta["E"] < 1e-3 * bent["loss"].min()
+    assert all(np.isfinite(values).all() for values in fit.bootstrap.values())
+
+
+def test_what_cannot_be_fitted_is_refused() -> None:
+    runs = noiseless(design())
+    with pytest.raises(bs.FitError, match="loss 'mse' of a point fit is not known; choose one of huber, squares"):
+        point_fit(CHINCHILLA, runs, loss="mse")
+    with pytest.raises(bs.FitError, match="bootstrap of 0 replicates"):
+        point_fit(CHINCHILLA, runs, bootstrap=0)
+    with pytest.raises(bs.DataError, match="5 rows for the 5 parameters"):
+        point_fit(CHINCHILLA, runs.where(np.arange(len(runs)) < 5))
+    with pytest.raises(bs.DataError, match="has no column 'unique_tokens'"):
+        point_fit(bs.load_law("repeated_data"), runs)
+
+
+def test_parabolas_find_the_known_optimum() -> None:
+    budgets = np.geomspace(1e19, 1e21, 5)
+    fit = isoflop_parabola(noiseless(isoflop_design(budgets)))
+    assert fit.flops == pytest.approx(budgets, rel=1e-6)
+    assert fit.params_opt == pytest.approx(CHINCHILLA.quantity("params_opt", TRUTH, flops=budgets), rel=0.05)
+    assert fit.loss_opt == pytest.approx(CHINCHILLA.quantity("loss_opt", TRUTH, flops=budgets), rel=0.005)
+    assert fit.exponent == pytest.approx(TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"]), rel=0.02)
+    asked = np.array([3e20, 1e22])
+    assert fit.params_at(asked) == pytest.approx(CHINCHILLA.quantity("params_opt", TRUTH, flops=asked), rel=0.05)
+    assert 6 * fit.params_at(asked) * fit.tokens_at(asked) == pytest.approx(asked)
+
+
+def test_slices_without_a_minimum_do_not_count() -> None:
+    one, other, third = (isoflop_design(np.array([flops])) for flops in (1e19, 1e20, 1e21))
+    falling = third[third["params"] < third["params"].median()]
+    fit = isoflop_parabola(noiseless(pd.concat([one, other, falling])))
+    assert fit.flops == pytest.approx([1e19, 1e20], rel=1e-6)
+    with pytest.raises(bs.DataError, match="2 IsoFLOP slices .* 1 of them with a minimum"):
+        isoflop_parabola(noiseless(pd.concat([one, falling])))
+
+
+def test_a_table_without_slices_is_refused() -> None:
+    with pytest.raises(bs.DataError, match="0 IsoFLOP slices"):
+        isoflop_parabola(noiseless(design()))
+    with pytest.raises(bs.DataError, match="0 IsoFLOP slices"):
+        isoflop_parabola(noiseless(design(2000)))  # dense, not sliced
+    with pytest.raises(bs.DataError, match="has no column 'flops'"):
+        isoflop_parabola(bs.Runs.from_frame(pd.DataFrame({"params": [1e8, 1e9], "loss": [3.0, 2.5]})))

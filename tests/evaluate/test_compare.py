@@ -1,0 +1,239 @@
+"""Comparison: the law that made the data wins, weights behave, refits are found again, the command line prints it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayes_scaling as bs
+from bayes_scaling.evaluate import compare as _compare
+from bayes_scaling.evaluate.backtest import backtest, read_tables
+from bayes_scaling.plot.comparisons import save_comparison_pictures
+from bayes_scaling.predict import stacking as _stacking
+from tests.cli.test_cli import run
+from tests.conftest import design
+
+LAWS = ("power_law:input=tokens", "power_law:input=tokens,form=pure")
+
+
+def curve(seed: int = 0, n: int = 24) -> bs.Runs:
+    """Runs that flatten: a law without an irreducible loss cannot follow."""
+    truth = {"E": 2.0, "alpha": 0.4, "X_c": 1e10, "sigma": 0.004}
+    table = bs.grid(tokens=np.logspace(8.5, 11.5, n))
+    return bs.simulate("power_law:input=tokens", table, truth, noise=bs.Noise("normal"), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("comparison")
+
+
+@pytest.fixture(scope="module")
+def comparison(folder: Path) -> bs.Comparison:
+    return bs.compare(LAWS, curve(), folder=folder, seed=0)
+
+
+def test_the_law_that_made_the_data_wins(comparison: bs.Comparison) -> None:
+    table = comparison.table()
+    assert comparison.best.startswith("power_law:input=tokens") and "pure" not in comparison.best
+    assert sum(comparison.weights.values()) == pytest.approx(1.0)
+    assert sum(comparison.loo_weights.values()) == pytest.approx(1.0)
+    pure = [name for name in comparison.weights if "form=pure" in name]
+    assert sum(comparison.weights[name] for name in pure) < 0.25
+    # Law with discrepancy, law alone, and two point fits of each; the latter are shown, not weighted.
+    assert len(table) == 8 and table["weight"].isna().sum() == 4
+    held = bs.load_law(LAWS[1]).label
+    bare = f"{held}, law alone"
+    wrong = table.set_index("candidate")  # taken to be right, it misses what its discrepancy covers
+    assert wrong.loc[held, "inside_90%"] > wrong.loc[bare, "inside_90%"]
+    assert wrong.loc[held, "log_score"] > wrong.loc[bare, "log_score"]
+
+
+def test_differences_are_paired_over_runs(comparison: bs.Comparison) -> None:
+    table = comparison.table()
+    per_run = comparison.per_run()
+    assert len(per_run) == comparison.scores["run"].nunique()
+    last = table.iloc[-1]
+    gap = per_run[last["candidate"]] - per_run[comparison.best]
+    assert last["difference"] == pytest.approx(gap.mean())
+    assert last["difference_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(len(gap)))
+    assert table["log_score"].is_monotonic_decreasing
+    assert comparison.verdict().startswith(("No law wins", comparison.best))
+
+
+def test_cuts_leave_the_largest_out(comparison: bs.Comparison) -> None:
+    tokens = comparison.runs.column("tokens")
+    for cut in comparison.cuts:
+        rows = comparison.scores[comparison.scores["cut"] == cut.label]
+        assert set(rows["row"]) == set(np.flatnonzero(tokens > cut.at))
+        assert (rows["extrapolation"] > 1).all()
+
+
+def test_a_comparison_goes_on_where_it_was(
+    comparison: bs.Comparison, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("this was fitted before")
+
+    monkeypatch.setattr(_compare, "fit", refuse)
+    monkeypatch.setattr(_compare, "point_fit", refuse)
+    again = bs.compare(LAWS, curve(), folder=folder, seed=0)
+    assert again.weights == pytest.approx(comparison.weights, abs=1e-9)
+    pd.testing.assert_frame_equal(again.table(), comparison.table())
+    with pytest.raises(AssertionError, match="fitted before"):
+        bs.compare(LAWS, curve(), folder=folder, seed=1)  # another seed is another comparison
+
+
+def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
+    ahead = comparison.forecast(tokens=[1e12, 1e13])
+    assert len(ahead.mean) == 4000 and ahead.label.startswith("stack of")
+    medians = [member.median() for _, member in ahead.members.values()]
+    assert (np.min(medians, axis=0) <= ahead.median()).all() and (ahead.median() <= np.max(medians, axis=0)).all()
+    spread = ahead.spread()
+    parts = spread[["parameters", "law_form", "discrepancy", "run_noise"]]
+    np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
+    assert "law form" in ahead.contains["mean"]
+    np.testing.assert_array_equal(ahead.new_run, comparison.forecast(tokens=[1e12, 1e13]).new_run)
+
+
+def test_pictures_and_json(comparison: bs.Comparison, tmp_path: Path) -> None:
+    files = save_comparison_pictures(comparison, tmp_path)
+    assert [path.name for path in files] == ["held_out.png", "ranking.png", "pit.png"]
+    assert all(path.stat().st_size > 10_000 for path in files)
+    content = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert content["weights"] == dict(comparison.weights)
+    assert len(content["scores"]) == len(comparison.scores)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 60))
+def test_weights_are_weights(seed: int, laws: int, rows: int) -> None:
+    scores = np.random.default_rng(seed).normal(0, 3, (laws, rows))
+    weights = bs.stacking_weights({str(i): row for i, row in enumerate(scores)})
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert min(weights.values()) > 0
+    again = bs.stacking_weights({str(i): row + 7.0 for i, row in enumerate(scores)})
+    np.testing.assert_allclose(list(again.values()), list(weights.values()), atol=1e-7)
+
+
+def test_weights_maximise_the_log_score_of_the_mixture() -> None:
+    rng = np.random.default_rng(0)
+    scores = {"a": rng.normal(0, 1, 400), "b": rng.normal(0, 1, 400), "c": rng.normal(-3, 1, 400)}
+    weights = bs.stacking_weights(scores)
+    density = np.exp(np.stack(list(scores.values()), axis=1))
+
+    def objective(w: np.ndarray) -> float:
+        return float(np.log(density @ w).sum() + _stacking.PRETENDED / 3 * np.log(w).sum())
+
+    best = np.array(list(weights.values()))
+    for _ in range(200):
+        other = rng.dirichlet(1 + 50 * best)
+        assert objective(other) <= objective(best) + 1e-6
+    assert weights["c"] < 0.05
+
+
+def test_equal_laws_share_and_one_row_decides_nothing() -> None:
+    same = bs.stacking_weights({"a": np.array([1.0, 2.0]), "b": np.array([1.0, 2.0])})
+    assert same["a"] == pytest.approx(0.5)
+    lucky = bs.stacking_weights({"a": np.array([0.0]), "b": np.array([5.0])})
+    assert 0.1 < lucky["a"] < 0.5
+
+
+def test_weights_agree_with_arviz_on_many_rows() -> None:
+    """Stacking as ArviZ does it, without our one pretended row: the same on a long table."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(2)
+    scores = {"a": rng.normal(0, 1, 5000), "b": rng.normal(0.1, 1, 5000)}
+    density = np.exp(np.stack(list(scores.values()), axis=1))
+    exact = minimize(lambda w: -np.log(density @ np.array([w[0], 1 - w[0]])).sum(), [0.5], bounds=[(0.01, 0.99)]).x[0]
+    assert bs.stacking_weights(scores)["a"] == pytest.approx(exact, abs=0.01)
+
+
+def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> None:
+    cuts = _compare.default_cuts(bs.load_law("chinchilla"), chinchilla_runs)
+    flops = chinchilla_runs.column("flops")
+    assert cuts and all(cut.column == "flops" for cut in cuts)
+    assert all((flops <= cut.at).sum() >= 8 and (flops > cut.at).sum() >= 3 for cut in cuts)
+    few = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9, 3e9, 4e9], "loss": [3.0, 2.9, 2.85, 2.8]}))
+    assert _compare.default_cuts(bs.load_law("power_law:input=tokens"), few)[0].at == 3e9
+    same = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9] * 4, "loss": [3.0, 3.1, 3.2, 3.3]}))
+    with pytest.raises(bs.DataError, match="too few sizes to hold out the largest"):
+        _compare.default_cuts(bs.load_law("power_law:input=tokens"), same)
+
+
+def test_bad_requests_are_explained() -> None:
+    with pytest.raises(bs.DataError, match="no law to compare"):
+        bs.compare([], curve())
+    with pytest.raises(bs.LawError):
+        bs.compare(["no_such_law"], curve())
+    with pytest.raises(bs.DataError, match="no run has tokens above"):
+        bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e15)])
+    with pytest.raises(bs.DataError, match="no table could be compared"):
+        backtest({}, LAWS)
+
+
+@pytest.mark.slow
+def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for seed in (0, 1):
+        curve(seed).table.to_csv(tables / f"curve{seed}.csv", index=False)
+    (tables / "broken.csv").write_text("params,loss\n1e9,abc\n")
+    law = "power_law:input=tokens"
+    code, out, err = run(
+        "compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=1e10", "--out", tmp_path / "c"
+    )
+    assert code == 0, err
+    assert "Leave-largest-out" in out and "law alone" in out and "took" in out
+    assert {"comparison.json", "held_out.png", "ranking.png", "pit.png"} <= {p.name for p in (tmp_path / "c").iterdir()}
+    code, out, err = run("backtest", tables, "--laws", law, "--out", tmp_path / "b")
+    assert code == 0, err
+    assert "left out broken.csv" in out and "in 90%" in out
+    content = json.loads((tmp_path / "b" / "backtest.json").read_text())
+    assert {row["table"] for row in content["by_table"]} == {"curve0.csv", "curve1.csv"}
+    code, _, err = run("compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=much")
+    assert code == 2 and "not a number" in err
+    code, _, err = run("backtest", tmp_path / "nowhere")
+    assert code == 2 and "is no folder" in err
+    assert len(read_tables(tables)[0]) == 2
+
+
+def test_options_with_commas_stay_with_their_law() -> None:
+    from bayes_scaling.cli._options import law_names
+
+    assert law_names("chinchilla, power_law:input=tokens,form=pure,nesting") == [
+        "chinchilla",
+        "power_law:input=tokens,form=pure",
+        "nesting",
+    ]
+
+
+@pytest.mark.slow
+def test_bad_leave_one_out_weights_are_refitted() -> None:
+    """A far outlier at the end has weights that cannot be trusted; its score is that of a fit without it."""
+    runs = curve(3)
+    loss = runs.loss.copy()
+    loss[-1] *= 1.2
+    odd = bs.Runs.from_frame(runs.table.assign(loss=loss))
+    candidate = _compare.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
+    fitted = _compare.fit_of(candidate, odd, len(odd), 0)
+    scores, note = _compare._left_one_out(candidate, fitted, None, 0)
+    assert not note.startswith("0 of")
+    without = bs.fit(LAWS[0], odd.where(np.arange(len(odd)) < len(odd) - 1), noise=bs.Noise("normal"), seed=0)
+    exact = bs.forecast(without, tokens=odd.column("tokens")[-1:], unconverged=True).scatter.log_density(loss[-1:])
+    assert scores[-1] == pytest.approx(exact[0], abs=max(1.0, 0.3 * abs(exact[0])))
+
+
+def test_a_design_in_two_inputs_is_cut_by_compute() -> None:
+    runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
+    compared = bs.compare(["chinchilla"], runs, baselines=(), alone=False, loo=False, seed=0)
+    assert compared.weights == {"chinchilla": pytest.approx(1.0)}
+    assert compared.verdict() == "chinchilla is the only law that was compared."
+    assert compared.table()["loo"].isna().all()

@@ -1,0 +1,166 @@
+"""Saved fits: the same forecasts after a round trip, and one line for everything that is not a whole fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.inference import store as _store
+from tests.conftest import fit_exact
+from tests.laws.test_catalogue import GOOD
+
+
+@pytest.fixture(scope="module")
+def saved(chinchilla_fit: bs.Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fits") / "fit.nc"
+    chinchilla_fit.save(path)
+    return path
+
+
+def test_round_trip_gives_the_same_forecasts_bit_for_bit(chinchilla_fit: bs.Fit, saved: Path) -> None:
+    again = bs.load_fit(saved)
+    before, after = (bs.forecast(fit, params=[7e9, 7e10], tokens=1.4e12, seed=4) for fit in (chinchilla_fit, again))
+    np.testing.assert_array_equal(before.new_run, after.new_run)
+    np.testing.assert_array_equal(before.mean, after.mean)
+    np.testing.assert_array_equal(chinchilla_fit.log_likelihood, again.log_likelihood)
+    assert again.runs.content_hash == chinchilla_fit.runs.content_hash
+    assert again.manifest == chinchilla_fit.manifest and again.diagnostics.rhat == chinchilla_fit.diagnostics.rhat
+    assert again.converged and again.path == chinchilla_fit.path
+
+
+def test_noise_that_reads_columns_survives(chinchilla_runs: bs.Runs, tmp_path: Path) -> None:
+    fit = fit_exact("chinchilla", chinchilla_runs, noise=bs.Noise("normal", "growing"), method="laplace")
+    fit.save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc")
+    point = {"params": 7e10, "tokens": 1.4e12}
+    np.testing.assert_array_equal(bs.forecast(fit, **point).new_run, bs.forecast(again, **point).new_run)
+
+
+def test_other_priors_survive(chinchilla_runs: bs.Runs, tmp_path: Path) -> None:
+    import numpyro.distributions as dist
+
+    law = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(-1.0, 0.1)})
+    fit_exact(law, chinchilla_runs, method="laplace").save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc").law
+    assert again.overridden == ("alpha",)
+    assert float({row.name: row.prior for row in again.sampled}["alpha"].scale) == 0.1
+
+
+def test_nothing_else_is_left_in_the_folder(saved: Path) -> None:
+    assert [path.name for path in saved.parent.iterdir()] == ["fit.nc"]
+
+
+def test_an_interrupted_save_keeps_the_old_file(
+    chinchilla_fit: bs.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fit.nc"
+    path.write_bytes(b"the old file")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_store.Path, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        chinchilla_fit.save(path)
+    assert path.read_bytes() == b"the old file"
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+@pytest.mark.slow
+def test_a_killed_save_keeps_the_old_file(saved: Path, tmp_path: Path) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    target = tmp_path / "fit.nc"
+    target.write_bytes(b"the old file")
+    script = (
+        "import sys, os, signal, bayes_scaling as bs; "
+        "from bayes_scaling.inference import store as _store; fit = bs.load_fit(sys.argv[1]);"
+        "_store.Path.replace = lambda *a: os.kill(os.getpid(), signal.SIGKILL); fit.save(sys.argv[2])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(saved), str(target)], check=False, env=os.environ)
+    assert done.returncode == -signal.SIGKILL
+    assert target.read_bytes() == b"the old file"
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, keep: float) -> None:
+    whole = saved.read_bytes()
+    (tmp_path / "cut.nc").write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(bs.FitError) as caught:
+        bs.load_fit(tmp_path / "cut.nc")
+    assert "cut.nc is not a whole fit file" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    text, netcdf = tmp_path / "text.nc", tmp_path / "other.nc"
+    text.write_text("not netcdf")
+    with h5py.File(netcdf, "w") as file:
+        file["x"] = [1.0]
+    with pytest.raises(bs.FitError, match="text.nc is not a whole fit file"):
+        bs.load_fit(text)
+    with pytest.raises(bs.FitError, match="other.nc is netCDF but not a fit"):
+        bs.load_fit(netcdf)
+    with pytest.raises(bs.FitError, match="is not a file"):
+        bs.load_fit(tmp_path / "absent.nc")
+    with pytest.raises(bs.FitError, match="is not a file"):
+        bs.load_fit(tmp_path)
+
+
+def test_a_fit_without_its_parts_is_refused(saved: Path, tmp_path: Path) -> None:
+    for attribute, value in (("runs", "{}"), ("diagnostics", "[]"), ("manifest", "no json")):
+        copy = tmp_path / "hollow.nc"
+        copy.write_bytes(saved.read_bytes())
+        with h5py.File(copy, "a") as file:
+            file.attrs[attribute] = value
+        with pytest.raises(bs.FitError, match="lacks what one holds"):
+            bs.load_fit(copy)
+
+
+def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "new.nc"
+    copy.write_bytes(saved.read_bytes())
+    with h5py.File(copy, "a") as file:
+        file.attrs["format"] = 99
+    with pytest.raises(bs.FitError, match="format 99, newer than 1"):
+        bs.load_fit(copy)
+
+
+def test_a_law_file_that_changed_or_moved_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(GOOD)
+    law = bs.load_law(file)
+    runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 16)), {"E": 1.5, "alpha": 0.3, "A": 300.0}, seed=0)
+    fit_exact(law, runs, method="laplace").save(tmp_path / "fit.nc")
+    assert bs.load_fit(tmp_path / "fit.nc").law.parameter_names == law.parameter_names
+    file.write_text(GOOD + "\nraise SystemExit('this must not run')\n")
+    with pytest.raises(bs.FitError, match="another version of"):
+        bs.load_fit(tmp_path / "fit.nc")
+    file.unlink()
+    with pytest.raises(bs.FitError, match="which is not there"):
+        bs.load_fit(tmp_path / "fit.nc")
+    assert bs.load_fit(tmp_path / "fit.nc", law=law).law is law
+
+
+def test_saving_to_impossible_places_is_one_line(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
+    with pytest.raises(bs.FitError, match="is a folder"):
+        chinchilla_fit.save(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(bs.FitError, match="cannot write"):
+        chinchilla_fit.save(tmp_path / "file" / "fit.nc")
+
+
+def test_the_manifest_says_where_it_came_from(chinchilla_fit: bs.Fit) -> None:
+    manifest = chinchilla_fit.manifest
+    assert manifest["law"] == "chinchilla" and manifest["seed"] == 0 and manifest["path"] == "fast NUTS"
+    assert manifest["runs"]["sha256"] == chinchilla_fit.runs.content_hash
+    assert manifest["priors"]["alpha"] == "LogNormal(loc=-1.386, scale=0.5)"
+    assert set(manifest["versions"]) == {"jax", "numpyro", "numpy", "bayes-scaling"}
+    json.dumps(manifest)

@@ -1,0 +1,146 @@
+"""Correlated residuals along training curves: an exact density, at a linear cost, that does not count rows as runs."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayes_scaling as bs
+from bayes_scaling.base.scope import scope
+from bayes_scaling.inference.fit import default_noise
+from bayes_scaling.model.curves import APART, draw_departures, lanes_of, one_step_ahead
+from tests.conftest import fit_exact
+
+TRUTH = {"sigma_curve": 0.7, "length": 1.3}
+
+
+def scattered_rows(lengths: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of runs of these lengths, in any order."""
+    rng = np.random.default_rng(seed)
+    run = np.repeat(np.arange(len(lengths)), lengths)
+    order = rng.permutation(len(run))
+    return run[order], np.exp(rng.uniform(0, 6, len(run)))[order]
+
+
+def covariance(run: np.ndarray, position: np.ndarray) -> np.ndarray:
+    apart = np.abs(np.log(position)[:, None] - np.log(position))
+    return TRUTH["sigma_curve"] ** 2 * np.exp(-apart / TRUTH["length"]) * (run[:, None] == run)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 99))
+def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> None:
+    run, position = scattered_rows(lengths, seed)
+    rng = np.random.default_rng(seed)
+    width = rng.uniform(0.1, 0.5, len(run))
+    dense = covariance(run, position) + np.diag(width**2)
+    residual = rng.multivariate_normal(np.zeros(len(run)), dense)
+    lanes = lanes_of(run, position)
+    with scope():
+        columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
+        expected, scale = one_step_ahead(jnp.asarray(residual), jnp.asarray(width), TRUTH, columns)
+    ours = scipy.stats.norm(np.asarray(expected), np.asarray(scale)).logpdf(residual).sum()
+    assert ours == pytest.approx(scipy.stats.multivariate_normal(np.zeros(len(run)), dense).logpdf(residual), rel=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 99))
+def test_every_row_lies_in_one_lane_behind_its_predecessor(lengths: list[int], seed: int) -> None:
+    run, position = scattered_rows(lengths, seed)
+    lanes = lanes_of(run, position)
+    assert sorted(lanes.row[lanes.row < len(run)]) == list(range(len(run)))
+    for step, lane in np.argwhere((lanes.gap < APART) & (lanes.row < len(run))):
+        before, here = lanes.row[step - 1, lane], lanes.row[step, lane]
+        assert run[before] == run[here]
+        assert lanes.gap[step, lane] == pytest.approx(np.log(position[here] / position[before]))
+    assert np.sum(lanes.gap < APART) == len(run) - len(lengths)
+
+
+def test_drawn_departures_have_the_stated_covariance() -> None:
+    run, position = scattered_rows([5, 3, 1], 0)
+    draws = draw_departures(
+        {name: np.full(60_000, value) for name, value in TRUTH.items()},
+        lanes_of(run, position),
+        len(run),
+        np.random.default_rng(0),
+    )
+    np.testing.assert_allclose(np.cov(draws.T), covariance(run, position), atol=0.012)
+
+
+def curves(runs: int, rows: int, seed: int, noise: bs.Noise) -> bs.Runs:
+    """Simulated curves of a power law in tokens, with a slow departure of each."""
+    tokens = np.tile(np.geomspace(1e8, 1e10, rows), runs)
+    table = pd.DataFrame({"run": np.repeat([f"r{i}" for i in range(runs)], rows), "tokens": tokens})
+    truth = {"E": 1.8, "alpha": 0.3, "X_c": 2e9, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
+    return bs.simulate("power_law:input=tokens", table, truth, noise=noise, seed=seed)
+
+
+@pytest.mark.slow
+def test_rows_are_not_counted_as_runs() -> None:
+    """Five times the rows of the same runs teach next to nothing; independent rows would halve the interval."""
+    noise = bs.Noise("normal", rows="correlated")
+    widths = {}
+    for rows in (20, 100):
+        fit = fit_exact("power_law:input=tokens", curves(6, rows, 1, noise), noise=noise, seed=0)
+        assert fit.converged, fit
+        low, high = bs.forecast(fit, tokens=1e11).interval(0.9, of="mean")[0]
+        widths[rows] = high - low
+    assert 0.7 < widths[100] / widths[20] < 1.3
+    naive = fit_exact("power_law:input=tokens", curves(6, 100, 1, noise), noise=bs.Noise("normal"), seed=0)
+    low, high = bs.forecast(naive, tokens=1e11).interval(0.9, of="mean")[0]
+    assert high - low < 0.6 * widths[100]
+
+
+@pytest.mark.slow
+def test_intervals_hold_on_curves() -> None:
+    noise = bs.Noise("normal", rows="correlated")
+    truth = {"E": 1.8, "alpha": 0.3, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
+    hits = []
+    for seed in range(20):
+        fit = fit_exact("power_law:input=tokens", curves(5, 40, seed, noise), noise=noise, seed=seed)
+        assert fit.converged, (seed, fit)
+        for name, value in truth.items():
+            low, high = np.quantile(fit.draws[name], [0.05, 0.95])
+            hits.append(low <= value <= high)
+    assert 0.8 <= np.mean(hits) <= 0.99
+
+
+def test_default_noise_sees_curves() -> None:
+    single = pd.DataFrame({"params": [1e8, 2e8, 3e8], "tokens": [1e9, 2e9, 3e9], "loss": [3.0, 2.9, 2.8]})
+    assert default_noise(bs.Runs.from_frame(single)) == bs.Noise()
+    ends = single.assign(run=["a", "b", "c"])
+    assert default_noise(bs.Runs.from_frame(ends)) == bs.Noise()
+    one = single.assign(run="a", params=1e8)
+    assert default_noise(bs.Runs.from_frame(one)) == bs.Noise("normal", rows="correlated")
+
+
+def test_rows_of_one_planned_run_move_together() -> None:
+    noise = bs.Noise("normal", rows="correlated")
+    fit = fit_exact("power_law:input=tokens", curves(6, 20, 1, noise), seed=0)
+    assert fit.noise.rows == "correlated"
+    near = pd.DataFrame({"tokens": [1.00e11, 1.02e11]})
+    together = np.log(bs.forecast(fit, near.assign(run="big")).new_run / bs.forecast(fit, near).mean)
+    apart = np.log(bs.forecast(fit, near).new_run / bs.forecast(fit, near).mean)
+    assert np.corrcoef(together.T)[0, 1] > 0.8
+    assert abs(np.corrcoef(apart.T)[0, 1]) < 0.3
+    np.testing.assert_allclose(together.std(0), apart.std(0), rtol=0.15)
+
+
+def test_heavy_tails_take_a_spike_for_a_spike() -> None:
+    """One row far off moves the expectation of the next one less than under normal noise."""
+    residual = np.zeros(20)
+    residual[10] = 0.2
+    lanes = lanes_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
+    with scope():
+        columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
+        theta = {"sigma_curve": 0.01, "length": 1.0}
+        moved = {
+            nu: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta | nus, columns)[0][11])
+            for nu, nus in (("heavy", {"nu": 3.0}), ("normal", {}))
+        }
+    assert 0 < moved["heavy"] < 0.1 * moved["normal"]

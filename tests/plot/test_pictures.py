@@ -1,0 +1,317 @@
+"""Pictures say what they show: units on axes, probability and content of every band, text of the data as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import bayes_scaling as bs
+from bayes_scaling.plot import fits as pictures
+from bayes_scaling.plot import style as drawing
+from bayes_scaling.predict.forecast import Forecast, forecast
+from tests.conftest import fit_exact
+
+NEW_RUN = "of new runs (parameters + run noise)"
+MEAN = "of mean curves (parameters)"
+OPTIMUM = "of mean losses at the compute-optimal split (parameters)"
+
+
+def simulated(rows: int = 30) -> bs.Runs:
+    """Runs of a Chinchilla law with one percent of scatter, one outlier, and names that look like mathematics."""
+    rng = np.random.default_rng(7)
+    params, tokens = 10 ** rng.uniform(7, 9, rows), 10 ** rng.uniform(8.5, 10.5, rows)
+    loss = (1.8 + 480 / params**0.35 + 2100 / tokens**0.37) * np.exp(0.01 * rng.standard_normal(rows))
+    loss[3] *= 1.08
+    names = [f"a_$b$\\{i}" for i in range(rows)]
+    frame = pd.DataFrame({"params": params, "tokens": tokens, "loss": loss, "run": names})
+    return bs.Runs.from_frame(frame, params_convention="total", source="my_$table$.csv")
+
+
+def forecast_of(fit: bs.Fit, **inputs: Any) -> Forecast:
+    with np.errstate(over="ignore"):  # with an outlier in few runs, a draw of the noise can be beyond any number
+        return forecast(fit, unconverged=True, **inputs)
+
+
+@pytest.fixture(scope="module")
+def fit() -> bs.Fit:
+    return fit_exact("chinchilla", simulated(), method="laplace", progress=False)
+
+
+@pytest.fixture(scope="module")
+def one_input() -> bs.Fit:
+    noise = bs.Noise(family="normal", scale="growing")
+    return fit_exact("power_law:input=params", simulated(), noise=noise, method="laplace", progress=False)
+
+
+@pytest.fixture(scope="module")
+def future(fit: bs.Fit) -> Forecast:
+    return forecast_of(fit, params=[2e9, 1e10, 5e9], tokens=[4e10, 2e11, 1e11])
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def rendered(figure: Figure) -> list[Text]:
+    """Draw a figure and return everything that is written in it."""
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    return [item for item in figure.findobj(Text) if isinstance(item, Text) and item.get_text()]
+
+
+def named(figure: Figure, label: str) -> Any:
+    """Return the artist of the first panel with a legend entry."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    return handles[labels.index(label)]
+
+
+def tick_labels(axis: Any) -> list[str]:
+    low, high = sorted(axis.get_view_interval())
+    return [
+        axis.get_major_formatter()(tick, i) for i, tick in enumerate(axis.get_majorticklocs()) if low <= tick <= high
+    ]
+
+
+# --- each picture -----------------------------------------------------------------------------------------------
+
+
+def test_fit_names_axes_with_units_and_bands_with_content(fit: bs.Fit) -> None:
+    figure = pictures.plot_fit(fit, probabilities=(0.5, 0.8))
+    panels = [ax for ax in figure.axes if ax.get_xlabel()]
+    assert [ax.get_xlabel() for ax in panels] == ["parameters N (total)", "training tokens D"]
+    assert {ax.get_ylabel() for ax in panels} == {"loss [nats/token]"}
+    assert {(ax.get_xscale(), ax.get_yscale()) for ax in panels} == {("log", "log")}
+    assert legend(figure)[-2:] == [f"80% {NEW_RUN}", f"50% {NEW_RUN}"]
+    bars = [ax.get_ylabel() for ax in figure.axes if ax not in panels]
+    assert bars[0].startswith("training tokens D") and bars[1].startswith("parameters N")
+
+
+def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
+    curve = pictures._curves(fit, "params", "tokens")[2]
+    new = pictures._forecast(fit, curve)
+    ax = Figure().subplots()
+    drawing.draw_fan(fit, ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
+    drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
+    for x, (low, high) in zip(curve["params"], new.interval(0.9), strict=True):
+        edges = drawn[np.isclose(drawn[:, 0], x), 1]
+        np.testing.assert_allclose([edges.min(), edges.max()], [low, high], rtol=0.01)  # smoothed Monte Carlo noise
+
+
+def test_curves_stay_where_runs_near_their_value_are(fit: bs.Fit) -> None:
+    params, tokens = fit.runs.column("params"), fit.runs.column("tokens")
+    for curve in pictures._curves(fit, "params", "tokens"):
+        assert curve["tokens"].nunique() == 1 and np.isclose(curve["tokens"].iloc[0], tokens).any()
+        assert params.min() / 1.2 < curve["params"].min() < curve["params"].max() < params.max() * 1.2
+
+
+def test_forecast_draws_the_intervals_it_was_given(fit: bs.Fit, future: Forecast) -> None:
+    measured = [np.nan, 2.0, 2.1]
+    figure = pictures.plot_forecast(fit, future, measured, target=2.05)
+    ax, listing = figure.axes
+    assert ax.get_xlabel() == "training compute C [FLOP]" and ax.get_ylabel() == "loss [nats/token]"
+    assert (ax.get_xscale(), ax.get_yscale(), listing.get_xscale()) == ("log", "log", "log")
+    entries = {f"90% {NEW_RUN}", f"50% {NEW_RUN}", f"90% {MEAN}", f"90% {OPTIMUM}", f"50% {OPTIMUM}"}
+    assert entries | {"measured", "target 2.05 nats/token", "fitted runs"} <= set(legend(figure))
+    for probability, of, what in ((0.9, "new_run", NEW_RUN), (0.5, "new_run", NEW_RUN), (0.9, "mean", MEAN)):
+        lines = np.array(named(figure, f"{probability:.0%} {what}").get_segments())
+        np.testing.assert_allclose(lines[:, :, 1], future.interval(probability, of))
+        np.testing.assert_allclose(lines[:, 0, 0], future.points["flops"])
+    assert named(figure, "measured").get_offsets()[:, 1].tolist() == [2.0, 2.1]
+    edge = named(figure, "beyond the largest fitted run").get_x()
+    assert edge == fit.runs.column("flops").max() < ax.get_xlim()[1]
+    assert [label.get_text() for label in listing.get_yticklabels()] == ["N 2B, D 40B", "N 5B, D 100B", "N 10B, D 200B"]
+
+
+def test_forecast_without_measurements_or_target_promises_none(fit: bs.Fit, future: Forecast) -> None:
+    assert not {"measured", "target"} & {entry.split()[0] for entry in legend(pictures.plot_forecast(fit, future))}
+
+
+def test_many_forecast_points_are_listed_as_far_as_they_can_be_read(fit: bs.Fit) -> None:
+    many = forecast_of(fit, params=np.geomspace(1e9, 1e11, 80), tokens=1e11)
+    ax, listing = pictures.plot_forecast(fit, many).axes
+    assert len(listing.get_yticks()) == 30 and "30 largest of 80" in listing.get_title()
+    assert listing.get_yticklabels()[-1].get_text() == "N 100B, D 100B"
+    assert len(ax.collections) > 0
+
+
+def test_one_input_laws_have_one_panel_and_a_fan_along_it(one_input: bs.Fit) -> None:
+    (ax,) = pictures.plot_fit(one_input).axes
+    assert ax.get_xlabel() == "parameters N (total)" and ax.get_xscale() == "log"
+    future = forecast_of(one_input, params=[1e10], tokens=[1e11])
+    figure = pictures.plot_forecast(one_input, future)
+    assert figure.axes[0].get_xlabel() == "parameters N (total)"
+    assert legend(figure).count(f"90% {NEW_RUN}") == 2  # the fan and the points
+
+
+def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:
+    figure = pictures.plot_prior_posterior(fit)
+    titled = {ax.get_title().split(":")[0]: ax for ax in figure.axes if ax.get_title()}
+    assert set(titled) == {"E", "α", "β", "A", "B", "σ", "ν"}
+    assert titled["E"].get_xlabel() == "irreducible loss\n[nats/token]"
+    assert titled["α"].get_xlabel() == "exponent of parameters\n[1]"
+    assert titled["A"].get_xscale() == "log" and titled["α"].get_xscale() == "linear"
+    assert f"learned {fit.contraction['nu']:.0%}" in titled["ν"].get_title()
+    assert f"{np.median(fit.flat()['alpha']):.3g} (90%:" in titled["α"].get_title()
+    assert legend(figure) == ["prior (peak scaled to 1)", "posterior (peak scaled to 1)"]
+
+
+def test_residuals_are_percent_and_name_the_extremes(fit: bs.Fit) -> None:
+    figure = pictures.plot_residuals(fit)
+    assert [ax.get_xlabel() for ax in figure.axes] == [
+        "parameters N (total)",
+        "training tokens D",
+        "fitted loss [nats/token]",
+    ]
+    assert figure.axes[0].get_ylabel().startswith("residual of log loss [%]")
+    entries = legend(figure)
+    sigma = 100 * np.median(fit.draws["sigma"])
+    assert f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%)" in entries
+    runs = [entry for entry in entries if entry.startswith("run ")]
+    assert len(runs) == 5 and runs[0].startswith(r"run a_\$b\$\3 (+")  # the outlier
+    points = np.concatenate([np.asarray(c.get_offsets()) for c in figure.axes[0].collections])
+    expected = 100 * (np.log(fit.runs.loss) - np.median(fit.log_mean, axis=0))
+    np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected))
+
+
+def test_traces_show_every_parameter_and_leave_no_pyplot_figure(fit: bs.Fit) -> None:
+    figure = pictures.plot_traces(fit)
+    assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["E", "α", "β", "A", "B", "σ", "ν"]
+    assert all(len(ax.get_lines()) >= fit.unconstrained.shape[0] for ax in figure.axes)
+    assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_exponents_and_published_constants(fit: bs.Fit) -> None:
+    figure = pictures.plot_exponents(fit)
+    region = "of the posterior (highest-density region)"
+    published = [constants.name for constants in fit.law.published]
+    assert legend(figure) == [f"90% {region}", f"50% {region}", *published]
+    pair = figure.axes[2]
+    assert (pair.get_xlabel(), pair.get_ylabel()) == ("α", "β")
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in pair.get_lines()]  # type: ignore[index]
+    assert marks == [(c.values["alpha"], c.values["beta"]) for c in fit.law.published]
+    assert len(pictures.plot_exponents(fit, ["sigma"]).axes) == 1
+
+
+def test_density_regions_hold_their_probability(fit: bs.Fit) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 4000))
+    ax = Figure().subplots()
+    pictures._regions(ax, x, 3 * y, [(0.9, 0.2)])
+    path = ax.collections[0].get_paths()[0]
+    assert np.mean(path.contains_points(np.stack([x, 3 * y], axis=1))) == pytest.approx(0.9, abs=0.02)
+
+
+# --- text, ticks, state -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["plot_fit", "plot_residuals", "plot_prior_posterior", "plot_exponents", "plot_traces"]
+)
+def test_text_of_the_data_is_drawn_as_it_is(fit: bs.Fit, name: str) -> None:
+    texts = rendered(getattr(pictures, name)(fit))
+    ours = [text for text in texts if "$" in text.get_text().replace(r"\$", "")]
+    assert not any("table" in text.get_text() or "a_" in text.get_text() for text in ours)
+    title = next(text for text in texts if "chinchilla" in text.get_text()).get_text()
+    assert r"my_\$table\$.csv" in title  # an escaped dollar is drawn as a dollar
+
+
+def test_symbols() -> None:
+    assert drawing.symbol_of("alpha") == "α"
+    assert drawing.symbol_of("alpha_N") == r"α$_\mathrm{N}$"
+    assert drawing.symbol_of("a_$b") == r"a_\$b"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "name", "expected"),
+    [
+        (1.9, 3.6, "loss", ["2", "2.25", "2.5", "2.75", "3", "3.25", "3.5"]),
+        (0.9, 6.5, "loss", ["1", "1.5", "2", "3", "5"]),
+        (6e7, 2e10, "params", ["100M", "1B", "10B"]),
+        (3e8, 3e10, "tokens", ["500M", "1B", "2B", "5B", "10B", "20B"]),
+        (1e18, 2e21, "flops", ["$10^{18}$", "$10^{19}$", "$10^{20}$", "$10^{21}$"]),
+        (1.5e21, 5e21, "flops", [rf"${i}\times10^{{21}}$" for i in ("2", "3", "4", "5")]),
+    ],
+)
+def test_ticks_of_log_axes_are_readable(low: float, high: float, name: str, expected: list[str]) -> None:
+    ax = Figure().subplots()
+    drawing.log_axis(ax, ax.xaxis, name, "")
+    ax.set_xlim(low, high)
+    assert tick_labels(ax.xaxis) == expected
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+
+
+def test_a_fit_that_did_not_converge_is_marked(fit: bs.Fit) -> None:
+    bad = dataclasses.replace(fit, diagnostics=dataclasses.replace(fit.diagnostics, rhat=1.5))
+    for draw in (pictures.plot_fit, pictures.plot_residuals):
+        assert any("NOT CONVERGED: R-hat 1.500" in text.get_text() for text in rendered(draw(bad)))
+
+
+def test_settings_of_matplotlib_stay_as_they_were(fit: bs.Fit) -> None:
+    before = dict(matplotlib.rcParams)
+    pictures.plot_residuals(fit)
+    pictures.plot_traces(fit)
+    assert dict(matplotlib.rcParams) == before
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------
+
+
+def test_questions_that_cannot_be_drawn_are_refused(fit: bs.Fit, future: Forecast, tmp_path: Path) -> None:
+    with pytest.raises(bs.LawError, match="no parameter 'gamma'"):
+        pictures.plot_exponents(fit, ["alpha", "gamma"])
+    with pytest.raises(bs.LawError, match="name some"):
+        pictures.plot_exponents(fit, [])
+    with pytest.raises(bs.ForecastError, match="each of 3 forecast points"):
+        pictures.plot_forecast(fit, future, measured=[2.0, 2.1])
+    with pytest.raises(bs.ForecastError, match="target loss is -1"):
+        pictures.plot_forecast(fit, future, target=-1)
+    with pytest.raises(bs.ForecastError, match="expected a fraction"):
+        pictures.plot_fit(fit, probabilities=(50,))
+    with pytest.raises(bs.BayesScalingError, match="'docx'"):
+        pictures.save_pictures(fit, tmp_path, file_format="docx")
+    with pytest.raises(bs.ForecastError, match="belong to a forecast"):
+        pictures.save_pictures(fit, tmp_path, target=2.0)
+    assert not list(tmp_path.iterdir())
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def test_saved_pictures_are_whole(fit: bs.Fit, future: Forecast, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "pictures"
+    paths = pictures.save_pictures(fit, folder, future, [2.2, 2.1, np.nan], 2.0)
+    names = ["fit", "prior_posterior", "residuals", "traces", "exponents", "forecast"]
+    assert [path.name for path in paths] == [f"{name}.png" for name in names]
+    assert sorted(folder.iterdir()) == sorted(paths)
+    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in paths)
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one(
+    fit: bs.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "fit.png"
+    old.write_text("old")
+
+    def broken(figure: Figure, target: Path, **_: Any) -> None:
+        Path(target).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", broken)
+    with pytest.raises(bs.BayesScalingError, match=r"cannot write .*fit\.png: No space left"):
+        pictures.save_pictures(fit, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.png"] and old.read_text() == "old"
+
+
+def test_a_folder_that_is_a_file_is_refused(fit: bs.Fit, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(bs.BayesScalingError, match="cannot write"):
+        pictures.save_pictures(fit, tmp_path / "taken")

@@ -1,0 +1,499 @@
+"""Reports: one study becomes a page whose every number is in its JSON, whose text is escaped, which a browser reads."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import html.parser
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import bayes_scaling as bs
+from bayes_scaling import cli
+from bayes_scaling.plot import numbers as words
+from bayes_scaling.report import decision, provenance, trust
+from bayes_scaling.report.render import Report
+from bayes_scaling.report.study import Study
+from bayes_scaling.report.tables import scaled
+
+ROOT = Path(__file__).parents[2]
+EVIL = "<script>alert(1)</script> | *x* `y`"
+# Numbers that belong to the page and not to the study: contents of bands, sections, names of norms.
+STATIC = {"90", "50", "5", "95", "6", *"1234567", "SHA-256"}
+
+STUDY = f"""
+title = "A run & <b>its</b> budget"
+seed = 1
+[data]
+file = "runs.csv"
+[laws]
+names = ["chinchilla", "kaplan_joint"]
+discrepancy = "none"
+cuts = {{flops = [1e20]}}
+[budget]
+amount = 2e6
+counted_in = "money"
+peak_flops = 989e12
+utilisation = {{distribution = "Beta", concentration1 = 40, concentration0 = 60}}
+price_per_gpu_hour = 2.5
+[goal]
+target = 1.93
+[pilots]
+params = [1e8, 1e9]
+tokens = [1e9, 1e10]
+[about]
+optimiser = "{EVIL}"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study beside its table, every run of which has a name that wants to be markup."""
+    folder = tmp_path_factory.mktemp("report")
+    names = [f"{EVIL} {i}" for i in range(len(chinchilla_runs))]
+    chinchilla_runs.table.drop(columns="flops").assign(run=names).to_csv(folder / "runs.csv", index=False)
+    (folder / "study.toml").write_text(STUDY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return bs.make_report(folder / "study.toml", draft=True, progress=False)
+
+
+def numbers_of(content: Any) -> Iterator[float]:
+    if isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from numbers_of(part)
+    elif isinstance(content, int | float) and not isinstance(content, bool):
+        yield content
+
+
+def texts_of(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        yield from content
+    if isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from texts_of(part)
+    elif isinstance(content, str):
+        yield content
+
+
+class Page(html.parser.HTMLParser):
+    """What a reader sees: numbers with their exact values, and all other text, pictures left out."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.values: list[tuple[float, str]] = []
+        self.texts: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.skipped = 0
+        self.value: float | None = None
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.links += [str(given[name]) for name in ("href", "src", "xlink:href") if name in given]
+        self.skipped += tag in ("svg", "style", "script")
+        if tag == "data":
+            self.value = float(str(given["value"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.skipped -= tag in ("svg", "style", "script")
+        if tag == "data":
+            self.value = None
+
+    def handle_data(self, data: str) -> None:
+        if self.skipped:
+            return
+        if self.value is None:
+            self.texts.append(data)
+        else:
+            self.values.append((self.value, data))
+
+
+# --- the page and its JSON ------------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_page_is_in_the_json(report: Report) -> None:
+    page, known = Page(report.html), set(numbers_of(json.loads(report.json)))
+    assert len(page.values) > 300
+    assert [shown for value, shown in page.values if value not in known] == []
+    said = "\n".join(" ".join(text.split()) for text in texts_of(report.content))
+    loose = [token for text in page.texts for token in re.findall(r"[^\s,;:()\[\]]*\d[^\s,;:()\[\]]*", text)]
+    assert [token for token in loose if token.strip(".%") not in STATIC and token.strip(".") not in said] == []
+
+
+def test_a_number_that_is_not_in_the_json_would_be_found(report: Report) -> None:
+    changed = copy.deepcopy(dict(report.content))
+    changed["recommendation"]["run"]["cvar"] = 9.87654321
+    known = set(numbers_of(report.content))
+    assert any(value not in known for value, _ in Page(Report(changed).html).values)
+
+
+def test_what_is_shown_is_the_value_beside_it(report: Report) -> None:
+    run = report.content["recommendation"]["run"]
+    shown = dict((value, text) for value, text in Page(report.html).values)
+    assert shown[run["expected_loss"]] == words.loss(run["expected_loss"])
+    assert shown[run["params"]] == words.short_number(run["params"])
+
+
+def test_markdown_says_the_same(report: Report) -> None:
+    run = report.content["recommendation"]["run"]
+    for kind, name in (("count", "params"), ("count", "tokens"), ("loss", "expected_loss"), ("loss", "low")):
+        assert words.written(run[name], kind) in report.markdown
+    titles = re.findall(r"<h2><span>(\d)</span>(.+)</h2>", report.html)
+    assert [f"{number}. {title}" for number, title in titles] == re.findall(r"^## (.+)$", report.markdown, re.M)
+    assert len(titles) == 7
+
+
+def test_tables_of_markdown_keep_their_columns(report: Report) -> None:
+    tables = re.findall(r"(?:^\|.*\|\n)+", report.markdown, re.M)
+    assert len(tables) > 10
+    for table in tables:
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(columns) == 1, table
+
+
+def test_text_from_data_stays_text(report: Report) -> None:
+    held = report.html[report.html.index('id="content"') :]
+    assert "<script>alert" not in report.html and "&lt;script&gt;alert" in report.html
+    assert "<b>its</b>" not in report.html and "\\u003cscript>alert" in held
+    assert (
+        "<script>" not in report.markdown.replace(report.content["methods"]["asked"], "")
+        and "\\*x\\* \\`y\\`" in report.markdown
+    )
+    assert any(run["run"].startswith(EVIL) for run in report.content["trust"]["influential"])
+
+
+def test_page_holds_its_own_content(report: Report) -> None:
+    held = re.search(r'<script type="application/json" id="content">(.*?)</script>', report.html, re.S)
+    assert held is not None and json.loads(held[1]) == json.loads(report.json)
+
+
+def test_page_needs_nothing_else(report: Report) -> None:
+    page = Page(report.html)
+    assert len(report.html.encode()) < 2_000_000
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"@import|url\((?!#)", report.html)
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_pictures_follow_the_page(report: Report) -> None:
+    pictures = re.findall(r"<svg xmlns.*?</svg>", report.html, re.S)
+    assert len(pictures) >= 7
+    for svg in pictures:
+        assert "<text" in svg and "metadata" not in svg
+        assert re.findall(r"(?:fill|stroke): #", svg) == []
+
+
+def test_draft_is_said_everywhere(report: Report) -> None:
+    final = Report({**report.content, "draft": False, "converged": True})
+    assert report.content["draft"] is True
+    for text in (report.html, report.markdown):
+        assert text.count("DRAFT") >= 2
+    assert "DRAFT" not in final.html and "DRAFT" not in final.markdown
+    failed = Report({**report.content, "draft": False, "converged": False})
+    assert "did not converge" in failed.html and "did not converge" in failed.markdown
+
+
+# --- the command and reproducibility --------------------------------------------------------------------------------
+
+
+def test_command_gives_the_same_json(report: Report, folder: Path) -> None:
+    out = folder / "out"
+    result = CliRunner().invoke(cli.app, ["report", str(folder / "study.toml"), "--out", str(out), "--draft"])
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "report.json"}
+    again, ours = json.loads((out / "report.json").read_text()), json.loads(report.json)
+    assert again.pop("made") and ours.pop("made")
+    assert again == ours
+
+
+def test_example_of_the_docs_can_be_read() -> None:
+    study = Study.read(ROOT / "docs" / "study.toml")
+    assert len(study.runs()) == len(bs.datasets.load())
+    assert [one.label for one in study.candidates(study.runs(), draft=True)] == ["kaplan_joint", "chinchilla"]
+
+
+# --- what it says ---------------------------------------------------------------------------------------------------
+
+
+def test_plan_spends_the_budget_and_is_the_middle_of_the_slider(report: Report) -> None:
+    run = report.content["recommendation"]["run"]
+    assert run["cost"] == pytest.approx(2e6, rel=1e-9)
+    assert run["cost_low"] < run["cost"] < run["cost_high"]
+    own = [one for one in report.content["outlook"]["budgets"] if one["factor"] == pytest.approx(1.0)]
+    assert [{**run, "factor": own[0]["factor"]}] == own
+    losses = [one["expected_loss"] for one in report.content["outlook"]["budgets"]]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_odds_of_the_target_grow_with_the_budget_they_take(report: Report) -> None:
+    rows = [row for row in report.content["outlook"]["reaching"] if row["budget"] is not None]
+    assert len(rows) >= 1 and [row["budget"] for row in rows] == sorted(row["budget"] for row in rows)
+    chance = report.content["recommendation"]["run"]["probability_reaches_target"]
+    assert all((row["budget"] <= 2e6) == (row["probability"] <= chance) for row in rows)
+
+
+def test_every_kind_of_change_is_asked(report: Report) -> None:
+    rows = report.content["changes"]
+    kinds = {"law", "prior", "runs", "pilot", "price", "utilisation", "budget"}
+    assert {row["kind"] for row in rows} == kinds
+    assert not [row for row in rows if "why_not" in row]
+    run = report.content["recommendation"]["run"]
+    dearer = next(row for row in rows if row["kind"] == "price")
+    assert dearer["expected_loss"] > run["expected_loss"] and dearer["keeping"] is None
+    assert all(row["keeping"] >= 0 for row in rows if row["kind"] in ("law", "prior", "runs", "pilot"))
+
+
+def test_pilots_are_answered(report: Report) -> None:
+    pilots = report.content["pilots"]
+    assert pilots["buys"] is bool(pilots["runs"])
+    assert 1e8 <= pilots["best"]["params"] <= 1e9
+    nets = [offer["net"] for offer in pilots["offers"]]
+    assert nets == sorted(nets, reverse=True)
+
+
+def test_offers_of_laws_in_batches_are_whole() -> None:
+    table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(batch_tokens=[1e5, 2e5, 3e5, 1e5, 2e5, 9e5])
+    runs = bs.Runs.from_frame(table.assign(steps=table["tokens"] / table["batch_tokens"], loss=3.0))
+    study = Study.of({**GOOD, "given": {"unique_tokens": 1e9}})
+    offers = decision.completed(bs.grid(params=[1e8], tokens=[2e9]), {"params", "steps", "unique_tokens"}, runs, study)
+    assert offers.iloc[0].to_dict() == {
+        "params": 1e8,
+        "tokens": 2e9,
+        "batch_tokens": 2e5,
+        "steps": 1e4,
+        "unique_tokens": 1e9,
+    }
+
+
+def test_verdicts_state_rule_and_number(report: Report) -> None:
+    verdicts = report.content["trust"]["verdicts"]
+    assert len(verdicts) == 9
+    for one in verdicts:
+        assert one["level"] in trust.WORDS and one["rule"].startswith(("green", "amber", "a draft"))
+        assert set(re.findall(r"\{(\w+)\}", one["says"])) == set(one["numbers"])
+    assert verdicts[0]["level"] != "green"  # a draft
+
+
+@pytest.mark.parametrize(("value", "found"), [(0.0, "green"), (0.02, "green"), (0.05, "amber"), (0.11, "red")])
+def test_levels_have_two_limits(value: float, found: str) -> None:
+    assert trust.level(value, 0.02, 0.1) == found
+
+
+@pytest.mark.parametrize(
+    ("distance", "cautions", "found"),
+    [(9.0, [], "green"), (9.0, ["1e6 epochs {of} what?"], "amber"), (11.0, [], "amber"), (101.0, [], "red")],
+)
+def test_distance_is_judged_by_what_was_tried(distance: float, cautions: list[str], found: str) -> None:
+    tried: Any = SimpleNamespace(scores=pd.DataFrame({"extrapolation": [2.0, 10.0]}))
+    verdict = trust._distance(tried, distance, cautions)
+    assert verdict.level == found
+    assert set(re.findall(r"\{(\w+)\}", verdict.says)) == set(verdict.numbers)
+
+
+def test_checklist_lists_what_is_missing(report: Report) -> None:
+    rows = {row["field"]: row["answer"] for row in report.content["methods"]["checklist"]}
+    assert rows[provenance.SAID["optimiser"]] == EVIL
+    assert rows[provenance.SAID["tokeniser"]] is None and rows["Number of runs"] == "48 runs"
+    assert report.html.count(">missing<") == sum(answer is None for answer in rows.values())
+
+
+def test_laws_are_cited() -> None:
+    entry = provenance.bibtex(bs.load_law("chinchilla").references)
+    assert entry.count("@misc{") == 2
+    assert "@misc{hoffmann2022training," in entry and "eprint = {2203.15556}" in entry
+    assert "title = {{Training Compute-Optimal Large Language Models}}" in entry
+
+
+def test_every_law_can_be_cited() -> None:
+    for name in bs.available_laws():
+        for reference in bs.load_law(name).references:
+            assert provenance.bibtex([reference]).startswith("@misc{"), reference
+
+
+# --- numbers in words -----------------------------------------------------------------------------------------------
+
+
+@given(st.floats(1e-30, 1e30))
+def test_powers_of_ten_can_be_read_back(value: float) -> None:
+    text = words.power_of_ten(value)
+    mantissa, _, power = text.rpartition(" × ")
+    exponent = int(power.removeprefix("10").translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    assert float(mantissa or 1) * 10.0**exponent == pytest.approx(value, rel=6e-3)
+
+
+@given(st.floats(0, 1))
+def test_nothing_is_called_certain_that_is_not(value: float) -> None:
+    text = words.probability(value)
+    assert (text == "100 %") == (value == 1) and (text == "0 %") == (value == 0)
+
+
+def test_every_writer_takes_every_size() -> None:
+    for kind in words.WRITERS:
+        for value in (0.0, 1e-9, 0.37, 0.996, 1.0):
+            assert "e" not in words.written(value, kind).removeprefix("at the ").removesuffix("quantile")
+        assert words.written(1e15, kind)
+        assert words.written(None, kind) == words.NOTHING
+
+
+# --- studies that cannot be read ------------------------------------------------------------------------------------
+
+GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount": 1e15}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"budget": {}}, "budget.amount is missing"),
+        ({"budget": {"amount": "much"}}, "budget.amount is 'much', expected a number"),
+        ({"budget": {"amount": -1}}, "budget.amount is -1"),
+        ({"budget": {"amount": 1, "currenzy": "EUR"}}, "budget.currenzy is not known; there is amount, counted_in"),
+        ({"budget": {"amount": 1, "counted_in": "money"}}, "budget is counted in money, which needs peak_flops"),
+        ({"budget": {"amount": 1, "utilisation": 0.4}}, "does not read utilisation"),
+        ({"budget": {"amount": 1, "counted_in": "lifetime"}}, "needs serving_tokens"),
+        ({"data": {}}, "data needs either file = 'runs.csv' or bundled"),
+        ({"goal": {"objective": "probability_of_target"}}, "needs target"),
+        ({"goal": {"objective": "luck"}}, "goal.objective is 'luck', expected"),
+        ({"constraints": {"parms": [1, 2]}}, "constraints.parms is not known; there is params"),
+        ({"about": {"weather": "fine"}}, "about.weather"),
+        ({"nonsense": 1}, "nonsense is not known; there is title"),
+    ],
+)
+def test_bad_studies_get_one_sentence(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(bs.StudyError, match=re.escape(said)) as error:
+        Study.of({**GOOD, **changed}, "study.toml")
+    assert str(error.value).startswith(("study.toml: ", "constraints")) and "\n" not in str(error.value)
+
+
+def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(bs.StudyError, match=r"cannot read study.toml"):
+        Study.read(tmp_path / "study.toml")
+    (tmp_path / "study.toml").write_text("title = ")
+    with pytest.raises(bs.StudyError, match=r"study.toml is not TOML"):
+        Study.read(tmp_path / "study.toml")
+    (tmp_path / "study.toml").write_text('[data]\nfile = "gone.csv"\n[budget]\namount = 1.0')
+    with pytest.raises(bs.StudyError, match=r"'gone.csv', but there is no such file beside the study"):
+        Study.read(tmp_path / "study.toml").runs()
+
+
+def test_priors_of_the_study_reach_the_law() -> None:
+    prior = {"distribution": "LogNormal", "loc": -1.0, "scale": 0.1}
+    laws = {"names": ["chinchilla"], "priors": {"chinchilla": {"alpha": prior}}}
+    study = Study.of({**GOOD, "laws": laws})
+    assert study.candidates(study.runs(), draft=False)[0].law.overridden
+    other = Study.of({**GOOD, "laws": {**laws, "names": ["kaplan_joint"]}})
+    with pytest.raises(bs.StudyError, match="which is none of laws.names"):
+        other.candidates(other.runs(), draft=False)
+
+
+def test_prices_are_scaled_as_numbers_and_as_distributions() -> None:
+    assert scaled("price", 2.0, 1.5) == 3.0
+    spread = {"distribution": "LogNormal", "loc": 0.0, "scale": 0.5}
+    assert np.median(scaled("price", spread, 2.0)) == pytest.approx(2.0, rel=0.05)
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: the system's, or Playwright's own."""
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with api.sync_playwright() as playwright:
+        try:
+            found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        except api.Error as error:
+            pytest.skip(f"no Chromium can be started: {str(error).splitlines()[0]}")
+        yield found
+        found.close()
+
+
+@dataclasses.dataclass
+class Visit:
+    """A page as a visitor has it, and what the browser complained about."""
+
+    page: Any
+    complaints: list[str]
+
+
+@pytest.fixture
+def visit(browser: Any, report: Report, tmp_path: Path) -> Iterator[Any]:
+    report.save(tmp_path)
+    contexts = []
+
+    def visit(**options: Any) -> Visit:
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        made = Visit(context.new_page(), [])
+        made.page.on("console", lambda message: made.complaints.append(message.text))
+        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        made.page.goto((tmp_path / "report.html").as_uri())
+        return made
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def test_slider_moves_plan_band_and_odds(visit: Any, report: Report) -> None:
+    there = visit(viewport={"width": 1200, "height": 900})
+    box, slider = there.page.locator("#explore"), there.page.locator("#explore input")
+    names = ("budget", "params", "tokens", "expected_loss", "band", "probability_reaches_target")
+
+    def shown() -> list[str]:
+        return [box.locator(f'output[name="{name}"]').inner_text() for name in names]
+
+    before, band = shown(), box.locator(".gauge .outer").bounding_box()
+    assert before[1] == words.short_number(report.content["recommendation"]["run"]["params"])
+    slider.focus()
+    slider.press("End")
+    after = shown()
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    last = report.content["outlook"]["budgets"][-1]
+    assert after[1] == words.short_number(last["params"]) and after[3] == words.loss(last["expected_loss"])
+    assert box.locator(".gauge .outer").bounding_box() != band
+    assert there.complaints == []
+
+
+def test_page_reads_without_script(visit: Any) -> None:
+    there = visit(java_script_enabled=False)
+    assert there.page.locator("#explore").is_hidden()
+    assert there.page.locator("#budgets tbody tr").count() == 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_fits_a_phone_in_light_and_dark(visit: Any, scheme: str) -> None:
+    there = visit(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    assert there.page.evaluate("document.documentElement.scrollWidth") <= 360
+    ink, paper = there.page.evaluate(
+        """() => { const light = (c) => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0);
+        const text = document.querySelector("figure svg text");
+        return [light(getComputedStyle(text).fill), light(getComputedStyle(document.body).backgroundColor)]; }"""
+    )
+    assert (ink < paper) == (scheme == "light") and abs(ink - paper) > 400
+    assert there.page.screenshot()[:4] == b"\x89PNG"
+    assert there.complaints == []
+
+
+def test_page_prints(visit: Any) -> None:
+    there = visit()
+    assert there.page.pdf(format="A4")[:5] == b"%PDF-"
+    there.page.emulate_media(media="print")
+    assert there.page.locator("#explore").is_hidden() and there.page.locator(".warn").is_visible()
