@@ -2,7 +2,7 @@
 
     uv run python benchmarks/decide.py
 
-Beliefs are made once; every question is asked once for its programs to be compiled (or read from the cache) and then
+Ensemble are made once; every question is asked once for its programs to be compiled (or read from the cache) and then
 five times, with another budget each. Memory is the peak of arrays in NumPy: runs are looked at in blocks of 32, so that
 the largest array holds 32 runs by draws by the 4 parts of a Student-t, whatever the law and however fine the search.
 """
@@ -25,7 +25,7 @@ import bayes_scaling as bs
 BUDGET, REPEATS = 1e22, 5
 
 
-def runs_of(law: bs.Law, constants: Any, n: int = 64) -> bs.Runs:
+def runs_of(law: bs.laws.Law, constants: Any, n: int = 64) -> bs.Runs:
     """Simulate runs scattered over sizes, tokens, batches and repeated data."""
     rng = np.random.default_rng(0)
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), n))
@@ -77,7 +77,7 @@ def main() -> None:
     for name, constants in LAWS.items():
         law = bs.load_law(name)
         fit = bs.fit(law, runs_of(law, constants), seed=0)
-        beliefs = bs.Beliefs.of(fit, unconverged=True)
+        beliefs = bs.Ensemble.of(fit, unconverged=True)
         given = {"unique_tokens": 1e10} if name == "repeated_data" else None
         questions: dict[str, Callable[[float], Any]] = {
             f"allocate, {name}": lambda budget, b=beliefs, g=given: bs.allocate(b, budget, target=2.3, given=g)

@@ -46,9 +46,9 @@ def main() -> None:
         low, high = best.interval("params", 0.9) / 1e9
         print(f"{words:36s} {np.median(best.params) / 1e9:6.0f}B  90% {low:.0f}B to {high:.0f}B")
         if family == "student_t":
-            flagged = bs.find_outliers(fit).query("outlier")
+            flagged = bs.evaluate.find_outliers(fit).query("outlier")
     for loss, words in (("huber", "Huber point fit, bootstrap"), ("squares", "least squares, bootstrap")):
-        point = bs.point_fit(bs.load_law("chinchilla"), runs, loss=loss)
+        point = bs.evaluate.point_fit(bs.load_law("chinchilla"), runs, loss=loss)
         best = float(point.law.quantity("params_opt", point.theta, flops=BUDGET)) / 1e9
         low, high = np.quantile(point.law.quantity("params_opt", point.bootstrap, flops=BUDGET), [0.05, 0.95]) / 1e9
         print(f"{words:36s} {best:6.0f}B  90% {low:.0f}B to {high:.0f}B")

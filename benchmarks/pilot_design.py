@@ -74,7 +74,7 @@ def fitted(law: str, rows: pd.DataFrame, most: int) -> bs.Fit:
 def chosen_by_pilot(fit: bs.Fit, pool: pd.DataFrame, left: list[int], target: pd.DataFrame, budget: float) -> list[int]:
     """Choose for the forecast of the held-out runs."""
     inputs = list(fit.law.inputs)
-    beliefs = bs.Beliefs.of(fit, unconverged=True)
+    beliefs = bs.Ensemble.of(fit, unconverged=True)
     at = {name: target[name].to_numpy() for name in inputs}
     offers = pool.loc[left, [*inputs, "cost"]]
     plan = bs.pilot(beliefs, offers, budget, forecast_at=at, copies=1)
@@ -85,7 +85,7 @@ def chosen_by_slopes(
     kind: str, fit: bs.Fit, pool: pd.DataFrame, bought: list[int], left: list[int], target: pd.DataFrame, budget: float
 ) -> list[int]:
     """Choose greedily by a linear normal model of the law at a central draw of the fit."""
-    beliefs = bs.Beliefs.of(fit, unconverged=True)
+    beliefs = bs.Ensemble.of(fit, unconverged=True)
     member = next(iter(beliefs.members.values()))
     names = [name for name in fit.law_names if (fit.theta()[name] > 0).all()]
     logs = np.log(np.column_stack([fit.theta()[name] for name in names]))

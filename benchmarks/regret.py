@@ -64,7 +64,7 @@ def judged(kind: str, seed: int) -> dict[str, Any]:
     plan = bs.allocate(fit, BUDGET, unconverged=True, seed=seed)
     methods = {"plan": (plan.params, [plan.optimum_interval("params", p) for p in CONTENTS])}
     for loss in ("huber", "squares"):
-        point = bs.point_fit(law, runs, loss=loss, seed=seed, like_rows=ROWS)
+        point = bs.evaluate.point_fit(law, runs, loss=loss, seed=seed, like_rows=ROWS)
         spread = np.asarray(law.quantity("params_opt", point.bootstrap, flops=BUDGET))
         intervals = [np.quantile(spread, [(1 - p) / 2, (1 + p) / 2]).tolist() for p in CONTENTS]
         methods[loss] = (float(law.quantity("params_opt", point.theta, flops=BUDGET)), intervals)

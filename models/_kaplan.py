@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayes_scaling import Array, Quantity, power, root
+from bayes_scaling.laws import Array, Quantity, power, root
 
 FLOPS = 6.0  # per parameter and token
 PAPER = "Kaplan et al. 2020"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_scaling import DataError
+from bayes_scaling.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ import numpy as np
 import numpyro.distributions as dist
 from bayes_scaling.models._schedule import DECAY, annealing, sum_of_rates
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Features, Law, Parameter, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Features, Law, Parameter, power
 
 
 def mean(S_1: Array, S_2: Array, E: Array, A: Array, alpha: Array, C: Array) -> Array:

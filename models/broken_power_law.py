@@ -17,7 +17,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter
 
 
 def log_reducible(X: Array, c_0: Array, *breaks: Array) -> Array:

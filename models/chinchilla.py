@@ -13,7 +13,7 @@ from math import exp, log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:

@@ -12,7 +12,7 @@ from math import log
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
 
 
 def mean(position: Array, a: Array, b: Array, c: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def one(batch_tokens: Array, S_min: Array, B_crit: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def mean(X: Array, E: Array, b: Array, X_0: Array, c: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import Array, Column, Derived, Law, Parameter, Published
+from bayes_scaling.laws import Array, Column, Derived, Law, Parameter, Published
 
 
 def exponential(source_loss: Array, eps: Array, k: Array, gamma: Array) -> Array:

@@ -14,7 +14,7 @@ from math import log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def mean(params: Array, flops: Array, E: Array, K: Array, gamma: Array, k: Array, G: Array, a: Array) -> Array:

@@ -14,7 +14,7 @@ from math import log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, steps: Array, N_c: Array, S_c: Array, alpha_N: Array, alpha_S: Array) -> Array:

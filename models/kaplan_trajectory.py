@@ -18,7 +18,7 @@ import numpyro.distributions as dist
 from bayes_scaling.models._kaplan import quantities
 from bayes_scaling.models._stepwise import stepwise
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power, root
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power, root
 
 
 def irreducible(

@@ -17,7 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, LawError, Parameter
+from bayes_scaling.errors import LawError
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter
 
 
 def taking(names: tuple[str, ...], function: Callable[..., Any]) -> Callable[..., Any]:

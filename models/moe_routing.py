@@ -14,7 +14,7 @@ from math import log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, Quantity
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, Quantity
 
 LN10 = log(10)
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpyro.distributions as dist
 from bayes_scaling.models._schedule import falls, sum_of_rates
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Features, Law, Parameter, Published, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Features, Law, Parameter, Published, power
 
 
 def mean(

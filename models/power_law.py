@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, power
 
 PF_DAY = 8.64e19  # FLOPs
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
 
 
 def kept(w: Array, a: Array, kv: Array, gamma_w: Array, gamma_a: Array, gamma_kv: Array) -> Array:

@@ -16,7 +16,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter
 
 
 def two(params: Array, tokens: Array, K: Array, a: Array, b: Array) -> Array:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def decayed(x: Array, unique: Array, R: Array) -> Array:

@@ -13,7 +13,7 @@ from math import log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
 
 
 def size(layers: Array, width: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def mean(X: Array, b: Array, c: Array, X_s: Array) -> Array:

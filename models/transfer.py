@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
 
 
 def constant(source_loss: Array, c: Array) -> Array:

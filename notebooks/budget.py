@@ -55,11 +55,11 @@ plan.to_frame()[["choice", "params", "tokens", "expected_loss", "expected_regret
 hourly = {"peak_flops": 989e12, "utilisation": [0.3, 0.4, 0.45], "price_per_gpu_hour": [1.9, 2.5, 3.2]}
 goals = {
     "expected improvement": {},
-    "mean of the worst 5 %": {"objective": bs.cvar(0.05)},
-    "and 1e13 tokens served": {"cost": bs.lifetime(1e13)},
+    "mean of the worst 5 %": {"objective": bs.objectives.cvar(0.05)},
+    "and 1e13 tokens served": {"cost": bs.costs.lifetime(1e13)},
 }
 plans = {name: bs.allocate(fit, BUDGET, **how) for name, how in goals.items()}
-plans["200,000 dollars, 90 % sure"] = bs.allocate(fit, 2e5, cost=bs.money(quantile=0.9, **hourly))
+plans["200,000 dollars, 90 % sure"] = bs.allocate(fit, 2e5, cost=bs.costs.money(quantile=0.9, **hourly))
 assert plans["and 1e13 tokens served"].params < plans["expected improvement"].params
 pd.DataFrame({name: {"N": p.params, "D": p.tokens, "loss": p.choice.expected_loss} for name, p in plans.items()}).T
 

@@ -66,7 +66,7 @@ for name, noise in {"Student-t (default)": None, "normal": bs.Noise("normal")}.i
     low, high = np.quantile(draws[name], [0.05, 0.95])
     answers.append({"scatter": name, "N*": np.median(draws[name]), "low": low, "high": high})
 for name, loss in {"Huber's loss, point fit": "huber", "squares, point fit": "squares"}.items():
-    point = bs.point_fit(law, runs, loss=loss, bootstrap=50 if FAST else 200, seed=0)
+    point = bs.evaluate.point_fit(law, runs, loss=loss, bootstrap=50 if FAST else 200, seed=0)
     sizes = np.array([best_size({k: v[i] for k, v in point.bootstrap.items()}) for i in range(50 if FAST else 200)])
     low, high = np.quantile(sizes, [0.05, 0.95])
     answers.append({"scatter": name, "N*": best_size(point.theta), "low": low, "high": high})

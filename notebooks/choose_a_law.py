@@ -42,7 +42,7 @@ comparison.table()
 # %%
 print(comparison.verdict())
 assert np.isclose(sum(comparison.weights.values()), 1)
-bs.plot_held_out(comparison)
+bs.plot.held_out(comparison)
 
 # %% [markdown]
 # ## What the discrepancy is for
@@ -77,9 +77,9 @@ stacked.spread()
 
 # %%
 fit = bs.fit("chinchilla", runs, seed=0)
-bs.prior_sensitivity(fit)
+bs.evaluate.prior_sensitivity(fit)
 
 # %%
-panel = bs.floor_panel(fit, params=1e8, tokens=1e10, unconverged=True)
+panel = bs.evaluate.floor_panel(fit, params=1e8, tokens=1e10, unconverged=True)
 assert (panel["low"] < panel["median"]).all()
 panel

@@ -54,7 +54,7 @@ assert joint.flat()["alpha_N"].mean() > 0.076
 
 # %%
 floor = bs.fit("chinchilla", sweep, seed=0)
-difference = bs.leave_one_out(floor) - bs.leave_one_out(joint)
+difference = bs.evaluate.leave_one_out(floor) - bs.evaluate.leave_one_out(joint)
 error = difference.std() * np.sqrt(len(difference))
 print(f"a floor gains {difference.sum():.1f} +- {error:.1f} in leave-one-out log score over {len(difference)} runs")
 print("E as a share of the best loss:", interval(floor.flat()["E"] / sweep.loss.min()))

@@ -53,7 +53,7 @@ assert inside.mean() > 0.7
 ahead.spread().describe().loc[["mean", "max"]]
 
 # %%
-bs.plot_forecast(fit, ahead, measured=large.loss)
+bs.plot.forecast(fit, ahead, measured=large.loss)
 
 # %% [markdown]
 # ## Decide

@@ -36,7 +36,7 @@ folder = Path(tempfile.mkdtemp())
 
 import numpyro.distributions as dist
 
-from bayes_scaling import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, power
+from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, power
 
 
 def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, gamma: Array) -> Array:

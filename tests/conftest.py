@@ -33,7 +33,7 @@ def design(n: int = 48, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), n))})
 
 
-def design_for(law: bs.Law, n: int = 48, seed: int = 0) -> pd.DataFrame:
+def design_for(law: bs.laws.Law, n: int = 48, seed: int = 0) -> pd.DataFrame:
     """Scatter runs over the usual span of whatever a law takes; laws of schedules get whole curves."""
     rng = np.random.default_rng([seed, 7])
     if "learning_rate" in law.inputs:

@@ -49,21 +49,21 @@ def _same_program(name: str) -> bool:
 
 
 @pytest.fixture(params=EVERY_LAW)
-def law(request: pytest.FixtureRequest) -> bs.Law:
+def law(request: pytest.FixtureRequest) -> bs.laws.Law:
     return bs.load_law(request.param)
 
 
-def _inputs(law: bs.Law, n: int = 48) -> dict[str, np.ndarray]:
+def _inputs(law: bs.laws.Law, n: int = 48) -> dict[str, np.ndarray]:
     table = design_for(law, n)
     arrays = {name: table[name].to_numpy() for name in law.inputs}
     return arrays | ({"run": pd.factorize(table["run"])[0]} if "run" in table else {})
 
 
-def _at(law: bs.Law) -> ReferencePoint:
+def _at(law: bs.laws.Law) -> ReferencePoint:
     return centre_of(law, 3.0, _inputs(law))
 
 
-def _prior_thetas(law: bs.Law, n: int) -> list[dict[str, float]]:
+def _prior_thetas(law: bs.laws.Law, n: int) -> list[dict[str, float]]:
     at = _at(law)
     return [
         {name: draw_prior(law, Noise(), Discrepancy("none"), at, seed)[name] for name in law.parameter_names}
@@ -77,7 +77,7 @@ def test_the_catalogue_is_the_folder() -> None:
     assert {"chinchilla", "kaplan_joint", "power_law"} <= set(bs.available_laws())
 
 
-def test_words_are_there(law: bs.Law) -> None:
+def test_words_are_there(law: bs.laws.Law) -> None:
     assert law.title and law.formula and law.holds and law.fails and law.references
     for row in law.parameters:
         assert row.unit and row.meaning
@@ -90,7 +90,7 @@ def test_words_are_there(law: bs.Law) -> None:
     assert set(law.inputs) <= {*INPUTS, *law.columns}
 
 
-def test_the_formula_stands_in_the_file(law: bs.Law) -> None:
+def test_the_formula_stands_in_the_file(law: bs.laws.Law) -> None:
     import inspect
 
     source = Path(inspect.getfile(law.mean)).read_text()
@@ -99,7 +99,7 @@ def test_the_formula_stands_in_the_file(law: bs.Law) -> None:
     assert len(source.splitlines()) <= 160, "a law file is one or two screens"
 
 
-def test_mean_is_finite_positive_and_elementwise(law: bs.Law) -> None:
+def test_mean_is_finite_positive_and_elementwise(law: bs.laws.Law) -> None:
     inputs = _inputs(law)
     for theta in _prior_thetas(law, 20):
         loss = law.evaluate(theta, **inputs)
@@ -109,7 +109,7 @@ def test_mean_is_finite_positive_and_elementwise(law: bs.Law) -> None:
         np.testing.assert_allclose(one[0], loss[0], rtol=1e-12)
 
 
-def test_mean_falls_where_it_says_so(law: bs.Law) -> None:
+def test_mean_falls_where_it_says_so(law: bs.laws.Law) -> None:
     assert law.decreasing_in or law.increasing_in, "a law that is monotone in no input says nothing about scale"
     inputs = _inputs(law)
     for theta in _prior_thetas(law, 20):
@@ -121,7 +121,7 @@ def test_mean_falls_where_it_says_so(law: bs.Law) -> None:
             assert np.any(change > 0)
 
 
-def test_gradients_are_finite(law: bs.Law) -> None:
+def test_gradients_are_finite(law: bs.laws.Law) -> None:
     arrays = law.arrays(_inputs(law))
     at = _at(law)
     with scope(), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
@@ -138,7 +138,7 @@ def test_gradients_are_finite(law: bs.Law) -> None:
                 assert np.isfinite(gradient)
 
 
-def test_prior_predictive_is_within_reason(law: bs.Law) -> None:
+def test_prior_predictive_is_within_reason(law: bs.laws.Law) -> None:
     # Around a typical loss of 3, within the span of the design: no prior should say 0.1 or 300.
     losses = np.stack([law.evaluate(theta, **_inputs(law)) for theta in _prior_thetas(law, 200)])
     low, middle, high = np.quantile(losses, [0.02, 0.5, 0.98])
@@ -147,7 +147,7 @@ def test_prior_predictive_is_within_reason(law: bs.Law) -> None:
     assert low > 0.3 / wider and 1.5 < middle < 6 and high < 30 * wider
 
 
-def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
+def test_unit_of_the_loss_does_not_matter(law: bs.laws.Law) -> None:
     unit = 1.4427
     inputs, at = _inputs(law), _at(law)
     factors = {name: unit if name == "source_loss" else 1.0 for name in (*inputs, *at.inputs)}
@@ -160,7 +160,7 @@ def test_unit_of_the_loss_does_not_matter(law: bs.Law) -> None:
     np.testing.assert_allclose(law.evaluate(there, **inputs_there), unit * law.evaluate(here, **inputs), rtol=1e-9)
 
 
-def test_pickles_into_a_fresh_process(law: bs.Law, tmp_path: Path) -> None:
+def test_pickles_into_a_fresh_process(law: bs.laws.Law, tmp_path: Path) -> None:
     import numpyro.distributions as dist
 
     changed = law.with_priors({law.sampled[0].name: dist.LogNormal(-1.0, 0.1)})
@@ -184,7 +184,7 @@ def test_every_law_survives_another_process(tmp_path: Path) -> None:
     assert out.stdout.strip() == f"{[bs.load_law(name).label for name in EVERY_LAW]} True"
 
 
-def test_same_law_by_name_and_by_path(law: bs.Law) -> None:
+def test_same_law_by_name_and_by_path(law: bs.laws.Law) -> None:
     folder = Path(__file__).parents[1] / "models"
     by_path = bs.load_law(folder / f"{law.name}.py", **dict(law.origin.options))
     inputs = _inputs(law)
@@ -202,7 +202,7 @@ def no_programs_left() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_programs_left")
-def test_recovers_the_truth_as_often_as_it_says(law: bs.Law) -> None:
+def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time."""
     if _same_program(law.label):
         pytest.skip("the same formula of another column")

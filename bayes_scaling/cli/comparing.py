@@ -41,7 +41,7 @@ def compare(
     Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
     """
     from bayes_scaling.cli.show import comparison_table, show
-    from bayes_scaling.evaluate import compare as _compare
+    from bayes_scaling.evaluate import comparison as _compare
     from bayes_scaling.plot.comparisons import save_comparison_pictures
 
     table = read_runs(runs, columns, loss_unit, params_convention)
@@ -73,7 +73,7 @@ def backtest(
     import dataclasses
 
     from bayes_scaling.cli.show import backtest_table, show
-    from bayes_scaling.evaluate import backtest as _backtest
+    from bayes_scaling.evaluate import backtesting as _backtest
 
     tables, unread = _backtest.read_tables(folder)
     result = _backtest.backtest(tables, law_names(laws), folder=out, seed=seed)

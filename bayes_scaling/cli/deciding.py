@@ -90,7 +90,7 @@ def allocate(
     from bayes_scaling.decide import portfolio
     from bayes_scaling.inference.fit import fit
     from bayes_scaling.inference.loading import load_fit
-    from bayes_scaling.predict.ensemble import Beliefs
+    from bayes_scaling.predict.ensemble import Ensemble
 
     serving = {"tokens": serving_tokens, "utilisation": serving_utilisation, "price": serving_price}
     cost = cost_of(unit, peak_flops, utilisation, price, currency, serving, cost_quantile)
@@ -106,7 +106,7 @@ def allocate(
     else:
         fitted = fit(law, read_runs(source, columns, loss_unit, params_convention), seed=seed)
     given, group = fixed(at, fitted.groups.columns)
-    beliefs = Beliefs.of(fitted, seed, group=group, unconverged=unconverged)
+    beliefs = Ensemble.of(fitted, seed, group=group, unconverged=unconverged)
     shared: dict[str, Any] = {"cost": cost, "constraints": constraints, "given": given, "seed": seed}
     asked = {**shared, "objective": chosen, "incumbent": incumbent, "target": target}
     plan = one.allocate(beliefs, budget, candidates=exist, compare_with=others, **asked)

@@ -49,7 +49,11 @@ def import_runs(
         raise DataError(f"cannot write {out}: expected one of {', '.join(TABLES)}")
     import bayes_scaling as bs
 
-    read = {Source.wandb: bs.import_wandb, Source.mlflow: bs.import_mlflow, Source.tensorboard: bs.import_tensorboard}
+    read = {
+        Source.wandb: bs.importers.import_wandb,
+        Source.mlflow: bs.importers.import_mlflow,
+        Source.tensorboard: bs.importers.import_tensorboard,
+    }
     mapping = _mapping(columns)
     groups = [key.strip() for key in group.split(",") if key.strip()]
     runs = read[source](path, mapping, last=last, groups=groups)

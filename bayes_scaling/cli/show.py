@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from bayes_scaling.cli.demo import Demo
     from bayes_scaling.data.runs import Runs
-    from bayes_scaling.evaluate.backtest import Backtest
-    from bayes_scaling.evaluate.compare import Comparison
+    from bayes_scaling.evaluate.backtesting import Backtest
+    from bayes_scaling.evaluate.comparison import Comparison
     from bayes_scaling.inference.result import Fit
     from bayes_scaling.laws.catalogue import Entry
     from bayes_scaling.laws.law import Law, Parameter, Published

@@ -28,7 +28,7 @@ from bayes_scaling.decide.regret import Judge, flat_region
 from bayes_scaling.decide.space import Space, joined, log_batch, run_columns
 from bayes_scaling.decide.surfaces import Surface
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 
 CLOSE = 0.001  # share of the budget within which a run to compare with counts as spending it
 
@@ -154,7 +154,7 @@ def allocate(
 
 
 def _chosen(
-    asked: Question, beliefs: Beliefs, space: Space, exist: Candidates | None, free: np.ndarray | None
+    asked: Question, beliefs: Ensemble, space: Space, exist: Candidates | None, free: np.ndarray | None
 ) -> tuple[Points, float, Shape | None]:
     """Return the best run for some beliefs, half its forward FLOPs per token, and its shape.
 

@@ -19,7 +19,7 @@ from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.question import ROUGHLY, Question, Source
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BEYOND, BLOCK, Beliefs
+from bayes_scaling.predict.ensemble import BEYOND, BLOCK, Ensemble
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted size, and budgets that are looked at first
 CLOSE = 1e-4  # of log budget, where the search for the smallest one ends
@@ -190,7 +190,7 @@ def _flops_of(runs: Runs, batch: float) -> np.ndarray:
     return np.asarray(FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("steps") * batch)
 
 
-def _most_probable(asked: Question, thinned: Beliefs, space: Space) -> tuple[float, float, float]:
+def _most_probable(asked: Question, thinned: Ensemble, space: Space) -> tuple[float, float, float]:
     """Return the highest probability of the target in a space, its N and D; -1 where constraints leave nothing.
 
     The best run lies among the draws' own optima; the probability is flat around it.

@@ -20,7 +20,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 from bayes_scaling.laws.law import Array
 from bayes_scaling.model.program import Model
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 
 GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
 EDGES = (0.0, 1.0)  # of the share
@@ -47,7 +47,7 @@ class Optima:
     log_loss: np.ndarray
 
 
-def optima_of(beliefs: Beliefs, space: Space) -> Optima:
+def optima_of(beliefs: Ensemble, space: Space) -> Optima:
     """Return every draw's own optimum on a budget, ``(n_draw,)`` each.
 
     The path moves the loss and leaves the split alone: it is a function of size, the law a trade-off.
@@ -57,7 +57,7 @@ def optima_of(beliefs: Beliefs, space: Space) -> Optima:
     return Optima(*(np.concatenate(column) for column in columns))
 
 
-def optima_with_less(beliefs: Beliefs, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
+def optima_with_less(beliefs: Ensemble, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
     """Return log loss (without path) of every draw's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``.
 
     Parameters

@@ -28,7 +28,7 @@ from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.stakes import Stakes
 from bayes_scaling.errors import PlanError
 from bayes_scaling.model.noise import Scatter
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 
 DRAWS = 2000  # of the posterior
 OUTCOMES, OFFERED = 256, 64  # of the runs that are bought, and of each candidate alone
@@ -101,7 +101,7 @@ def pilot(
     question = None
     if budget is None:
         beliefs = (
-            source if isinstance(source, Beliefs) else Beliefs.of(source, seed, group=group, unconverged=unconverged)
+            source if isinstance(source, Ensemble) else Ensemble.of(source, seed, group=group, unconverged=unconverged)
         )
         spending = (flops() if cost is None else cost).spending(seed)
     else:
@@ -137,7 +137,7 @@ def pilot(
 
 
 def _chosen(
-    beliefs: Beliefs,
+    beliefs: Ensemble,
     frame: pd.DataFrame,
     signals: Scatter,
     at_stake: Stakes,
@@ -250,14 +250,14 @@ class _Appraiser:
         )
 
 
-def _thinned(beliefs: Beliefs) -> Beliefs:
+def _thinned(beliefs: Ensemble) -> Ensemble:
     """Keep evenly spread draws."""
     if len(beliefs) <= DRAWS:
         return beliefs
     return beliefs.take(np.linspace(0, len(beliefs) - 1, DRAWS).round().astype(int))
 
 
-def _offered(candidates: pd.DataFrame | Mapping[str, Any], beliefs: Beliefs) -> pd.DataFrame:
+def _offered(candidates: pd.DataFrame | Mapping[str, Any], beliefs: Ensemble) -> pd.DataFrame:
     """Return candidates as a table of inputs, and cost where it is given."""
     if isinstance(candidates, pd.DataFrame):
         known = {name for member in beliefs.members.values() for name in member.fit.law.inputs}

@@ -24,7 +24,7 @@ from bayes_scaling.decide.plan import interval_of
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
 
 MOST_RUNS = 8
 SEARCHED = 1000  # draws that the search looks at
@@ -200,7 +200,7 @@ class _Split:
     seed: int
 
     @functools.cached_property
-    def few(self) -> Beliefs:
+    def few(self) -> Ensemble:
         """The draws that the search looks at."""
         draws = len(self.asked.beliefs)
         return self.asked.beliefs.take(np.arange(0, draws, max(draws // SEARCHED, 1)))
@@ -229,7 +229,7 @@ class _Split:
                 columns.append(space.runs(place[None]))
         return joined(columns)
 
-    def outcomes(self, beliefs: Beliefs, columns: Points) -> np.ndarray:
+    def outcomes(self, beliefs: Ensemble, columns: Points) -> np.ndarray:
         """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""
         count = len(columns["params"])
         blocks = [

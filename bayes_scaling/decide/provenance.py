@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bayes_scaling.data.columns import derive_missing
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.stacking import weighted
 

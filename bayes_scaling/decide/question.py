@@ -17,14 +17,14 @@ from bayes_scaling.decide.objectives import Goal, Objective, expected_improvemen
 from bayes_scaling.decide.search import Score, climb
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
 
 ROUGHLY = 512  # draws that a first pass looks at
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that follow from a place; the batch may be fixed
 
-type Source = Fit | Comparison | Beliefs
+type Source = Fit | Comparison | Ensemble
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Question:
     batched : whether a law reads the batch
     """
 
-    beliefs: Beliefs
+    beliefs: Ensemble
     cost: Cost
     spending: Spending
     objective: Objective
@@ -71,10 +71,10 @@ class Question:
         if objective.needs_target and target is None:
             raise PlanError(f"the objective is the {objective.label}, but no target was given: pass target=...")
         cost = flops() if cost is None else cost
-        if isinstance(source, Beliefs) and group is not None:
-            raise PlanError("beliefs are those of one group already: choose it in Beliefs.of(fit, group=...)")
+        if isinstance(source, Ensemble) and group is not None:
+            raise PlanError("beliefs are those of one group already: choose it in Ensemble.of(fit, group=...)")
         beliefs = (
-            source if isinstance(source, Beliefs) else Beliefs.of(source, seed, group=group, unconverged=unconverged)
+            source if isinstance(source, Ensemble) else Ensemble.of(source, seed, group=group, unconverged=unconverged)
         )
         fixed = _checked_given(beliefs, given or {})
         constraints, batched = _with_batch(beliefs, Constraints() if constraints is None else constraints, fixed)
@@ -91,7 +91,7 @@ class Question:
         """Return the runs that the budget which buys so many FLOPs can buy."""
         return self.space(amount * self.spending.price)
 
-    def summit(self, beliefs: Beliefs, space: Space) -> np.ndarray:
+    def summit(self, beliefs: Ensemble, space: Space) -> np.ndarray:
         """Return the best place of a space."""
         return climb(
             self.score(beliefs, space.runs, max(len(beliefs) // ROUGHLY, 1)),
@@ -99,7 +99,7 @@ class Question:
             *space.box,
         )
 
-    def score(self, beliefs: Beliefs, runs: Callable[[np.ndarray], Points], every: int = 1) -> Score:
+    def score(self, beliefs: Ensemble, runs: Callable[[np.ndarray], Points], every: int = 1) -> Score:
         """Return what an optimiser climbs, of places, a block of them at a time.
 
         Parameters
@@ -116,12 +116,12 @@ class Question:
         return scores
 
 
-def predictives(beliefs: Beliefs, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
+def predictives(beliefs: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
     """Return the distributions of new runs at places, a block at a time."""
     return [beliefs.new_run(runs(places[i : i + BLOCK])) for i in range(0, len(places), BLOCK)]
 
 
-def _checked_given(beliefs: Beliefs, given: Mapping[str, float]) -> dict[str, float]:
+def _checked_given(beliefs: Ensemble, given: Mapping[str, float]) -> dict[str, float]:
     """Return fixed inputs as numbers, and refuse laws that need others."""
     out: dict[str, float] = {}
     laws = [member.fit.law for member in beliefs.members.values()]
@@ -152,11 +152,11 @@ def _checked_given(beliefs: Beliefs, given: Mapping[str, float]) -> dict[str, fl
     return out
 
 
-def _reads(beliefs: Beliefs, name: str) -> bool:
+def _reads(beliefs: Ensemble, name: str) -> bool:
     return any(name in member.fit.law.inputs for member in beliefs.members.values())
 
 
-def _with_batch(beliefs: Beliefs, constraints: Constraints, fixed: dict[str, float]) -> tuple[Constraints, bool]:
+def _with_batch(beliefs: Ensemble, constraints: Constraints, fixed: dict[str, float]) -> tuple[Constraints, bool]:
     """Return constraints with the range of batches filled in, and whether a law reads them; ``fixed`` loses its batch.
 
     Raises

@@ -30,7 +30,7 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
 from bayes_scaling.errors import DataError, ForecastError
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.forecast import Forecast
 

@@ -15,7 +15,7 @@ from bayes_scaling.decide.plan import Choice
 from bayes_scaling.decide.question import Question
 from bayes_scaling.decide.search import climb
 from bayes_scaling.decide.space import Space
-from bayes_scaling.predict.ensemble import BLOCK, Beliefs, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
 
 SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets exp(-this) for wasted FLOPs
 
@@ -114,7 +114,7 @@ def _wasted(over: np.ndarray, gaps: np.ndarray, less: np.ndarray) -> np.ndarray:
     return out
 
 
-def flat_region(beliefs: Beliefs, space: Space, share: float) -> tuple[float, tuple[float, float]]:
+def flat_region(beliefs: Ensemble, space: Space, share: float) -> tuple[float, tuple[float, float]]:
     """Return the lowest expected mean loss, and the range of N around it that stays within a share of it.
 
     Along it the batch is that of the lowest loss, or the nearest that is allowed.

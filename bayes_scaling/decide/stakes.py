@@ -17,7 +17,7 @@ from bayes_scaling.decide.question import Question, predictives
 from bayes_scaling.decide.regret import Judge
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 
 OPTIONS = 48  # sizes of the big run among which the choice is made
 LEVELS = 5  # amounts spent on pilots at which their worth is held
@@ -85,7 +85,7 @@ class Stakes:
         return float(self.worth[0].max(axis=1).mean()) - self.now
 
 
-def of_forecast(beliefs: Beliefs, big: Points) -> Stakes:
+def of_forecast(beliefs: Ensemble, big: Points) -> Stakes:
     """Return the stakes of a forecast: the expected loss of some runs."""
     frame = pd.DataFrame(dict(big))
     nothing = np.zeros((1, len(beliefs), 0))

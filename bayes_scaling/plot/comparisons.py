@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.plot.fits import saved
 from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, styled
 

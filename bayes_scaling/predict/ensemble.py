@@ -1,4 +1,4 @@
-"""Beliefs: what the posterior says of the loss of any run.
+"""Ensemble: what the posterior says of the loss of any run.
 
 Each draw is one law, one path along which the truth leaves it, and one width of the scatter of runs. The path is drawn
 once, on a fixed grid of log sizes, so that it is the same function wherever it is asked.
@@ -168,7 +168,7 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Beliefs:
+class Ensemble:
     """Draws of what any run would reach.
 
     Attributes
@@ -190,7 +190,7 @@ class Beliefs:
         *,
         group: Mapping[str, str] | None = None,
         unconverged: bool = False,
-    ) -> Beliefs:
+    ) -> Ensemble:
         """Take the beliefs of a fit, or those of a comparison: its laws, by their weights.
 
         Parameters
@@ -228,7 +228,7 @@ class Beliefs:
     def __len__(self) -> int:
         return sum(len(member.path) for member in self.members.values())
 
-    def take(self, draws: Sequence[int] | np.ndarray) -> Beliefs:
+    def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
         """Keep some draws, by their index over all members."""
         wanted, start, members = np.asarray(draws, int), 0, {}
         for name, member in self.members.items():
@@ -240,7 +240,7 @@ class Beliefs:
             raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
         return dataclasses.replace(self, members=members)
 
-    def only(self, name: str) -> Beliefs:
+    def only(self, name: str) -> Ensemble:
         """Believe one of the laws."""
         return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
 

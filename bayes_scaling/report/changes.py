@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import Beliefs, Cost, Plan
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import loss_given_draw
+from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.evaluate.checks import find_influential, find_outliers
-from bayes_scaling.evaluate.compare import Candidate, Comparison, fit_of
+from bayes_scaling.evaluate.comparison import Candidate, Comparison, fit_of
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.stacking import weighted
 from bayes_scaling.report.decision import Asked, run_of
 
@@ -36,7 +38,7 @@ MOVED = (
     *("probability_beats_incumbent", "probability_reaches_target"),
 )
 
-type Source = Callable[[], Fit | Comparison | Beliefs]
+type Source = Callable[[], Fit | Comparison | Ensemble]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Change:
 
 def changes(
     asked: Asked,
-    beliefs: Beliefs,
+    beliefs: Ensemble,
     plan: Plan,
     others: Sequence[Mapping[str, Any]],
     offer: Mapping[str, float] | None,
@@ -81,7 +83,7 @@ def changes(
     return rows
 
 
-def _of_belief(asked: Asked, beliefs: Beliefs, offer: Mapping[str, float] | None) -> Iterator[Change]:
+def _of_belief(asked: Asked, beliefs: Ensemble, offer: Mapping[str, float] | None) -> Iterator[Change]:
     """Yield changes of what is believed."""
     comparison, weighted = asked.comparison, _asked(asked.comparison)
     if len(comparison.fits) > 1:
@@ -100,7 +102,7 @@ def _of_belief(asked: Asked, beliefs: Beliefs, offer: Mapping[str, float] | None
             yield Change("pilot", f"one more pilot turns out {words}", source)
 
 
-def _of_price(asked: Asked, beliefs: Beliefs) -> Iterator[Change]:
+def _of_price(asked: Asked, beliefs: Ensemble) -> Iterator[Change]:
     """Yield changes of what things cost."""
     budget = asked.study.budget
     if budget.counted_in == "money":
@@ -109,7 +111,7 @@ def _of_price(asked: Asked, beliefs: Beliefs) -> Iterator[Change]:
         yield Change("utilisation", "utilisation a third lower", _held(beliefs), budget.cost(busier=1 / DEARER))
 
 
-def _held(known: Fit | Beliefs) -> Source:
+def _held(known: Fit | Ensemble) -> Source:
     return lambda: known
 
 
@@ -118,7 +120,7 @@ def _answered(asked: Asked, plan: Plan, change: Change) -> dict[str, Any]:
     said = {"kind": change.kind, "change": change.words}
     try:
         source = change.source()
-        beliefs = source if isinstance(source, Beliefs) else asked.believed(source)
+        beliefs = source if isinstance(source, Ensemble) else asked.believed(source)
         other = asked.plan(beliefs, cost=change.cost)
     except BayesScalingError as error:
         return {**said, "why_not": str(error)}

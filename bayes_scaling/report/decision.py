@@ -10,15 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling import Beliefs, Cost, Plan, allocate, budget_curve, expected_loss, grid, pilot, smallest_budget
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide import question as decide
-from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
-from bayes_scaling.decide.plan import shape_words
+from bayes_scaling.decide.allocate import allocate
+from bayes_scaling.decide.budgets import budget_curve, smallest_budget
+from bayes_scaling.decide.costs import Cost
+from bayes_scaling.decide.objectives import cvar_given_draw, expected_loss, loss_given_draw, probability_below, quantile
+from bayes_scaling.decide.pilot import pilot
+from bayes_scaling.decide.plan import Plan, shape_words
 from bayes_scaling.errors import BayesScalingError, PlanError
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.simulate import grid
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.stacking import weighted
 from bayes_scaling.report.study import Study
 
@@ -52,7 +57,7 @@ class Asked:
     draft: bool
     unconverged: bool
 
-    def believed(self, source: Fit | Comparison) -> Beliefs:
+    def believed(self, source: Fit | Comparison) -> Ensemble:
         """Return beliefs of the draws that plans are judged by."""
         most = FEW_DRAWS if self.draft else DRAWS
         fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in weighted(source.weights)]
@@ -64,9 +69,9 @@ class Asked:
             source = dataclasses.replace(
                 source, fits={n: thinned(f, most) if f in fits else f for n, f in source.fits.items()}
             )
-        return Beliefs.of(source, self.study.seed, unconverged=True)
+        return Ensemble.of(source, self.study.seed, unconverged=True)
 
-    def plan(self, beliefs: Beliefs, factor: float = 1.0, cost: Cost | None = None) -> Plan:
+    def plan(self, beliefs: Ensemble, factor: float = 1.0, cost: Cost | None = None) -> Plan:
         """Return the plan for a budget that is so many times that of the study, under beliefs and a cost."""
         study = self.study
         return allocate(
@@ -171,7 +176,7 @@ def recommendation(plan: Plan) -> dict[str, Any]:
 # --- pilots ---------------------------------------------------------------------------------------------------------
 
 
-def pilots(asked: Asked, beliefs: Beliefs) -> dict[str, Any]:
+def pilots(asked: Asked, beliefs: Ensemble) -> dict[str, Any]:
     """Return whether small runs should be bought first, which, and what is on offer."""
     study, runs = asked.study, asked.comparison.runs
     wanted = study.pilots
@@ -247,7 +252,7 @@ def _plain(value: Any) -> Any:
 # --- other budgets, other sizes -------------------------------------------------------------------------------------
 
 
-def budgets(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
+def budgets(asked: Asked, beliefs: Ensemble) -> list[dict[str, Any]]:
     """Return the plan for other budgets around that of the study."""
     rows = []
     for factor in FEW_STEPS if asked.draft else STEPS:
@@ -258,7 +263,7 @@ def budgets(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
     return rows
 
 
-def reaching(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
+def reaching(asked: Asked, beliefs: Ensemble) -> list[dict[str, Any]]:
     """Return the budgets that make the target as probable as some odds; nothing without a target."""
     study = asked.study
     if study.goal.target is None:
@@ -275,7 +280,7 @@ def reaching(asked: Asked, beliefs: Beliefs) -> list[dict[str, Any]]:
     return _rows(found)
 
 
-def fan(asked: Asked, beliefs: Beliefs, smallest: float, largest: float) -> dict[str, list[float]]:
+def fan(asked: Asked, beliefs: Ensemble, smallest: float, largest: float) -> dict[str, list[float]]:
     """Return bands of one new run at the best split of every amount of training compute.
 
     Parameters
@@ -295,7 +300,7 @@ def fan(asked: Asked, beliefs: Beliefs, smallest: float, largest: float) -> dict
     return {**columns, "low": low, "lower": lower, "median": middle, "upper": upper, "high": high}
 
 
-def sizes(asked: Asked, beliefs: Beliefs, plan: Plan) -> dict[str, list[float]]:
+def sizes(asked: Asked, beliefs: Ensemble, plan: Plan) -> dict[str, list[float]]:
     """Return how every size that spends the budget may turn out: expected loss, band, CVaR, odds."""
     study = asked.study
     space = decide.Question.of(

@@ -15,7 +15,7 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.compare import Comparison, compare
+from bayes_scaling.evaluate.comparison import Comparison, compare
 from bayes_scaling.predict.stacking import weighted
 from bayes_scaling.report import changes, decision, provenance, trust
 from bayes_scaling.report.decision import Asked

@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args
 
 import pydantic
 
-from bayes_scaling import Constraints
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.compare import Candidate, Cut, candidates_of
+from bayes_scaling.evaluate.comparison import Candidate, Cut, candidates_of
 from bayes_scaling.inference.fit import default_noise
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.priors import prior_from_spec

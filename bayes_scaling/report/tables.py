@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import pydantic
 
-from bayes_scaling import Cost, Objective
 from bayes_scaling.decide import costs, objectives
+from bayes_scaling.decide.costs import Cost
+from bayes_scaling.decide.objectives import Objective
 from bayes_scaling.laws.priors import draw_prior, prior_from_spec
 
 type Spec = float | dict[str, Any]

@@ -14,7 +14,7 @@ import scipy.stats
 
 from bayes_scaling.evaluate.calibration import loo_pit, predictive_check
 from bayes_scaling.evaluate.checks import find_influential, find_outliers, identifiability
-from bayes_scaling.evaluate.compare import Comparison
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
 from bayes_scaling.evaluate.sensitivity import prior_sensitivity
 from bayes_scaling.predict.stacking import weighted

@@ -73,6 +73,6 @@ def test_every_picture_is_reported(chinchilla_fit: bs.Fit, tmp_path: Path, monke
         yield lambda stage, fraction: stages.append((stage, fraction))
 
     monkeypatch.setattr(_pictures, "progress_bar", recorded)
-    paths = bs.save_pictures(chinchilla_fit, tmp_path)
+    paths = bs.plot.save_all(chinchilla_fit, tmp_path)
     assert [stage for stage, _ in stages] == [path.stem for path in paths]
     assert all(0 <= fraction < 1 for _, fraction in stages)

@@ -58,8 +58,8 @@ def test_everything_is_in_the_json(folder: Path) -> None:
     assert plan["unit"] == "USD" and plan["objective"] == "mean loss of the worst 0.1"
     assert [row["budget"] for row in content["budgets"]] == [1e4, 1e5]
     fit = bs.load_fit(folder / "fit.nc")
-    cost = bs.money(989e12, [0.3, 0.4, 0.5], 2.5, serving_tokens=1e12, serving_utilisation=0.1, quantile=0.9)
-    same = bs.allocate(fit, 1e5, cost=cost, objective=bs.cvar(0.1), candidates=[1e9, 3e9, 7e9])
+    cost = bs.costs.money(989e12, [0.3, 0.4, 0.5], 2.5, serving_tokens=1e12, serving_utilisation=0.1, quantile=0.9)
+    same = bs.allocate(fit, 1e5, cost=cost, objective=bs.objectives.cvar(0.1), candidates=[1e9, 3e9, 7e9])
     assert plan["plan"]["params"] == same.params and plan["plan"]["value"] == same.value
     assert [row["probability"] for row in content["odds"]] == [0.5, 0.9]
 

@@ -53,9 +53,9 @@ def test_losses_are_plausible_and_fall_with_scale(table: bs.Runs) -> None:
 def test_total_parameters_can_be_asked_for(table: bs.Runs) -> None:
     total = datasets.load(params="total")
     assert total.params_convention == "total" and (total.column("params") > table.column("params")).all()
-    with pytest.raises(bs.DataError, match="choose non_embedding or total"):
+    with pytest.raises(bs.errors.DataError, match="choose non_embedding or total"):
         datasets.load(params="active")
-    with pytest.raises(bs.DataError, match="no bundled table is called 'c4'"):
+    with pytest.raises(bs.errors.DataError, match="no bundled table is called 'c4'"):
         datasets.load("c4")
 
 

@@ -80,7 +80,7 @@ def said(runs: bs.Runs, *words: str) -> bool:
 
 @pytest.mark.parametrize("last", [False, True])
 def test_wandb_offline_runs(wandb_folder: Path, last: bool) -> None:
-    runs = bs.import_wandb(wandb_folder, WANDB_MAP, last=last, groups=["data", "model.width"])
+    runs = bs.importers.import_wandb(wandb_folder, WANDB_MAP, last=last, groups=["data", "model.width"])
     assert rows(runs) == expected(last)
     assert set(runs.table["data"]) == {"c4"} and set(runs.table["model.width"]) == {64}
     assert said(runs, "left out: run diverged", "val/loss at step 20", "nan")
@@ -90,21 +90,21 @@ def test_wandb_offline_runs(wandb_folder: Path, last: bool) -> None:
 
 def test_wandb_nested_metrics_summary_and_steps(wandb_folder: Path) -> None:
     one = next(wandb_folder.rglob("run-small.wandb"))
-    runs = bs.import_wandb(
+    runs = bs.importers.import_wandb(
         wandb_folder, {**WANDB_MAP, "loss": "nested.loss", "steps": "_step"}, groups=["summary.best"]
     )
     assert rows(runs) == expected()
     assert all(runs.column("steps") * 1e5 == runs.column("tokens"))
     table = runs.table.groupby("run")
     assert (table["summary.best"].first() == table["loss"].min()).all()
-    folder = bs.import_wandb(wandb_folder / "wandb", WANDB_MAP)
+    folder = bs.importers.import_wandb(wandb_folder / "wandb", WANDB_MAP)
     assert rows(folder) == expected()
-    assert len(bs.import_wandb(one.parent, {"loss": "val/loss", "tokens": "tokens"}, last=True)) == 1
+    assert len(bs.importers.import_wandb(one.parent, {"loss": "val/loss", "tokens": "tokens"}, last=True)) == 1
 
 
 def test_wandb_values_of_every_kind(wandb_folder: Path) -> None:
     typed = wandb_folder / "typed.wandb"
-    runs = bs.import_wandb(typed, {"tokens": "tokens", "loss": "loss", "steps": "_step"}, groups=["shift"])
+    runs = bs.importers.import_wandb(typed, {"tokens": "tokens", "loss": "loss", "steps": "_step"}, groups=["shift"])
     assert runs.table[["tokens", "loss", "steps", "shift"]].to_numpy().tolist() == [
         [1e6, 3.5, 1, -3],
         [2e6, 3.25, 2, -3],
@@ -115,14 +115,14 @@ def test_wandb_values_of_every_kind(wandb_folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["mlruns", "mlflow.db"])
 def test_mlflow_stores(mlflow_folder: Path, store: str) -> None:
-    runs = bs.import_mlflow(mlflow_folder / store, MAP, groups=["data", "model.width", "run.experiment"])
+    runs = bs.importers.import_mlflow(mlflow_folder / store, MAP, groups=["data", "model.width", "run.experiment"])
     assert rows(runs) == expected()
     assert set(runs.table["data"]) == {"c4"} and set(runs.table["run.experiment"]) == {"sizes and data"}
     assert said(runs, "left out: run diverged", "val/loss at step 20", "nan")
     assert said(runs, "left out: run unsized", "it has no n_params") and said(runs, "stopped (failed)")
     assert not said(runs, "gone")  # deleted
-    assert rows(bs.import_mlflow(mlflow_folder / store, MAP, last=True)) == expected(last=True)
-    message = refusal(lambda: bs.import_mlflow(mlflow_folder / store, {**MAP, "loss": "worst"}))
+    assert rows(bs.importers.import_mlflow(mlflow_folder / store, MAP, last=True)) == expected(last=True)
+    message = refusal(lambda: bs.importers.import_mlflow(mlflow_folder / store, {**MAP, "loss": "worst"}))
     assert "worst at step 0) is inf" in message
 
 
@@ -132,17 +132,17 @@ def test_mlflow_one_experiment_and_damage(mlflow_folder: Path, tmp_path: Path) -
     shutil.copytree(mlflow_folder / "mlruns", store)
     file = next(path for path in store.rglob("metrics/val/loss") if path.read_text().count("\n") == 3)
     (experiment,) = {path.parents[4] for path in store.rglob("metrics/val/loss")}
-    assert rows(bs.import_mlflow(experiment, MAP)) == expected()
+    assert rows(bs.importers.import_mlflow(experiment, MAP)) == expected()
     file.write_text("1 2.5 10\nnot a line\n")
-    runs = bs.import_mlflow(store, MAP)
+    runs = bs.importers.import_mlflow(store, MAP)
     assert said(runs, f"left out: run {file.parents[2].name}", "metric val/loss, line 2", "damaged")
-    message = refusal(lambda: bs.import_mlflow(mlflow_folder, MAP))
+    message = refusal(lambda: bs.importers.import_mlflow(mlflow_folder, MAP))
     assert "no MLflow tracking folder" in message and "mlflow.db" in message
 
 
 @pytest.mark.parametrize("loss", ["val/loss", "tensor/1", "tensor/2"])
 def test_tensorboard_folder(tensorboard_folder: Path, loss: str) -> None:
-    runs = bs.import_tensorboard(tensorboard_folder, {**MAP, "loss": loss}, groups=["data", "tied"])
+    runs = bs.importers.import_tensorboard(tensorboard_folder, {**MAP, "loss": loss}, groups=["data", "tied"])
     # One run was resumed at step 30, which undoes what was logged from there on.
     again = [("large", 4e6, 3e6, 2.5)] if loss == "val/loss" else []
     assert rows(runs) == sorted([row for row in expected() if row[:3] != ("large", 4e6, 3e6)] + again)
@@ -151,14 +151,14 @@ def test_tensorboard_folder(tensorboard_folder: Path, loss: str) -> None:
 
 
 def test_tensorboard_one_run_and_lightning(tensorboard_folder: Path, tmp_path: Path) -> None:
-    assert len(bs.import_tensorboard(tensorboard_folder / "small", MAP)) == 3
+    assert len(bs.importers.import_tensorboard(tensorboard_folder / "small", MAP)) == 3
     version = tmp_path / "version_0"
     shutil.copytree(tensorboard_folder / "unsized", version)
     (version / "hparams.yaml").write_text("model:\n  n_params: 5000000\n")
-    runs = bs.import_tensorboard(tmp_path, {**MAP, "params": "model.n_params"})
+    runs = bs.importers.import_tensorboard(tmp_path, {**MAP, "params": "model.n_params"})
     assert rows(runs) == [("version_0", 5e6, 1e6, 3.5), ("version_0", 5e6, 2e6, 3.0)]
     (version / "hparams.yaml").write_text("model: !!python/object:torch.nn.Linear {}\n")
-    assert "hparams.yaml is not plain YAML" in refusal(lambda: bs.import_tensorboard(tmp_path, MAP))
+    assert "hparams.yaml is not plain YAML" in refusal(lambda: bs.importers.import_tensorboard(tmp_path, MAP))
 
 
 # --- damage ---
@@ -191,8 +191,8 @@ def test_damaged_files_are_said(tracker: str, cut: float, flip: bool, request: p
 
 def test_a_cut_file_keeps_its_beginning(tensorboard_folder: Path, wandb_folder: Path, tmp_path: Path) -> None:
     for read, file in (
-        (bs.import_wandb, next(wandb_folder.rglob("run-small.wandb"))),
-        (bs.import_tensorboard, next((tensorboard_folder / "small").glob("*tfevents*"))),
+        (bs.importers.import_wandb, next(wandb_folder.rglob("run-small.wandb"))),
+        (bs.importers.import_tensorboard, next((tensorboard_folder / "small").glob("*tfevents*"))),
     ):
         part = tmp_path / file.name
         part.write_bytes(file.read_bytes()[:-3])
@@ -205,7 +205,7 @@ def test_a_damaged_run_does_not_take_others_with_it(tensorboard_folder: Path, tm
     content = bytearray(file.read_bytes())
     content[60] ^= 0xFF  # in the first scalar
     file.write_bytes(content)
-    runs = bs.import_tensorboard(tmp_path / "logs", MAP)
+    runs = bs.importers.import_tensorboard(tmp_path / "logs", MAP)
     assert set(runs.table["run"]) == {"large", "stopped"} and said(runs, "left out: run small", "is damaged")
 
 
@@ -247,7 +247,7 @@ def nested_export() -> list[dict[str, object]]:
 def test_wandb_runs_table(tmp_path: Path) -> None:
     for name in ("runs.csv", "runs.parquet", "runs.jsonl"):
         path = write_table(table_export(), tmp_path / name)
-        runs = bs.import_wandb(path, WANDB_MAP)
+        runs = bs.importers.import_wandb(path, WANDB_MAP)
         assert rows(runs) == [("a", 1e6, 2e7, 3.5), ("b", 2e6, 4e7, 3.25)], name
         assert said(runs, "left out: run c", "status is crashed") and said(runs, "left out: run d", "diverged")
 
@@ -258,7 +258,7 @@ def test_wandb_objects(tmp_path: Path) -> None:
     lines = tmp_path / "runs.jsonl"
     lines.write_text("\n".join(json.dumps(one) for one in nested_export()))
     for path in (objects, lines):
-        runs = bs.import_wandb(path, WANDB_MAP)
+        runs = bs.importers.import_wandb(path, WANDB_MAP)
         assert rows(runs) == [("a", 1e6, 1e6, 3.5), ("a", 1e6, 2e6, 3.25)]
         assert said(runs, "left out: run b", "diverged")
 
@@ -268,7 +268,7 @@ def test_wandb_mappings_in_cells(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "project.csv")  # mappings as pandas writes them, with a bare nan
     frame.assign(config=frame["config"].map(lambda one: {"model": one["model"]})).to_parquet(tmp_path / "p.parquet")
     for name in ("project.csv", "p.parquet"):
-        runs = bs.import_wandb(tmp_path / name, WANDB_MAP)
+        runs = bs.importers.import_wandb(tmp_path / name, WANDB_MAP)
         assert rows(runs) == [("a", 1e6, 2e6, 3.25)] and said(runs, "left out: run b"), name
 
 
@@ -279,10 +279,10 @@ def test_wandb_histories(tmp_path: Path) -> None:
         history.to_csv(tmp_path / "each" / f"{name}.csv", index=False)
     pd.concat([history.assign(run=name) for name in ("a", "b")]).to_csv(tmp_path / "all.csv", index=False)
     for path in (tmp_path / "each", tmp_path / "all.csv"):
-        runs = bs.import_wandb(path, {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+        runs = bs.importers.import_wandb(path, {"params": "n", "tokens": "tokens", "loss": "val/loss"})
         assert rows(runs) == [(name, 1e6, t, loss) for name in ("a", "b") for t, loss in ((1e6, 3.5), (3e6, 3.25))]
     (tmp_path / "each" / "c.csv").write_text("_step,val/loss\n1\n")
-    runs = bs.import_wandb(tmp_path / "each", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+    runs = bs.importers.import_wandb(tmp_path / "each", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
     assert said(runs, "left out: run c.csv", "1 cell(s), but the header has 2")
 
 
@@ -303,7 +303,7 @@ def test_wandb_histories(tmp_path: Path) -> None:
 )
 def test_exports_that_cannot_be_read(tmp_path: Path, name: str, content: str, words: str) -> None:
     (tmp_path / name).write_text(content)
-    assert words in refusal(lambda: bs.import_wandb(tmp_path / name, MAP))
+    assert words in refusal(lambda: bs.importers.import_wandb(tmp_path / name, MAP))
 
 
 # --- from what was logged to a table ---
@@ -405,16 +405,16 @@ def test_mapping_mistakes(change: dict[str, object], words: str) -> None:
 
 
 def test_without_a_mapping_the_keys_are_listed(tensorboard_folder: Path) -> None:
-    message = refusal(lambda: bs.import_tensorboard(tensorboard_folder, {}))
+    message = refusal(lambda: bs.importers.import_tensorboard(tensorboard_folder, {}))
     assert "map the loss" in message and "val/loss" in message and "hparams: data, n_params, tied" in message
 
 
 @pytest.mark.parametrize(
     ("read", "words"),
     [
-        (bs.import_wandb, "holds neither run-*.wandb files nor exports"),
-        (bs.import_mlflow, "is no MLflow tracking folder"),
-        (bs.import_tensorboard, "holds no TensorBoard event files"),
+        (bs.importers.import_wandb, "holds neither run-*.wandb files nor exports"),
+        (bs.importers.import_mlflow, "is no MLflow tracking folder"),
+        (bs.importers.import_tensorboard, "holds no TensorBoard event files"),
     ],
 )
 def test_places_that_hold_nothing(read: Callable[..., bs.Runs], words: str, tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ def test_the_command_writes_what_can_be_read_again(tensorboard_folder: Path, tmp
         again = bs.Runs.read(out)
         assert list(again.table) == ["params", "tokens", "flops", "loss", "run", "data"]
         assert "flops derived as 6 params x tokens" in again.notes
-        assert rows(again) == rows(bs.import_tensorboard(tensorboard_folder, MAP))
+        assert rows(again) == rows(bs.importers.import_tensorboard(tensorboard_folder, MAP))
     code, text, _ = run(*command, "--last", "--out", tmp_path / "last.csv")
     assert code == 0 and "3 runs written" in text
     assert not list(tmp_path.glob(".*"))

@@ -24,19 +24,19 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, PARTS, Beliefs, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, PARTS, Ensemble, Predictive
 from tests.conftest import fit_exact
 
 PEAK = 989e12
 
 
 @pytest.fixture(scope="module")
-def beliefs(chinchilla_fit: bs.Fit) -> Beliefs:
-    return Beliefs.of(chinchilla_fit, seed=0)
+def beliefs(chinchilla_fit: bs.Fit) -> Ensemble:
+    return Ensemble.of(chinchilla_fit, seed=0)
 
 
 @pytest.fixture(scope="module")
-def plan(beliefs: Beliefs) -> Plan:
+def plan(beliefs: Ensemble) -> Plan:
     return allocate(beliefs, 1e23, target=2.0)
 
 
@@ -158,7 +158,7 @@ def test_the_mixture_has_the_moments_of_its_draws() -> None:
     np.testing.assert_allclose(both, parts)
 
 
-def test_bad_objectives_are_explained(beliefs: Beliefs) -> None:
+def test_bad_objectives_are_explained(beliefs: Ensemble) -> None:
     for ask, says in (
         (lambda: ob.cvar(5), "write 0.05 for 5 percent"),
         (lambda: ob.loss_quantile(1.0), "expected a fraction between 0 and 1"),
@@ -176,7 +176,7 @@ def test_bad_objectives_are_explained(beliefs: Beliefs) -> None:
 # --- beliefs ---
 
 
-def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Beliefs) -> None:
+def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Ensemble) -> None:
     params, tokens = np.array([1e9, 1e11]), np.array([2e10, 3e12])
     ahead = bs.forecast(chinchilla_fit, params=params, tokens=tokens)
     np.testing.assert_allclose(
@@ -190,7 +190,7 @@ def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Belief
 
 
 def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
-    believed = Beliefs.of(path_fit, seed=3)
+    believed = Ensemble.of(path_fit, seed=3)
     params, tokens = np.geomspace(1e8, 1e14, 40), np.geomspace(1e10, 1e16, 40)
     together = believed.departure(believed.points(params=params, tokens=tokens))
     one_by_one = np.concatenate(
@@ -217,9 +217,9 @@ def test_laws_in_other_inputs_are_refused(grid_runs: bs.Runs) -> None:
 def test_an_unconverged_fit_is_refused(chinchilla_fit: bs.Fit) -> None:
     bad = dataclasses.replace(chinchilla_fit.diagnostics, rhat=1.5, divergences=3000)
     stuck = dataclasses.replace(chinchilla_fit, diagnostics=bad)
-    with pytest.raises(bs.ConvergenceError, match="did not converge"):
+    with pytest.raises(bs.errors.ConvergenceError, match="did not converge"):
         allocate(stuck, 1e22)
-    assert len(Beliefs.of(stuck, unconverged=True)) == 4000
+    assert len(Ensemble.of(stuck, unconverged=True)) == 4000
 
 
 # --- costs ---
@@ -238,7 +238,7 @@ def test_an_unconverged_fit_is_refused(chinchilla_fit: bs.Fit) -> None:
         (lifetime(dist.LogNormal(26.0, 1.0), quantile=0.8), 1e22),
     ],
 )
-def test_budgets_add_up(beliefs: Beliefs, cost: Cost, budget: float) -> None:
+def test_budgets_add_up(beliefs: Ensemble, cost: Cost, budget: float) -> None:
     found = allocate(beliefs.take(range(50)), budget, cost=cost)
     assert found.cost == pytest.approx(budget, rel=1e-9)
     assert np.mean(found.costs <= budget * (1 + 1e-9)) >= cost.quantile
@@ -249,7 +249,7 @@ def test_budgets_add_up(beliefs: Beliefs, cost: Cost, budget: float) -> None:
     assert found.unit == cost.unit
 
 
-def test_hours_and_money_are_flops_at_a_price(beliefs: Beliefs) -> None:
+def test_hours_and_money_are_flops_at_a_price(beliefs: Ensemble) -> None:
     some = beliefs.take(range(50))
     by_flops = allocate(some, 1e22)
     hours = 1e22 / (PEAK * 0.4 * 3600)
@@ -261,7 +261,7 @@ def test_hours_and_money_are_flops_at_a_price(beliefs: Beliefs) -> None:
     assert careful.tokens * careful.params < by_hours.tokens * by_hours.params
 
 
-def test_demand_makes_models_smaller(beliefs: Beliefs) -> None:
+def test_demand_makes_models_smaller(beliefs: Ensemble) -> None:
     some = beliefs.take(range(0, 4000, 40))
     plans = [allocate(some, 1e23, cost=lifetime(demand)) for demand in (0.0, 1e11, 1e12, 1e13)]
     assert np.all(np.diff([found.params for found in plans]) < 0)
@@ -272,11 +272,11 @@ def test_demand_makes_models_smaller(beliefs: Beliefs) -> None:
             assert (rule.regret >= 0).all() and np.isfinite(rule.wasted).all()
 
 
-def test_lifetime_optimum_is_sardanas(beliefs: Beliefs) -> None:
+def test_lifetime_optimum_is_sardanas(beliefs: Ensemble) -> None:
     """At the optimum of each draw the served tokens are those that inference_tokens would justify."""
     found = allocate(beliefs.take(range(20)), 1e23, cost=lifetime(2e12))
     theta = {name: values[:20] for name, values in next(iter(beliefs.members.values())).theta.items()}
-    served = bs.inference_tokens(found.optimum_params, found.optimum_tokens, theta)
+    served = bs.units.inference_tokens(found.optimum_params, found.optimum_tokens, theta)
     np.testing.assert_allclose(served, 2e12, rtol=1e-5)
 
 
@@ -310,7 +310,7 @@ def test_bad_costs_are_explained(ask: Any, says: str) -> None:
 @pytest.mark.parametrize(
     "objective", [ob.expected_improvement(), ob.expected_loss(), ob.probability_of_target(), ob.loss_quantile(0.9)]
 )
-def test_one_law_gives_the_closed_form(beliefs: Beliefs, budget: float, objective: ob.Objective) -> None:
+def test_one_law_gives_the_closed_form(beliefs: Ensemble, budget: float, objective: ob.Objective) -> None:
     one = beliefs.take([17])
     theta = {name: float(v[0]) for name, v in next(iter(one.members.values())).theta.items()}
     a, b = theta["alpha"], theta["beta"]
@@ -339,7 +339,7 @@ def test_regret_is_never_negative_and_rules_of_thumb_lose(plan: Plan) -> None:
     twenty = plan.alternatives["twenty_tokens"]
     assert twenty.tokens / twenty.params == pytest.approx(20.0)
     assert plan.choice.expected_regret < twenty.expected_regret < math.inf
-    assert set(plan.alternatives) == set(bs.PUBLISHED_FRONTIERS)
+    assert set(plan.alternatives) == set(bs.units.PUBLISHED_FRONTIERS)
     # Expected regrets differ as expected losses of the mean curve do, and no place has a lower one.
     assert plan.choice.expected_regret == min(c.expected_regret for c in (plan.choice, *plan.alternatives.values()))
 
@@ -351,7 +351,7 @@ def test_wasted_flops_reach_the_same_loss(chinchilla_fit: bs.Fit, plan: Plan) ->
     assert less.loss[draw] - best.loss[draw] == pytest.approx(twenty.regret[draw], rel=5e-3)
 
 
-def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Beliefs) -> None:
+def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Ensemble) -> None:
     assert plan.goal.incumbent == beliefs.best_loss
     low, high = plan.interval(0.9)
     inner = plan.interval(0.5)
@@ -363,13 +363,13 @@ def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Beliefs) -> None:
     assert np.mean((losses > low) & (losses < high)) == pytest.approx(0.9, abs=0.02)
     assert plan.value == pytest.approx(np.maximum(plan.goal.incumbent - losses, 0).mean(), rel=0.01)
     frame = plan.to_frame()
-    assert frame["choice"].tolist() == ["plan", *bs.PUBLISHED_FRONTIERS]
+    assert frame["choice"].tolist() == ["plan", *bs.units.PUBLISHED_FRONTIERS]
     content = json.loads(json.dumps(plan.to_dict(), allow_nan=False))
     assert content["plan"]["params"] == plan.params and content["unit"] == "FLOPs"
     assert "params" in repr(plan)
 
 
-def test_the_flat_region_ends_where_it_says(beliefs: Beliefs, plan: Plan) -> None:
+def test_the_flat_region_ends_where_it_says(beliefs: Ensemble, plan: Plan) -> None:
     best = allocate(beliefs, 1e23, objective=ob.expected_loss())
     for edge in plan.flat:
         mean = np.exp(beliefs.log_mean(beliefs.points(params=edge, tokens=1e23 / (6 * edge)))).mean()
@@ -379,7 +379,7 @@ def test_the_flat_region_ends_where_it_says(beliefs: Beliefs, plan: Plan) -> Non
     assert plan.flat_within == pytest.approx(0.001 * 2.05, rel=0.01)
 
 
-def test_a_target_below_the_floor_has_no_probability(beliefs: Beliefs) -> None:
+def test_a_target_below_the_floor_has_no_probability(beliefs: Ensemble) -> None:
     found = allocate(beliefs.take(range(200)), 1e23, target=0.5)
     assert found.probability_reaches_target < 1e-12
     table = smallest_budget(beliefs.take(range(200)), 0.5, [0.1, 0.9])
@@ -393,7 +393,7 @@ def test_same_seed_same_plan(path_fit: bs.Fit) -> None:
     assert allocate(path_fit, 1e23, seed=5, target=2.0).to_dict() != first
 
 
-def test_memory_is_that_of_a_few_blocks(beliefs: Beliefs) -> None:
+def test_memory_is_that_of_a_few_blocks(beliefs: Ensemble) -> None:
     """However fine the search, no array is larger than a block of runs by draws by parts, and few stand at a time."""
     block = BLOCK * len(beliefs) * PARTS * 8
     tracemalloc.start()
@@ -403,7 +403,7 @@ def test_memory_is_that_of_a_few_blocks(beliefs: Beliefs) -> None:
     assert peak < 20 * block
 
 
-def test_candidates_snap(beliefs: Beliefs) -> None:
+def test_candidates_snap(beliefs: Ensemble) -> None:
     some = beliefs.take(range(200))
     found = allocate(some, 1e23, candidates=[70e9, 7e9, 13e9, 33e9])
     assert found.params == 33e9 and found.cost == pytest.approx(1e23)
@@ -417,7 +417,7 @@ def test_candidates_snap(beliefs: Beliefs) -> None:
         allocate(some, 1e23, candidates=["7B"])
 
 
-def test_constraints_hold_and_what_binds_is_named(beliefs: Beliefs) -> None:
+def test_constraints_hold_and_what_binds_is_named(beliefs: Ensemble) -> None:
     some = beliefs.take(range(100))
     scarce = allocate(some, 1e23, constraints=Constraints(tokens_available=1e11))
     assert scarce.tokens == pytest.approx(1e11) and scarce.cost == pytest.approx(1e23)
@@ -443,7 +443,7 @@ def test_constraints_hold_and_what_binds_is_named(beliefs: Beliefs) -> None:
             allocate(some, 1e23, constraints=constraints)
 
 
-def test_bad_questions_are_explained(beliefs: Beliefs) -> None:
+def test_bad_questions_are_explained(beliefs: Ensemble) -> None:
     some = beliefs.take(range(10))
     for ask, says in (
         (lambda: allocate(some, -1e22), "the budget is -1e+22 FLOPs, expected a positive"),
@@ -467,7 +467,7 @@ def test_bad_questions_are_explained(beliefs: Beliefs) -> None:
 
 
 def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None:
-    believed = Beliefs.of(comparison)
+    believed = Ensemble.of(comparison)
     assert len(believed) == 4000
     assert {name: len(member.path) for name, member in believed.members.items()} == {"alone": 1000, "path": 3000}
     found = allocate(comparison, 1e23)
@@ -481,7 +481,7 @@ def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None
 # --- budgets ---
 
 
-def test_budget_curve_follows_plans(beliefs: Beliefs) -> None:
+def test_budget_curve_follows_plans(beliefs: Ensemble) -> None:
     some = beliefs.take(range(200))
     curve = budget_curve(some, [1e22, 1e23, 1e24])
     one = allocate(some, 1e23)
@@ -494,7 +494,7 @@ def test_budget_curve_follows_plans(beliefs: Beliefs) -> None:
     assert (curve["loss_per_unit"] < 0).all()
 
 
-def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Beliefs) -> None:
+def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Ensemble) -> None:
     some = beliefs.take(range(0, 4000, 10))
     table = smallest_budget(some, 1.95, [0.2, 0.5, 0.9])
     assert table["budget"].is_monotonic_increasing

@@ -17,26 +17,26 @@ from bayes_scaling.decide.objectives import Objective, cvar, expected_improvemen
 from bayes_scaling.decide.portfolio import Portfolio, _Split, allocate_runs
 from bayes_scaling.decide.question import Question
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 from tests.decide.test_decide_space import THREE, believed
 
 TRUTH = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values)
 
 
 @pytest.fixture(scope="module")
-def quiet() -> Beliefs:
+def quiet() -> Ensemble:
     return believed("chinchilla", TRUTH, draws=100, spread=0.01)
 
 
 @pytest.fixture(scope="module")
-def noisy(quiet: Beliefs) -> Beliefs:
+def noisy(quiet: Ensemble) -> Ensemble:
     """Runs that scatter by ten percent: two tries beat one that is a little better."""
     (member,) = quiet.members.values()
     theta = {**member.theta, "sigma": np.full(len(quiet), 0.1)}
     return dataclasses.replace(quiet, members={"chinchilla": dataclasses.replace(member, theta=theta)})
 
 
-def test_one_run_where_runs_hardly_scatter(quiet: Beliefs) -> None:
+def test_one_run_where_runs_hardly_scatter(quiet: Ensemble) -> None:
     found = allocate_runs(quiet, 1e23)
     assert found.gain < 0 and "One run with the whole budget is better than 2" in found.verdict
     assert found.runs["share"].sum() == pytest.approx(1) and found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9)
@@ -45,7 +45,7 @@ def test_one_run_where_runs_hardly_scatter(quiet: Beliefs) -> None:
     assert found.single == pytest.approx(single.value, abs=4 * found.value_se)
 
 
-def test_several_runs_where_they_do(noisy: Beliefs) -> None:
+def test_several_runs_where_they_do(noisy: Ensemble) -> None:
     found = allocate_runs(noisy, 1e23, 3)
     assert found.gain > 4 * found.gain_se and "3 runs are better than one" in found.verdict
     assert found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9) and found.runs["share"].is_monotonic_decreasing
@@ -74,7 +74,7 @@ def test_the_best_of_equal_runs_has_the_mean_of_a_smallest_normal() -> None:
 
 
 def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
-    beliefs = Beliefs.of(chinchilla_fit).take(range(500))
+    beliefs = Ensemble.of(chinchilla_fit).take(range(500))
     run = {name: np.repeat(v, 2) for name, v in beliefs.points(params=1e10, tokens=1e12).items()}
     drawn = _Split(Question.of(beliefs, objective=expected_improvement()), 1e23, 2, 0).outcomes(beliefs, run)[:, :, 0]
     left, right = (drawn - beliefs.log_mean(beliefs.points(params=1e10, tokens=1e12))[:, :, None]).reshape(-1, 2).T
@@ -83,7 +83,7 @@ def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
 
 
 @pytest.mark.parametrize("objective", [loss_quantile(0.9), cvar(0.1)])
-def test_other_objectives_judge_the_best_of_several(noisy: Beliefs, objective: Objective) -> None:
+def test_other_objectives_judge_the_best_of_several(noisy: Ensemble, objective: Objective) -> None:
     found = allocate_runs(noisy, 1e23, 2, objective=objective)
     beyond = np.sort(found.losses.reshape(-1))[-found.losses.size // 10 :]
     exact = beyond[0] if objective.label.startswith("0.9") else beyond.mean()
@@ -99,7 +99,7 @@ def test_batches_and_constraints_hold_for_every_run() -> None:
     assert isinstance(found, Portfolio)
 
 
-def test_a_ladder_adds_up(quiet: Beliefs) -> None:
+def test_a_ladder_adds_up(quiet: Ensemble) -> None:
     hours = gpu_hours(989e12, np.linspace(0.3, 0.5, 21))
     found = ladder(quiet, 1e5, share=0.1, rungs=3, ratio=2.0, reserve=0.2, cost=hours, target=2.0)
     assert found.total == pytest.approx(1e5, rel=1e-9)
@@ -118,7 +118,7 @@ def test_a_ladder_adds_up(quiet: Beliefs) -> None:
     assert "3 rungs" in repr(found)
 
 
-def test_bad_splits_are_explained(quiet: Beliefs) -> None:
+def test_bad_splits_are_explained(quiet: Ensemble) -> None:
     for ask, says in (
         (lambda: allocate_runs(quiet, 1e23, 1), "expected a whole number from 2"),
         (lambda: allocate_runs(quiet, 1e23, cost=lifetime(1e12)), "leave serving tokens out"),

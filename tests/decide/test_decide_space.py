@@ -23,7 +23,7 @@ from bayes_scaling.decide.search import climb
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
 from bayes_scaling.model.program import Composition, model_of
-from bayes_scaling.predict.ensemble import STEPS, Beliefs, Member
+from bayes_scaling.predict.ensemble import STEPS, Ensemble, Member
 from tests.conftest import design_for, public_table
 
 PEAK = 989e12
@@ -31,8 +31,8 @@ KAPLAN = {"N_c": 6.5e13, "alpha_N": 0.077, "S_c": 2.1e3, "alpha_S": 0.76, "B_sta
 THREE = {"E": 1.7, "A": 300.0, "K": 30.0, "J": 5e4, "alpha": 0.33, "beta": 0.4, "gamma": 0.75}
 
 
-def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread: float = 0.02) -> Beliefs:
-    """Beliefs around constants, as a posterior would hold them, without the time that a fit takes."""
+def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread: float = 0.02) -> Ensemble:
+    """Ensemble around constants, as a posterior would hold them, without the time that a fit takes."""
     law, noise = bs.load_law(name), bs.Noise("normal")
     runs = bs.simulate(law, design_for(law), constants, noise=noise, seed=1)
     rng = np.random.default_rng(0)
@@ -50,19 +50,19 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
     )
     grid, path = np.linspace(0.0, 100.0, STEPS), np.zeros((draws, STEPS))
     member = Member(fit, 1.0, theta, grid, path, np.ones((draws, 1)), np.zeros((draws, 1, 1)))
-    return Beliefs({name: member}, runs.loss_unit, float(runs.loss.min()))
+    return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))
 
 
 # --- batch and steps ---
 
 
 @pytest.fixture(scope="module")
-def three() -> Beliefs:
+def three() -> Ensemble:
     return believed("three_term", THREE)
 
 
 @pytest.fixture(scope="module")
-def kaplan() -> Beliefs:
+def kaplan() -> Ensemble:
     return believed("kaplan_trajectory", KAPLAN)
 
 
@@ -76,7 +76,7 @@ def best_of_three(c: Mapping[str, float], budget: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("budget", [1e20, 1e24])
-def test_three_terms_have_a_best_batch(three: Beliefs, budget: float) -> None:
+def test_three_terms_have_a_best_batch(three: Ensemble, budget: float) -> None:
     N, B = best_of_three(THREE, budget)
     one = allocate(three.take([0]), budget, objective=expected_loss())
     assert one.params == pytest.approx(N, rel=1e-6) and one.batch_tokens == pytest.approx(B, rel=1e-6)
@@ -109,7 +109,7 @@ def test_a_fixed_batch_gives_kaplans_split() -> None:
         allocate(believed_steps, budget)
 
 
-def test_time_is_what_asks_for_a_larger_batch(kaplan: Beliefs) -> None:
+def test_time_is_what_asks_for_a_larger_batch(kaplan: Ensemble) -> None:
     least = float(next(iter(kaplan.members.values())).fit.runs.column("batch_tokens").min())
     free = allocate(kaplan, 1e21)
     assert free.batch_tokens == pytest.approx(least) and free.steps is not None
@@ -128,7 +128,7 @@ def test_time_is_what_asks_for_a_larger_batch(kaplan: Beliefs) -> None:
         )
 
 
-def test_a_run_that_misses_the_deadline_is_judged_but_not_allowed(kaplan: Beliefs) -> None:
+def test_a_run_that_misses_the_deadline_is_judged_but_not_allowed(kaplan: Ensemble) -> None:
     held = Constraints(batch_tokens=(3e4, 1e6), deadline_hours=48.0, step_seconds=2.0)
     others = {"endless": (1e9, 1e12), "quick": (5e8, 8e9)}
     found = allocate(kaplan, 1e20, constraints=held, compare_with=others)
@@ -137,12 +137,12 @@ def test_a_run_that_misses_the_deadline_is_judged_but_not_allowed(kaplan: Belief
     assert quick.allowed and quick.batch_tokens is not None and quick.batch_tokens <= 1e6 * (1 + 1e-9)
 
 
-def test_batches_are_in_curves_and_smallest_budgets(three: Beliefs) -> None:
+def test_batches_are_in_curves_and_smallest_budgets(three: Ensemble) -> None:
     curve = budget_curve(three, [1e20, 1e21], objective=expected_loss())
     assert curve["batch_tokens"].is_monotonic_increasing and (curve["value_per_unit"] < 0).all()
     assert curve["params"][1] == pytest.approx(allocate(three, 1e21, objective=expected_loss()).params, rel=1e-5)
     table = smallest_budget(three, 2.4, [0.5])
-    plan = allocate(three, float(table["budget"][0]), target=2.4, objective=bs.probability_of_target())
+    plan = allocate(three, float(table["budget"][0]), target=2.4, objective=bs.objectives.probability_of_target())
     assert plan.value == pytest.approx(0.5, abs=2e-3)
 
 
@@ -213,7 +213,7 @@ def test_every_place_of_a_space_keeps_to_its_constraints(
         memory_bytes=1e14,
         bytes_per_param=2.0,
     )
-    spending = bs.lifetime(10.0**serving - 1).spending()
+    spending = bs.costs.lifetime(10.0**serving - 1).spending()
     space = Space(spending.surface(10.0**log_budget), constraints, {}, True)
     try:
         low, high = space.box
@@ -280,12 +280,12 @@ def test_other_inputs_are_fixed() -> None:
 
 
 @pytest.fixture(scope="module")
-def chinchilla() -> Beliefs:
+def chinchilla() -> Ensemble:
     return believed("chinchilla", dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values))
 
 
-def test_a_plan_among_shapes(chinchilla: Beliefs) -> None:
-    shapes = [bs.Shape(n, 128 * n, vocabulary=32_000, context=2048) for n in (16, 24, 32, 40, 48)]
+def test_a_plan_among_shapes(chinchilla: Ensemble) -> None:
+    shapes = [bs.units.Shape(n, 128 * n, vocabulary=32_000, context=2048) for n in (16, 24, 32, 40, 48)]
     found = allocate(chinchilla, 1e22, candidates=shapes)
     assert found.shape is not None and found.shape.layers in (16, 24, 32, 40, 48)
     assert found.params == found.shape.params
@@ -296,7 +296,7 @@ def test_a_plan_among_shapes(chinchilla: Beliefs) -> None:
     assert found.to_dict()["plan"]["shape"] == f"{found.shape.layers:g} layers, width {found.shape.width:g}"
     values = [allocate(chinchilla, 1e22, candidates=[shape]).value for shape in shapes]
     assert found.value == pytest.approx(max(values))
-    family = bs.Shape([16, 24], [2048, 3072])
+    family = bs.units.Shape([16, 24], [2048, 3072])
     plain = allocate(chinchilla, 1e22, candidates=family)
     assert plain.tokens == pytest.approx(1e22 / (6 * plain.params))
     with pytest.raises(PlanError, match="mix shapes and parameter counts"):
@@ -305,13 +305,13 @@ def test_a_plan_among_shapes(chinchilla: Beliefs) -> None:
         allocate(chinchilla, 1e22, candidates=shapes, constraints=Constraints(params=(1e11, 1e12)))
 
 
-def test_sizes_that_exist_get_their_best_batch(three: Beliefs) -> None:
+def test_sizes_that_exist_get_their_best_batch(three: Ensemble) -> None:
     found = allocate(three, 1e22, candidates=[1e10, 5e10], objective=expected_loss())
     free = allocate(three, 1e22, constraints=Constraints(params=(found.params,) * 2), objective=expected_loss())
     assert found.value == pytest.approx(free.value, rel=1e-4)
 
 
-def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Beliefs) -> None:
+def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Ensemble) -> None:
     found = allocate(chinchilla, 5.76e23, compare_with={"Gopher": (280e9, 300e9), "best": (7.2e10, 1.34e12)})
     gopher, best = found.alternatives["Gopher"], found.alternatives["best"]
     assert gopher.cost == pytest.approx(6 * 280e9 * 300e9) and "0.875 times the budget" in gopher.note
@@ -336,7 +336,7 @@ def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Beliefs) -> Non
 
 
 def _space(budget: float) -> Space:
-    return Space(bs.flops().spending().surface(budget))
+    return Space(bs.costs.flops().spending().surface(budget))
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_chinchillas_own_choice_on_its_own_runs() -> None:
     assert chinchilla.wasted_interval(0.9)[1] < 0.15 and gopher.wasted_interval(0.9)[0] > 0.3
 
 
-def test_a_plan_says_where_no_run_has_been(chinchilla: Beliefs, kaplan: Beliefs) -> None:
+def test_a_plan_says_where_no_run_has_been(chinchilla: Ensemble, kaplan: Ensemble) -> None:
     assert allocate(chinchilla, 1e23).cautions == ()
     held = allocate(chinchilla, 1e23, constraints=Constraints(tokens_per_param=(2e3, 3e3)))
     (said,) = held.cautions
@@ -371,7 +371,7 @@ def test_a_plan_says_where_no_run_has_been(chinchilla: Beliefs, kaplan: Beliefs)
 # --- surfaces ---
 
 
-def test_serving_has_a_price_of_its_own(chinchilla: Beliefs) -> None:
+def test_serving_has_a_price_of_its_own(chinchilla: Ensemble) -> None:
     plain = gpu_hours(PEAK, 0.4)
     served = gpu_hours(PEAK, 0.4, serving_tokens=1e12)
     same = gpu_hours(PEAK, 0.4, serving_tokens=1e12, serving_utilisation=0.4)
@@ -390,7 +390,7 @@ def test_serving_has_a_price_of_its_own(chinchilla: Beliefs) -> None:
 
 
 @pytest.mark.parametrize("quantile", [0.5, 0.9])
-def test_two_uncertain_prices_still_add_up(chinchilla: Beliefs, quantile: float) -> None:
+def test_two_uncertain_prices_still_add_up(chinchilla: Ensemble, quantile: float) -> None:
     cost = money(
         PEAK, dist.Beta(40.0, 60.0), dist.LogNormal(1.0, 0.2), serving_tokens=dist.LogNormal(27.0, 1.0),
         quantile=quantile,
@@ -409,7 +409,7 @@ def test_two_uncertain_prices_still_add_up(chinchilla: Beliefs, quantile: float)
         assert surface.params_of_ratio(tokens / params) == pytest.approx(params, rel=1e-9)
 
 
-def test_a_surface_that_hardly_bends_is_the_straight_one(chinchilla: Beliefs) -> None:
+def test_a_surface_that_hardly_bends_is_the_straight_one(chinchilla: Ensemble) -> None:
     rng = np.random.default_rng(0)
     nearly = gpu_hours(
         PEAK, 0.4 * np.exp(1e-7 * rng.standard_normal(64)), serving_tokens=1e12 * np.exp(1e-7 * rng.standard_normal(64))

@@ -101,9 +101,11 @@ def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
     per_flop = worth / half_way.options["cost"].iloc[1]
     dear = bs.midrun(fit, "big", 16_000, price=3 * per_flop, unconverged=True)
     assert dear.best == "stop now"
-    loss = bs.midrun(fit, "big", 16_000, objective=bs.expected_loss(), extend=(), unconverged=True)
+    loss = bs.midrun(fit, "big", 16_000, objective=bs.objectives.expected_loss(), extend=(), unconverged=True)
     np.testing.assert_allclose(loss.options["net"], -loss.options["expected_loss"])
-    odds = bs.midrun(fit, "big", 16_000, objective=bs.probability_of_target(), target=2.45, unconverged=True).options
+    odds = bs.midrun(
+        fit, "big", 16_000, objective=bs.objectives.probability_of_target(), target=2.45, unconverged=True
+    ).options
     np.testing.assert_allclose(odds["value"], odds["reaches_target"])
 
 
@@ -114,7 +116,7 @@ def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
         ("big", 4000, {}, "is at steps 8000, and was to end at 4000"),
         ("big", 16_000, {"extend": (0.5,)}, "expected factors above 1"),
         ("big", 16_000, {"price": -1.0}, "the price is -1"),
-        ("big", 16_000, {"objective": bs.probability_of_target()}, "no target was given"),
+        ("big", 16_000, {"objective": bs.objectives.probability_of_target()}, "no target was given"),
         ("big", 16_000, {"ahead": {"steps": [9000.0]}}, "need one at each of steps"),
     ],
 )
@@ -124,12 +126,12 @@ def test_bad_questions_are_explained(fit: bs.Fit, run: str, until: float, change
 
 
 def test_rows_ahead_go_on(fit: bs.Fit) -> None:
-    with pytest.raises(bs.ForecastError, match="go on from steps 8000 in order; got 500"):
+    with pytest.raises(bs.errors.ForecastError, match="go on from steps 8000 in order; got 500"):
         bs.continued(fit, "big", {"steps": [500.0]}, unconverged=True)
 
 
 def test_runs_of_one_row_are_no_curves(chinchilla_fit: bs.Fit) -> None:
-    with pytest.raises(bs.ForecastError, match="'sim-1' is no curve: chinchilla with 1 of its rows"):
+    with pytest.raises(bs.errors.ForecastError, match="'sim-1' is no curve: chinchilla with 1 of its rows"):
         bs.continued(chinchilla_fit, "sim-1", {"tokens": [1e12]})
 
 

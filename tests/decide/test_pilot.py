@@ -16,7 +16,7 @@ import bayes_scaling as bs
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.information import Joint, learned, moderate, posteriors, shifts_of
 from bayes_scaling.model.noise import Scatter
-from bayes_scaling.predict.ensemble import Beliefs
+from bayes_scaling.predict.ensemble import Ensemble
 from tests.conftest import fit_exact
 
 BUDGET = 1e23
@@ -36,13 +36,13 @@ def few_runs(chinchilla_runs: bs.Runs) -> bs.Runs:
 
 
 @pytest.fixture(scope="module")
-def few(few_runs: bs.Runs) -> Beliefs:
-    """Beliefs after them."""
-    return Beliefs.of(fit_exact("chinchilla", few_runs, seed=0, like_rows=16), unconverged=True)
+def few(few_runs: bs.Runs) -> Ensemble:
+    """Ensemble after them."""
+    return Ensemble.of(fit_exact("chinchilla", few_runs, seed=0, like_rows=16), unconverged=True)
 
 
 @pytest.fixture(scope="module")
-def plan(few: Beliefs) -> bs.PilotPlan:
+def plan(few: Ensemble) -> bs.PilotPlan:
     """Pilots for a budget, paid out of it."""
     return bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET)
 
@@ -105,7 +105,7 @@ def test_heavy_tails_say_less_than_their_width() -> None:
     assert heavy == pytest.approx(normal * 5 / 3)
 
 
-def test_reweighting_agrees_with_refits(few: Beliefs, few_runs: bs.Runs) -> None:
+def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> None:
     big = few.points(params=4e10, tokens=8e11)
     target = few.log_mean(big)
     run = few.points(params=2e9, tokens=1e11)
@@ -123,7 +123,7 @@ def test_reweighting_agrees_with_refits(few: Beliefs, few_runs: bs.Runs) -> None
         row = {"params": 2e9, "tokens": 1e11, "loss": float(np.exp(losses[place, 0]))}
         more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
         refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, like_rows=16)
-        exact = Beliefs.of(refit, unconverged=True).log_mean(big)
+        exact = Ensemble.of(refit, unconverged=True).log_mean(big)
         assert told[place] == pytest.approx(exact.mean(), abs=0.25 * target.std())
         spread = math.sqrt(after.variances(moderate(target))[place, 0])
         assert spread == pytest.approx(moderate(exact).std(), rel=0.35)
@@ -172,7 +172,7 @@ def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
     assert plan.to_dict()["value"]["net"] == pytest.approx(plan.value.gain - plan.value.price)
 
 
-def test_what_cannot_change_the_choice_is_not_bought(few: Beliefs) -> None:
+def test_what_cannot_change_the_choice_is_not_bought(few: Ensemble) -> None:
     """Where N is fixed there is nothing to choose; where time is dear nothing is worth it."""
     fixed = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, constraints=bs.Constraints(params=(1e10, 1e10)))
     assert not fixed.buys and fixed.perfect == 0
@@ -182,7 +182,7 @@ def test_what_cannot_change_the_choice_is_not_bought(few: Beliefs) -> None:
     assert not dear.buys and dear.perfect > 0
 
 
-def test_more_pilots_tell_more(few: Beliefs) -> None:
+def test_more_pilots_tell_more(few: Ensemble) -> None:
     at = {"params": 4e10, "tokens": 8e11}
     left = [bs.pilot(few, OFFERS, budget, forecast_at=at).value.spread_left for budget in (1e19, 1e21)]
     assert left[1] < left[0] < 1
@@ -191,7 +191,7 @@ def test_more_pilots_tell_more(few: Beliefs) -> None:
     assert free.value.gain <= free.perfect
 
 
-def test_bought_runs_narrow_the_forecast_as_foretold(few: Beliefs, few_runs: bs.Runs) -> None:
+def test_bought_runs_narrow_the_forecast_as_foretold(few: Ensemble, few_runs: bs.Runs) -> None:
     """One run, bought, its loss as the beliefs expect it: the spread of the next plan is that of this one's promise."""
     at = {"params": 4e10, "tokens": 8e11}
     offer = pd.DataFrame({"params": [2e9], "tokens": [1e11]})
@@ -211,11 +211,11 @@ def test_pilots_in_other_inputs_need_a_price() -> None:
     offers = pd.DataFrame({"flops": [1e20, 1e21], "cost": [1.0, 10.0]})
     plan = bs.pilot(fit, offers, 20.0, forecast_at={"flops": 1e23}, copies=1)
     assert set(plan.chosen) == {0, 1}
-    with pytest.raises(bs.PlanError, match="give their cost too"):
+    with pytest.raises(bs.errors.PlanError, match="give their cost too"):
         bs.pilot(fit, offers[["flops"]], 20.0, forecast_at={"flops": 1e23})
 
 
-def test_same_seed_same_pilots(few: Beliefs, plan: bs.PilotPlan) -> None:
+def test_same_seed_same_pilots(few: Ensemble, plan: bs.PilotPlan) -> None:
     assert bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET).to_dict() == plan.to_dict()
 
 
@@ -234,19 +234,19 @@ def test_same_seed_same_pilots(few: Beliefs, plan: bs.PilotPlan) -> None:
         ({"candidates": {"params": (1e9, 1e8), "tokens": 1e9}}, "expected a number or a range"),
         ({"candidates": pd.DataFrame({"params": [], "tokens": []})}, "no candidates"),
         ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": [-1.0]})}, "costs of candidates"),
-        ({"objective": bs.cvar(0.05)}, "no mean over what may be true"),
+        ({"objective": bs.objectives.cvar(0.05)}, "no mean over what may be true"),
         ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": ["x"]})}, "costs of candidates"),
         ({"budget": -1.0}, "expected a positive number|less than the budget"),
     ],
 )
-def test_bad_questions_are_explained(few: Beliefs, change: dict[str, Any], says: str) -> None:
+def test_bad_questions_are_explained(few: Ensemble, change: dict[str, Any], says: str) -> None:
     asked: dict[str, Any] = {"candidates": OFFERS, "pilot_budget": 1e21, "budget": BUDGET, **change}
-    with pytest.raises(bs.PlanError, match=says):
+    with pytest.raises(bs.errors.PlanError, match=says):
         bs.pilot(few, asked.pop("candidates"), asked.pop("pilot_budget"), **asked)
 
 
 @pytest.mark.parametrize("params", ["abc", -1e9, math.nan])
-def test_candidates_that_are_no_runs_are_named(few: Beliefs, params: Any) -> None:
+def test_candidates_that_are_no_runs_are_named(few: Ensemble, params: Any) -> None:
     offers = pd.DataFrame({"params": [1e8, params], "tokens": [1e9, 1e9]})
-    with pytest.raises(bs.DataError, match="the candidates, row 2, column params"):
+    with pytest.raises(bs.errors.DataError, match="the candidates, row 2, column params"):
         bs.pilot(few, offers, 1e21, budget=BUDGET)

@@ -48,11 +48,11 @@ def test_a_file_holds_what_is_needed_and_stays(registered: bs.Registered, tmp_pa
     assert content["rests_on"]["laws"][0]["law"] == "chinchilla"
     assert any("times as large" in caveat for caveat in content["caveats"])
     assert bs.Registered.read(path).digest == registered.digest == content["digest"]
-    with pytest.raises(bs.DataError, match="what is on record stays"):
+    with pytest.raises(bs.errors.DataError, match="what is on record stays"):
         registered.save(path)
     content["runs"][0]["quantiles"]["0.5"] *= 1.01
     path.write_text(json.dumps(content))
-    with pytest.raises(bs.DataError, match="was changed since"):
+    with pytest.raises(bs.errors.DataError, match="was changed since"):
         bs.Registered.read(path)
 
 
@@ -90,7 +90,7 @@ def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast
     record.save(path)
     again = bs.TrackRecord.read(path)
     pd.testing.assert_frame_equal(again.scores, scores)
-    with pytest.raises(bs.DataError, match="was scored before"):
+    with pytest.raises(bs.errors.DataError, match="was scored before"):
         again.add(scores)
     assert (again.summary()["inside"] == 2).all()
     assert "2 of 2 measured runs lay inside" in again.verdict
@@ -118,7 +118,7 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
     ],
 )
 def test_bad_outcomes_are_explained(registered: bs.Registered, losses: Any, says: str) -> None:
-    with pytest.raises(bs.DataError, match=says):
+    with pytest.raises(bs.errors.DataError, match=says):
         bs.score_registered(registered, losses)
 
 
@@ -126,9 +126,9 @@ def test_other_files_are_refused(forecast: bs.Forecast, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     for text in ("{", "{}", "[1]"):
         path.write_text(text)
-        with pytest.raises(bs.DataError, match="registered forecast"):
+        with pytest.raises(bs.errors.DataError, match="registered forecast"):
             bs.Registered.read(path)
-    with pytest.raises(bs.ForecastError, match="rests_on"):
+    with pytest.raises(bs.errors.ForecastError, match="rests_on"):
         bs.preregister(forecast)
-    with pytest.raises(bs.ForecastError, match="this is no plan"):
+    with pytest.raises(bs.errors.ForecastError, match="this is no plan"):
         bs.preregister({"plan": {}})

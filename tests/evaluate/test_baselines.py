@@ -103,9 +103,9 @@ def test_a_prediction_is_normal_around_the_law_at_each_replicate() -> None:
 
 def test_points_must_be_whole() -> None:
     fit = point_fit(CHINCHILLA, noiseless(design()), bootstrap=20)
-    with pytest.raises(bs.DataError, match="tokens is missing"):
+    with pytest.raises(bs.errors.DataError, match="tokens is missing"):
         fit.predict({"params": np.array([7e9])})
-    with pytest.raises(bs.DataError, match="is negative"):
+    with pytest.raises(bs.errors.DataError, match="is negative"):
         fit.predict({"params": np.array([7e9]), "tokens": np.array([-1.0])})
 
 
@@ -130,13 +130,15 @@ def test_a_law_without_its_floor_stays_finite() -> None:
 
 def test_what_cannot_be_fitted_is_refused() -> None:
     runs = noiseless(design())
-    with pytest.raises(bs.FitError, match="loss 'mse' of a point fit is not known; choose one of huber, squares"):
+    with pytest.raises(
+        bs.errors.FitError, match="loss 'mse' of a point fit is not known; choose one of huber, squares"
+    ):
         point_fit(CHINCHILLA, runs, loss="mse")
-    with pytest.raises(bs.FitError, match="bootstrap of 0 replicates"):
+    with pytest.raises(bs.errors.FitError, match="bootstrap of 0 replicates"):
         point_fit(CHINCHILLA, runs, bootstrap=0)
-    with pytest.raises(bs.DataError, match="5 rows for the 5 parameters"):
+    with pytest.raises(bs.errors.DataError, match="5 rows for the 5 parameters"):
         point_fit(CHINCHILLA, runs.where(np.arange(len(runs)) < 5))
-    with pytest.raises(bs.DataError, match="has no column 'unique_tokens'"):
+    with pytest.raises(bs.errors.DataError, match="has no column 'unique_tokens'"):
         point_fit(bs.load_law("repeated_data"), runs)
 
 
@@ -157,14 +159,14 @@ def test_slices_without_a_minimum_do_not_count() -> None:
     falling = third[third["params"] < third["params"].median()]
     fit = isoflop_parabola(noiseless(pd.concat([one, other, falling])))
     assert fit.flops == pytest.approx([1e19, 1e20], rel=1e-6)
-    with pytest.raises(bs.DataError, match="2 IsoFLOP slices .* 1 of them with a minimum"):
+    with pytest.raises(bs.errors.DataError, match="2 IsoFLOP slices .* 1 of them with a minimum"):
         isoflop_parabola(noiseless(pd.concat([one, falling])))
 
 
 def test_a_table_without_slices_is_refused() -> None:
-    with pytest.raises(bs.DataError, match="0 IsoFLOP slices"):
+    with pytest.raises(bs.errors.DataError, match="0 IsoFLOP slices"):
         isoflop_parabola(noiseless(design()))
-    with pytest.raises(bs.DataError, match="0 IsoFLOP slices"):
+    with pytest.raises(bs.errors.DataError, match="0 IsoFLOP slices"):
         isoflop_parabola(noiseless(design(2000)))  # dense, not sliced
-    with pytest.raises(bs.DataError, match="has no column 'flops'"):
+    with pytest.raises(bs.errors.DataError, match="has no column 'flops'"):
         isoflop_parabola(bs.Runs.from_frame(pd.DataFrame({"params": [1e8, 1e9], "loss": [3.0, 2.5]})))

@@ -48,7 +48,7 @@ def test_tables_without_convergence_are_left_out() -> None:
     broken = np.arange(200) < 100
     spoiled = dataclasses.replace(ranks, ranks=np.where(broken[:, None], 0, ranks.ranks), converged=~broken)
     assert spoiled.uniformity()["p_value"].item() > 0.001
-    with pytest.raises(bs.FitError, match="none of the 200 fits converged"):
+    with pytest.raises(bs.errors.FitError, match="none of the 200 fits converged"):
         dataclasses.replace(ranks, converged=np.zeros(200, bool)).uniformity()
 
 
@@ -75,7 +75,7 @@ def test_a_law_with_a_discrepancy_is_calibrated() -> None:
 
 @pytest.mark.slow
 def test_a_wrong_likelihood_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def noisier(law: bs.Law, table: Any, truth: dict[str, float] | None = None, **how: Any) -> bs.Runs:
+    def noisier(law: bs.laws.Law, table: Any, truth: dict[str, float] | None = None, **how: Any) -> bs.Runs:
         return simulate(law, table, truth and {**truth, "sigma": 2 * truth["sigma"]}, **how)
 
     monkeypatch.setattr(_calibration, "simulate", noisier)
@@ -123,7 +123,7 @@ def test_ranks_are_those_of_the_exact_posterior(monkeypatch: pytest.MonkeyPatch)
     )
     seen: list[tuple[dict[str, float], bs.Runs]] = []
 
-    def watched(law: bs.Law, table: Any, truth: dict[str, float] | None = None, **how: Any) -> bs.Runs:
+    def watched(law: bs.laws.Law, table: Any, truth: dict[str, float] | None = None, **how: Any) -> bs.Runs:
         runs = simulate(law, table, truth, **how)
         if truth is not None:
             seen.append((truth, runs))
@@ -152,9 +152,9 @@ def test_ranks_are_those_of_the_exact_posterior(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_calibration_of_nothing_is_refused() -> None:
-    with pytest.raises(bs.FitError, match="tables is 0"):
+    with pytest.raises(bs.errors.FitError, match="tables is 0"):
         calibrate(tables=0)
-    with pytest.raises(bs.LawError, match="the design lacks tokens"):
+    with pytest.raises(bs.errors.LawError, match="the design lacks tokens"):
         sbc(LAW, grid(params=[1e8, 1e9]))
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate import compare as _compare
-from bayes_scaling.evaluate.backtest import backtest, read_tables
+from bayes_scaling.evaluate import comparison as _compare
+from bayes_scaling.evaluate.backtesting import backtest, read_tables
 from bayes_scaling.plot.comparisons import save_comparison_pictures
 from bayes_scaling.predict import stacking as _stacking
 from tests.cli.test_cli import run
@@ -115,17 +115,17 @@ def test_pictures_and_json(comparison: bs.Comparison, tmp_path: Path) -> None:
 @given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 60))
 def test_weights_are_weights(seed: int, laws: int, rows: int) -> None:
     scores = np.random.default_rng(seed).normal(0, 3, (laws, rows))
-    weights = bs.stacking_weights({str(i): row for i, row in enumerate(scores)})
+    weights = bs.evaluate.stacking_weights({str(i): row for i, row in enumerate(scores)})
     assert sum(weights.values()) == pytest.approx(1.0)
     assert min(weights.values()) > 0
-    again = bs.stacking_weights({str(i): row + 7.0 for i, row in enumerate(scores)})
+    again = bs.evaluate.stacking_weights({str(i): row + 7.0 for i, row in enumerate(scores)})
     np.testing.assert_allclose(list(again.values()), list(weights.values()), atol=1e-7)
 
 
 def test_weights_maximise_the_log_score_of_the_mixture() -> None:
     rng = np.random.default_rng(0)
     scores = {"a": rng.normal(0, 1, 400), "b": rng.normal(0, 1, 400), "c": rng.normal(-3, 1, 400)}
-    weights = bs.stacking_weights(scores)
+    weights = bs.evaluate.stacking_weights(scores)
     density = np.exp(np.stack(list(scores.values()), axis=1))
 
     def objective(w: np.ndarray) -> float:
@@ -139,9 +139,9 @@ def test_weights_maximise_the_log_score_of_the_mixture() -> None:
 
 
 def test_equal_laws_share_and_one_row_decides_nothing() -> None:
-    same = bs.stacking_weights({"a": np.array([1.0, 2.0]), "b": np.array([1.0, 2.0])})
+    same = bs.evaluate.stacking_weights({"a": np.array([1.0, 2.0]), "b": np.array([1.0, 2.0])})
     assert same["a"] == pytest.approx(0.5)
-    lucky = bs.stacking_weights({"a": np.array([0.0]), "b": np.array([5.0])})
+    lucky = bs.evaluate.stacking_weights({"a": np.array([0.0]), "b": np.array([5.0])})
     assert 0.1 < lucky["a"] < 0.5
 
 
@@ -153,7 +153,7 @@ def test_weights_agree_with_arviz_on_many_rows() -> None:
     scores = {"a": rng.normal(0, 1, 5000), "b": rng.normal(0.1, 1, 5000)}
     density = np.exp(np.stack(list(scores.values()), axis=1))
     exact = minimize(lambda w: -np.log(density @ np.array([w[0], 1 - w[0]])).sum(), [0.5], bounds=[(0.01, 0.99)]).x[0]
-    assert bs.stacking_weights(scores)["a"] == pytest.approx(exact, abs=0.01)
+    assert bs.evaluate.stacking_weights(scores)["a"] == pytest.approx(exact, abs=0.01)
 
 
 def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> None:
@@ -164,18 +164,18 @@ def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> Non
     few = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9, 3e9, 4e9], "loss": [3.0, 2.9, 2.85, 2.8]}))
     assert _compare.default_cuts(bs.load_law("power_law:input=tokens"), few)[0].at == 3e9
     same = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9] * 4, "loss": [3.0, 3.1, 3.2, 3.3]}))
-    with pytest.raises(bs.DataError, match="too few sizes to hold out the largest"):
+    with pytest.raises(bs.errors.DataError, match="too few sizes to hold out the largest"):
         _compare.default_cuts(bs.load_law("power_law:input=tokens"), same)
 
 
 def test_bad_requests_are_explained() -> None:
-    with pytest.raises(bs.DataError, match="no law to compare"):
+    with pytest.raises(bs.errors.DataError, match="no law to compare"):
         bs.compare([], curve())
-    with pytest.raises(bs.LawError):
+    with pytest.raises(bs.errors.LawError):
         bs.compare(["no_such_law"], curve())
-    with pytest.raises(bs.DataError, match="no run has tokens above"):
+    with pytest.raises(bs.errors.DataError, match="no run has tokens above"):
         bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e15)])
-    with pytest.raises(bs.DataError, match="no table could be compared"):
+    with pytest.raises(bs.errors.DataError, match="no table could be compared"):
         backtest({}, LAWS)
 
 

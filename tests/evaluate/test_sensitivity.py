@@ -39,5 +39,5 @@ def test_the_floor_moves_long_extrapolations(chinchilla_runs: bs.Runs) -> None:
 
 def test_laws_without_a_floor_are_refused() -> None:
     assert floor_parameter(bs.load_law("max_form")) == "L_inf"
-    with pytest.raises(bs.ForecastError, match="kaplan_joint has no irreducible loss"):
+    with pytest.raises(bs.errors.ForecastError, match="kaplan_joint has no irreducible loss"):
         floor_parameter(bs.load_law("kaplan_joint"))

@@ -114,7 +114,7 @@ def test_outliers_do_not_move_the_default_fit(chinchilla_runs: bs.Runs, chinchil
         np.log(np.median(bs.compute_optimal(fit, 5.76e23).params)) for fit in (chinchilla_fit, robust, normal)
     )
     assert abs(off - untouched) > 1.5 * abs(moved - untouched)
-    outliers = bs.find_outliers(robust)
+    outliers = bs.evaluate.find_outliers(robust)
     assert set(outliers[outliers["outlier"]]["run"]) >= {runs.labels[i] for i in planted}
     assert outliers["outlier"].sum() <= 6
 
@@ -137,7 +137,7 @@ def test_arviz_reads_the_data_tree(chinchilla_fit: bs.Fit) -> None:
     summary = az.summary(chinchilla_fit.idata, var_names=["E", "alpha"], round_to="none")
     assert summary.loc["alpha", "mean"] == pytest.approx(chinchilla_fit.flat()["alpha"].mean(), rel=1e-6)
     loo = az.loo(chinchilla_fit.idata)
-    assert loo.elpd == pytest.approx(bs.leave_one_out(chinchilla_fit).sum(), abs=1e-3)
+    assert loo.elpd == pytest.approx(bs.evaluate.leave_one_out(chinchilla_fit).sum(), abs=1e-3)
 
 
 def test_log_likelihood_is_the_density_of_the_loss(chinchilla_fit: bs.Fit) -> None:
@@ -226,7 +226,7 @@ def test_an_unconverged_fit_is_refused_downstream(chinchilla_fit: bs.Fit) -> Non
         lambda **how: bs.compute_optimal(bad, 1e23, **how),
         lambda **how: bs.required(bad, 2.0, **how),
     ):
-        with pytest.raises(bs.ConvergenceError, match="R-hat 1.200"):
+        with pytest.raises(bs.errors.ConvergenceError, match="R-hat 1.200"):
             ask()
         ask(unconverged=True)
 
@@ -243,16 +243,16 @@ def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
         ({"draws": 10}, "too few to judge convergence"),
         ({"device": "abacus"}, "device 'abacus' is not known"),
     ):
-        with pytest.raises(bs.FitError) as caught:
+        with pytest.raises(bs.errors.FitError) as caught:
             fit_exact("chinchilla", chinchilla_runs, **options)  # type: ignore[arg-type]
         assert says in str(caught.value)
-    with pytest.raises(bs.DataError, match="reads params, tokens, but .* has no params"):
+    with pytest.raises(bs.errors.DataError, match="reads params, tokens, but .* has no params"):
         fit_exact("chinchilla", bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9], "loss": [3.0, 2.9]})))
 
 
 def test_the_summary_takes_a_fraction(chinchilla_fit: bs.Fit) -> None:
     assert list(chinchilla_fit.summary(0.8)) == ["median", "10.0%", "90.0%", "learned"]
-    with pytest.raises(bs.ForecastError, match="write 0.8 for 80 percent"):
+    with pytest.raises(bs.errors.ForecastError, match="write 0.8 for 80 percent"):
         chinchilla_fit.summary(80)
 
 
@@ -271,7 +271,7 @@ def test_public_chinchilla_table_with_its_outliers() -> None:
     assert fit.converged
     low, high = bs.compute_optimal(fit, 5.76e23).interval("params", 0.9)
     assert low < 70e9 < high < 200e9
-    flagged = bs.find_outliers(fit).query("outlier")["run"]
+    flagged = bs.evaluate.find_outliers(fit).query("outlier")["run"]
     assert {runs.labels[i] for i in np.argsort(-runs.loss)[:5]} <= set(flagged)
     published = {"E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
     for name, (lower, upper) in published.items():
@@ -281,7 +281,7 @@ def test_public_chinchilla_table_with_its_outliers() -> None:
 
 TWO_MODES = """
 import numpyro.distributions as dist
-from bayes_scaling import Law, Parameter, power
+from bayes_scaling.laws import Law, Parameter, power
 
 def mean(params, theta):
     return 2.0 + theta**2 + power(params / 1e8, -0.3)

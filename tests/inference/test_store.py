@@ -94,7 +94,7 @@ def test_a_killed_save_keeps_the_old_file(saved: Path, tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, keep: float) -> None:
     whole = saved.read_bytes()
     (tmp_path / "cut.nc").write_bytes(whole[: int(keep * len(whole))])
-    with pytest.raises(bs.FitError) as caught:
+    with pytest.raises(bs.errors.FitError) as caught:
         bs.load_fit(tmp_path / "cut.nc")
     assert "cut.nc is not a whole fit file" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -104,13 +104,13 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     text.write_text("not netcdf")
     with h5py.File(netcdf, "w") as file:
         file["x"] = [1.0]
-    with pytest.raises(bs.FitError, match="text.nc is not a whole fit file"):
+    with pytest.raises(bs.errors.FitError, match="text.nc is not a whole fit file"):
         bs.load_fit(text)
-    with pytest.raises(bs.FitError, match="other.nc is netCDF but not a fit"):
+    with pytest.raises(bs.errors.FitError, match="other.nc is netCDF but not a fit"):
         bs.load_fit(netcdf)
-    with pytest.raises(bs.FitError, match="is not a file"):
+    with pytest.raises(bs.errors.FitError, match="is not a file"):
         bs.load_fit(tmp_path / "absent.nc")
-    with pytest.raises(bs.FitError, match="is not a file"):
+    with pytest.raises(bs.errors.FitError, match="is not a file"):
         bs.load_fit(tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_a_fit_without_its_parts_is_refused(saved: Path, tmp_path: Path) -> None
         copy.write_bytes(saved.read_bytes())
         with h5py.File(copy, "a") as file:
             file.attrs[attribute] = value
-        with pytest.raises(bs.FitError, match="lacks what one holds"):
+        with pytest.raises(bs.errors.FitError, match="lacks what one holds"):
             bs.load_fit(copy)
 
 
@@ -129,7 +129,7 @@ def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
     copy.write_bytes(saved.read_bytes())
     with h5py.File(copy, "a") as file:
         file.attrs["format"] = 99
-    with pytest.raises(bs.FitError, match="format 99, newer than 1"):
+    with pytest.raises(bs.errors.FitError, match="format 99, newer than 1"):
         bs.load_fit(copy)
 
 
@@ -141,19 +141,19 @@ def test_a_law_file_that_changed_or_moved_is_refused(tmp_path: Path) -> None:
     fit_exact(law, runs, method="laplace").save(tmp_path / "fit.nc")
     assert bs.load_fit(tmp_path / "fit.nc").law.parameter_names == law.parameter_names
     file.write_text(GOOD + "\nraise SystemExit('this must not run')\n")
-    with pytest.raises(bs.FitError, match="another version of"):
+    with pytest.raises(bs.errors.FitError, match="another version of"):
         bs.load_fit(tmp_path / "fit.nc")
     file.unlink()
-    with pytest.raises(bs.FitError, match="which is not there"):
+    with pytest.raises(bs.errors.FitError, match="which is not there"):
         bs.load_fit(tmp_path / "fit.nc")
     assert bs.load_fit(tmp_path / "fit.nc", law=law).law is law
 
 
 def test_saving_to_impossible_places_is_one_line(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
-    with pytest.raises(bs.FitError, match="is a folder"):
+    with pytest.raises(bs.errors.FitError, match="is a folder"):
         chinchilla_fit.save(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(bs.FitError, match="cannot write"):
+    with pytest.raises(bs.errors.FitError, match="cannot write"):
         chinchilla_fit.save(tmp_path / "file" / "fit.nc")
 
 

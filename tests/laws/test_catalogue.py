@@ -13,7 +13,7 @@ from tests.conftest import fit_exact
 
 GOOD = """
 import numpyro.distributions as dist
-from bayes_scaling import Law, Parameter, power
+from bayes_scaling.laws import Law, Parameter, power
 
 def mean(params, E, A, alpha):
     return E + A * power(params, -alpha)
@@ -91,7 +91,7 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says: str) -> None:
     assert old in GOOD
-    with pytest.raises(bs.LawError) as caught:
+    with pytest.raises(bs.errors.LawError) as caught:
         bs.load_law(write(tmp_path, GOOD.replace(old, new)))
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
@@ -108,7 +108,7 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says
     ],
 )
 def test_a_wrong_name_is_explained(name: str, says: str) -> None:
-    with pytest.raises(bs.LawError) as caught:
+    with pytest.raises(bs.errors.LawError) as caught:
         bs.load_law(name)
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
@@ -124,18 +124,18 @@ def test_priors_can_be_replaced_by_name() -> None:
     law = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(-1.0, 0.01)})
     assert law.overridden == ("alpha",)
     assert {row.name: row.source for row in law.sampled}["alpha"] == "given by the user"
-    with pytest.raises(bs.LawError, match="has no prior on gamma; it has priors on L_0, E, alpha"):
+    with pytest.raises(bs.errors.LawError, match="has no prior on gamma; it has priors on L_0, E, alpha"):
         bs.load_law("chinchilla", priors={"gamma": dist.Normal(0, 1)})
-    with pytest.raises(bs.LawError, match="prior of alpha is float"):
+    with pytest.raises(bs.errors.LawError, match="prior of alpha is float"):
         bs.load_law("chinchilla", priors={"alpha": 0.3})  # type: ignore[dict-item]
 
 
 def test_published_sets_are_asked_by_name() -> None:
     law = bs.load_law("chinchilla")
     assert law.at("besiroglu2024")(params=7e10, tokens=1.4e12) == pytest.approx(1.974, abs=5e-4)
-    with pytest.raises(bs.LawError, match="no published constants 'kaplan'; it has: hoffmann2022"):
+    with pytest.raises(bs.errors.LawError, match="no published constants 'kaplan'; it has: hoffmann2022"):
         law.at("kaplan")
-    with pytest.raises(bs.LawError, match="needs tokens"):
+    with pytest.raises(bs.errors.LawError, match="needs tokens"):
         law.at("besiroglu2024")(params=7e10)
-    with pytest.raises(bs.LawError, match="does not take flops"):
+    with pytest.raises(bs.errors.LawError, match="does not take flops"):
         law.at("besiroglu2024")(params=7e10, tokens=1e12, flops=1e20)

@@ -174,7 +174,7 @@ def test_bad_requests_are_explained() -> None:
         ({"smoothness": 1.0}, "smoothness is 1, expected a number between 0 and 1"),
         ({"scale": -1.0}, "scale of the discrepancy is -1, expected a positive number"),
     ):
-        with pytest.raises(bs.LawError, match=says):
+        with pytest.raises(bs.errors.LawError, match=says):
             bs.Discrepancy(**options)  # type: ignore[arg-type]
 
 

@@ -41,14 +41,14 @@ def test_growing_noise_is_wider_for_small_runs() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(bs.LawError, match="noise family 'gauss' is not known; choose one of normal, student_t"):
+    with pytest.raises(bs.errors.LawError, match="noise family 'gauss' is not known; choose one of normal, student_t"):
         bs.Noise("gauss")
-    with pytest.raises(bs.LawError, match="noise scale 'wide' is not known"):
+    with pytest.raises(bs.errors.LawError, match="noise scale 'wide' is not known"):
         bs.Noise("normal", "wide")
 
 
 def test_known_scale_needs_its_column(chinchilla_runs: bs.Runs) -> None:
-    with pytest.raises(bs.DataError, match="loss_se"):
+    with pytest.raises(bs.errors.DataError, match="loss_se"):
         fit_exact("chinchilla", chinchilla_runs, noise=bs.Noise("normal", "known"))
 
 

@@ -74,11 +74,11 @@ def test_frontier_and_requirement_of_a_group(pooled: bs.Fit) -> None:
     optimum = {g: bs.compute_optimal(pooled, 1e23, group={"family": g}) for g in "ad"}
     assert np.median(optimum["a"].params) != np.median(optimum["d"].params)
     assert bs.required(pooled, 2.0, group={"family": "a"}).reachable > 0.9
-    with pytest.raises(bs.FitError, match="say which family is meant: a, b, c, d, or a new one"):
+    with pytest.raises(bs.errors.FitError, match="say which family is meant: a, b, c, d, or a new one"):
         bs.compute_optimal(pooled, 1e23)
-    with pytest.raises(bs.FitError, match="pooled over family, not over lab"):
+    with pytest.raises(bs.errors.FitError, match="pooled over family, not over lab"):
         bs.compute_optimal(pooled, 1e23, group={"lab": "x", "family": "a"})
-    with pytest.raises(bs.ForecastError, match="say the family of each future run: a, b, c, d, or a new one"):
+    with pytest.raises(bs.errors.ForecastError, match="say the family of each future run: a, b, c, d, or a new one"):
         bs.forecast(pooled, params=7e10, tokens=1.4e12)
 
 
@@ -98,10 +98,10 @@ def test_pooled_fit_survives_its_file(pooled: bs.Fit, tmp_path: Path) -> None:
 
 
 def test_checks_work_on_pooled_fits(pooled: bs.Fit) -> None:
-    assert not bs.find_outliers(pooled)["outlier"].any()
-    assert set(bs.find_influential(pooled)["parameter"]) <= set(pooled.law_names)
+    assert not bs.evaluate.find_outliers(pooled)["outlier"].any()
+    assert set(bs.evaluate.find_influential(pooled)["parameter"]) <= set(pooled.law_names)
     assert pooled.replicated.shape == (4, 1000, 40) and pooled.prior_predictive.shape == (1000, 40)
-    assert bs.leave_one_out(pooled).shape == (40,)
+    assert bs.evaluate.leave_one_out(pooled).shape == (40,)
 
 
 @pytest.mark.slow
@@ -142,17 +142,19 @@ def test_two_columns_of_groups() -> None:
 
 def test_bad_pooling_is_refused() -> None:
     law = bs.load_law("chinchilla")
-    with pytest.raises(bs.LawError, match="'B' cannot be pooled: it follows from the others; those with a prior are"):
+    with pytest.raises(
+        bs.errors.LawError, match="'B' cannot be pooled: it follows from the others; those with a prior are"
+    ):
         checked_pooling({"B": bs.partial("x")}, law.parameters)
-    with pytest.raises(bs.LawError, match="'gamma' cannot be pooled: it is no parameter of this law and noise"):
+    with pytest.raises(bs.errors.LawError, match="'gamma' cannot be pooled: it is no parameter of this law and noise"):
         checked_pooling({"gamma": bs.partial("x")}, law.parameters)
-    with pytest.raises(bs.LawError, match=r"pooling of E is 'x'; expected partial\('column'\)"):
+    with pytest.raises(bs.errors.LawError, match=r"pooling of E is 'x'; expected partial\('column'\)"):
         checked_pooling({"E": "x"}, law.parameters)  # type: ignore[dict-item]
     runs = families("ab", 6)
-    with pytest.raises(bs.DataError, match="the table has no column 'lab' to say which group"):
+    with pytest.raises(bs.errors.DataError, match="the table has no column 'lab' to say which group"):
         fit_exact(law, runs, pooling={"E": bs.partial("lab")})
     holes = bs.Runs.from_frame(runs.table.assign(lab=["x", None] * 6))
-    with pytest.raises(bs.DataError, match="row 2, column lab: the group is missing"):
+    with pytest.raises(bs.errors.DataError, match="row 2, column lab: the group is missing"):
         fit_exact(law, holes, pooling={"E": bs.partial("lab")})
 
 

@@ -36,9 +36,9 @@ def test_what_is_not_given_comes_from_the_prior() -> None:
 
 
 def test_mistakes_are_explained() -> None:
-    with pytest.raises(bs.LawError, match="the design lacks tokens"):
+    with pytest.raises(bs.errors.LawError, match="the design lacks tokens"):
         bs.simulate("chinchilla", design().drop(columns="tokens"))
-    with pytest.raises(bs.LawError, match="constants name gamma"):
+    with pytest.raises(bs.errors.LawError, match="constants name gamma"):
         bs.simulate("chinchilla", design(), {"gamma": 1.0})
-    with pytest.raises(bs.LawError, match="no published constants"):
+    with pytest.raises(bs.errors.LawError, match="no published constants"):
         bs.simulate("chinchilla", design(), "nobody1999")

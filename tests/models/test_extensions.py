@@ -95,7 +95,7 @@ def test_mixture_with_equal_domains_is_one_function() -> None:
 
 @pytest.mark.parametrize("domains", ["web", "web+web", "web+c", "web+two words", ""])
 def test_mixture_refuses_names_that_are_no_columns(domains: str) -> None:
-    with pytest.raises(bs.LawError, match="two or more different column names"):
+    with pytest.raises(bs.errors.LawError, match="two or more different column names"):
         bs.load_law("mixture", domains=domains)
 
 

@@ -19,7 +19,7 @@ CHINCHILLA = bs.load_law("chinchilla")
 KAPLAN = bs.load_law("kaplan_joint").at("kaplan2020")
 
 
-def pure(column: str, name: str = "kaplan2020") -> bs.Curve:
+def pure(column: str, name: str = "kaplan2020") -> bs.laws.Curve:
     return bs.load_law("power_law", input=column, form="pure").at(name)
 
 

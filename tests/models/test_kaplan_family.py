@@ -210,9 +210,9 @@ def test_step_by_step_is_biased_where_runs_stop_early() -> None:
 
 def test_step_by_step_says_what_it_lacks() -> None:
     runs = curves(1e-9)
-    with pytest.raises(bs.DataError, match="N_c and alpha_N need final losses of two sizes"):
+    with pytest.raises(bs.errors.DataError, match="N_c and alpha_N need final losses of two sizes"):
         stepwise(runs.where(runs.table["params"] < 1.5e6))
-    with pytest.raises(bs.DataError, match="need one size at three batches or more that reach the same losses"):
+    with pytest.raises(bs.errors.DataError, match="need one size at three batches or more that reach the same losses"):
         stepwise(runs.where(runs.table["batch_tokens"] > 1e7))
-    with pytest.raises(bs.DataError, match="has no column batch_tokens"):
+    with pytest.raises(bs.errors.DataError, match="has no column batch_tokens"):
         stepwise(bs.Runs.from_frame(runs.table[["run", "params", "steps", "loss"]]))

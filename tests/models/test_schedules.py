@@ -40,7 +40,7 @@ def rows_of(rate: np.ndarray, every: int) -> dict[str, np.ndarray]:
     return {"run": np.zeros(len(steps), int), "steps": steps.astype(float), "learning_rate": rate[steps - 1]}
 
 
-def features(law: bs.Law, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def features(law: bs.laws.Law, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     assert law.features is not None
     return dict(law.features.value(**{name: table[name] for name in law.features.needs}))
 

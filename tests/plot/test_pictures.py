@@ -266,19 +266,19 @@ def test_settings_of_matplotlib_stay_as_they_were(fit: bs.Fit) -> None:
 
 
 def test_questions_that_cannot_be_drawn_are_refused(fit: bs.Fit, future: Forecast, tmp_path: Path) -> None:
-    with pytest.raises(bs.LawError, match="no parameter 'gamma'"):
+    with pytest.raises(bs.errors.LawError, match="no parameter 'gamma'"):
         pictures.plot_exponents(fit, ["alpha", "gamma"])
-    with pytest.raises(bs.LawError, match="name some"):
+    with pytest.raises(bs.errors.LawError, match="name some"):
         pictures.plot_exponents(fit, [])
-    with pytest.raises(bs.ForecastError, match="each of 3 forecast points"):
+    with pytest.raises(bs.errors.ForecastError, match="each of 3 forecast points"):
         pictures.plot_forecast(fit, future, measured=[2.0, 2.1])
-    with pytest.raises(bs.ForecastError, match="target loss is -1"):
+    with pytest.raises(bs.errors.ForecastError, match="target loss is -1"):
         pictures.plot_forecast(fit, future, target=-1)
-    with pytest.raises(bs.ForecastError, match="expected a fraction"):
+    with pytest.raises(bs.errors.ForecastError, match="expected a fraction"):
         pictures.plot_fit(fit, probabilities=(50,))
     with pytest.raises(bs.BayesScalingError, match="'docx'"):
         pictures.save_pictures(fit, tmp_path, file_format="docx")
-    with pytest.raises(bs.ForecastError, match="belong to a forecast"):
+    with pytest.raises(bs.errors.ForecastError, match="belong to a forecast"):
         pictures.save_pictures(fit, tmp_path, target=2.0)
     assert not list(tmp_path.iterdir())
 

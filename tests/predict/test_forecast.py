@@ -91,24 +91,28 @@ def test_frame_json_and_dataset_hold_the_same_numbers(forecast: bs.Forecast) -> 
     ],
 )
 def test_bad_points_are_explained(chinchilla_fit: bs.Fit, question: dict[str, object], says: str) -> None:
-    with pytest.raises((bs.ForecastError, bs.DataError)) as caught:
+    with pytest.raises((bs.errors.ForecastError, bs.errors.DataError)) as caught:
         bs.forecast(chinchilla_fit, **question)
     assert says in str(caught.value)
 
 
 def test_a_table_of_text_is_explained(chinchilla_fit: bs.Fit) -> None:
-    with pytest.raises(bs.DataError, match="row 2, column params: '70B' is not a number: write it out in raw units"):
+    with pytest.raises(
+        bs.errors.DataError, match="row 2, column params: '70B' is not a number: write it out in raw units"
+    ):
         bs.forecast(chinchilla_fit, pd.DataFrame({"params": [1e9, "70B"], "tokens": [1e11, 1e12]}))
 
 
 def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
-    with pytest.raises(bs.ForecastError, match=r"probability is 90, expected a fraction .*; write 0.9 for 90 percent"):
+    with pytest.raises(
+        bs.errors.ForecastError, match=r"probability is 90, expected a fraction .*; write 0.9 for 90 percent"
+    ):
         forecast.interval(90)
-    with pytest.raises(bs.ForecastError, match="expected a fraction"):
+    with pytest.raises(bs.errors.ForecastError, match="expected a fraction"):
         forecast.quantile(0.0)
-    with pytest.raises(bs.ForecastError, match="of fitted, mean, new_run, not of 'median'"):
+    with pytest.raises(bs.errors.ForecastError, match="of fitted, mean, new_run, not of 'median'"):
         forecast.interval(0.9, of="median")
-    with pytest.raises(bs.ForecastError, match="target loss is -1"):
+    with pytest.raises(bs.errors.ForecastError, match="target loss is -1"):
         forecast.probability_below(-1)
-    with pytest.raises(bs.ForecastError, match="either as a table or by name"):
+    with pytest.raises(bs.errors.ForecastError, match="either as a table or by name"):
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), params=1e9)

@@ -63,7 +63,7 @@ def test_laws_in_one_input(grid_runs: bs.Runs) -> None:
     fit = fit_exact("power_law:input=flops,form=pure", grid_runs)
     theta = fit.flat()
     np.testing.assert_allclose(bs.required(fit, 2.0).draws, theta["X_c"] * 2.0 ** (-1 / theta["alpha"]), rtol=1e-6)
-    with pytest.raises(bs.ForecastError, match="needs a law in params and tokens"):
+    with pytest.raises(bs.errors.ForecastError, match="needs a law in params and tokens"):
         bs.compute_optimal(fit, 1e23)
 
 
@@ -78,6 +78,6 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit) -> None:
         (lambda: bs.required(chinchilla_fit, 2.0).interval(95), "write 0.95 for 95 percent"),
         (lambda: bs.compute_optimal(chinchilla_fit, 1e23).interval("flops"), "not 'flops'"),
     ):
-        with pytest.raises(bs.ForecastError) as caught:
+        with pytest.raises(bs.errors.ForecastError) as caught:
             ask()
         assert says in str(caught.value)

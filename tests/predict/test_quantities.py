@@ -35,11 +35,13 @@ def test_draws_without_an_answer_are_counted(chinchilla_fit: bs.Fit) -> None:
 
 
 def test_bad_questions_are_refused(chinchilla_fit: bs.Fit) -> None:
-    with pytest.raises(bs.LawError, match="law chinchilla has no quantity 'critical_batch'; it has: "):
+    with pytest.raises(bs.errors.LawError, match="law chinchilla has no quantity 'critical_batch'; it has: "):
         bs.quantity(chinchilla_fit, "critical_batch", loss=2.5)
-    with pytest.raises(bs.LawError, match="params_opt of law chinchilla takes flops; got none"):
+    with pytest.raises(bs.errors.LawError, match="params_opt of law chinchilla takes flops; got none"):
         bs.quantity(chinchilla_fit, "params_opt")
-    with pytest.raises(bs.DataError, match="the inputs, row 2, column flops: -1 is negative"):
+    with pytest.raises(bs.errors.DataError, match="the inputs, row 2, column flops: -1 is negative"):
         bs.quantity(chinchilla_fit, "params_opt", flops=[1e21, -1])
-    with pytest.raises(bs.ForecastError, match=r"flops has shape \(3, 1\); expected numbers, a list, or one value for"):
+    with pytest.raises(
+        bs.errors.ForecastError, match=r"flops has shape \(3, 1\); expected numbers, a list, or one value for"
+    ):
         bs.quantity(chinchilla_fit, "params_opt", flops=np.ones((3, 1)))

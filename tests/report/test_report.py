@@ -377,19 +377,19 @@ GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount"
     ],
 )
 def test_bad_studies_get_one_sentence(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(bs.StudyError, match=re.escape(said)) as error:
+    with pytest.raises(bs.errors.StudyError, match=re.escape(said)) as error:
         Study.of({**GOOD, **changed}, "study.toml")
     assert str(error.value).startswith(("study.toml: ", "constraints")) and "\n" not in str(error.value)
 
 
 def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(bs.StudyError, match=r"cannot read study.toml"):
+    with pytest.raises(bs.errors.StudyError, match=r"cannot read study.toml"):
         Study.read(tmp_path / "study.toml")
     (tmp_path / "study.toml").write_text("title = ")
-    with pytest.raises(bs.StudyError, match=r"study.toml is not TOML"):
+    with pytest.raises(bs.errors.StudyError, match=r"study.toml is not TOML"):
         Study.read(tmp_path / "study.toml")
     (tmp_path / "study.toml").write_text('[data]\nfile = "gone.csv"\n[budget]\namount = 1.0')
-    with pytest.raises(bs.StudyError, match=r"'gone.csv', but there is no such file beside the study"):
+    with pytest.raises(bs.errors.StudyError, match=r"'gone.csv', but there is no such file beside the study"):
         Study.read(tmp_path / "study.toml").runs()
 
 
@@ -399,7 +399,7 @@ def test_priors_of_the_study_reach_the_law() -> None:
     study = Study.of({**GOOD, "laws": laws})
     assert study.candidates(study.runs(), draft=False)[0].law.overridden
     other = Study.of({**GOOD, "laws": {**laws, "names": ["kaplan_joint"]}})
-    with pytest.raises(bs.StudyError, match="which is none of laws.names"):
+    with pytest.raises(bs.errors.StudyError, match="which is none of laws.names"):
         other.candidates(other.runs(), draft=False)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
-from bayes_scaling.evaluate.compare import Comparison, compare
+from bayes_scaling.evaluate.comparison import Comparison, compare
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
 

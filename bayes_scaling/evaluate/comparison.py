@@ -29,6 +29,7 @@ from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.baselines import PointFit, point_fit
 from bayes_scaling.evaluate.checks import leave_one_out_scores
 from bayes_scaling.evaluate.scores import COVERAGES, extrapolation_range, score, summarise
+from bayes_scaling.evaluate.weights import stacking_weights
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
@@ -37,7 +38,7 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy, log_size, size_inputs
 from bayes_scaling.model.noise import Noise, Scatter
 from bayes_scaling.predict.forecast import Forecast, forecast
-from bayes_scaling.predict.stacking import stacked, stacking_weights
+from bayes_scaling.predict.stacking import stacked
 
 CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side

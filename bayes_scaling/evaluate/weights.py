@@ -1,0 +1,39 @@
+"""Weights of several laws, from how well each would have forecast runs that it had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+PRETENDED = 1.0  # rows that every candidate is pretended to share before weights are learned, against chance winners
+
+
+def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | None = None) -> dict[str, float]:
+    """Return the weights of a mixture that would have had the best log score, ``{candidate: weight}``.
+
+    Parameters
+    ----------
+    log_scores : by candidate, (n_row,) log density of each held-out row
+    counts : (n_row,) how much each row counts; 1 by default
+
+    Notes
+    -----
+    Stacking of predictive distributions (Yao et al. 2018), by expectation maximisation, which has one solution. Each
+    candidate starts with the credit of a shared fraction of one row: a handful of held-out runs then does not hand
+    everything to the law that was lucky on them.
+    """
+    names = list(log_scores)
+    density = np.stack([np.asarray(log_scores[name], float) for name in names], axis=1)
+    density = np.exp(np.maximum(density - density.max(axis=1, keepdims=True), -700.0))
+    count = np.ones(len(density)) if counts is None else np.asarray(counts, float)
+    weight = np.full(len(names), 1 / len(names))
+    for _ in range(10_000):
+        share = weight * density
+        share /= share.sum(axis=1, keepdims=True)
+        new = (count @ share + PRETENDED / len(names)) / (count.sum() + PRETENDED)
+        settled = float(np.abs(new - weight).max()) < 1e-10
+        weight = new
+        if settled:
+            break
+    return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
