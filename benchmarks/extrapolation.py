@@ -69,7 +69,7 @@ def scored(laws: tuple[str, ...], below: pd.DataFrame, above: pd.DataFrame) -> p
     parts = []
     started = time.perf_counter()
     for label, forecast, converged in forecasts(laws, runs, inputs):
-        part = score(forecast.scatter, above["loss"].to_numpy())
+        part = score(forecast.predictive, above["loss"].to_numpy())
         part["log_score"] += np.log(below["loss"].max())
         now = time.perf_counter()
         parts.append(part.assign(candidate=label, converged=converged, fit_seconds=now - started))

@@ -161,7 +161,7 @@ def replay(law: str, table: pd.DataFrame, share: float, method: str, seed: int) 
     fit = fitted(law, pool.loc[bought], len(table))
     ahead = bs.forecast(fit, target[list(fit.law.inputs)].reset_index(drop=True), unconverged=True)
     truth = target["loss"].to_numpy()
-    scores = score(ahead.scatter, truth)
+    scores = score(ahead.predictive, truth)
     error = np.log(ahead.median()) - np.log(truth)
     return {
         "runs": len(bought),

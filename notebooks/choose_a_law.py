@@ -55,7 +55,7 @@ widths = {}
 for name, discrepancy in {"law taken to be right": bs.Discrepancy("none"), "with its discrepancy": None}.items():
     fit = bs.fit("chinchilla", small, discrepancy=discrepancy, seed=0)
     ahead = bs.forecast(fit, large, unconverged=True)
-    below = ahead.scatter.probability_below(large.loss)
+    below = ahead.predictive.probability_below(large.loss)
     widths[name] = np.diff(np.log(ahead.interval(0.9)), axis=1).mean()
     print(f"{name}: {np.mean(np.abs(below - 0.5) < 0.45):.0%} inside the 90 % band, which is {widths[name]:.0%} wide")
 assert widths["with its discrepancy"] > widths["law taken to be right"]
@@ -67,7 +67,7 @@ assert widths["with its discrepancy"] > widths["law taken to be right"]
 
 # %%
 stacked = comparison.forecast(params=[1e6, 1e7], tokens=[1e8, 1e9], unconverged=True)
-stacked.spread()
+stacked.uncertainty()
 
 # %% [markdown]
 # ## Is it the prior that speaks?

@@ -47,10 +47,10 @@ fit.summary()
 
 # %%
 ahead = bs.forecast(fit, large)
-inside = np.abs(ahead.scatter.probability_below(large.loss) - 0.5) < 0.45
+inside = np.abs(ahead.predictive.probability_below(large.loss) - 0.5) < 0.45
 print(f"{inside.sum()} of {len(large)} held-out runs lie inside the 90 % band")
 assert inside.mean() > 0.7
-ahead.spread().describe().loc[["mean", "max"]]
+ahead.uncertainty().describe().loc[["mean", "max"]]
 
 # %%
 bs.plot.forecast(fit, ahead, measured=large.loss)

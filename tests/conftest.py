@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.simulate import grid, simulate
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 fit_exact = functools.partial(bs.fit, discrepancy=bs.Discrepancy("none"))
 """Fit a law that is taken to be exactly right."""
+
+
+def scattered(location: Any, scale: Any, nu: float = math.inf) -> Predictive:
+    """Predictive distribution whose log loss is normal, or Student-t, around each location, ``(n_draw, n_point)``."""
+    location = np.asarray(location, float)
+    if math.isinf(nu):
+        return Predictive.of(location, np.asarray(scale, float), Residuals.normal(len(location)))
+    family = Noise("student_t").shape
+    return Predictive.of(
+        location, np.asarray(scale, float), Residuals.of(family, {"nu": np.full(len(location), nu)}, len(location), 0)
+    )
+
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

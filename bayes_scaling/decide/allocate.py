@@ -137,7 +137,7 @@ def allocate(
         objective=asked.objective,
         goal=asked.goal,
         choice=choices[0],
-        predictive=predictive.point(0),
+        predictive=predictive.at([0]),
         costs=asked.spending.draws(float(sizes[0]), choices[0].tokens),
         optimum_params=optimum,
         optimum_tokens=optimum_tokens,

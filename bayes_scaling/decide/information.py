@@ -17,9 +17,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.special
 
-from bayes_scaling.model.noise import Scatter
+from bayes_scaling.predict.predictive import Predictive
 
 CENTRAL = 0.99  # share of draws that covariances follow; the rest is held at its edge
 UNRELIABLE = 0.7  # Pareto k above which weights are not trusted (Vehtari et al. 2024)
@@ -44,7 +43,7 @@ class Joint:
     noise: np.ndarray
 
     @classmethod
-    def of(cls, signals: Scatter, stakes: np.ndarray) -> Joint:
+    def of(cls, signals: Predictive, stakes: np.ndarray) -> Joint:
         """Take covariances over draws.
 
         Parameters
@@ -55,9 +54,7 @@ class Joint:
         seen = moderate(signals.location)
         seen = seen - seen.mean(axis=0)
         both = np.concatenate([seen, stakes - stakes.mean(axis=0)], axis=1)
-        with np.errstate(invalid="ignore"):
-            heard = np.where(np.isinf(signals.nu), 1.0, (signals.nu + 3) / (signals.nu + 1))
-        return cls(both.T @ seen / len(seen), np.median(heard * signals.width**2, axis=0))
+        return cls(both.T @ seen / len(seen), np.median(signals.informative_variance, axis=0))
 
     @functools.cached_property
     def shifts(self) -> np.ndarray:
@@ -120,7 +117,7 @@ class Posteriors:
         return np.asarray(np.maximum(self.weights @ centred**2 - self.means(centred) ** 2, 0.0))
 
 
-def posteriors(signals: Scatter, chosen: Sequence[int], outcomes: int, seed: int) -> Posteriors:
+def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: int) -> Posteriors:
     """Draw outcomes of a set of runs and weigh all draws by each.
 
     Parameters
@@ -144,7 +141,7 @@ def posteriors(signals: Scatter, chosen: Sequence[int], outcomes: int, seed: int
     for start in range(0, len(origin), BLOCK):
         block = slice(start, start + BLOCK)
         log_weight = sum(
-            _log_density(signals, candidate, losses[block, place]) for place, candidate in enumerate(chosen)
+            signals.log_density_of(losses[block, place], candidate).T for place, candidate in enumerate(chosen)
         ) + np.zeros((len(origin[block]), count))
         own = (np.arange(len(log_weight)), origin[block])
         log_weight[own] = log_weight.min(axis=1)
@@ -161,25 +158,9 @@ def posteriors(signals: Scatter, chosen: Sequence[int], outcomes: int, seed: int
     return Posteriors(np.concatenate(weights), np.concatenate(k_hat))
 
 
-def _drawn(signals: Scatter, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Draw the log losses of chosen runs as some draws foretell them, ``(n_origin, n_chosen)``."""
-    which = np.asarray(chosen, int)
-    location, width, nu = (part[origin][:, which] for part in (signals.location, signals.width, signals.nu))
-    heavy = np.where(np.isinf(nu), 1.0, nu)
-    residual = rng.standard_normal(location.shape)
-    residual *= np.where(np.isinf(nu), 1.0, np.sqrt(heavy / rng.chisquare(heavy)))
-    return np.asarray(location + width * residual)
-
-
-def _log_density(signals: Scatter, candidate: int, log_loss: np.ndarray) -> np.ndarray:
-    """Return the log density that each draw gives each outcome of a candidate, ``(n_outcome, n_draw)``."""
-    location, width, nu = (part[:, candidate] for part in (signals.location, signals.width, signals.nu))
-    square = ((log_loss[:, None] - location) / width) ** 2
-    if np.isinf(nu).all():
-        return np.asarray(-square / 2 - np.log(width))
-    heavy = np.where(np.isinf(nu), 1e8, nu)
-    constant = scipy.special.gammaln((heavy + 1) / 2) - scipy.special.gammaln(heavy / 2) - np.log(heavy) / 2
-    return np.asarray(constant - np.log(width) - (heavy + 1) / 2 * np.log1p(square / heavy))
+def _drawn(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Draw the log losses of chosen runs as some draws predict them, ``(n_origin, n_chosen)``."""
+    return signals.log_losses_of(origin, np.asarray(chosen, int), rng)
 
 
 # --- by learning from draws ------------------------------------------------------------------------------------------
@@ -199,7 +180,7 @@ class Learned:
     actual: np.ndarray
 
 
-def learned(signals: Scatter, chosen: Sequence[int], stakes: np.ndarray, seed: int) -> Learned:
+def learned(signals: Predictive, chosen: Sequence[int], stakes: np.ndarray, seed: int) -> Learned:
     """Learn to foretell stakes from outcomes: a quadratic in the few directions of them that matter most.
 
     Parameters

@@ -136,7 +136,7 @@ def ladder(
     if final.batch_tokens is not None:
         big["batch_tokens"] = final.batch_tokens
     stakes = question.beliefs.log_mean(question.beliefs.points(**big))
-    told, _ = shifts_of(Joint.of(question.beliefs.scatter(runs), stakes), range(rungs))
+    told, _ = shifts_of(Joint.of(question.beliefs.new_run(runs), stakes), range(rungs))
     left = 1 - float((told**2).sum()) / max(float(stakes.var()), 1e-300)
     return Ladder(frame, final, budget * reserve, math.sqrt(max(left, 0.0)))
 

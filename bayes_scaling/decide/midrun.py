@@ -23,7 +23,6 @@ from bayes_scaling.decide.objectives import (
 from bayes_scaling.errors import PlanError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.continuation import continued, curve_so_far
-from bayes_scaling.predict.ensemble import Predictive, normal_parts
 from bayes_scaling.predict.forecast import Forecast
 
 BAND = 0.9  # probability of the band of the loss
@@ -151,9 +150,7 @@ def midrun(
     if incumbent is None and not len(others):
         raise PlanError("there is no other run to beat: give the incumbent's loss")
     goal = Goal(float(others.min()) if incumbent is None else incumbent, math.nan if target is None else target)
-    scatter = found.scatter
-    parts = normal_parts(scatter.nu[:, 0], seed)
-    predictive = Predictive(scatter.location[:, places], (scatter.width[:, None] * parts[:, :, None])[:, :, places])
+    predictive = found.predictive.at(places)
     value, error = wanted.value(predictive, goal)
     spending = (flops() if cost is None else cost).spending(seed)
     runs, _ = derive_missing({str(name): found.points[name].to_numpy(float)[places] for name in found.points})

@@ -17,7 +17,7 @@ import scipy.special
 from bayes_scaling.base.messages import shown
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Predictive
+from bayes_scaling.predict.predictive import Predictive
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 NARROW = 0.1  # widths of log loss below which a difference is integrated, not subtracted

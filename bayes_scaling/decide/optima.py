@@ -66,7 +66,7 @@ def optima_with_less(beliefs: Ensemble, space: Space, optima: Optima, less: np.n
     """
     out, start = [], 0
     for member in beliefs.members.values():
-        end = start + len(member.path)
+        end = start + len(member)
         own = Optima(optima.log_params[start:end], optima.share[start:end], optima.log_loss[start:end])
         out.append(best_with_less(member.fit.model, member.device, space, own, less))
         start = end

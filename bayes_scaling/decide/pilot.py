@@ -27,8 +27,8 @@ from bayes_scaling.decide.pilot_plan import PilotPlan, Value
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.stakes import Stakes
 from bayes_scaling.errors import PlanError
-from bayes_scaling.model.noise import Scatter
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.predictive import Predictive
 
 DRAWS = 2000  # of the posterior
 OUTCOMES, OFFERED = 256, 64  # of the runs that are bought, and of each candidate alone
@@ -133,13 +133,13 @@ def pilot(
         asked = dataclasses.replace(question, beliefs=beliefs)
         at_stake = stakes.of_budget(asked, budget, pilot_budget if price is None else 0.0)
     market = designs.Market(prices, np.full(len(prices), copies), pilot_budget)
-    return _chosen(beliefs, frame, beliefs.scatter(points), at_stake, market, spending.unit, price or 0.0, seed)
+    return _chosen(beliefs, frame, beliefs.new_run(points), at_stake, market, spending.unit, price or 0.0, seed)
 
 
 def _chosen(
     beliefs: Ensemble,
     frame: pd.DataFrame,
-    signals: Scatter,
+    signals: Predictive,
     at_stake: Stakes,
     market: designs.Market,
     unit: str,
@@ -199,7 +199,7 @@ class _Appraiser:
     seed : of outcomes
     """
 
-    signals: Scatter
+    signals: Predictive
     stakes: Stakes
     market: designs.Market
     price: float

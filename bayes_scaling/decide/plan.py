@@ -16,7 +16,7 @@ from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
 from bayes_scaling.decide.provenance import LEVELS
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Predictive
+from bayes_scaling.predict.predictive import Predictive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from bayes_scaling.decide.plan import interval_of
 from bayes_scaling.decide.question import Question, Source
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 MOST_RUNS = 8
 SEARCHED = 1000  # draws that the search looks at
@@ -282,4 +283,4 @@ class _Split:
 def _drawn(log_losses: np.ndarray) -> Predictive:
     """Return drawn log losses, ``(n, n_set)``, as narrow distributions, for any objective."""
     width = np.maximum(NARROW * log_losses.std(axis=0), 1e-12)
-    return Predictive(log_losses, np.broadcast_to(width, (len(log_losses), 1, log_losses.shape[1])))
+    return Predictive.of(log_losses, np.broadcast_to(width, log_losses.shape), Residuals.normal(len(log_losses)))

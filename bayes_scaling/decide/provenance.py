@@ -7,7 +7,7 @@ from typing import Any
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.ensemble import used
 
 LEVELS = (
     *(0.005, 0.01, 0.025, 0.05),
@@ -29,7 +29,7 @@ def provenance(source: Fit | Comparison) -> dict[str, Any]:
     """
     if isinstance(source, Fit):
         return of_members({source.law.label: (1.0, source)})
-    return of_members({name: (weight, source.fits[name]) for name, weight in weighted(source.weights).items()})
+    return of_members({name: (weight, source.fits[name]) for name, weight in used(source.weights).items()})
 
 
 def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.predictive import Predictive
 
 ROUGHLY = 512  # draws that a first pass looks at
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that follow from a place; the batch may be fixed
@@ -110,7 +111,7 @@ class Question:
 
         def scores(places: np.ndarray) -> np.ndarray:
             return np.concatenate(
-                [self.objective.score(p.some(every), self.goal) for p in predictives(beliefs, runs, places)]
+                [self.objective.score(p.every(every), self.goal) for p in predictives(beliefs, runs, places)]
             )
 
         return scores

@@ -15,7 +15,8 @@ from bayes_scaling.decide.plan import Choice
 from bayes_scaling.decide.question import Question
 from bayes_scaling.decide.search import climb
 from bayes_scaling.decide.space import Space
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Predictive
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.predictive import Predictive
 
 SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets exp(-this) for wasted FLOPs
 
@@ -61,7 +62,7 @@ class Judge:
         value, error = asked.objective.value(predictive, asked.goal)
         loss = loss_given_draw(predictive).mean(axis=0)
         over = np.maximum(np.expm1(asked.beliefs.log_law(runs) - floor), 0.0)
-        regret = over * np.exp(floor + asked.beliefs.departure(runs))
+        regret = over * np.exp(floor + asked.beliefs.discrepancy(runs))
         smaller = optima_with_less(asked.beliefs, self.space, self.optima, SAVED)
         wasted = _wasted(over, np.expm1(smaller - floor), SAVED)
         params, tokens = runs["params"], runs["tokens"]

@@ -27,8 +27,9 @@ from bayes_scaling.errors import DataError, FitError
 from bayes_scaling.laws.law import Array, Law, Parameter, resolve
 from bayes_scaling.laws.priors import as_distribution, draw_prior
 from bayes_scaling.model.discrepancy import Discrepancy
-from bayes_scaling.model.noise import Noise, Scatter
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import Composition, Model, Observations, Priors, model_of, observe, priors_of
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 LOSSES: Mapping[str, str] = {"huber": "Huber point fit", "squares": "least squares"}
 """What a point fit can minimise, and what it is then called."""
@@ -71,7 +72,7 @@ class PointFit:
     sigma: float
     objective: float
 
-    def predict(self, points: Mapping[str, np.ndarray]) -> Scatter:
+    def predict(self, points: Mapping[str, np.ndarray]) -> Predictive:
         """Return the predictive distribution of the loss of new runs, a mixture over the bootstrap.
 
         Parameters
@@ -80,7 +81,7 @@ class PointFit:
 
         Returns
         -------
-        Scatter
+        Predictive
             Normal in log loss, ``(n_boot, n_point)``: the law at each replicate's constants, and `sigma` around it.
 
         Raises
@@ -102,7 +103,7 @@ class PointFit:
             columns = {name: jnp.asarray(values) for name, values in self.law.arrays(table).items()}
             theta = {name: jnp.asarray(values) for name, values in self.bootstrap.items()}
             location = np.asarray(_log_law(model_of(_composition(self.law)))(theta, columns))
-        return Scatter(location, np.full(location.shape, self.sigma), np.full(location.shape, np.inf))
+        return Predictive.of(location, np.full(location.shape, self.sigma), Residuals.normal(len(location)))
 
 
 def point_fit(

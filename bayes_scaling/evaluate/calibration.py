@@ -232,6 +232,6 @@ def loo_pit(fit: Fit) -> np.ndarray:
     """
     log_weight, _ = _leave_one_out_weights(fit)
     expected, width = fit.expected
-    below = fit.noise.cumulative(fit.theta_at_rows(), (np.log(fit.runs.loss) - expected) / width)
+    below = fit.noise.shape.probability_below((np.log(fit.runs.loss) - expected) / width, fit.theta_at_rows())
     # Rounding may lift a sum of weights above one.
     return np.asarray(np.clip((np.exp(log_weight) * below.T).sum(axis=1), 0.0, 1.0))

@@ -36,7 +36,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     """
     expected, width = fit.expected
     residual = np.log(fit.runs.loss) - expected
-    core = width * _core_factor(fit)
+    core = width * fit.noise.shape.central_half_width(fit.theta_at_rows())
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -49,15 +49,6 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
         }
     )
     return table.sort_values("tail_probability", kind="stable")
-
-
-def _core_factor(fit: Fit) -> np.ndarray:
-    """Half-width of the central 68 % of the noise in units of its scale, ``(n_draw, 1)`` or ``(n_draw, n_row)``."""
-    if fit.noise.family != "student_t":
-        return np.ones((1, 1))
-    nu = fit.theta_at_rows()["nu"]
-    factor = np.asarray(scipy.special.stdtrit(nu, scipy.special.ndtr(1.0)))
-    return factor[:, None] if factor.ndim == 1 else factor
 
 
 def find_influential(fit: Fit) -> pd.DataFrame:

@@ -36,9 +36,9 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy, log_size, size_inputs
-from bayes_scaling.model.noise import Noise, Scatter
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.predict.forecast import Forecast, forecast
-from bayes_scaling.predict.stacking import stacked
+from bayes_scaling.predict.predictive import Predictive
 
 CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
@@ -245,7 +245,7 @@ class Comparison:
 
     def forecast(self, points: Any = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any) -> Forecast:
         """Forecast with all candidates, mixed by their leave-largest-out weights; arguments as of `forecast`."""
-        return stacked(self.fits, self.weights, points, seed=seed, unconverged=unconverged, **inputs)
+        return forecast(self, points, seed=seed, unconverged=unconverged, **inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but draws as plain values, for JSON."""
@@ -374,13 +374,13 @@ def _inputs(law: Law, runs: Runs) -> dict[str, np.ndarray]:
 
 def _predict(
     candidate: Candidate, below: Runs, above: Runs, like_rows: int, seed: int
-) -> tuple[Scatter, dict[str, Any]]:
+) -> tuple[Predictive, dict[str, Any]]:
     """Return the predictive distribution at the runs above, and how it came about."""
     if candidate.method != "posterior":
         fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
         return fitted.predict(_inputs(candidate.law, above)), {"converged": True, "problems": "", "path": "bootstrap"}
     posterior = fit_of(candidate, below, like_rows, seed)
-    predicted = forecast(posterior, above, seed=seed, unconverged=True).scatter
+    predicted = forecast(posterior, above, seed=seed, unconverged=True).predictive
     how = {"converged": posterior.converged, "problems": "; ".join(posterior.problems), "path": posterior.path}
     return predicted, how
 
@@ -420,11 +420,11 @@ def _left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: 
         scores, k_hat = leave_one_out_scores(fitted)
         bad = np.flatnonzero(k_hat > BAD_K)
         # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
-        refitted = bad if fitted.noise.rows == "independent" else bad[:0]
+        refitted = bad if not fitted.noise.correlated else bad[:0]
         for left_out in (refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))):
             out = np.isin(np.arange(len(fitted.runs)), left_out)
             again = fit_of(candidate, fitted.runs.where(~out), len(fitted.runs), seed)
-            predicted = forecast(again, fitted.runs.where(out), seed=seed, unconverged=True).scatter
+            predicted = forecast(again, fitted.runs.where(out), seed=seed, unconverged=True).predictive
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.model.noise import Scatter
+from bayes_scaling.predict.predictive import Predictive
 
 COVERAGES = (0.5, 0.8, 0.9)
 RANGES = (2.0, 10.0, 100.0)  # factors of extrapolation that split the scores
 
 
-def score(predicted: Scatter, loss: np.ndarray, seed: int = 0) -> pd.DataFrame:
+def score(predicted: Predictive, loss: np.ndarray, seed: int = 0) -> pd.DataFrame:
     """Score a predictive distribution of losses at each run.
 
     Parameters

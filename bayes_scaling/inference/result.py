@@ -294,8 +294,8 @@ class Fit:
     @functools.cached_property
     def replicated(self) -> np.ndarray:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
-        losses = self.noise.scattered(
-            self.log_mean, self.width, self.theta_at_rows(), int(self.manifest["seed"]), self._lanes
+        losses = self.noise.draw(
+            self.log_mean, self.width, self.theta_at_rows(), self._lanes, int(self.manifest["seed"])
         )
         return losses.reshape(len(self.unconstrained), -1, len(self.runs))
 
@@ -322,7 +322,7 @@ class Fit:
             log_mean, width = (np.asarray(value)[:, : len(self.runs)] for value in values)
         _, cell = self.groups.place(self.runs.table, self.runs.source)
         noise = by_row({name: np.asarray(theta[name]) for name in model.names}, cell)
-        return self.noise.scattered(log_mean, width, noise, int(self.manifest["seed"]), self._lanes)
+        return self.noise.draw(log_mean, width, noise, self._lanes, int(self.manifest["seed"]))
 
     @functools.cached_property
     def idata(self) -> xr.DataTree:

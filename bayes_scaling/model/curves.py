@@ -1,6 +1,6 @@
 """Residuals along a training curve: neighbouring evaluations of one run err together.
 
-The residual of a row is a slow departure of the whole curve plus a scatter of its own. The departure is a stationary
+The residual of a row is a slow deviation of the whole curve plus a scatter of its own. The deviation is a stationary
 Ornstein-Uhlenbeck process in the logarithm of steps: its scale is ``sigma_curve``, and rows that are ``length`` e-folds
 of steps apart have a correlation of 1 / e. It is a Markov process, so what the rows of a run say about the next one is
 a scalar Kalman filter. Runs are filtered side by side, so that the cost is linear in rows and the number of
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.laws.law import Array
+from bayes_scaling.model.families import Family
 
 APART = 1e6  # e-folds between rows of different runs: far enough for no correlation, finite for gradients
 
@@ -78,16 +79,17 @@ def _rounded(n: int) -> int:
 
 
 def one_step_ahead(
-    residual: Array, width: Array, theta: Mapping[str, Any], columns: Mapping[str, Any]
+    residual: Array, scale: Array, theta: Mapping[str, Any], columns: Mapping[str, Any], family: Family
 ) -> tuple[Array, Array]:
     """Predict each row's residual from the rows of its run before it.
 
     Parameters
     ----------
     residual : (n_row,) log loss minus the log of the law's mean
-    width : scale of the scatter of single rows, scalar or (n_row,)
-    theta : ``sigma_curve`` and ``length``, and ``nu`` for heavy tails, scalar or (n_row,)
+    scale : of the scatter of single rows, scalar or (n_row,)
+    theta : ``sigma_curve``, ``length`` and the parameters of the family, scalar or (n_row,)
     columns : ``lane_row`` and ``lane_gap`` of `Lanes`
+    family : of the scatter of single rows
 
     Returns
     -------
@@ -100,22 +102,20 @@ def one_step_ahead(
             return jnp.asarray(values)
         return jnp.append(values, empty)[jnp.minimum(row, len(values))]
 
-    tails = jnp.mean(jnp.asarray(theta.get("nu", 1.0)))  # one for the table: spikes are of the machine, not of a group
-    scatter, slow, length = (laid_out(x, 1.0) for x in (width, theta["sigma_curve"], theta["length"]))
+    # One shape for the table: spikes are of the machine, not of a group.
+    tails = {row.name: jnp.mean(jnp.asarray(theta[row.name])) for row in family.parameters}
+    scatter, slow, length = (laid_out(x, 1.0) for x in (scale, theta["sigma_curve"], theta["length"]))
     correlation = jnp.exp(-gap / length)
     fresh = slow**2 * -jnp.expm1(-2 * gap / length)
     noise = jnp.broadcast_to(scatter**2, row.shape)
 
-    def doubt(surprise: Array) -> Any:
-        # Under heavy tails a row far off is a spike first, and moves the curve's departure little; if the rows after
-        # it are off as well, they pay for it one by one.
-        return (tails + surprise) / (tails + 1) if "nu" in theta else 1.0
-
     def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        (departure, variance), (r, rho, q, s) = state, now
-        expected, before = rho * departure, rho**2 * variance + q
+        (deviation, variance), (r, rho, q, s) = state, now
+        expected, before = rho * deviation, rho**2 * variance + q
         total = before + s
-        gain = before / (before + s * doubt((r - expected) ** 2 / total))
+        # Under heavy tails a row far off is a spike first and moves the curve's deviation little; if the rows after it
+        # are off as well, each moves it a little more.
+        gain = before / (before + s / family.weight((r - expected) ** 2 / total, tails))
         return (expected + gain * (r - expected), before * (1 - gain)), (expected, total)
 
     start = (jnp.zeros(row.shape[1]), jnp.zeros(row.shape[1]))
@@ -127,8 +127,8 @@ def one_step_ahead(
     return as_rows(expected), as_rows(jnp.sqrt(total))
 
 
-def draw_departures(theta: Mapping[str, np.ndarray], lanes: Lanes, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw the slow departures of curves, ``(n_draw, n_row)``.
+def draw_deviations(theta: Mapping[str, np.ndarray], lanes: Lanes, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the slow deviations of curves, ``(n_draw, n_row)``.
 
     Parameters
     ----------
@@ -144,5 +144,5 @@ def draw_departures(theta: Mapping[str, np.ndarray], lanes: Lanes, rows: int, rn
         fresh = rng.standard_normal(state.shape)
         state = np.exp(-gap / scale) * state + np.sqrt(-np.expm1(-2 * gap / scale)) * fresh
         out[:, row] = state
-    departures: np.ndarray = slow * out[:, :rows]
-    return departures
+    deviations: np.ndarray = slow * out[:, :rows]
+    return deviations

@@ -192,7 +192,7 @@ def lanes(noise: Noise, table: Mapping[str, np.ndarray]) -> Lanes | None:
     ----------
     table : columns of runs; rows without ``run`` are runs of their own
     """
-    if noise.rows == "independent":
+    if not noise.correlated:
         return None
     position = next((table[name] for name in ALONG if name in table), np.ones(len(next(iter(table.values())))))
     return lanes_of(table.get("run", np.arange(len(position))), position)
@@ -504,7 +504,7 @@ class Model:
         """Return the log mean and the scale of the scatter of single rows of log loss, ``(n_row,)`` each."""
         log_mean = self.log_mean(theta, columns)
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, columns)
-        return log_mean, jnp.broadcast_to(self.noise.width(noise, columns), log_mean.shape)
+        return log_mean, jnp.broadcast_to(self.noise.row_scale(noise, columns), log_mean.shape)
 
     def pulls(self, theta: Mapping[str, Any], data: Observations) -> Array:
         """Return how much the data pull each row's expected loss along each increment, ``(n_padded, increments)``.
@@ -514,12 +514,12 @@ class Model:
         """
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
         log_mean = self.log_mean(theta, data.columns)
-        heard = self.noise.heard(log_mean, noise, data.columns, data.log_loss) * data.weight
+        weight = self.noise.weight(log_mean, noise, data.columns, data.log_loss) * data.weight
 
         def force(shift: Array) -> Array:
             def half_squares(shift: Array) -> Array:
                 squares = self.noise.squares(log_mean + shift, noise, data.columns, data.log_loss)
-                return 0.5 * jnp.sum(heard * squares)
+                return 0.5 * jnp.sum(weight * squares)
 
             gradient: Array = jax.grad(half_squares)(shift)
             return gradient
@@ -537,9 +537,11 @@ class Model:
         The last three are given the rows of the same run before it, where rows are correlated.
         """
         log_mean, width = self.location_and_width(theta, data.columns)
-        observed = self.observation(theta, data)
+        noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
+        location, scale = self.noise.location_and_scale(log_mean, noise, data.columns, data.log_loss)
+        observed = self.noise.shape.distribution(location, scale, noise)
         density = jnp.where(data.weight > 0, observed.log_prob(data.log_loss), 0.0)
-        return log_mean, width, observed.loc, jnp.broadcast_to(observed.scale, log_mean.shape), density
+        return log_mean, width, location, jnp.broadcast_to(scale, log_mean.shape), density
 
 
 def spread_site(row: Parameter) -> str:

@@ -90,11 +90,11 @@ def simulate(
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
-    width = np.asarray(noise.width(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
+    width = np.asarray(noise.row_scale(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
     drawn = {name: np.array([theta[name]]) for name in known & theta.keys()}
     layout = lanes(noise, columns)
     log_mean = np.log(loss)[None] + _departure(law, discrepancy, theta, columns, seed)
-    scattered = noise.scattered(log_mean, np.broadcast_to(width, (1, len(table))), drawn, seed, layout)
+    scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
     frame = table.assign(loss=scattered[0])
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]

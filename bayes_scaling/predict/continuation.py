@@ -8,6 +8,7 @@ e-fold of steps ahead.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,11 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit, by_row
 from bayes_scaling.laws.law import INPUTS
 from bayes_scaling.model.curves import lanes_of, one_step_ahead
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import ALONG
-from bayes_scaling.predict.forecast import Forecast, contents, departures, law_and_width, planned
+from bayes_scaling.predict.ensemble import law_and_scale
+from bayes_scaling.predict.forecast import Forecast, contents, paths_at, planned
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 
 def continued(
@@ -62,35 +66,35 @@ def continued(
     both = pd.concat([so_far[list(frame)], frame], ignore_index=True)
     table = {str(name): both[name].to_numpy(float) for name in both if name not in fit.groups.columns}
     theta, cell = fit.in_groups(both, "the run", seed)
-    log_law, width = law_and_width(fit, table, theta, cell)
-    told, beyond = (np.broadcast_to(part, log_law.shape) for part in departures(fit, table, seed))
-    width = np.broadcast_to(width, log_law.shape)
+    log_law, scale = law_and_scale(fit, theta, table, cell)
+    learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))
     # All rows are of one run, and so of one group.
     own_theta = {name: values[:, -1] if values.ndim == 2 else values for name, values in by_row(theta, cell).items()}
     now = len(so_far)
-    own = _own_departure(
-        np.log(so_far["loss"].to_numpy(float)) - (log_law + told)[:, :now],
-        width,
+    own = _own_deviation(
+        np.log(so_far["loss"].to_numpy(float)) - (log_law + learned)[:, :now],
+        scale,
         own_theta,
         both[along].to_numpy(float),
-        fit.noise.rows == "correlated",
+        fit.noise,
         np.random.default_rng([seed, 5]),
     )
     # What the path does beyond the last knot counts from the row where the run is now.
-    fresh = beyond[:, now:] - beyond[:, [now - 1]]
-    log_mean = (log_law + told)[:, now:] + fresh + own
-    scatter = fit.noise.scatter(log_mean, width[:, now:], own_theta, seed)
+    fresh = unresolved[:, now:] - unresolved[:, [now - 1]]
+    log_mean = (log_law + learned)[:, now:] + fresh + own
+    residuals = Residuals.of(fit.noise.shape, own_theta, len(log_mean), seed)
+    predictive = Predictive.of(log_mean, scale[:, now:], residuals)
     error = ("the law's own error",) if fit.departure.size else ()
-    slow = ("this run's own departure",) if fit.noise.rows == "correlated" else ()
+    deviation = ("this run's own deviation",) if fit.noise.correlated else ()
     return Forecast(
         points=frame.drop(columns="run", errors="ignore"),
-        fitted=np.exp((log_law + told)[:, now:]),
+        fitted=np.exp((log_law + learned)[:, now:]),
         mean=np.exp(log_mean),
-        new_run=scatter.losses(seed),
-        scatter=scatter,
+        new_run=predictive.losses(seed),
+        predictive=predictive,
         loss_unit=fit.runs.loss_unit,
         label=f"{fit.law.label}, run {run} continued",
-        contains=contents(("parameters",), (*error, *slow)),
+        contains=contents(("parameters",), (*error, *deviation)),
         extrapolation=frame[along].to_numpy(float) / float(so_far[along].iloc[-1]),
     )
 
@@ -140,12 +144,12 @@ def _lengths(fit: Fit) -> tuple[str, ...]:
     return ("steps", "tokens") if {"steps", "batch_tokens"} & set(fit.law.inputs) else ()
 
 
-def _own_departure(
+def _own_deviation(
     residual: np.ndarray,
-    width: np.ndarray,
+    scale: np.ndarray,
     theta: Mapping[str, np.ndarray],
     position: np.ndarray,
-    correlated: bool,
+    noise: Noise,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draw how far a run lies from the law at rows ahead, given its rows so far, ``(n_draw, n_ahead)``.
@@ -153,23 +157,24 @@ def _own_departure(
     Parameters
     ----------
     residual : (n_draw, n_row) of the rows so far
-    width : (n_draw, n_row + n_ahead) scale of the scatter of single rows
-    theta : ``sigma_curve``, ``length``, and ``nu`` for heavy tails, (n_draw,) each
+    scale : (n_draw, n_row + n_ahead) of the scatter of single rows
+    theta : noise parameters, (n_draw,) each
     position : (n_row + n_ahead,) steps, in order
     """
     rows, ahead = residual.shape[1], len(position) - residual.shape[1]
-    if not correlated:
+    if not noise.correlated:
         return np.zeros((len(residual), ahead))
-    # The filter foretells the first row ahead: its departure is what it foretells less the scatter of a single row.
+    # The filter predicts the first row ahead: its deviation is what it predicts less the scatter of a single row.
     lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
     slow, length = theta["sigma_curve"], theta["length"]
     with scope():
         columns = {"lane_row": jnp.asarray(lanes.row), "lane_gap": jnp.asarray(lanes.gap)}
-        known = {name: jnp.asarray(theta[name]) for name in ("sigma_curve", "length", "nu") if name in theta}
-        seen, scale = np.append(residual, np.zeros((len(residual), 1)), axis=1), width[:, : rows + 1]
-        foretold = jax.vmap(one_step_ahead, (0, 0, 0, None))(jnp.asarray(seen), jnp.asarray(scale), known, columns)
-        expected, spread = (np.asarray(part)[:, -1] for part in foretold)
-    variance = np.maximum(spread**2 - scale[:, -1] ** 2, 0.0)
+        known = {row.name: jnp.asarray(theta[row.name]) for row in noise.parameters}
+        seen, own = np.append(residual, np.zeros((len(residual), 1)), axis=1), scale[:, : rows + 1]
+        ahead_of = jax.vmap(functools.partial(one_step_ahead, family=noise.shape), (0, 0, 0, None))
+        predicted = ahead_of(jnp.asarray(seen), jnp.asarray(own), known, columns)
+        expected, total = (np.asarray(part)[:, -1] for part in predicted)
+    variance = np.maximum(total**2 - own[:, -1] ** 2, 0.0)
     state = expected + np.sqrt(variance) * rng.standard_normal(len(expected))
     out = [state]
     for gap in np.diff(np.log(position[rows:])):

@@ -1,7 +1,7 @@
-"""Ensemble: what the posterior says of the loss of any run.
+"""Ensembles: what the posteriors of one law or of several, with weights, say of any run.
 
-Each draw is one law, one path along which the truth leaves it, and one width of the scatter of runs. The path is drawn
-once, on a fixed grid of log sizes, so that it is the same function wherever it is asked.
+Each draw is one law, one path along which the truth leaves it, and one scale of the scatter of runs. A path is drawn
+once, where it is held, so that it is the same function wherever it is asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
@@ -23,16 +22,12 @@ from bayes_scaling.errors import PlanError
 from bayes_scaling.inference.result import Fit, location_and_width
 from bayes_scaling.laws.law import Array
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.noise import Scatter
 from bayes_scaling.model.program import model_columns, size_of
-from bayes_scaling.predict.forecast import departures_at
-from bayes_scaling.predict.stacking import shares as draws_by_weight
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
-PARTS = 4  # normal parts by which each draw's Student-t is represented
-FAILED = 20.0  # widths: a run that scatters more than some such has failed, and is started again
 BLOCK = 32  # points that are looked at together
+LEAST_WEIGHT = 1e-3  # below which a law is not asked
 
 
 class WeightedFits(Protocol):
@@ -55,63 +50,110 @@ class WeightedFits(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Predictive:
-    """Distribution of the log loss of one new run at each point: normal given a draw and a part of it.
+class Paths:
+    """How far the truth lies from the law along the size of runs, one path per draw.
 
     Attributes
     ----------
-    location : (n_draw, n_point) centre of log loss
-    width : (n_draw, n_part, n_point) scale of each part; parts of a draw count the same
+    sizes : (n_place,) log sizes where paths are held, sorted
+    learned : (n_draw, n_place) log loss that the fitted runs say the truth adds to the law there
+    unresolved : (n_draw, n_place) what they leave open; both are 0 for a law that is taken to be right
     """
 
-    location: np.ndarray
-    width: np.ndarray
+    sizes: np.ndarray
+    learned: np.ndarray
+    unresolved: np.ndarray
 
-    @property
-    def centre(self) -> np.ndarray:
-        """Centres as they broadcast over parts, ``(n_draw, 1, n_point)``."""
-        return self.location[:, None]
+    @classmethod
+    def drawn(cls, fit: Fit, sizes: np.ndarray, seed: int) -> Paths:
+        """Draw the paths of a fit at some log sizes, sorted."""
+        departure = fit.departure
+        count = len(fit.unconstrained) * fit.unconstrained.shape[1]
+        if not departure.size:
+            nothing = np.zeros((count, len(sizes)))
+            return cls(sizes, nothing, nothing)
+        tau = fit.flat()["tau"][:, None]
+        fresh = departure.fresh(sizes, len(tau), np.random.default_rng([seed, 4]))
+        return cls(sizes, tau * (fit.increments @ departure.basis(sizes).T), tau * fresh)
 
-    def standardised(self, loss: np.ndarray | float) -> np.ndarray:
-        """Return the distance of a loss from each centre in widths, ``(n_draw, n_part, n_point)``."""
-        return np.asarray((np.log(loss) - self.centre) / self.width)
+    @classmethod
+    def on_grid(cls, fit: Fit, seed: int) -> Paths:
+        """Draw the paths of a fit from its smallest size to 30 e-folds beyond its largest."""
+        fitted = fitted_sizes(fit)
+        return cls.drawn(fit, np.linspace(fitted.min(), fitted.max() + BEYOND, STEPS), seed)
 
-    def losses(self, seed: int = 0) -> np.ndarray:
-        """Draw one loss of each part, ``(n_draw * n_part, n_point)``."""
-        noise = np.random.default_rng([seed, 12]).standard_normal(self.width.shape[:2])[:, :, None]
-        return np.asarray(np.exp(self.centre + self.width * noise).reshape(-1, self.location.shape[1]))
+    def __len__(self) -> int:
+        return len(self.learned)
 
-    def some(self, every: int) -> Predictive:
-        """Keep every so many draws."""
-        return self if every == 1 else Predictive(self.location[::every], self.width[::every])
+    def take(self, draws: np.ndarray) -> Paths:
+        """Keep some draws, by index."""
+        return Paths(self.sizes, self.learned[draws], self.unresolved[draws])
 
-    def point(self, index: int) -> Predictive:
-        """Return the distribution at one point."""
-        return Predictive(self.location[:, [index]], self.width[:, :, [index]])
+    @functools.cached_property
+    def total(self) -> np.ndarray:
+        """All that the truth adds to the law where paths are held, ``(n_draw, n_place)``."""
+        return np.asarray(self.learned + self.unresolved)
+
+    def at(self, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Interpolate values held at the places, ``(n_draw, n_place)``, at log sizes; constant beyond the ends."""
+        if len(self.sizes) == 1:
+            return np.repeat(values, len(sizes), axis=1)
+        before = np.clip(np.searchsorted(self.sizes, sizes, side="right") - 1, 0, len(self.sizes) - 2)
+        share = np.clip((sizes - self.sizes[before]) / (self.sizes[before + 1] - self.sizes[before]), 0.0, 1.0)
+        return np.asarray((1 - share) * values[:, before] + share * values[:, before + 1])
+
+
+def fitted_sizes(fit: Fit) -> np.ndarray:
+    """Return the log sizes of the fitted runs, ``(n_row,)``."""
+    return log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+
+
+def law_and_scale(
+    fit: Fit, theta: Mapping[str, np.ndarray | Array], points: Points, cell: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log of the law and scale of the scatter at points, ``(n_draw, n_point)`` each, a block at a time.
+
+    Parameters
+    ----------
+    theta : draws of law and noise parameters, ``(n_draw,)``, or ``(n_draw, n_cell)`` where groups differ
+    points : columns of runs, measured or planned
+    cell : (n_point,) the cell of groups of each point; by default there is one
+    """
+    columns = model_columns(fit.law, fit.noise, points, size_of(fit.runs))
+    count = len(next(iter(columns.values())))
+    columns["cell"] = np.zeros(count, int) if cell is None else cell
+    padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
+    laws, scales = [], []
+    with scope():
+        device = {name: jnp.asarray(values) for name, values in theta.items()}
+        for start in range(0, count, BLOCK):
+            given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
+            law, scale = location_and_width(fit.model)(device, given)
+            laws.append(np.asarray(law))
+            scales.append(np.asarray(scale))
+    return np.concatenate(laws, axis=1)[:, :count], np.concatenate(scales, axis=1)[:, :count]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Member:
-    """One law's part of the beliefs.
+    """One law's part of an ensemble.
 
     Attributes
     ----------
     fit : the posterior
-    weight : share of belief in it
+    weight : of the law
     theta : (n_draw,) draws of law and noise parameters
-    grid : (n_grid,) log sizes where paths are held
-    path : (n_draw, n_grid) log loss that the truth adds to the law there
-    stretch : (n_draw, n_part) factors on the width of the noise: a Student-t is a normal of random width
-    slow : (n_draw, 1, 1) further scatter that all rows of a run share, 0 where rows are independent
+    paths : how far the truth lies from the law
+    residuals : standardised residuals of new runs
+    deviation : (n_draw, 1) further scatter that all rows of a run share, 0 where rows are independent
     """
 
     fit: Fit
     weight: float
     theta: Mapping[str, np.ndarray]
-    grid: np.ndarray
-    path: np.ndarray
-    stretch: np.ndarray
-    slow: np.ndarray
+    paths: Paths
+    residuals: Residuals
+    deviation: np.ndarray
 
     @classmethod
     def of(cls, fit: Fit, weight: float, seed: int, group: Mapping[str, str] | None, unconverged: bool) -> Member:
@@ -119,47 +161,41 @@ class Member:
         fit.require_convergence(unconverged)
         theta = fit.theta(group, seed)
         count = len(next(iter(theta.values())))
-        fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
-        grid = np.linspace(fitted.min(), fitted.max() + BEYOND, STEPS)
-        path = np.asarray(sum(departures_at(fit, grid, seed)))
-        stretch = normal_parts(theta.get("nu", np.full(count, np.inf)), seed)
-        slow = theta["sigma_curve"] if fit.noise.rows == "correlated" else np.zeros(count)
-        return cls(fit, weight, theta, grid, np.broadcast_to(path, (count, STEPS)), stretch, slow[:, None, None])
+        residuals = Residuals.of(fit.noise.shape, theta, count, seed)
+        deviation = theta["sigma_curve"] if fit.noise.correlated else np.zeros(count)
+        return cls(fit, weight, theta, Paths.on_grid(fit, seed), residuals, deviation[:, None])
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
     def take(self, draws: np.ndarray) -> Member:
         """Keep some draws, by index."""
-        theta = {name: values[draws] for name, values in self.theta.items()}
         return dataclasses.replace(
-            self, theta=theta, path=self.path[draws], stretch=self.stretch[draws], slow=self.slow[draws]
+            self,
+            theta={name: values[draws] for name, values in self.theta.items()},
+            paths=self.paths.take(draws),
+            residuals=self.residuals.take(draws),
+            deviation=self.deviation[draws],
         )
 
     @functools.cached_property
     def device(self) -> dict[str, Array]:
-        """The draws as JAX arrays; for use inside the scope."""
-        return {name: jnp.asarray(values) for name, values in self.theta.items()}
-
-    def law_and_width(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
-        """Return the log of the law and the width of the noise at each point, ``(n_draw, n_point)`` each."""
-        columns = model_columns(self.fit.law, self.fit.noise, points, size_of(self.fit.runs))
-        count = len(next(iter(points.values())))
-        columns["cell"] = np.zeros(count, int)
-        padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
-        laws, widths = [], []
+        """The draws as JAX arrays, in float64."""
         with scope():
-            for start in range(0, count, BLOCK):
-                given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
-                law, width = location_and_width(self.fit.model)(self.device, given)
-                laws.append(np.asarray(law))
-                widths.append(np.asarray(width))
-        return np.concatenate(laws, axis=1)[:, :count], np.concatenate(widths, axis=1)[:, :count]
+            return {name: jnp.asarray(values) for name, values in self.theta.items()}
 
-    def departure(self, points: Points) -> np.ndarray:
+    def law_and_scale(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log of the law and the scale of the noise at each point, ``(n_draw, n_point)`` each."""
+        return law_and_scale(self.fit, self.device, points)
+
+    def discrepancy(self, points: Points) -> np.ndarray:
         """Return how far the truth lies from the law, ``(n_draw, n_point)``, held constant off the grid."""
-        sizes = log_size(self.fit.law, points)
-        place = np.clip((sizes - self.grid[0]) / (self.grid[1] - self.grid[0]), 0, STEPS - 1)
-        before = np.minimum(place.astype(int), STEPS - 2)
-        share = place - before
-        return np.asarray((1 - share) * self.path[:, before] + share * self.path[:, before + 1])
+        return self.paths.at(self.paths.total, log_size(self.fit.law, points))
+
+    def new_run(self, points: Points) -> Predictive:
+        """Return the distribution of the log loss of one new run at each point."""
+        law, scale = self.law_and_scale(points)
+        return Predictive.of(law + self.discrepancy(points), scale, self.residuals, self.deviation)
 
     @property
     def reads_batch(self) -> bool:
@@ -169,11 +205,11 @@ class Member:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Draws of what any run would reach.
+    """Draws of what any run would reach, of one law or of several.
 
     Attributes
     ----------
-    members : by label, the laws that share the belief; their draws stand one after the other
+    members : by label, the laws with their weights; their draws stand one after the other
     loss_unit : of the losses
     best_loss : the lowest loss in the fitted table
     """
@@ -191,12 +227,12 @@ class Ensemble:
         group: Mapping[str, str] | None = None,
         unconverged: bool = False,
     ) -> Ensemble:
-        """Take the beliefs of a fit, or those of a comparison: its laws, by their weights.
+        """Take the draws of a fit, or those of a comparison: its laws, by their weights.
 
         Parameters
         ----------
         source : posterior, or several with weights
-        seed : of paths and noise; the same seed gives the same beliefs
+        seed : of paths and noise; the same seed gives the same ensemble
         group : which group of a pooled fit, ``{"dataset": "c4"}``
         unconverged : go on with fits that did not converge
 
@@ -209,39 +245,34 @@ class Ensemble:
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
             return cls(members, runs.loss_unit, float(runs.loss.min()))
-        asked = weighted(source.weights)
-        members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in asked.items()}
-        count = max(len(member.path) for member in members.values())
-        rng = np.random.default_rng([seed, 6])
-        for name, share in zip(asked, draws_by_weight(np.array(list(asked.values())), count), strict=True):
-            there = len(members[name].path)
-            members[name] = members[name].take(rng.choice(there, share, replace=share > there))
+        weights = used(source.weights)
+        members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in weights.items()}
+        chosen = drawn_by_weight(weights, {name: len(member) for name, member in members.items()}, seed)
+        members = {name: member.take(chosen[name]) for name, member in members.items()}
         return cls(members, runs.loss_unit, float(runs.loss.min()))
 
     @property
     def label(self) -> str:
         """Names of the laws, with their weights where there are several."""
-        if len(self.members) == 1:
-            return next(iter(self.members))
-        return "stack of " + ", ".join(f"{name} {member.weight:.0%}" for name, member in self.members.items())
+        return label_of({name: member.weight for name, member in self.members.items()})
 
     def __len__(self) -> int:
-        return sum(len(member.path) for member in self.members.values())
+        return sum(len(member) for member in self.members.values())
 
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
         """Keep some draws, by their index over all members."""
         wanted, start, members = np.asarray(draws, int), 0, {}
         for name, member in self.members.items():
-            inside = (wanted >= start) & (wanted < start + len(member.path))
+            inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
                 members[name] = member.take(wanted[inside] - start)
-            start += len(member.path)
+            start += len(member)
         if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
             raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
         return dataclasses.replace(self, members=members)
 
     def only(self, name: str) -> Ensemble:
-        """Believe one of the laws."""
+        """Keep one of the laws."""
         return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
 
     def points(self, **inputs: Any) -> Points:
@@ -278,50 +309,48 @@ class Ensemble:
         return given
 
     def log_law(self, points: Points) -> np.ndarray:
-        """Return the log of the law at each point, ``(n_draw, n_point)``, without the path of the truth."""
-        return np.concatenate([member.law_and_width(points)[0] for member in self.members.values()])
+        """Return the log of the law at each point, ``(n_draw, n_point)``, without its discrepancy."""
+        return np.concatenate([member.law_and_scale(points)[0] for member in self.members.values()])
 
-    def departure(self, points: Points) -> np.ndarray:
+    def discrepancy(self, points: Points) -> np.ndarray:
         """Return how far the truth lies from the law at each point, in log loss, ``(n_draw, n_point)``."""
-        return np.concatenate([member.departure(points) for member in self.members.values()])
+        return np.concatenate([member.discrepancy(points) for member in self.members.values()])
 
     def log_mean(self, points: Points) -> np.ndarray:
-        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and path."""
-        return np.asarray(self.log_law(points) + self.departure(points))
+        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and discrepancy."""
+        return np.asarray(self.log_law(points) + self.discrepancy(points))
 
     def new_run(self, points: Points) -> Predictive:
-        """Return the distribution of the log loss of one new run at each point, in normal parts."""
-        parts = max(member.stretch.shape[1] for member in self.members.values())
-        locations, widths = [], []
-        for member in self.members.values():
-            law, width = member.law_and_width(points)
-            locations.append(law + member.departure(points))
-            spread = np.hypot(width[:, None] * member.stretch[:, :, None], member.slow)
-            widths.append(np.broadcast_to(spread, (len(law), parts, law.shape[1])))
-        return Predictive(np.concatenate(locations), np.concatenate(widths))
-
-    def scatter(self, points: Points) -> Scatter:
-        """Return the distribution of the log loss of one new run at each point, as Student-t."""
-        locations, widths, tails = [], [], []
-        for member in self.members.values():
-            law, width = member.law_and_width(points)
-            locations.append(law + member.departure(points))
-            widths.append(np.hypot(width, member.slow[:, 0]))
-            nu = member.theta["nu"] if member.fit.noise.family == "student_t" else np.full(len(law), np.inf)
-            tails.append(np.broadcast_to(nu[:, None], law.shape))
-        return Scatter(np.concatenate(locations), np.concatenate(widths), np.concatenate(tails))
+        """Return the distribution of the log loss of one new run at each point."""
+        return Predictive.mixture([member.new_run(points) for member in self.members.values()])
 
 
-def normal_parts(nu: np.ndarray, seed: int) -> np.ndarray:
-    """Return factors on the width of normals that together are a Student-t of each draw, ``(n_draw, n_part)``.
+def used(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the laws that are asked at all: one without weight may have failed."""
+    return {name: weight for name, weight in weights.items() if weight >= LEAST_WEIGHT}
 
-    Parameters
-    ----------
-    nu : (n_draw,) degrees of freedom, all infinite for a normal
-    """
-    if np.isinf(nu).all():
-        return np.ones((len(nu), 1))
-    rng = np.random.default_rng([seed, 11])
-    shares = (np.arange(PARTS) + rng.uniform(size=(len(nu), PARTS))) / PARTS
-    half = nu[:, None] / 2
-    return np.asarray(np.sqrt(half / np.maximum(scipy.special.gammaincinv(half, shares), half / FAILED**2)))
+
+def label_of(weights: Mapping[str, float]) -> str:
+    """Name laws, with their weights where there are several."""
+    if len(weights) == 1:
+        return next(iter(weights))
+    return "stack of " + ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
+
+
+def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Choose draws of each law by its weight, as indices; all together are as many as the largest fit has."""
+    rng = np.random.default_rng([seed, 6])
+    wanted = _divided(np.array(list(weights.values())), max(counts.values()))
+    return {
+        name: rng.choice(counts[name], share, replace=bool(share > counts[name]))
+        for name, share in zip(weights, wanted, strict=True)
+    }
+
+
+def _divided(weights: np.ndarray, count: int) -> np.ndarray:
+    """Divide a number of draws by weight, the largest remainders rounded up; at least one each."""
+    exact = weights / weights.sum() * count
+    whole: np.ndarray = np.maximum(np.floor(exact).astype(int), 1)
+    for index in np.argsort(whole - exact)[: max(count - int(whole.sum()), 0)]:
+        whole[index] += 1
+    return whole

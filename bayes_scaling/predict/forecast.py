@@ -7,24 +7,25 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import checked_probability, listed
-from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.result import Fit, by_row, location_and_width
+from bayes_scaling.inference.result import Fit, by_row
 from bayes_scaling.laws.law import INPUTS
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.noise import Scatter
-from bayes_scaling.model.program import SIZES, lanes, model_columns, padded_length, size_of
+from bayes_scaling.model.program import SIZES, lanes, size_of
+from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
+from bayes_scaling.predict.predictive import Predictive, Residuals
 
 if TYPE_CHECKING:
     import xarray as xr
+
+MOST_PLACES = 512  # sizes at which paths are drawn exactly
 
 KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
 """What a band can be of: the law where the runs put it, the expected loss, the loss of a run."""
@@ -55,7 +56,7 @@ class Forecast:
     fitted : (n_draw, n_point) loss on the law's curve, moved by what the runs say of the law's error
     mean : (n_draw, n_point) expected loss, where the truth may have left the law since
     new_run : (n_draw, n_point) loss of one new run, with its scatter
-    scatter : the distribution of log loss of one new run, given each draw
+    predictive : the distribution of log loss of one new run
     loss_unit, label : unit of the losses, name of the law
     contains : what the bands of each kind contain, in words
     extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
@@ -66,7 +67,7 @@ class Forecast:
     fitted: np.ndarray
     mean: np.ndarray
     new_run: np.ndarray
-    scatter: Scatter
+    predictive: Predictive
     loss_unit: str
     label: str
     contains: Mapping[str, str]
@@ -100,8 +101,8 @@ class Forecast:
         tail = (1 - checked_probability(probability)) / 2
         return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
 
-    def spread(self) -> pd.DataFrame:
-        """Say what the spread of one new run is made of.
+    def uncertainty(self) -> pd.DataFrame:
+        """Say what the uncertainty of one new run is made of.
 
         Returns
         -------
@@ -179,13 +180,18 @@ def _half(losses: np.ndarray) -> np.ndarray:
 
 
 def forecast(
-    fit: Fit, points: pd.DataFrame | Runs | None = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any
+    source: Fit | WeightedFits | Ensemble,
+    points: pd.DataFrame | Runs | None = None,
+    *,
+    seed: int = 0,
+    unconverged: bool = False,
+    **inputs: Any,
 ) -> Forecast:
     """Forecast the loss of runs that were not trained.
 
     Parameters
     ----------
-    fit : posterior
+    source : posterior; or several with weights, a comparison or an ensemble, whose draws are mixed by weight
     points : table with the law's inputs in raw units; or give them by name:
     inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run where
         the fit is pooled, ``dataset="c4"`` (a name that the fitted table does not have is a new group, drawn from
@@ -196,7 +202,8 @@ def forecast(
     Returns
     -------
     Forecast
-        Draws of the mean curve and of one new run at every point.
+        Draws of the mean curve and of one new run at every point. Of several laws: as many as the largest fit has,
+        divided by weight; its ``members`` are the laws' own forecasts.
 
     Raises
     ------
@@ -207,6 +214,20 @@ def forecast(
     DataError
         When a planned number is not a positive number.
     """
+    if isinstance(source, Fit):
+        return _of_fit(source, points, seed, unconverged, inputs)
+    if isinstance(source, Ensemble):
+        weights = {name: member.weight for name, member in source.members.items()}
+        fits = {name: member.fit for name, member in source.members.items()}
+    else:
+        weights, fits = used(source.weights), dict(source.fits)
+    return _mixed({name: _of_fit(fits[name], points, seed, unconverged, inputs) for name in weights}, weights, seed)
+
+
+def _of_fit(
+    fit: Fit, points: pd.DataFrame | Runs | None, seed: int, unconverged: bool, inputs: Mapping[str, Any]
+) -> Forecast:
+    """Forecast with one fit."""
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
     size = size_of(fit.runs)
@@ -217,16 +238,19 @@ def forecast(
     if "relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta, cell = fit.in_groups(frame, "the planned runs", seed)
-    log_law, width = law_and_width(fit, table, theta, cell)
-    told, beyond = departures(fit, table, seed)
-    log_mean = log_law + told + beyond
-    scatter = fit.noise.scatter(log_mean, width, by_row(theta, cell), seed, lanes(fit.noise, table))
+    log_law, scale = law_and_scale(fit, theta, table, cell)
+    learned, unresolved = paths_at(fit, table, seed)
+    log_mean = log_law + learned + unresolved
+    at_rows = by_row(theta, cell)
+    location = fit.noise.with_deviations(log_mean, at_rows, lanes(fit.noise, table), seed)
+    residuals = Residuals.of(fit.noise.shape, at_rows, len(location), seed)
+    predictive = Predictive.of(location, scale, residuals)
     return Forecast(
         points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
-        fitted=np.exp(log_law + told),
+        fitted=np.exp(log_law + learned),
         mean=np.exp(log_mean),
-        new_run=scatter.losses(seed),
-        scatter=scatter,
+        new_run=predictive.losses(seed),
+        predictive=predictive,
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
         contains=contents(("parameters",), ("the law's own error",) if fit.departure.size else ()),
@@ -234,48 +258,47 @@ def forecast(
     )
 
 
-def law_and_width(
-    fit: Fit, table: Mapping[str, np.ndarray], theta: Mapping[str, np.ndarray], cell: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log of the law and scale of the scatter at rows of a table, ``(n_draw, n_row)`` each.
+def _mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: int) -> Forecast:
+    """Mix the draws of several forecasts of the same points by weight."""
+    chosen = drawn_by_weight(weights, {name: len(member.mean) for name, member in members.items()}, seed)
 
-    Parameters
-    ----------
-    table : columns of runs, measured or planned
-    theta, cell : as of `Fit.in_groups`
-    """
-    rows = len(cell)
-    # Rows are padded like runs, so that tables of any length share a few programs.
-    spare = padded_length(rows) - rows
-    with scope():
-        read = {**model_columns(fit.law, fit.noise, table, size_of(fit.runs)), "cell": cell}
-        columns = {k: jnp.asarray(np.concatenate([v, np.repeat(v[:1], spare, axis=0)])) for k, v in read.items()}
-        device = {name: jnp.asarray(values) for name, values in theta.items()}
-        log_law, width = (np.asarray(part)[:, :rows] for part in location_and_width(fit.model)(device, columns))
-    return log_law, width
+    def mixed(of: str) -> np.ndarray:
+        return np.concatenate([member.draws(of)[chosen[name]] for name, member in members.items()])
 
-
-def departures(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw how far the truth lies from the law at runs of a table; see `departures_at`."""
-    if not fit.departure.size:
-        return np.zeros((1, 1)), np.zeros((1, 1))
-    return departures_at(fit, log_size(fit.law, table), seed)
+    some = next(iter(members.values()))
+    known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
+    error = any("own error" in member.contains["mean"] for member in members.values())
+    return Forecast(
+        points=some.points,
+        fitted=mixed("fitted"),
+        mean=mixed("mean"),
+        new_run=mixed("new_run"),
+        predictive=Predictive.mixture([member.predictive.take(chosen[name]) for name, member in members.items()]),
+        loss_unit=some.loss_unit,
+        label=label_of(weights),
+        contains=contents(known, ("the laws' own error",) if error else ()),
+        extrapolation=some.extrapolation,
+        members={name: (weights[name], member) for name, member in members.items()},
+    )
 
 
-def departures_at(fit: Fit, sizes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw how far the truth lies from the law at log sizes of runs, in log loss.
+def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw how far the truth lies from the law at runs of a table, in log loss, ``(n_draw, n_row)`` each.
+
+    Paths are held at the very sizes that are asked about, or on a grid between them where these are many.
 
     Returns
     -------
-    told : (n_draw, n_size) what the fitted runs say of it
-    beyond : (n_draw, n_size) what they leave open; both are 0 for a law that is taken to be right
+    what the fitted runs say of it, and what they leave open; both are 0 for a law that is taken to be right
     """
-    departure = fit.departure
-    if not departure.size:
-        return np.zeros((1, len(sizes))), np.zeros((1, len(sizes)))
-    tau = fit.flat()["tau"][:, None]
-    beyond = departure.fresh(sizes, len(tau), np.random.default_rng([seed, 4]))
-    return tau * (fit.increments @ departure.basis(sizes).T), tau * beyond
+    if not fit.departure.size:
+        return np.zeros((1, 1)), np.zeros((1, 1))
+    sizes = log_size(fit.law, table)
+    places = np.unique(sizes)
+    if len(places) > MOST_PLACES:
+        places = np.linspace(places[0], places[-1], MOST_PLACES)
+    paths = Paths.drawn(fit, places, seed)
+    return paths.at(paths.learned, sizes), paths.at(paths.unresolved, sizes)
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:

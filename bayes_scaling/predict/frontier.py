@@ -21,16 +21,16 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Array
-from bayes_scaling.model.discrepancy import log_size, size_inputs
+from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
-from bayes_scaling.predict.forecast import departures_at
+from bayes_scaling.predict.ensemble import Paths, fitted_sizes
 
 LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
 SMALLER, BEYOND, STEPS = (
     5.0,
     30.0,
     200,
-)  # e-folds around the fitted sizes along which departures are followed, and steps
+)  # e-folds around the fitted sizes along which paths are followed, and steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,9 +112,9 @@ def compute_optimal(
     with scope():
         log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
     params = np.exp(log_params)
-    # Every split of a budget has the same size, so the departure moves the loss and leaves the split alone.
-    departure = _departures(fit, np.log([flops / FLOPS_PER_PARAM_TOKEN]), seed)[:, 0]
-    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + departure))
+    # Every split of a budget has the same size, so the discrepancy moves the loss and leaves the split alone.
+    shift = _discrepancy(fit, np.log([flops / FLOPS_PER_PARAM_TOKEN]), seed)[:, 0]
+    return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + shift))
 
 
 def required(
@@ -200,29 +200,29 @@ def _first_reached(
 
         if not fit.departure.size:
             return of_law(np.full(count, target))
-        fitted = log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+        fitted = fitted_sizes(fit)
         if rest is None:
             # The size is that of the largest fitted run, or wherever the fixed inputs put it.
             known = [name for name in size_inputs(fit.law) if name in given]
             place = sum(np.log(given[name]) for name in known) if known else fitted.max()
-            return of_law(target - _departures(fit, np.array([place]), seed)[:, 0])
+            return of_law(target - _discrepancy(fit, np.array([place]), seed)[:, 0])
         sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
-        departure = _departures(fit, sizes, seed)
-        gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + departure - target
+        shift = _discrepancy(fit, sizes, seed)
+        gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + shift - target
         below = gap <= 0
         first = below.argmax(axis=1)
         before, rows = np.maximum(first - 1, 0), np.arange(count)
         drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
         share = np.where(first > 0, gap[rows, before] / drop, 0.0)
         reached = sizes[before] + share * (sizes[first] - sizes[before]) - rest
-        # Beyond the grid the departure stays what it is there: where the law goes on to, nobody knows anyway.
-        later = np.maximum(of_law(target - departure[:, -1]), sizes[-1] - rest)
+        # Beyond the grid the path stays what it is there: where the law goes on to, nobody knows anyway.
+        later = np.maximum(of_law(target - shift[:, -1]), sizes[-1] - rest)
         return np.asarray(np.where(below.any(axis=1), reached, later))
 
 
-def _departures(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
+def _discrepancy(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
     """Draw how far the truth lies from the law at log sizes, ``(n_draw, n_size)``; 0 for a law that is right."""
-    return np.asarray(sum(departures_at(fit, sizes, seed)))
+    return Paths.drawn(fit, sizes, seed).total
 
 
 def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:

@@ -21,8 +21,7 @@ from bayes_scaling.evaluate.checks import find_influential, find_outliers
 from bayes_scaling.evaluate.comparison import Candidate, Comparison, fit_of
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.ensemble import Ensemble
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.decision import Asked, run_of
 
 DEARER = 1.5  # prices that might be
@@ -95,7 +94,7 @@ def _of_belief(asked: Asked, beliefs: Ensemble, offer: Mapping[str, float] | Non
             yield Change("prior", f"a prior of {words}", functools.partial(_with_floor, asked, label))
     for words, kept in _left_out(comparison).items():
         yield Change("runs", words, functools.partial(_with_runs, asked, comparison.runs.where(kept)))
-    separate = all(candidate.noise is None or candidate.noise.rows == "independent" for candidate in weighted)
+    separate = all(candidate.noise is None or not candidate.noise.correlated for candidate in weighted)
     if offer is not None and separate:
         for probability, words in ((LOW, "well"), (HIGH, "badly")):
             source = functools.partial(_with_pilot, asked, offer, probability)
@@ -138,7 +137,7 @@ def _answered(asked: Asked, plan: Plan, change: Change) -> dict[str, Any]:
 
 
 def _asked(comparison: Comparison) -> list[Candidate]:
-    asked = weighted(comparison.weights)
+    asked = used(comparison.weights)
     return [one for one in comparison.candidates if one.weighted and one.label in asked]
 
 

@@ -23,8 +23,7 @@ from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
-from bayes_scaling.predict.ensemble import Ensemble
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.study import Study
 
 DRAWS, FEW_DRAWS = 2000, 500  # that plans are judged by, and in a draft
@@ -60,7 +59,7 @@ class Asked:
     def believed(self, source: Fit | Comparison) -> Ensemble:
         """Return beliefs of the draws that plans are judged by."""
         most = FEW_DRAWS if self.draft else DRAWS
-        fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in weighted(source.weights)]
+        fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in used(source.weights)]
         for one in fits:
             one.require_convergence(self.unconverged)
         if isinstance(source, Fit):

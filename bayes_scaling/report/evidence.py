@@ -16,7 +16,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparison import Comparison, compare
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.ensemble import used
 from bayes_scaling.report import changes, decision, provenance, trust
 from bayes_scaling.report.decision import Asked
 from bayes_scaling.report.study import Study
@@ -102,7 +102,7 @@ def gather(
             "format": FORMAT,
             "title": study.title,
             "draft": draft,
-            "converged": all(comparison.fits[name].converged for name in weighted(comparison.weights)),
+            "converged": all(comparison.fits[name].converged for name in used(comparison.weights)),
             "loss_unit": runs.loss_unit,
             "budget_unit": recommended["cost_unit"],
             "bands": _bands(comparison, draft),
@@ -125,7 +125,7 @@ def gather(
 def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
     """Say what the bands contain."""
     known = ["parameters"]
-    asked = weighted(comparison.weights)
+    asked = used(comparison.weights)
     if len(asked) > 1:
         known.append("which law is right")
     if any(comparison.fits[name].departure.size for name in asked):

@@ -17,7 +17,7 @@ from bayes_scaling.evaluate.checks import find_influential, find_outliers, ident
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
 from bayes_scaling.evaluate.sensitivity import prior_sensitivity
-from bayes_scaling.predict.stacking import weighted
+from bayes_scaling.predict.ensemble import used
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "not to be trusted"}
@@ -109,7 +109,7 @@ def verdicts(
 
 
 def _convergence(comparison: Comparison, draft: bool) -> Verdict:
-    weights = weighted(comparison.weights)
+    weights = used(comparison.weights)
     bad = sum(weight for name, weight in weights.items() if not comparison.fits[name].converged)
     diagnostics = [comparison.fits[name].diagnostics for name in weights]
     ess = float(min(min(d.ess_bulk, d.ess_tail) for d in diagnostics))

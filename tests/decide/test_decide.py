@@ -24,8 +24,10 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, PARTS, Ensemble, Predictive
-from tests.conftest import fit_exact
+from bayes_scaling.model.families import PARTS, Normal, NormalParts
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.predictive import Predictive, Residuals
+from tests.conftest import fit_exact, scattered
 
 PEAK = 989e12
 
@@ -64,7 +66,7 @@ def comparison(chinchilla_fit: bs.Fit, path_fit: bs.Fit) -> bs.Comparison:
 def normal(location: Any, width: Any) -> Predictive:
     """One draw per location and width, at one point."""
     m, w = np.broadcast_arrays(np.atleast_1d(np.asarray(location, float)), np.asarray(width, float))
-    return Predictive(m[:, None], w[:, None, None])
+    return scattered(m[:, None], w[:, None])
 
 
 def log_improvement_by_quadrature(m: float, w: float, incumbent: float) -> float:
@@ -137,8 +139,10 @@ def test_cvar_of_a_normal(worst: float) -> None:
 
 def test_the_mixture_has_the_moments_of_its_draws() -> None:
     rng = np.random.default_rng(1)
-    mixture = Predictive(rng.normal(0.7, 0.05, (300, 2)), rng.uniform(0.005, 0.1, (300, 3, 2)))
-    losses = np.concatenate([mixture.losses(seed) for seed in range(2000)])
+    stretch = rng.uniform(0.5, 2.0, (300, 3))
+    parts = Residuals(Normal(), {}, NormalParts(np.zeros_like(stretch), stretch))
+    mixture = Predictive.of(rng.normal(0.7, 0.05, (300, 2)), rng.uniform(0.005, 0.05, (300, 2)), parts)
+    losses = np.concatenate([mixture.losses_of_parts(seed) for seed in range(2000)])
     goal = ob.Goal(2.0, 1.9)
     table = ((1.6, 3.0), (2.0, 2.0), (2.4, -1.0))
     for objective, exact in (
@@ -186,20 +190,20 @@ def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Ensemb
     for p in (0.05, 0.5, 0.95):
         np.testing.assert_allclose(ob.quantile(found, p), ahead.quantile(p), rtol=2e-3)
     below = ob.probability_below(found, 2.0).mean(axis=0)
-    np.testing.assert_allclose(below, ahead.scatter.probability_below(np.array([2.0])), atol=2e-3)
+    np.testing.assert_allclose(below, ahead.predictive.probability_below(np.array([2.0])), atol=2e-3)
 
 
 def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
     believed = Ensemble.of(path_fit, seed=3)
     params, tokens = np.geomspace(1e8, 1e14, 40), np.geomspace(1e10, 1e16, 40)
-    together = believed.departure(believed.points(params=params, tokens=tokens))
+    together = believed.discrepancy(believed.points(params=params, tokens=tokens))
     one_by_one = np.concatenate(
-        [believed.departure(believed.points(params=N, tokens=D)) for N, D in zip(params, tokens, strict=True)], axis=1
+        [believed.discrepancy(believed.points(params=N, tokens=D)) for N, D in zip(params, tokens, strict=True)], axis=1
     )
     np.testing.assert_array_equal(together, one_by_one)
     # The same size by another split is the same place on the path.
     np.testing.assert_allclose(
-        believed.departure(believed.points(params=params * 7, tokens=tokens / 7)), together, atol=1e-12
+        believed.discrepancy(believed.points(params=params * 7, tokens=tokens / 7)), together, atol=1e-12
     )
     ahead = bs.forecast(path_fit, params=params[20:], tokens=tokens[20:])
     spread = (np.log(ahead.mean) - believed.log_law(believed.points(params=params[20:], tokens=tokens[20:]))).std(
@@ -359,7 +363,7 @@ def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Ensemble) -> None:
     assert plan.cvar(0.05) > high
     assert plan.probability_beats_incumbent > 0.99
     assert 0 < plan.probability_reaches_target < 0.1
-    losses = beliefs.new_run(beliefs.points(params=plan.params, tokens=plan.tokens)).losses(1)
+    losses = beliefs.new_run(beliefs.points(params=plan.params, tokens=plan.tokens)).losses_of_parts(1)
     assert np.mean((losses > low) & (losses < high)) == pytest.approx(0.9, abs=0.02)
     assert plan.value == pytest.approx(np.maximum(plan.goal.incumbent - losses, 0).mean(), rel=0.01)
     frame = plan.to_frame()
@@ -469,7 +473,7 @@ def test_bad_questions_are_explained(beliefs: Ensemble) -> None:
 def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None:
     believed = Ensemble.of(comparison)
     assert len(believed) == 4000
-    assert {name: len(member.path) for name, member in believed.members.items()} == {"alone": 1000, "path": 3000}
+    assert {name: len(member) for name, member in believed.members.items()} == {"alone": 1000, "path": 3000}
     found = allocate(comparison, 1e23)
     assert set(found.picks) == {"alone", "path"} and found.label.startswith("stack of alone 25%")
     alone = allocate(believed.only("path"), 1e23)

@@ -19,11 +19,13 @@ from bayes_scaling.decide.budgets import budget_curve, smallest_budget
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, money
 from bayes_scaling.decide.objectives import expected_loss
+from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.search import climb
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
 from bayes_scaling.model.program import Composition, model_of
-from bayes_scaling.predict.ensemble import STEPS, Ensemble, Member
+from bayes_scaling.predict.ensemble import Ensemble, Member, Paths
+from bayes_scaling.predict.predictive import Residuals
 from tests.conftest import design_for, public_table
 
 PEAK = 989e12
@@ -48,8 +50,8 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
         problems=(),
         manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},
     )
-    grid, path = np.linspace(0.0, 100.0, STEPS), np.zeros((draws, STEPS))
-    member = Member(fit, 1.0, theta, grid, path, np.ones((draws, 1)), np.zeros((draws, 1, 1)))
+    paths = Paths(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1)))
+    member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)))
     return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))
 
 
@@ -319,7 +321,7 @@ def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Ensemble) -> No
     own = allocate(chinchilla, gopher.cost)
     np.testing.assert_allclose(
         gopher.regret, np.exp(chinchilla.log_law(chinchilla.points(params=280e9, tokens=300e9))[:, 0])
-        - np.exp(chinchilla.optima(_space(gopher.cost)).log_loss), rtol=1e-6,
+        - np.exp(optima_of(chinchilla, _space(gopher.cost)).log_loss), rtol=1e-6,
     )  # fmt: skip
     assert gopher.expected_regret > own.choice.expected_regret
     low, high = gopher.regret_interval(0.9)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.predict.continuation import _own_departure
+from bayes_scaling.predict.continuation import _own_deviation
 from tests.conftest import fit_exact
 
 STEPS = np.geomspace(1000, 16_000, 9)
@@ -55,12 +55,12 @@ def test_the_departure_ahead_is_that_of_the_joint_normal(ahead: list[float]) -> 
     seen = np.array([0.4, -0.2, 0.9])
     prior = slow**2 * np.exp(-np.abs(position[:, None] - position) / length)
     gain = prior[3:, :3] @ np.linalg.inv(prior[:3, :3] + width**2 * np.eye(3))
-    found = _own_departure(
+    found = _own_deviation(
         np.tile(seen, (draws, 1)),
         np.full((draws, 3 + len(ahead)), width),
-        {"sigma_curve": np.full(draws, slow), "length": np.full(draws, length)},
+        {"sigma": np.full(draws, width), "sigma_curve": np.full(draws, slow), "length": np.full(draws, length)},
         np.exp(position),
-        True,
+        bs.Noise("normal", rows="correlated"),
         np.random.default_rng(0),
     )
     np.testing.assert_allclose(found.mean(axis=0), gain @ seen, atol=0.02)
@@ -77,7 +77,7 @@ def test_a_run_goes_on_from_where_it_is(fit: bs.Fit, curves: pd.DataFrame) -> No
     truth = curve(1e9, np.array([last, 8500.0, 16_000.0])) * math.exp(OFFSET)
     assert abs(np.log(own.median()[1] / truth[1])) < abs(np.log(other.median()[1] / truth[1]))
     assert own.interval(0.9)[2][0] < truth[2] < own.interval(0.9)[2][1]
-    assert "this run's own departure" in own.contains["mean"]
+    assert "this run's own deviation" in own.contains["mean"]
     np.testing.assert_allclose(own.extrapolation, [1, 8500 / last, 16_000 / last])
 
 

@@ -15,17 +15,11 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.information import Joint, learned, moderate, posteriors, shifts_of
-from bayes_scaling.model.noise import Scatter
 from bayes_scaling.predict.ensemble import Ensemble
-from tests.conftest import fit_exact
+from tests.conftest import fit_exact, scattered
 
 BUDGET = 1e23
 OFFERS = pd.DataFrame(itertools.product((1e8, 1e9, 1e10), (1e9, 1e10, 1e11)), columns=["params", "tokens"])
-
-
-def signals(location: np.ndarray, noise: float, nu: float = math.inf) -> Scatter:
-    """Runs whose log loss is normal, or Student-t, around a location that each draw knows."""
-    return Scatter(location, np.full(location.shape, noise), np.full(location.shape, nu))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +51,7 @@ def test_a_normal_choice_has_its_closed_form(noise: float, copies: int) -> None:
     rng = np.random.default_rng(0)
     theta = rng.standard_normal((4000, 1))
     theta = (theta - theta.mean()) / theta.std()
-    run = signals(theta, noise)
+    run = scattered(theta, noise)
     spread = math.sqrt(1 / (1 + noise**2 / copies))
     value = spread / math.sqrt(2 * math.pi)
     worth = np.concatenate([np.zeros_like(theta), theta], axis=1)
@@ -77,23 +71,23 @@ def test_a_normal_choice_has_its_closed_form(noise: float, copies: int) -> None:
 def test_weights_say_when_too_few_draws_speak() -> None:
     rng = np.random.default_rng(0)
     theta = rng.standard_normal((500, 6))
-    assert posteriors(signals(theta, 3.0), [0], 100, 0).unreliable == 0
-    assert posteriors(signals(theta, 0.02), range(6), 100, 0).unreliable > 0.5
+    assert posteriors(scattered(theta, 3.0), [0], 100, 0).unreliable == 0
+    assert posteriors(scattered(theta, 0.02), range(6), 100, 0).unreliable > 0.5
 
 
 def test_runs_that_tell_laws_apart_are_worth_it() -> None:
     """Two laws agree on nothing but the choice that their runs would settle."""
     law = np.repeat([0.0, 1.0], 1000)
     worth = np.stack([law, 1 - law], axis=1)
-    after = posteriors(signals(law[:, None], 0.1, nu=5.0), [0], 500, 0)
+    after = posteriors(scattered(law[:, None], 0.1, nu=5.0), [0], 500, 0)
     assert after.means(worth).max(axis=1).mean() > 0.95
-    nothing = posteriors(signals(np.zeros((2000, 1)), 0.1, nu=5.0), [0], 500, 0)
+    nothing = posteriors(scattered(np.zeros((2000, 1)), 0.1, nu=5.0), [0], 500, 0)
     assert nothing.means(worth).max(axis=1).mean() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_no_draw_foretells_its_own_outcome() -> None:
     theta = np.random.default_rng(0).standard_normal((300, 1))
-    after = posteriors(signals(theta, 1e-4), [0], 50, 3)
+    after = posteriors(scattered(theta, 1e-4), [0], 50, 3)
     origin = np.random.default_rng([3, 21]).choice(300, 50, replace=False)
     assert (after.weights[np.arange(50), origin] < 1e-9).all()
     assert (after.variances(theta) >= 0).all()
@@ -101,7 +95,7 @@ def test_no_draw_foretells_its_own_outcome() -> None:
 
 def test_heavy_tails_say_less_than_their_width() -> None:
     theta = np.random.default_rng(0).standard_normal((2000, 1))
-    normal, heavy = (Joint.of(signals(theta, 0.5, nu), theta).noise[0] for nu in (math.inf, 2.0))
+    normal, heavy = (Joint.of(scattered(theta, 0.5, nu), theta).noise[0] for nu in (math.inf, 2.0))
     assert heavy == pytest.approx(normal * 5 / 3)
 
 
@@ -109,7 +103,7 @@ def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> Non
     big = few.points(params=4e10, tokens=8e11)
     target = few.log_mean(big)
     run = few.points(params=2e9, tokens=1e11)
-    scatter = few.scatter(run)
+    scatter = few.new_run(run)
     after = posteriors(scatter, [0], 64, 5)
     origin = np.random.default_rng([5, 21]).choice(len(target), 64, replace=False)
     told = after.means(target)[:, 0]
@@ -136,7 +130,7 @@ def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> Non
 def test_sets_keep_to_the_market_and_come_close_to_the_best(seed: int, copies: int) -> None:
     rng = np.random.default_rng(seed)
     theta = rng.standard_normal((400, 3))
-    joint = Joint.of(signals(theta @ rng.standard_normal((3, 5)), 0.5), theta[:, :1])
+    joint = Joint.of(scattered(theta @ rng.standard_normal((3, 5)), 0.5), theta[:, :1])
     market = designs.Market(np.exp(rng.normal(size=5)), np.full(5, copies), 2.0)
     chosen = designs.best_set(joint, market)
     assert market.spent(chosen) <= 2.0 * (1 + 1e-9)

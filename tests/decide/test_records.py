@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_forecast(registered: bs.Registered, forecast: b
     scores = bs.score_registered(registered, losses, now=LATER)
     np.testing.assert_allclose(scores["pit"], 0.8, atol=1e-6)
     assert scores["inside_80"].all() and not scores["inside_50"].any()
-    density = forecast.scatter.log_density(losses) + np.log(losses)
+    density = forecast.predictive.log_density(losses) + np.log(losses)
     np.testing.assert_allclose(scores["log_score"], density, atol=0.25)
     np.testing.assert_allclose(scores["median"], forecast.median(), rtol=1e-6)
     table = pd.DataFrame({"params": [5e8, 1e13], "tokens": [1e10, 2e14], "loss": [3.0, losses[1]]})

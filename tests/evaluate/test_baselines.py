@@ -90,9 +90,9 @@ def test_a_prediction_is_normal_around_the_law_at_each_replicate() -> None:
     fit = point_fit(CHINCHILLA, runs, bootstrap=20)
     points = {"params": np.array([7e9, 7e10, 4e11]), "tokens": np.array([1.4e12, 1.4e12, 15e12])}
     scatter = fit.predict(points)
-    assert scatter.location.shape == scatter.width.shape == scatter.nu.shape == (20, 3)
-    assert (scatter.width == fit.sigma).all()
-    assert np.isinf(scatter.nu).all()
+    assert scatter.location.shape == scatter.scale.shape == (20, 3)
+    assert (scatter.scale == fit.sigma).all()
+    assert {block.family.label for block in scatter.residuals} == {"normal"}
     assert fit.sigma == pytest.approx(0.005, rel=0.4)
     last = CHINCHILLA.evaluate({name: values[-1] for name, values in fit.bootstrap.items()}, **points)
     assert scatter.location[-1] == pytest.approx(np.log(last), rel=1e-12)

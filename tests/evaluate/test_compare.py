@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.evaluate import comparison as _compare
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
+from bayes_scaling.evaluate.weights import PRETENDED
 from bayes_scaling.plot.comparisons import save_comparison_pictures
-from bayes_scaling.predict import stacking as _stacking
 from tests.cli.test_cli import run
 from tests.conftest import design
 
@@ -95,7 +95,7 @@ def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     assert len(ahead.mean) == 4000 and ahead.label.startswith("stack of")
     medians = [member.median() for _, member in ahead.members.values()]
     assert (np.min(medians, axis=0) <= ahead.median()).all() and (ahead.median() <= np.max(medians, axis=0)).all()
-    spread = ahead.spread()
+    spread = ahead.uncertainty()
     parts = spread[["parameters", "law_form", "discrepancy", "run_noise"]]
     np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
     assert "law form" in ahead.contains["mean"]
@@ -129,7 +129,7 @@ def test_weights_maximise_the_log_score_of_the_mixture() -> None:
     density = np.exp(np.stack(list(scores.values()), axis=1))
 
     def objective(w: np.ndarray) -> float:
-        return float(np.log(density @ w).sum() + _stacking.PRETENDED / 3 * np.log(w).sum())
+        return float(np.log(density @ w).sum() + PRETENDED / 3 * np.log(w).sum())
 
     best = np.array(list(weights.values()))
     for _ in range(200):
@@ -227,7 +227,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     scores, note = _compare._left_one_out(candidate, fitted, None, 0)
     assert not note.startswith("0 of")
     without = bs.fit(LAWS[0], odd.where(np.arange(len(odd)) < len(odd) - 1), noise=bs.Noise("normal"), seed=0)
-    exact = bs.forecast(without, tokens=odd.column("tokens")[-1:], unconverged=True).scatter.log_density(loss[-1:])
+    exact = bs.forecast(without, tokens=odd.column("tokens")[-1:], unconverged=True).predictive.log_density(loss[-1:])
     assert scores[-1] == pytest.approx(exact[0], abs=max(1.0, 0.3 * abs(exact[0])))
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_scaling.evaluate.scores import coverage, crps, extrapolation_range, score, summarise
-from bayes_scaling.model.noise import Scatter
+from bayes_scaling.predict.predictive import Predictive
+from tests.conftest import scattered
 
 
-def normal(mean: float, sd: float, draws: int = 4000, points: int = 1) -> Scatter:
-    shape = (draws, points)
-    return Scatter(np.full(shape, mean), np.full(shape, sd), np.full(shape, np.inf))
+def normal(mean: float, sd: float, draws: int = 4000, points: int = 1) -> Predictive:
+    return scattered(np.full((draws, points), mean), sd)
 
 
 def test_crps_of_a_normal_is_the_closed_form() -> None:
@@ -48,8 +48,7 @@ def test_the_right_spread_scores_best() -> None:
     loss = np.exp(np.random.default_rng(1).normal(0, 0.1, 500))
     means = {}
     for sd in (0.03, 0.1, 0.3):
-        shape = (1000, 500)
-        scores = score(Scatter(np.zeros(shape), np.full(shape, sd), np.full(shape, np.inf)), loss)
+        scores = score(scattered(np.zeros((1000, 500)), sd), loss)
         means[sd] = scores[["log_score", "crps"]].mean()
     assert max(means, key=lambda sd: means[sd]["log_score"]) == 0.1
     assert min(means, key=lambda sd: means[sd]["crps"]) == 0.1

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.fit import default_noise
-from bayes_scaling.model.curves import APART, draw_departures, lanes_of, one_step_ahead
+from bayes_scaling.model.curves import APART, draw_deviations, lanes_of, one_step_ahead
+from bayes_scaling.model.families import Normal, StudentT
 from tests.conftest import fit_exact
 
 TRUTH = {"sigma_curve": 0.7, "length": 1.3}
@@ -43,7 +44,7 @@ def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> N
     lanes = lanes_of(run, position)
     with scope():
         columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
-        expected, scale = one_step_ahead(jnp.asarray(residual), jnp.asarray(width), TRUTH, columns)
+        expected, scale = one_step_ahead(jnp.asarray(residual), jnp.asarray(width), TRUTH, columns, Normal())
     ours = scipy.stats.norm(np.asarray(expected), np.asarray(scale)).logpdf(residual).sum()
     assert ours == pytest.approx(scipy.stats.multivariate_normal(np.zeros(len(run)), dense).logpdf(residual), rel=1e-9)
 
@@ -63,7 +64,7 @@ def test_every_row_lies_in_one_lane_behind_its_predecessor(lengths: list[int], s
 
 def test_drawn_departures_have_the_stated_covariance() -> None:
     run, position = scattered_rows([5, 3, 1], 0)
-    draws = draw_departures(
+    draws = draw_deviations(
         {name: np.full(60_000, value) for name, value in TRUTH.items()},
         lanes_of(run, position),
         len(run),
@@ -138,9 +139,9 @@ def test_heavy_tails_take_a_spike_for_a_spike() -> None:
     lanes = lanes_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
     with scope():
         columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
-        theta = {"sigma_curve": 0.01, "length": 1.0}
+        theta = {"sigma_curve": 0.01, "length": 1.0, "nu": 3.0}
         moved = {
-            nu: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta | nus, columns)[0][11])
-            for nu, nus in (("heavy", {"nu": 3.0}), ("normal", {}))
+            tails: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta, columns, family)[0][11])
+            for tails, family in (("heavy", StudentT()), ("normal", Normal()))
         }
     assert 0 < moved["heavy"] < 0.1 * moved["normal"]

@@ -10,7 +10,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.result import parts
 from bayes_scaling.model.discrepancy import KNOTS, Departure, _covariance, log_size, size_inputs
-from bayes_scaling.predict.forecast import departures_at
+from bayes_scaling.predict.ensemble import Paths
 from tests.conftest import design, fit_exact
 
 
@@ -71,7 +71,7 @@ def test_posterior_and_forecast_equal_a_dense_gaussian_process() -> None:
     future = np.log(np.array([5e11, 5e12]))
     centre = fit.departure.centre
     rng = np.random.default_rng(0)
-    dense, ours = [], np.concatenate([departures_at(fit, places, 0)[0], sum(departures_at(fit, future, 1))], axis=1)
+    dense, ours = [], np.concatenate([Paths.drawn(fit, places, 0).learned, Paths.drawn(fit, future, 1).total], axis=1)
     everywhere = np.concatenate([places, future])
     unit = _covariance(everywhere, everywhere, centre, 0.5)
     law = np.log(theta["E"][:, None] + (theta["X_c"][:, None] / np.exp(places)) ** theta["alpha"][:, None])
@@ -136,14 +136,14 @@ def test_bands_hold_where_the_truth_leaves_the_law() -> None:
 def test_the_parts_of_the_spread_add_up() -> None:
     fit = bs.fit("power_law:input=tokens", power_law_runs(tau=0.02), seed=0)
     ahead = bs.forecast(fit, tokens=[1e12, 1e14])
-    spread = ahead.spread()
+    spread = ahead.uncertainty()
     parts = spread[["parameters", "law_form", "discrepancy", "run_noise"]]
     np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
     assert (spread["law_form"] == 0).all()
     assert spread["discrepancy"][1] > spread["discrepancy"][0] > 0
     assert "the law's own error" in ahead.contains["mean"] and "error" not in ahead.contains["fitted"]
     alone = bs.forecast(fit_exact("power_law:input=tokens", power_law_runs(tau=0.02)), tokens=[1e12, 1e14])
-    assert (alone.spread()["discrepancy"] == 0).all() and "error" not in alone.contains["mean"]
+    assert (alone.uncertainty()["discrepancy"] == 0).all() and "error" not in alone.contains["mean"]
     assert np.diff(ahead.interval(0.9))[1] > np.diff(alone.interval(0.9))[1]
 
 

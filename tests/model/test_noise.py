@@ -22,21 +22,23 @@ def test_density_draws_and_cumulative_agree(family: str) -> None:
     reference = scipy.stats.t(4.0, 0, 0.01) if family == "student_t" else scipy.stats.norm(0, 0.01)
     np.testing.assert_allclose(density, reference.logpdf([0.0, 0.02]), rtol=1e-10)
     theta = {name: np.full(20_000, value) for name, value in TRUTH.items()}
-    draws = np.log(noise.scatter(np.zeros((20_000, 1)), np.ones((20_000, 1)), theta, 0).losses(0)[:, 0])
+    draws = np.log(noise.draw(np.zeros((20_000, 1)), np.ones((20_000, 1)), theta, None, 0)[:, 0])
     assert scipy.stats.kstest(0.01 * draws, reference.cdf).pvalue > 1e-3
     residual = np.full((20_000, 1), 1.5)
-    assert noise.cumulative(theta, residual)[0, 0] == pytest.approx(reference.cdf(0.015))
+    assert noise.shape.probability_below(residual, theta)[0, 0] == pytest.approx(reference.cdf(0.015))
 
 
 def test_known_errors_add_in_quadrature() -> None:
     with scope():
-        width = bs.Noise("normal", "known").width(TRUTH, {"relative_se": np.array([0.0, 0.01])})
+        width = bs.Noise("normal", "known").row_scale(TRUTH, {"relative_se": np.array([0.0, 0.01])})
     np.testing.assert_allclose(width, [0.01, 0.01 * np.sqrt(2)])
 
 
 def test_growing_noise_is_wider_for_small_runs() -> None:
     with scope():
-        width = np.asarray(bs.Noise("normal", "growing").width(TRUTH, {"relative_size": np.array([0.01, 1.0, 100.0])}))
+        width = np.asarray(
+            bs.Noise("normal", "growing").row_scale(TRUTH, {"relative_size": np.array([0.01, 1.0, 100.0])})
+        )
     np.testing.assert_allclose(width, 0.01 * np.array([100**0.3, 1, 100**-0.3]))
 
 
