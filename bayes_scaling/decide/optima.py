@@ -21,8 +21,8 @@ from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 from bayes_scaling.laws.law import Array
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.solvers import minimise
 
-GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
 EDGES = (0.0, 1.0)  # of the share
 ROUNDS, ROUGHLY = 31, 12  # of a search over N and batch: for the place, and for the loss alone
 SIDE = 5  # places along each side of its grid
@@ -166,35 +166,6 @@ def _log_loss(model: Model, theta: Any, log_spend: Any, setting: Any, log_params
     return model.log_law(theta, columns)[0]
 
 
-def _golden(function: Any, low: Any, high: Any) -> tuple[Array, Array]:
-    """Minimise a function of one number: golden section, then where the slope through its last bracket vanishes."""
-    ratio = (math.sqrt(5) - 1) / 2
-
-    def shrink(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        low, high, left, right, at_left, at_right = state
-        lower = at_left < at_right
-        low, high = jnp.where(lower, low, left), jnp.where(lower, right, high)
-        new = jnp.where(lower, high - ratio * (high - low), low + ratio * (high - low))
-        value = function(new)
-        left, right = jnp.where(lower, new, right), jnp.where(lower, left, new)
-        at_left, at_right = jnp.where(lower, value, at_right), jnp.where(lower, at_left, value)
-        return low, high, left, right, at_left, at_right
-
-    def across(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        before, x, slope_before, slope = state
-        bend = (slope - slope_before) / jnp.where(x == before, 1.0, x - before)
-        new = jnp.clip(x - slope / jnp.where(bend > 0, bend, jnp.inf), first, last)
-        return x, new, slope, slope_of(new)
-
-    slope_of = jax.grad(function)
-    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    state = (low, high, left, right, function(left), function(right))
-    first, last, *_ = jax.lax.fori_loop(0, GOLDEN, shrink, state)
-    _, x, _, _ = jax.lax.fori_loop(0, SECANT, across, (first, last, slope_of(first), slope_of(last)))
-    return x, function(x)
-
-
 def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array, Array]:
     """Minimise a function over N and share on grids that shrink around the best place: N, share, value."""
     offsets = jnp.linspace(-1.0, 1.0, SIDE)
@@ -222,7 +193,7 @@ def _along_edge(model: Model) -> Any:
 
     def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any, inward: Any) -> Any:
         at = functools.partial(_log_loss, model, theta, log_spend, setting)
-        x, value = _golden(lambda x: at(x, edge), low, high)
+        x, value = minimise(lambda x: at(x, edge), low, high)
         return x, value, at(x, edge + 2 * INSIDE * inward) < value
 
     return jax.jit(jax.vmap(one, (0, *[None] * 6)))

@@ -24,6 +24,7 @@ from bayes_scaling.laws.law import Array
 from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Paths, fitted_sizes
+from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
 SMALLER, BEYOND, STEPS = (
@@ -233,36 +234,9 @@ def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
 
 
 def _best_split(log_mean: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
-    """Minimise over log N at fixed compute by golden section: (log N, log loss)."""
+    """Minimise over log N at fixed compute: (log N, log loss)."""
     total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
-    ratio = (np.sqrt(5) - 1) / 2
-
-    def objective(log_params: Array) -> Array:
-        return log_mean(log_params, total - log_params)
-
-    def shrink(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        lower = objective(left) < objective(right)
-        return jnp.where(lower, low, left), jnp.where(lower, right, high)
-
-    low, high = jax.lax.fori_loop(0, 60, shrink, (jnp.zeros_like(total), total))
-    middle = (low + high) / 2
-    return middle, objective(middle)
-
-
-def _root(decreasing: Callable[[Array], Array], target: Any) -> Array:
-    """Solve ``decreasing(x) = target`` for x between 0 and log of the largest input, by bisection."""
-
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket
-        middle = (low + high) / 2
-        above = decreasing(middle) > target
-        return jnp.where(above, middle, low), jnp.where(above, high, middle)
-
-    top = jnp.asarray(np.log(LARGEST))
-    low, high = jax.lax.fori_loop(0, 60, halve, (jnp.zeros_like(top), top))
-    return jnp.where(decreasing(top) > target, top, (low + high) / 2)
+    return minimise(lambda log_params: log_mean(log_params, total - log_params), 0.0, total)
 
 
 def _log_mean_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
@@ -303,7 +277,7 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
         return model.log_mean(theta, columns)[0]
 
     def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
-        return _root(lambda log_x: log_loss(theta, log_x, given), target)
+        return where_met(lambda log_x: log_loss(theta, log_x, given), target, np.log(LARGEST))
 
     along = jax.vmap(jax.vmap(log_loss, (None, 0, None)), (0, None, None))
     return jax.jit(jax.vmap(root, (0, 0, None))), jax.jit(along)
