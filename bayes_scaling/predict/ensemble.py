@@ -212,11 +212,13 @@ class Ensemble:
     members : by label, the laws with their weights; their draws stand one after the other
     loss_unit : of the losses
     best_loss : the lowest loss in the fitted table
+    group : of pooled fits, the group that the draws are of
     """
 
     members: Mapping[str, Member]
     loss_unit: str
     best_loss: float
+    group: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -244,12 +246,12 @@ class Ensemble:
         runs = source.runs
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
-            return cls(members, runs.loss_unit, float(runs.loss.min()))
+            return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}))
         weights = used(source.weights)
         members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in weights.items()}
         chosen = drawn_by_weight(weights, {name: len(member) for name, member in members.items()}, seed)
         members = {name: member.take(chosen[name]) for name, member in members.items()}
-        return cls(members, runs.loss_unit, float(runs.loss.min()))
+        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}))
 
     @property
     def label(self) -> str:

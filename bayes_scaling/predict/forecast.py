@@ -219,6 +219,8 @@ def forecast(
     if isinstance(source, Ensemble):
         weights = {name: member.weight for name, member in source.members.items()}
         fits = {name: member.fit for name, member in source.members.items()}
+        unconverged = True  # who made the ensemble said so, or all fits converged
+        inputs = {**(source.group if points is None else {}), **inputs}
     else:
         weights, fits = used(source.weights), dict(source.fits)
     return _mixed({name: _of_fit(fits[name], points, seed, unconverged, inputs) for name in weights}, weights, seed)

@@ -1,0 +1,63 @@
+"""Solvers for functions of one number, in JAX: the lowest place, and where a value is met; vectorised over draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bayes_scaling.laws.law import Array
+
+GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
+HALVINGS = 60
+
+
+def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array, Array]:
+    """Minimise a function on an interval: golden section, then where the slope through its last bracket vanishes.
+
+    Returns
+    -------
+    the place and the value
+    """
+    ratio = (math.sqrt(5) - 1) / 2
+
+    def shrink(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, high, left, right, at_left, at_right = state
+        lower = at_left < at_right
+        low, high = jnp.where(lower, low, left), jnp.where(lower, right, high)
+        new = jnp.where(lower, high - ratio * (high - low), low + ratio * (high - low))
+        value = function(new)
+        left, right = jnp.where(lower, new, right), jnp.where(lower, left, new)
+        at_left, at_right = jnp.where(lower, value, at_right), jnp.where(lower, at_left, value)
+        return low, high, left, right, at_left, at_right
+
+    def across(_: int, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        before, x, slope_before, slope = state
+        bend = (slope - slope_before) / jnp.where(x == before, 1.0, x - before)
+        new = jnp.clip(x - slope / jnp.where(bend > 0, bend, jnp.inf), first, last)
+        return x, new, slope, slope_of(new)
+
+    slope_of = jax.grad(function)
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    state = (low, high, left, right, function(left), function(right))
+    first, last, *_ = jax.lax.fori_loop(0, GOLDEN, shrink, state)
+    _, x, _, _ = jax.lax.fori_loop(0, SECANT, across, (first, last, slope_of(first), slope_of(last)))
+    return x, function(x)
+
+
+def where_met(decreasing: Callable[[Any], Any], target: Any, top: Any) -> Array:
+    """Solve ``decreasing(x) = target`` for x between 0 and ``top`` by bisection; ``top`` where it is never met."""
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = (low + high) / 2
+        above = decreasing(middle) > target
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    top = jnp.asarray(top)
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (jnp.zeros_like(top), top))
+    return jnp.where(decreasing(top) > target, top, (low + high) / 2)
