@@ -12,7 +12,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.checks import leave_one_out
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.plot.fits import save_pictures
+from bayes_scaling.plot.gallery import save_pictures
 from bayes_scaling.predict.forecast import Forecast, forecast
 
 CUT = 2.5e12  # FLOPs; runs above it are held out

@@ -147,7 +147,7 @@ def plot(
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
     from bayes_scaling.inference.loading import load_fit
-    from bayes_scaling.plot.fits import save_pictures
+    from bayes_scaling.plot.gallery import save_pictures
 
     loaded = load_fit(fit_file)
     loaded.require_convergence(unconverged)

@@ -1,10 +1,10 @@
+from bayes_scaling.plot.checks import plot_residuals as residuals
+from bayes_scaling.plot.checks import plot_traces as traces
 from bayes_scaling.plot.comparisons import plot_held_out as held_out
 from bayes_scaling.plot.comparisons import plot_pit as pit
 from bayes_scaling.plot.comparisons import plot_ranking as ranking
-from bayes_scaling.plot.fits import plot_exponents as exponents
 from bayes_scaling.plot.fits import plot_fit as fit
-from bayes_scaling.plot.fits import plot_forecast as forecast
-from bayes_scaling.plot.fits import plot_prior_posterior as prior_posterior
-from bayes_scaling.plot.fits import plot_residuals as residuals
-from bayes_scaling.plot.fits import plot_traces as traces
-from bayes_scaling.plot.fits import save_pictures as save_all
+from bayes_scaling.plot.forecasts import plot_forecast as forecast
+from bayes_scaling.plot.gallery import save_pictures as save_all
+from bayes_scaling.plot.parameters import plot_exponents as exponents
+from bayes_scaling.plot.parameters import plot_prior_posterior as prior_posterior

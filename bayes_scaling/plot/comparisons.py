@@ -18,8 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
 from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.plot.fits import saved
-from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, styled
+from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, saved, styled
 
 PANELS = 8  # candidates that are drawn one by one
 SHOWN_ERROR = 0.5  # of the loss; a forecast further off is drawn at the edge

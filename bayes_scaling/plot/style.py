@@ -6,6 +6,7 @@ import functools
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -18,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
+from bayes_scaling.base.files import write_whole
 from bayes_scaling.base.messages import checked_probability
 from bayes_scaling.inference.result import Fit
 
@@ -242,3 +244,8 @@ def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, int(figure.get_figwidth() // (0.6 + 0.061 * longest)))  # inches of a marker, and of a letter
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)
+
+
+def saved(figure: Figure, path: Path) -> Path:
+    """Write a figure whole; return the path."""
+    return write_whole(path, lambda partial: figure.savefig(partial, format=path.suffix[1:]))

@@ -64,7 +64,7 @@ def test_an_error_inside_leaves_no_bar_behind() -> None:
 def test_every_picture_is_reported(chinchilla_fit: bs.Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import contextlib
 
-    from bayes_scaling.plot import fits as _pictures
+    from bayes_scaling.plot import gallery as _pictures
 
     stages = []
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import bayes_scaling as bs
-from bayes_scaling.plot import fits as pictures
+from bayes_scaling.plot import fits, parameters
 from bayes_scaling.plot import style as drawing
 from bayes_scaling.predict.forecast import Forecast, forecast
 from tests.conftest import fit_exact
@@ -85,7 +85,7 @@ def tick_labels(axis: Any) -> list[str]:
 
 
 def test_fit_names_axes_with_units_and_bands_with_content(fit: bs.Fit) -> None:
-    figure = pictures.plot_fit(fit, probabilities=(0.5, 0.8))
+    figure = bs.plot.fit(fit, probabilities=(0.5, 0.8))
     panels = [ax for ax in figure.axes if ax.get_xlabel()]
     assert [ax.get_xlabel() for ax in panels] == ["parameters N (total)", "training tokens D"]
     assert {ax.get_ylabel() for ax in panels} == {"loss [nats/token]"}
@@ -96,8 +96,8 @@ def test_fit_names_axes_with_units_and_bands_with_content(fit: bs.Fit) -> None:
 
 
 def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
-    curve = pictures._curves(fit, "params", "tokens")[2]
-    new = pictures._forecast(fit, curve)
+    curve = fits._curves(fit, "params", "tokens")[2]
+    new = fits.forecast_shown(fit, curve)
     ax = Figure().subplots()
     drawing.draw_fan(fit, ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
     drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
@@ -108,14 +108,14 @@ def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
 
 def test_curves_stay_where_runs_near_their_value_are(fit: bs.Fit) -> None:
     params, tokens = fit.runs.column("params"), fit.runs.column("tokens")
-    for curve in pictures._curves(fit, "params", "tokens"):
+    for curve in fits._curves(fit, "params", "tokens"):
         assert curve["tokens"].nunique() == 1 and np.isclose(curve["tokens"].iloc[0], tokens).any()
         assert params.min() / 1.2 < curve["params"].min() < curve["params"].max() < params.max() * 1.2
 
 
 def test_forecast_draws_the_intervals_it_was_given(fit: bs.Fit, future: Forecast) -> None:
     measured = [np.nan, 2.0, 2.1]
-    figure = pictures.plot_forecast(fit, future, measured, target=2.05)
+    figure = bs.plot.forecast(fit, future, measured, target=2.05)
     ax, listing = figure.axes
     assert ax.get_xlabel() == "training compute C [FLOP]" and ax.get_ylabel() == "loss [nats/token]"
     assert (ax.get_xscale(), ax.get_yscale(), listing.get_xscale()) == ("log", "log", "log")
@@ -132,28 +132,28 @@ def test_forecast_draws_the_intervals_it_was_given(fit: bs.Fit, future: Forecast
 
 
 def test_forecast_without_measurements_or_target_promises_none(fit: bs.Fit, future: Forecast) -> None:
-    assert not {"measured", "target"} & {entry.split()[0] for entry in legend(pictures.plot_forecast(fit, future))}
+    assert not {"measured", "target"} & {entry.split()[0] for entry in legend(bs.plot.forecast(fit, future))}
 
 
 def test_many_forecast_points_are_listed_as_far_as_they_can_be_read(fit: bs.Fit) -> None:
     many = forecast_of(fit, params=np.geomspace(1e9, 1e11, 80), tokens=1e11)
-    ax, listing = pictures.plot_forecast(fit, many).axes
+    ax, listing = bs.plot.forecast(fit, many).axes
     assert len(listing.get_yticks()) == 30 and "30 largest of 80" in listing.get_title()
     assert listing.get_yticklabels()[-1].get_text() == "N 100B, D 100B"
     assert len(ax.collections) > 0
 
 
 def test_one_input_laws_have_one_panel_and_a_fan_along_it(one_input: bs.Fit) -> None:
-    (ax,) = pictures.plot_fit(one_input).axes
+    (ax,) = bs.plot.fit(one_input).axes
     assert ax.get_xlabel() == "parameters N (total)" and ax.get_xscale() == "log"
     future = forecast_of(one_input, params=[1e10], tokens=[1e11])
-    figure = pictures.plot_forecast(one_input, future)
+    figure = bs.plot.forecast(one_input, future)
     assert figure.axes[0].get_xlabel() == "parameters N (total)"
     assert legend(figure).count(f"90% {NEW_RUN}") == 2  # the fan and the points
 
 
 def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:
-    figure = pictures.plot_prior_posterior(fit)
+    figure = bs.plot.prior_posterior(fit)
     titled = {ax.get_title().split(":")[0]: ax for ax in figure.axes if ax.get_title()}
     assert set(titled) == {"E", "α", "β", "A", "B", "σ", "ν"}
     assert titled["E"].get_xlabel() == "irreducible loss\n[nats/token]"
@@ -165,7 +165,7 @@ def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:
 
 
 def test_residuals_are_percent_and_name_the_extremes(fit: bs.Fit) -> None:
-    figure = pictures.plot_residuals(fit)
+    figure = bs.plot.residuals(fit)
     assert [ax.get_xlabel() for ax in figure.axes] == [
         "parameters N (total)",
         "training tokens D",
@@ -183,14 +183,14 @@ def test_residuals_are_percent_and_name_the_extremes(fit: bs.Fit) -> None:
 
 
 def test_traces_show_every_parameter_and_leave_no_pyplot_figure(fit: bs.Fit) -> None:
-    figure = pictures.plot_traces(fit)
+    figure = bs.plot.traces(fit)
     assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["E", "α", "β", "A", "B", "σ", "ν"]
     assert all(len(ax.get_lines()) >= fit.unconstrained.shape[0] for ax in figure.axes)
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
 def test_exponents_and_published_constants(fit: bs.Fit) -> None:
-    figure = pictures.plot_exponents(fit)
+    figure = bs.plot.exponents(fit)
     region = "of the posterior (highest-density region)"
     published = [constants.name for constants in fit.law.published]
     assert legend(figure) == [f"90% {region}", f"50% {region}", *published]
@@ -198,14 +198,14 @@ def test_exponents_and_published_constants(fit: bs.Fit) -> None:
     assert (pair.get_xlabel(), pair.get_ylabel()) == ("α", "β")
     marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in pair.get_lines()]  # type: ignore[index]
     assert marks == [(c.values["alpha"], c.values["beta"]) for c in fit.law.published]
-    assert len(pictures.plot_exponents(fit, ["sigma"]).axes) == 1
+    assert len(bs.plot.exponents(fit, ["sigma"]).axes) == 1
 
 
 def test_density_regions_hold_their_probability(fit: bs.Fit) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 4000))
     ax = Figure().subplots()
-    pictures._regions(ax, x, 3 * y, [(0.9, 0.2)])
+    parameters._regions(ax, x, 3 * y, [(0.9, 0.2)])
     path = ax.collections[0].get_paths()[0]
     assert np.mean(path.contains_points(np.stack([x, 3 * y], axis=1))) == pytest.approx(0.9, abs=0.02)
 
@@ -214,10 +214,10 @@ def test_density_regions_hold_their_probability(fit: bs.Fit) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plot_fit", "plot_residuals", "plot_prior_posterior", "plot_exponents", "plot_traces"]
+    "name", ["fit", "residuals", "prior_posterior", "exponents", "traces"]
 )
 def test_text_of_the_data_is_drawn_as_it_is(fit: bs.Fit, name: str) -> None:
-    texts = rendered(getattr(pictures, name)(fit))
+    texts = rendered(getattr(bs.plot, name)(fit))
     ours = [text for text in texts if "$" in text.get_text().replace(r"\$", "")]
     assert not any("table" in text.get_text() or "a_" in text.get_text() for text in ours)
     title = next(text for text in texts if "chinchilla" in text.get_text()).get_text()
@@ -251,14 +251,14 @@ def test_ticks_of_log_axes_are_readable(low: float, high: float, name: str, expe
 
 def test_a_fit_that_did_not_converge_is_marked(fit: bs.Fit) -> None:
     bad = dataclasses.replace(fit, diagnostics=dataclasses.replace(fit.diagnostics, rhat=1.5))
-    for draw in (pictures.plot_fit, pictures.plot_residuals):
+    for draw in (bs.plot.fit, bs.plot.residuals):
         assert any("NOT CONVERGED: R-hat 1.500" in text.get_text() for text in rendered(draw(bad)))
 
 
 def test_settings_of_matplotlib_stay_as_they_were(fit: bs.Fit) -> None:
     before = dict(matplotlib.rcParams)
-    pictures.plot_residuals(fit)
-    pictures.plot_traces(fit)
+    bs.plot.residuals(fit)
+    bs.plot.traces(fit)
     assert dict(matplotlib.rcParams) == before
 
 
@@ -267,19 +267,19 @@ def test_settings_of_matplotlib_stay_as_they_were(fit: bs.Fit) -> None:
 
 def test_questions_that_cannot_be_drawn_are_refused(fit: bs.Fit, future: Forecast, tmp_path: Path) -> None:
     with pytest.raises(bs.errors.LawError, match="no parameter 'gamma'"):
-        pictures.plot_exponents(fit, ["alpha", "gamma"])
+        bs.plot.exponents(fit, ["alpha", "gamma"])
     with pytest.raises(bs.errors.LawError, match="name some"):
-        pictures.plot_exponents(fit, [])
+        bs.plot.exponents(fit, [])
     with pytest.raises(bs.errors.ForecastError, match="each of 3 forecast points"):
-        pictures.plot_forecast(fit, future, measured=[2.0, 2.1])
+        bs.plot.forecast(fit, future, measured=[2.0, 2.1])
     with pytest.raises(bs.errors.ForecastError, match="target loss is -1"):
-        pictures.plot_forecast(fit, future, target=-1)
+        bs.plot.forecast(fit, future, target=-1)
     with pytest.raises(bs.errors.ForecastError, match="expected a fraction"):
-        pictures.plot_fit(fit, probabilities=(50,))
+        bs.plot.fit(fit, probabilities=(50,))
     with pytest.raises(bs.BayesScalingError, match="'docx'"):
-        pictures.save_pictures(fit, tmp_path, file_format="docx")
+        bs.plot.save_all(fit, tmp_path, file_format="docx")
     with pytest.raises(bs.errors.ForecastError, match="belong to a forecast"):
-        pictures.save_pictures(fit, tmp_path, target=2.0)
+        bs.plot.save_all(fit, tmp_path, target=2.0)
     assert not list(tmp_path.iterdir())
 
 
@@ -288,7 +288,7 @@ def test_questions_that_cannot_be_drawn_are_refused(fit: bs.Fit, future: Forecas
 
 def test_saved_pictures_are_whole(fit: bs.Fit, future: Forecast, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "pictures"
-    paths = pictures.save_pictures(fit, folder, future, [2.2, 2.1, np.nan], 2.0)
+    paths = bs.plot.save_all(fit, folder, future, [2.2, 2.1, np.nan], 2.0)
     names = ["fit", "prior_posterior", "residuals", "traces", "exponents", "forecast"]
     assert [path.name for path in paths] == [f"{name}.png" for name in names]
     assert sorted(folder.iterdir()) == sorted(paths)
@@ -307,11 +307,11 @@ def test_a_picture_that_cannot_be_finished_leaves_the_old_one(
 
     monkeypatch.setattr(Figure, "savefig", broken)
     with pytest.raises(bs.BayesScalingError, match=r"cannot write .*fit\.png: No space left"):
-        pictures.save_pictures(fit, tmp_path)
+        bs.plot.save_all(fit, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["fit.png"] and old.read_text() == "old"
 
 
 def test_a_folder_that_is_a_file_is_refused(fit: bs.Fit, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(bs.BayesScalingError, match="cannot write"):
-        pictures.save_pictures(fit, tmp_path / "taken")
+        bs.plot.save_all(fit, tmp_path / "taken")

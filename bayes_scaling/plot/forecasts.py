@@ -1,0 +1,146 @@
+"""Pictures of a forecast: the curve along size with its bands, and planned runs.
+
+Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.program import SIZES
+from bayes_scaling.plot.fits import forecast_shown, shown_group
+from bayes_scaling.plot.style import (
+    AXES,
+    CURVE,
+    GREEN,
+    GREY,
+    INTERVALS,
+    LISTED,
+    MEASURED,
+    MEDIAN,
+    PURPLE,
+    axis_label,
+    band_name,
+    checked_bands,
+    draw_dots,
+    draw_fan,
+    escaped_text,
+    legend_below,
+    log_axis,
+    new_figure,
+    number_writer,
+    styled,
+)
+from bayes_scaling.predict.forecast import Forecast
+from bayes_scaling.predict.frontier import compute_optimal
+
+
+@styled
+def plot_forecast(
+    fit: Fit,
+    forecast: Forecast,
+    measured: np.ndarray | Sequence[float] | None = None,
+    target: float | None = None,
+) -> Figure:
+    """Show fitted runs, forecast runs with their intervals, and where the data end, against the size of a run.
+
+    Size is training compute for laws of several inputs, else the law's only input. A law of params and tokens also
+    gets the lowest loss that each amount of compute can buy, a law of one input the bands along it.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    forecast : what it forecasts at future runs
+    measured : (n_point,) losses of those runs in the forecast's unit; NaN where not known
+    target : loss to draw as a line
+
+    Raises
+    ------
+    ForecastError
+        When ``measured`` has another length than the forecast, or ``target`` is not positive.
+    """
+    points = len(forecast.points)
+    known = np.full(points, np.nan) if measured is None else np.asarray(measured, float)
+    if known.shape != (points,):
+        raise ForecastError(f"measured has shape {known.shape}, expected one loss for each of {points} forecast points")
+    if target is not None and not target > 0:
+        raise ForecastError(f"target loss is {target:g}, expected a positive number in {forecast.loss_unit}")
+    figure = new_figure(fit, "Forecast", 12.0, 5.8)
+    ax, listing = figure.subplots(1, 2, width_ratios=(3, 2))
+    name = _size_shown(fit, forecast)
+    x = forecast.points[name].to_numpy(float)
+    _draw_sizes(fit, ax, name, x)
+    order = np.argsort(x, kind="stable")[-LISTED:]
+    _draw_points(fit, ax, forecast, known, np.arange(points), x, upright=True)
+    _draw_points(fit, listing, forecast, known, order, np.arange(len(order)), upright=False)
+    if target is not None:
+        line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.5, "linestyle": "--"}
+        ax.axhline(target, label=f"target {target:g} {escaped_text(forecast.loss_unit)}", **line)
+        listing.axvline(target, **line)
+    log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
+    log_axis(listing, listing.xaxis, "loss", axis_label(fit, "loss"))
+    listing.set_yticks(
+        range(len(order)), [_described(fit, forecast, i) for i in order], fontsize=min(9, 240 / len(order))
+    )
+    listing.set_ylim(-0.7, len(order) - 0.3)
+    listing.set_title("forecast points, largest on top" + f" ({LISTED} largest of {points})" * (points > LISTED))
+    legend_below(figure, ax.get_legend_handles_labels()[0])
+    return figure
+
+
+def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
+    """Draw fitted runs, what the law says along the sizes of runs, and where the fitted sizes end."""
+    fitted = fit.runs.column(name)
+    left, right = min(fitted.min(), x.min()) / 1.3, 1.5 * max(fitted.max(), x.max())
+    bands = checked_bands((0.5, 0.9))
+    if set(fit.law.inputs) == {"params", "tokens"}:
+        span = np.geomspace(left, right, 25)
+        losses = [compute_optimal(fit, flops, group=shown_group(fit), unconverged=True).loss for flops in span]
+        draw_fan(fit, ax, span, bands, GREEN, np.stack(losses, axis=1))
+    elif len(fit.law.inputs) == 1:
+        span = np.geomspace(left, right, CURVE)
+        along = forecast_shown(fit, pd.DataFrame({name: span}))
+        draw_fan(fit, ax, span, bands, GREEN, along.mean, along.new_run)
+    ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
+    draw_dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
+    log_axis(ax, ax.xaxis, name, axis_label(fit, name))
+    ax.set_xlim(left, right)
+
+
+def _draw_points(
+    fit: Fit, ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
+) -> None:
+    """Draw intervals, medians and measured losses of some forecast points, loss on the vertical axis or the other."""
+    for probability, of, width, colour in INTERVALS:
+        low, high = forecast.interval(probability, of)[shown].T
+        lines = ax.vlines if upright else ax.hlines
+        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(fit, probability, of))
+    for values, style in ((forecast.median()[shown], MEDIAN), (known[shown], MEASURED)):
+        seen = np.isfinite(values)
+        if seen.any():
+            pair = (at[seen], values[seen])
+            ax.scatter(*(pair if upright else pair[::-1]), zorder=5, **style)
+
+
+def _size_shown(fit: Fit, forecast: Forecast) -> str:
+    """Return the column that fitted and forecast runs are drawn against."""
+    columns = fit.law.inputs if len(fit.law.inputs) == 1 else (*SIZES, *fit.law.inputs)
+    return next(name for name in columns if name in fit.runs and name in forecast.points)
+
+
+def _described(fit: Fit, forecast: Forecast, point: int) -> str:
+    """Return the inputs of a forecast point: N 7B, D 1.4T."""
+    symbols = {
+        name: AXES[name].split(" [")[0].split()[-1] if name in AXES else escaped_text(name) for name in fit.law.inputs
+    }
+    return ", ".join(
+        f"{symbol} {number_writer(name)(forecast.points[name].iloc[point])}" for name, symbol in symbols.items()
+    )

@@ -1,0 +1,83 @@
+"""All pictures of a fit, written to a folder.
+
+Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+
+from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.errors import BayesScalingError, ForecastError
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.plot.checks import plot_residuals, plot_traces
+from bayes_scaling.plot.fits import plot_fit
+from bayes_scaling.plot.forecasts import plot_forecast
+from bayes_scaling.plot.parameters import exponents_of, plot_exponents, plot_prior_posterior
+from bayes_scaling.plot.style import (
+    saved,
+)
+from bayes_scaling.predict.forecast import Forecast
+
+
+def save_pictures(
+    fit: Fit,
+    folder: str | Path,
+    forecast: Forecast | None = None,
+    measured: np.ndarray | Sequence[float] | None = None,
+    target: float | None = None,
+    file_format: str = "png",
+    progress: bool | None = None,
+) -> list[Path]:
+    """Draw every picture of a fit into a folder, which is made where it is missing.
+
+    Each file is written under a temporary name and renamed, so that a picture that is there is whole.
+
+    Parameters
+    ----------
+    fit : posterior
+    folder : existing pictures of the same name are replaced
+    forecast, measured, target : for `plot_forecast`, which is left out without a forecast
+    file_format : ``png``, ``pdf``, ``svg`` or another that Matplotlib writes
+    progress : show a bar; by default on a terminal
+
+    Returns
+    -------
+    list of Path
+        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (of laws that have some), ``forecast``.
+
+    Raises
+    ------
+    BayesScalingError
+        When the format is not known or the folder cannot be written.
+    ForecastError
+        When measured losses or a target are given without a forecast.
+    """
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if file_format not in formats:
+        raise BayesScalingError(
+            f"no picture can be written as {file_format!r}; choose one of {', '.join(sorted(formats))}"
+        )
+    if forecast is None and (measured is not None or target is not None):
+        raise ForecastError("measured losses and a target belong to a forecast; pass forecast=... too")
+    pictures: dict[str, Callable[[], Figure]] = {
+        "fit": lambda: plot_fit(fit),
+        "prior_posterior": lambda: plot_prior_posterior(fit),
+        "residuals": lambda: plot_residuals(fit),
+        "traces": lambda: plot_traces(fit),
+    }
+    if exponents_of(fit):
+        pictures["exponents"] = lambda: plot_exponents(fit)
+    if forecast is not None:
+        pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
+    paths: list[Path] = []
+    with progress_bar("pictures", progress) as report:
+        for name, draw in pictures.items():
+            report(name, len(paths) / len(pictures))
+            paths.append(saved(draw(), Path(folder) / f"{name}.{file_format}"))
+    return paths

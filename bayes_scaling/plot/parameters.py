@@ -1,0 +1,169 @@
+"""Pictures of what a fit learned: prior against posterior, exponents in pairs.
+
+Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import gaussian_kde
+
+from bayes_scaling.errors import LawError
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.plot.style import (
+    BLUE,
+    DRAWN,
+    GREY,
+    MARKED,
+    Bands,
+    band_name,
+    checked_bands,
+    escaped_text,
+    legend_below,
+    log_axis,
+    new_figure,
+    plain_number,
+    styled,
+    symbol_of,
+)
+
+DENSITIES = 24  # panels of one picture that can still be read
+
+
+@styled
+def plot_prior_posterior(fit: Fit) -> Figure:
+    """Show the prior and the posterior density of every parameter of law and noise, and how much the data taught.
+
+    Densities are scaled to the same height. The axis is logarithmic where a skewed prior of a positive
+    parameter spans more than 1.5 decades; ``learned`` is 1 minus posterior over prior variance.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked. Of a pooled fit the first 24 parameters are shown
+    """
+    known = {row.name: row for row in fit.composition.rows}
+    of_groups = [name for name in fit.draws if name.split("[")[0] in known]
+    rows = [(name, known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
+    columns = min(4, -(-len(rows) // 2))
+    lines = -(-len(rows) // columns)
+    figure = new_figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    posterior = fit.flat()
+    for ax, (name, row) in zip(panels, rows, strict=False):
+        before, after = np.asarray(fit.prior[name]), posterior[name]
+        low, middle, high = np.quantile(before, [0.01, 0.5, 0.99])
+        skewed = high - middle > 2 * (middle - low)  # a prior with a wide but even spread reads better as it is
+        log = bool(min(before.min(), after.min()) > 0 and high > 10**1.5 * low and skewed)
+        _density(ax, before, GREY, log, label="prior (peak scaled to 1)")
+        _density(ax, after, BLUE, log, label="posterior (peak scaled to 1)")
+        unit = fit.runs.loss_unit if row.unit == "loss" else row.unit
+        label = escaped_text(f"{textwrap.fill(row.meaning, 36)}\n[{unit}]")
+        if log:
+            log_axis(ax, ax.xaxis, "constant", label)
+        ax.set_xlabel(label, fontsize=8)
+        ax.set_xlim(min(low, after.min()), max(high, after.max()))
+        learned = fit.contraction[name]
+        median, *ends = (plain_number(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
+        taught = ">99%" if learned >= 0.995 else f"{learned:.0%}"
+        group = escaped_text(name[len(row.name) :])
+        ax.set_title(f"{symbol_of(row.name)}{group}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
+    for ax in panels[len(rows) :]:
+        ax.set_axis_off()
+    legend_below(figure, panels[0].get_lines())
+    return figure
+
+
+def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label: str = "") -> None:
+    """Draw the density of draws, (n_draw,), over their range, its peak at 1; per log unit with ``log``."""
+    z = np.log(draws) if log else draws
+    low, high = z.min(), z.max()
+    grid = np.linspace(low, high, 200)
+    kde = gaussian_kde(z[:: -(-len(z) // DRAWN)])
+    # Mirrored at the extreme draws, so that a density that ends at a bound does not sag there.
+    y = kde(grid) + kde(2 * low - grid) + kde(2 * high - grid)
+    x = np.exp(grid) if log else grid
+    ax.fill_between(x, y / y.max(), color=colour, alpha=0.3, linewidth=0)
+    ax.plot(x, y / y.max(), color=colour, linewidth=1.2, label=label)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.set(yticks=[], ylim=(0, 1.08))
+    ax.spines["left"].set_visible(False)
+
+
+@styled
+def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
+    """Show parameters in pairs: highest-density regions of the posterior, marginals, constants of papers.
+
+    Parameters
+    ----------
+    fit : posterior; one that did not converge is drawn, and marked
+    names : parameters; by default the exponents, which are the law's parameters of unit 1
+
+    Raises
+    ------
+    LawError
+        When a name is no parameter of the fit, or the law has no exponents and none are named.
+    """
+    shown = exponents_of(fit) if names is None else tuple(names)
+    unknown = [name for name in shown if name not in fit.draws]
+    if unknown or not shown:
+        what = f"no parameter {unknown[0]!r}" if unknown else "no parameter of unit 1; name some"
+        raise LawError(f"law {fit.law.label} has {what}; it was fitted with {', '.join(fit.draws)}")
+    count, draws, bands = len(shown), fit.flat(), checked_bands((0.5, 0.9))
+    what = "Posterior and published constants" if fit.law.published else "Posterior"
+    figure = new_figure(fit, what, max(6.4, 2.4 * count + 2.2), 2.4 * count + 1.4)
+    grid = figure.subplots(count, count, squeeze=False, sharex="col")
+    papers = list(zip(fit.law.published, MARKED * len(fit.law.published), strict=False))
+    for i, j in np.ndindex(count, count):
+        across, below = shown[j], shown[i]
+        ax: Any = grid[i, j]
+        if j > i:
+            ax.set_axis_off()
+        elif i == j:
+            _density(ax, draws[across], BLUE)
+        else:
+            _regions(ax, draws[across], draws[below], bands)
+            ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        for paper, (colour, marker) in papers:
+            if i == j and across in paper.values:
+                ax.axvline(paper.values[across], color=colour, linewidth=1.2)
+            elif j < i and {across, below} <= set(paper.values):
+                ax.plot(paper.values[across], paper.values[below], marker, color=colour, markeredgecolor="white")
+        if i == count - 1:
+            ax.set_xlabel(symbol_of(across))
+        if j == 0 < i:
+            ax.set_ylabel(symbol_of(below))
+    patches = [
+        Patch(facecolor=BLUE, alpha=shade, label=band_name(fit, p, "density")) for p, shade in bands if count > 1
+    ]
+    marks = [Line2D([], [], color=c, marker=m, label=escaped_text(paper.name)) for paper, (c, m) in papers]
+    if patches or marks:
+        legend_below(figure, [*patches, *marks])
+    return figure
+
+
+def exponents_of(fit: Fit) -> tuple[str, ...]:
+    """Return the names of the exponents of a fitted law."""
+    return tuple(row.name for row in fit.law.parameters if row.unit == "1" and row.name in fit.draws)
+
+
+def _regions(ax: Axes, x: np.ndarray, y: np.ndarray, bands: Bands) -> None:
+    """Fill the highest-density regions of pairs of draws, (n_draw,) each."""
+    both = np.stack([x, y])[:, :: -(-len(x) // DRAWN)]
+    axes = [np.linspace(v.min() - 0.1 * np.ptp(v), v.max() + 0.1 * np.ptp(v), 60) for v in both]
+    mesh = np.stack(np.meshgrid(*axes))
+    density = gaussian_kde(both)(mesh.reshape(2, -1)).reshape(60, 60)
+    highest = np.sort(density.ravel())[::-1]
+    content = np.cumsum(highest) / highest.sum()
+    for probability, shade in bands:
+        level = highest[np.searchsorted(content, probability)]
+        ax.contourf(*axes, density, levels=[level, np.inf], colors=[BLUE], alpha=shade)
+        ax.contour(*axes, density, levels=[level], colors=[BLUE], linewidths=0.8)
