@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 from bayes_scaling.laws.law import Array
@@ -187,7 +188,7 @@ def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array
 # --- compiled, one program per model ----------------------------------------------------------------------------------
 
 
-@functools.cache
+@compiled
 def _along_edge(model: Model) -> Any:
     """Compile the search over N with the batch at an edge: log N, log loss, and whether it falls towards the inside."""
 
@@ -199,7 +200,7 @@ def _along_edge(model: Model) -> Any:
     return jax.jit(jax.vmap(one, (0, *[None] * 6)))
 
 
-@functools.cache
+@compiled
 def _over_both(model: Model) -> Any:
     """Compile the search over N and batch: log N, share and log loss."""
 

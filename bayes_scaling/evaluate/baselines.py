@@ -7,7 +7,6 @@ residuals for the scatter of a new run.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ import pandas as pd
 import scipy.optimize
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -242,7 +242,7 @@ def _mean_cost(model: Model, loss: str, u: Any, weight: Any, data: Observations,
     return jnp.sum(weight * _rho(loss, _residual(model, u, data, priors))) / jnp.sum(weight)
 
 
-@functools.cache
+@compiled
 def _value_and_slope(model: Model, loss: str) -> Any:
     def cost(u: Any, data: Observations, priors: Priors) -> Array:
         return _mean_cost(model, loss, u, data.weight, data, priors)
@@ -250,7 +250,7 @@ def _value_and_slope(model: Model, loss: str) -> Any:
     return jax.jit(jax.value_and_grad(cost))
 
 
-@functools.cache
+@compiled
 def _at(model: Model) -> Any:
     """Return the compiled function from points of the line to constants and residuals."""
 
@@ -260,12 +260,12 @@ def _at(model: Model) -> Any:
     return jax.jit(jax.vmap(at, (0, None, None)))
 
 
-@functools.cache
+@compiled
 def _log_law(model: Model) -> Any:
     return jax.jit(jax.vmap(model.log_law, (0, None)))
 
 
-@functools.cache
+@compiled
 def _descend(model: Model, loss: str) -> Any:
     """Return the compiled descent of all replicates, ``(n_replicate, n_site)``, from one start.
 

@@ -10,7 +10,6 @@ be uniform for a posterior that ignores the table, so one quantity that reads th
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +21,7 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
@@ -168,7 +168,7 @@ def _at(at: ReferencePoint, data: Observations) -> Observations:
     return dataclasses.replace(data, at=jax.tree.map(lambda leaf: jnp.asarray(leaf, float), at))
 
 
-@functools.cache
+@compiled
 def _misfit(model: Model) -> Any:
     """Return the compiled sum of squared distances between a table and the law, by draw."""
 

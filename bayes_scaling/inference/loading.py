@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,11 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected a fit written by Fit.save or 'bayes-scaling fit --out'")
     try:
-        with xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree:
+        # xarray leaves a warnings filter of its own behind.
+        with (
+            warnings.catch_warnings(),
+            xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree,
+        ):
             attrs = dict(tree.attrs)
             if attrs.get("created_by") != MAGIC:
                 raise FitError(f"{path.name} is netCDF but not a fit of bayes_scaling; expected a file from Fit.save")

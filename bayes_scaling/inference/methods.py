@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.inference.sampling import (
     Chains,
     Diagnostics,
@@ -120,7 +121,7 @@ def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
     return {name: np.asarray(values[0]) for name, values in theta.items()}
 
 
-@functools.cache
+@compiled
 def _pulls(model: Model) -> Any:
     return jax.jit(model.pulls)
 
@@ -152,12 +153,12 @@ def _with_good_centring(problem: Problem) -> Problem:
     return chosen
 
 
-@functools.cache
+@compiled
 def _on_the_line(model: Model) -> Any:
     return jax.jit(jax.vmap(model.on_the_line, (0, None, None)))
 
 
-@functools.cache
+@compiled
 def _mover(model: Model) -> Any:
     return jax.jit(jax.vmap(model.moved, (0, None, None, None)))
 

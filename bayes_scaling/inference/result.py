@@ -15,6 +15,7 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ConvergenceError, FitError
@@ -371,23 +372,23 @@ def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tupl
     return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
 
 
-@functools.cache
+@compiled
 def location_and_width(model: Model) -> Any:
     """Return the compiled function from draws and columns to log mean and scale of the scatter, (draw, row) each."""
     return jax.jit(jax.vmap(model.location_and_width, (0, None)))
 
 
-@functools.cache
+@compiled
 def _at_observations(model: Model) -> Any:
     return jax.jit(jax.vmap(model.at_rows, (0, None)))
 
 
-@functools.cache
+@compiled
 def _in_groups(model: Model) -> Any:
     return jax.jit(jax.vmap(model.in_groups, (0, 0, None, None)))
 
 
-@functools.cache
+@compiled
 def _log_priors(model: Model) -> Any:
     return jax.jit(jax.vmap(model.log_prior, (0, None)))
 

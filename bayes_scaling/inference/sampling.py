@@ -9,7 +9,6 @@ compiles in about a second, progress can be shown, and an interrupt is heard.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 import scipy.optimize
 from numpyro.infer import NUTS
 
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import carried
 from bayes_scaling.laws.law import Array
 from bayes_scaling.model.program import Model, Observations, Priors
@@ -96,7 +96,7 @@ class Mode:
 # --- compiled pieces --------------------------------------------------------------------------------------------
 
 
-@functools.cache
+@compiled
 def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
     """Return the compiled function from ``u`` and packed (table, priors) to the potential followed by its gradient.
 
@@ -113,19 +113,19 @@ def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, .
     return jax.jit(value_and_gradient)
 
 
-@functools.cache
+@compiled
 def potentials(model: Model) -> Any:
     """Return the compiled potential of unconstrained vectors, ``(n, site)`` to ``(n,)``."""
     return jax.jit(jax.vmap(model.potential, (0, None, None)))
 
 
-@functools.cache
+@compiled
 def placed(model: Model) -> Any:
     """Return the compiled function from draws of the sampled sites to unconstrained vectors and parameters."""
     return jax.jit(jax.vmap(model.place, (0, None, None)))
 
 
-@functools.cache
+@compiled
 def constrained(model: Model) -> Any:
     """Return the compiled function from unconstrained draws ``(n, site)`` to parameters."""
     return jax.jit(jax.vmap(model.constrain, (0, None, None)))
@@ -144,7 +144,7 @@ def _kernel(model: Model, data: Observations, priors: Priors, whitening: Whiteni
     )
 
 
-@functools.cache
+@compiled
 def _start(model: Model, settings: Settings) -> Any:
     @jax.jit
     def start(key: Array, z: Array, data: Observations, priors: Priors, whitening: Whitening) -> Any:
@@ -153,7 +153,7 @@ def _start(model: Model, settings: Settings) -> Any:
     return start
 
 
-@functools.cache
+@compiled
 def _advance(model: Model, settings: Settings) -> Any:
     @jax.jit
     def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
@@ -216,7 +216,10 @@ def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
 # --- chains -----------------------------------------------------------------------------------------------------
 
 
-_COMPILED: set[tuple[Any, ...]] = set()
+@compiled
+def _compiled_rows(model: Model, program: Settings) -> set[int]:
+    """Return the padded lengths of tables for which the pieces of a chain are compiled already."""
+    return set()
 
 
 def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
@@ -226,14 +229,14 @@ def compile_chains(model: Model, data: Observations, priors: Priors, settings: S
     """
     program = _program(settings)
     rows = len(data.log_loss)
-    if (model, program, rows) in _COMPILED:
+    if rows in (known := _compiled_rows(model, program)):
         return
     dim = len(model.sites)
     nowhere = Whitening(np.zeros(dim), np.eye(dim))
     no_runs = dataclasses.replace(data, weight=jnp.zeros_like(data.weight))
     state = _start(model, program)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
     _advance(model, program)(state, no_runs, priors, nowhere)
-    _COMPILED.add((model, program, rows))
+    known.add(rows)
 
 
 def _program(settings: Settings) -> Settings:

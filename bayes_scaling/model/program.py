@@ -15,6 +15,7 @@ import numpyro.distributions as dist
 import pandas as pd
 from numpyro.infer.util import potential_energy
 
+from bayes_scaling.base.programs import STORE
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Array, Derived, Law, Parameter, ReferencePoint, resolve
@@ -554,9 +555,6 @@ def offset_site(row: Parameter) -> str:
     return f"{row.site}_offset"
 
 
-_MODELS: dict[tuple[Any, ...], Model] = {}
-
-
 def model_of(composition: Composition, groups: Groups | None = None) -> Model:
     """Return the model of a composition; one object for laws that differ only in the numbers of their priors.
 
@@ -571,8 +569,8 @@ def model_of(composition: Composition, groups: Groups | None = None) -> Model:
     increments = discrepancy.knots(law)
     rows = tuple((row.name, row.value) for row in law.parameters)
     key = (law.mean, law.arguments, rows, noise, discrepancy, increments, (*pools.items(),))
-    model = Model(law.mean, law.arguments, law.parameter_names, law.parameters, noise, discrepancy, increments, pools)
-    return _MODELS.setdefault(key, model)
+    pieces = (law.mean, law.arguments, law.parameter_names, law.parameters)
+    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, increments, pools))
 
 
 def priors_of(composition: Composition) -> dict[str, WrittenPrior | dist.Distribution]:

@@ -7,7 +7,6 @@ Compute is 6 N D.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import ForecastError
@@ -247,7 +247,7 @@ def _log_mean_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Arr
     return log_mean
 
 
-@functools.cache
+@compiled
 def _optimum(model: Model) -> Any:
     def one(theta: Mapping[str, Any], log_flops: Any) -> tuple[Array, Array]:
         return _best_split(_log_mean_of(model, theta), log_flops)
@@ -255,7 +255,7 @@ def _optimum(model: Model) -> Any:
     return jax.jit(jax.vmap(one, (0, None)))
 
 
-@functools.cache
+@compiled
 def _along(model: Model, kind: str) -> tuple[Any, Any]:
     """Return compiled functions of draws: the log input at which the law reaches a target, and its log loss along it.
 

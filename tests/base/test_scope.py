@@ -1,36 +1,140 @@
-"""Where our computations run, and what they leave behind in the process."""
+"""Where our computations run, and the compilation cache that they use."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
-from bayes_scaling.base import scope as _scope
+from bayes_scaling.base import disk_cache
+from bayes_scaling.base.scope import carried, scope
+
+FOLDER = "jax_compilation_cache_dir"
 
 
-def test_programs_are_let_go_before_maps_run_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    cleared: list[bool] = []
-    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
-    maps, most = tmp_path / "maps", tmp_path / "max_map_count"
-    monkeypatch.setattr(_scope, "MAPS", maps)
-    monkeypatch.setattr(_scope, "MOST_MAPS", most)
-    for lines, expected in ((40, 0), (60, 1)):
-        maps.write_text("a\n" * lines)
-        most.write_text("100\n")
-        monkeypatch.setattr(_scope, "_looked", 0.0)
-        _scope.make_room()
-        assert len(cleared) == expected
-    _scope.make_room()  # it looked just now
-    assert len(cleared) == 1
-    maps.unlink()
-    monkeypatch.setattr(_scope, "_looked", 0.0)
-    _scope.make_room()  # where there is no such file nothing happens
-    assert len(cleared) == 1
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where compiled programs go in our scopes."""
+    monkeypatch.setenv("BAYES_SCALING_CACHE", str(tmp_path / "ours"))
+    monkeypatch.setitem(disk_cache.SETTINGS, "jax_persistent_cache_min_compile_time_secs", 0.0)
+    return tmp_path / "ours"
+
+
+def programs_in(folder: Path) -> int:
+    return len(list(folder.glob("*-cache")))
+
+
+def compile_something(power: int) -> Any:
+    """Compile a program that no other test compiles."""
+    return jax.block_until_ready(jax.jit(lambda x: jnp.sin(x) ** power + power)(jnp.ones(17)))
 
 
 def test_float64_is_ours_alone() -> None:
-    with _scope.scope():
-        assert jax.numpy.ones(1).dtype == "float64"
-    assert jax.numpy.ones(1).dtype == "float32"
+    with scope():
+        assert jnp.ones(1).dtype == "float64"
+    assert jnp.ones(1).dtype == "float32"
+
+
+def test_the_cache_folder_is_ours_inside_and_nobodys_outside(folder: Path) -> None:
+    before = dict(jax.config.values)
+    with scope():
+        assert getattr(jax.config, FOLDER) == str(folder)
+        with scope():
+            compile_something(101)
+        assert getattr(jax.config, FOLDER) == str(folder)
+        kept = programs_in(folder)
+        assert kept
+    assert jax.config.values == before
+    old = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        compile_something(102)  # the user's own, which is not kept anywhere
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", old)
+    assert programs_in(folder) == kept
+    with scope():
+        compile_something(103)
+    assert programs_in(folder) > kept
+
+
+def test_the_cache_folder_is_restored_after_an_error(folder: Path) -> None:
+    before = dict(jax.config.values)
+    with pytest.raises(ZeroDivisionError), scope():
+        assert getattr(jax.config, FOLDER) == str(folder)
+        _ = 1 / 0
+    assert jax.config.values == before
+
+
+def test_scopes_of_several_threads_share_the_cache(folder: Path) -> None:
+    before = dict(jax.config.values)
+
+    def work(power: int) -> bool:
+        with scope():
+            compile_something(power)
+            return getattr(jax.config, FOLDER) == str(folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(110, 122)))
+    assert jax.config.values == before
+
+
+def test_a_thread_carries_the_scope(folder: Path) -> None:
+    with scope(), ThreadPoolExecutor(1) as pool:
+        enter = carried()
+
+        def work() -> tuple[Any, str]:
+            with enter():
+                return jnp.ones(1).dtype, getattr(jax.config, FOLDER)
+
+        assert pool.submit(work).result() == ("float64", str(folder))
+
+
+def test_a_cache_of_the_user_is_used_as_it_is(folder: Path, tmp_path: Path) -> None:
+    before, theirs = dict(jax.config.values), tmp_path / "theirs"
+    compilation_cache.reset_cache()
+    jax.config.update(FOLDER, str(theirs))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        set_by_user = dict(jax.config.values)
+        with scope():
+            assert {k: v for k, v in jax.config.values.items() if "cache" in k} == {
+                k: v for k, v in set_by_user.items() if "cache" in k
+            }
+            compile_something(104)
+        assert jax.config.values == set_by_user
+        kept = programs_in(theirs)
+        compile_something(105)
+        assert 0 < kept < programs_in(theirs) and not folder.exists()
+    finally:
+        for name in (FOLDER, "jax_persistent_cache_min_compile_time_secs"):
+            jax.config.update(name, before[name])
+        compilation_cache.reset_cache()
+
+
+def test_what_the_user_sets_inside_a_scope_stays(folder: Path, tmp_path: Path) -> None:
+    before = dict(jax.config.values)
+    try:
+        with scope():
+            jax.config.update(FOLDER, str(tmp_path / "theirs"))
+        assert getattr(jax.config, FOLDER) == str(tmp_path / "theirs")
+    finally:
+        jax.config.update(FOLDER, before[FOLDER])
+    assert jax.config.values == before
+
+
+def test_the_cache_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAYES_SCALING_CACHE", "off")
+    with scope():
+        assert not getattr(jax.config, FOLDER)
+
+
+def test_a_folder_that_cannot_be_made_costs_only_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BAYES_SCALING_CACHE", str(tmp_path / "file" / "folder"))
+    with scope():
+        assert not getattr(jax.config, FOLDER)

@@ -1,0 +1,102 @@
+"""Compiled programs on disk: JAX's own cache, switched on only while our computations run.
+
+JAX has one compilation cache per process. A user who has set one keeps it, and we use it too. Otherwise ours is set
+when the first scope is entered, and unset when the last one is left, in whatever thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+FOLDER = "jax_compilation_cache_dir"
+SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.1, "jax_persistent_cache_min_entry_size_bytes": 0}
+"""What is set beside the folder: many of our programs compile in less than the second that JAX waits for."""
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for compiled programs (``BAYES_SCALING_CACHE`` overrides it)."""
+    if given := os.environ.get("BAYES_SCALING_CACHE"):
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "bayes_scaling" / "xla"
+
+
+class _Switch:
+    """The cache's switch: on while any scope is open, over all threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.open_scopes = 0
+        self.ours: dict[str, Any] = {}
+        self.theirs: dict[str, Any] = {}
+
+    def enter(self) -> None:
+        with self.lock:
+            if not self.open_scopes:
+                self._turn_on()
+            self.open_scopes += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.open_scopes -= 1
+            if not self.open_scopes:
+                self._turn_off()
+
+    def _turn_on(self) -> None:
+        off = os.environ.get("BAYES_SCALING_CACHE", "").lower() == "off"
+        if off or getattr(jax.config, FOLDER) or not _made(cache_folder()):
+            return
+        self.ours = {FOLDER: str(cache_folder()), **SETTINGS}
+        self.theirs = {name: getattr(jax.config, name) for name in self.ours}
+        _update(self.ours)
+
+    def _turn_off(self) -> None:
+        if not self.ours:
+            return
+        # What the user set meanwhile, in another thread or a callback, stays.
+        _update({name: value for name, value in self.theirs.items() if getattr(jax.config, name) == self.ours[name]})
+        self.ours, self.theirs = {}, {}
+        reset_cache()  # JAX opens the folder once and would go on writing the user's programs to it
+
+
+_SWITCH = _Switch()
+
+
+@contextmanager
+def disk_cache() -> Iterator[None]:
+    """Let JAX keep compiled programs on disk; ``BAYES_SCALING_CACHE=off`` turns it off."""
+    _SWITCH.enter()
+    try:
+        yield
+    finally:
+        _SWITCH.leave()
+
+
+def _update(settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
+
+
+@functools.lru_cache(maxsize=8)
+def _made(folder: Path) -> bool:
+    """Make the folder; a home that is read-only costs a few seconds of compiling, nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return True
