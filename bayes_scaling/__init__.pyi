@@ -32,6 +32,7 @@ from bayes_scaling.evaluate.scores import score as score
 from bayes_scaling.inference.fit import fit as fit
 from bayes_scaling.inference.loading import load_fit as load_fit
 from bayes_scaling.inference.result import Fit as Fit
+from bayes_scaling.inference.sampler import Sampler as Sampler
 from bayes_scaling.laws.catalogue import available_laws as available_laws
 from bayes_scaling.laws.catalogue import load_law as load_law
 from bayes_scaling.model.discrepancy import Discrepancy as Discrepancy

@@ -54,7 +54,7 @@ def kept(folder: Path, name: str, measure: Callable[[], pd.DataFrame]) -> pd.Dat
 def forecasts(laws: tuple[str, ...], below: bs.Runs, above: pd.DataFrame) -> Iterator[tuple[str, Any, bool]]:
     """Forecast with each law alone, each with its discrepancy, and all of them stacked: label, forecast, converged."""
     for law in laws:
-        for suffix, discrepancy in ((", law alone", bs.Discrepancy("none")), ("", None)):
+        for suffix, discrepancy in ((", law alone", "none"), ("", "brownian")):
             fit = bs.fit(law, below, discrepancy=discrepancy, seed=0)
             yield law + suffix, bs.forecast(fit, above, unconverged=True), fit.converged
     compared = bs.compare(laws, below, baselines=(), alone=False, loo=False, seed=0)

@@ -68,7 +68,7 @@ def priced(rows: pd.DataFrame) -> pd.DataFrame:
 def fitted(law: str, rows: pd.DataFrame, most: int) -> bs.Fit:
     """Fit at defaults; fits of one pool share a program."""
     runs = bs.Runs.from_frame(rows.drop(columns="cost").reset_index(drop=True))
-    return bs.fit(law, runs, seed=0, like_rows=most)
+    return bs.fit(law, runs, seed=0, sampler=bs.Sampler(like_rows=most))
 
 
 def chosen_by_pilot(fit: bs.Fit, pool: pd.DataFrame, left: list[int], target: pd.DataFrame, budget: float) -> list[int]:

@@ -60,7 +60,7 @@ def true_loss(params: float) -> float:
 def judged(kind: str, seed: int) -> dict[str, Any]:
     """Return what every method recommends for one table, and the draws' intervals of N*."""
     runs, law = table(kind, seed), bs.load_law("chinchilla")
-    fit = bs.fit(law, runs, seed=seed, like_rows=ROWS)
+    fit = bs.fit(law, runs, seed=seed, sampler=bs.Sampler(like_rows=ROWS))
     plan = bs.allocate(fit, BUDGET, unconverged=True, seed=seed)
     methods = {"plan": (plan.params, [plan.optimum_interval("params", p) for p in CONTENTS])}
     for loss in ("huber", "squares"):

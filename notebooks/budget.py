@@ -29,7 +29,7 @@ FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 rng = np.random.default_rng(0)
 params = np.exp(rng.uniform(np.log(5e7), np.log(3e9), 40))
 design = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(5), np.log(100), 40))})
-runs = bs.simulate("chinchilla", design, "besiroglu2024", noise=bs.Noise("normal"), seed=3)
+runs = bs.simulate("chinchilla", design, "besiroglu2024", noise="normal", seed=3)
 fit = bs.fit("chinchilla", runs, seed=0)
 BUDGET = 1e23
 

@@ -45,7 +45,7 @@ count = 100 if FAST else 240
 flops = np.exp(rng.uniform(np.log(6e18), np.log(3e21), count))
 params = 0.1 * np.sqrt(flops) * np.exp(rng.normal(0, 0.9, count))
 design = pd.DataFrame({"params": params, "tokens": flops / 6 / params})
-twin = bs.simulate(law, design, {**constants, "sigma": 0.004}, noise=bs.Noise("normal"), seed=1)
+twin = bs.simulate(law, design, {**constants, "sigma": 0.004}, noise="normal", seed=1)
 table = twin.table[["params", "tokens", "loss"]].copy()
 wrong = (table["tokens"] / table["params"]).nsmallest(count // 48).index
 table.loc[wrong, "loss"] *= 1.15
@@ -60,8 +60,8 @@ print(f"{len(runs)} runs, {len(wrong)} of them 15 % too high; the budget should 
 
 # %%
 answers, draws = [], {}
-for name, noise in {"Student-t (default)": None, "normal": bs.Noise("normal")}.items():
-    fit = bs.fit(law, runs, noise=noise, discrepancy=bs.Discrepancy("none"), seed=0)
+for name, noise in {"Student-t (default)": "student_t", "normal": "normal"}.items():
+    fit = bs.fit(law, runs, noise=noise, discrepancy="none", seed=0)
     draws[name] = bs.compute_optimal(fit, BUDGET).params
     low, high = np.quantile(draws[name], [0.05, 0.95])
     answers.append({"scatter": name, "N*": np.median(draws[name]), "low": low, "high": high})
@@ -100,7 +100,7 @@ plt.show()
 # these runs are worth, without a bootstrap:
 
 # %%
-fit = bs.fit(law, runs, discrepancy=bs.Discrepancy("none"), seed=0)
+fit = bs.fit(law, runs, discrepancy="none", seed=0)
 width = np.ptp(np.quantile(fit.flat()["alpha"], [0.1, 0.9]))
 print(f"80 % interval of alpha: {width:.3f} wide, {(width / 0.001) ** 2 * len(runs):.1e} runs for one of 0.001")
 assert width > 0.005

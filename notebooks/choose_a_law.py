@@ -52,7 +52,7 @@ bs.plot.held_out(comparison)
 
 # %%
 widths = {}
-for name, discrepancy in {"law taken to be right": bs.Discrepancy("none"), "with its discrepancy": None}.items():
+for name, discrepancy in {"law taken to be right": "none", "with its discrepancy": "brownian"}.items():
     fit = bs.fit("chinchilla", small, discrepancy=discrepancy, seed=0)
     ahead = bs.forecast(fit, large, unconverged=True)
     below = ahead.predictive.probability_below(large.loss)

@@ -27,7 +27,7 @@ import bayes_scaling as bs
 
 FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 sweep = bs.datasets.load("stdlib_sweep")
-exact = bs.Discrepancy("none")  # curves already have a slow departure of their own
+exact = "none"  # curves already have a slow departure of their own
 
 
 def interval(draws, probability=0.9):
@@ -93,7 +93,7 @@ one_batch = thinned[thinned["batch_tokens"] == 2048].assign(
 )
 groups = bs.Runs.from_frame(one_batch[["run", "size", "tokens", "loss"]].reset_index(drop=True))
 pooling = {"L_0": bs.separate("size"), "E": bs.separate("size"), "alpha": bs.partial("size")}
-pooled = bs.fit("power_law:input=tokens", groups, pooling=pooling, discrepancy=exact, noise=bs.Noise("normal"), seed=0)
+pooled = bs.fit("power_law:input=tokens", groups, pooling=pooling, discrepancy=exact, noise="normal", seed=0)
 pooled.summary().filter(like="alpha", axis=0)
 
 # %% [markdown]

@@ -80,8 +80,8 @@ law
 # %%
 design = bs.grid(params=np.geomspace(1e7, 1e9, 5), tokens=np.geomspace(1e9, 1e11, 5))
 truth = {"E": 1.7, "A": 3e5, "B": 8e6, "gamma": 0.3, "sigma": 0.004}
-made = bs.simulate(law, design, truth, noise=bs.Noise("normal"), seed=0)
-fit = bs.fit(law, made, discrepancy=bs.Discrepancy("none"), seed=0)
+made = bs.simulate(law, design, truth, noise="normal", seed=0)
+fit = bs.fit(law, made, discrepancy="none", seed=0)
 low, high = np.quantile(fit.flat()["gamma"], [0.05, 0.95])
 assert low < 0.3 < high
 fit.summary()

@@ -16,7 +16,7 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.simulate import grid, simulate
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
-fit_exact = functools.partial(bs.fit, discrepancy=bs.Discrepancy("none"))
+fit_exact = functools.partial(bs.fit, discrepancy="none")
 """Fit a law that is taken to be exactly right."""
 
 

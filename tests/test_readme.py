@@ -78,4 +78,4 @@ def test_the_skeleton_of_a_law_is_a_law(tmp_path: Path) -> None:
     law = bs.load_law(tmp_path / "my_law.py")
     assert law.at("author2026")(params=[1e9]) > 1.7
     runs = bs.simulate(law, bs.grid(params=[1e7, 3e7, 1e8, 3e8, 1e9]), "author2026", seed=0)
-    assert fit_exact(law, runs, method="laplace").draws.keys() == {"E", "A", "alpha", "sigma", "nu"}
+    assert fit_exact(law, runs, sampler="laplace").draws.keys() == {"E", "A", "alpha", "sigma", "nu"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -59,7 +59,7 @@ def fit(
     ends: Annotated[bool, typer.Option("--ends", help="Fit only the last row of every run.")] = False,
     priors: Annotated[Path | None, typer.Option(help="TOML file with a table [priors].")] = None,
     below: Annotated[str, typer.Option(help="Fit only the rows at or below: flops=1e21.")] = "",
-    method: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
+    sampler: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
     chains: Annotated[int, typer.Option(help="NUTS chains.")] = 4,
     draws: Annotated[int, typer.Option(help="Kept draws per chain.")] = 1000,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
@@ -75,8 +75,10 @@ def fit(
     from bayes_scaling.cli.show import fit_summary, show
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.inference import fit as _fit
+    from bayes_scaling.inference.sampler import Sampler, SamplerName
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import read_priors
+    from bayes_scaling.model.choices import default_noise
     from bayes_scaling.model.discrepancy import Discrepancy
     from bayes_scaling.model.noise import Noise
     from bayes_scaling.model.pooling import Pool
@@ -90,7 +92,7 @@ def fit(
     if ends:
         table = table.ends()
     chosen = load_law(law, priors=read_priors(priors) if priors else None)
-    usual = _fit.default_noise(table)
+    usual = default_noise(table)
     noise_rows = usual.rows if noise_rows == "auto" else noise_rows
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     pooling = {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}
@@ -102,11 +104,8 @@ def fit(
         noise=Noise(noise, noise_scale, noise_rows),
         discrepancy=Discrepancy(discrepancy),
         pooling=pooling,
-        method=method,
-        chains=chains,
-        draws=draws,
+        sampler=Sampler(cast(SamplerName, sampler), chains, draws, device),
         seed=seed,
-        device=device,
     )
     if out is not None:
         result.save(out)

@@ -220,15 +220,15 @@ def fit_summary(fit: Fit) -> RenderableType:
     ]
     d = fit.diagnostics
     how = (
-        f"{fit.path}, {fit.unconstrained.shape[0]} x {fit.unconstrained.shape[1]} draws: R-hat {d.rhat:.3f}, "
+        f"{fit.sampler_used}, {fit.unconstrained.shape[0]} x {fit.unconstrained.shape[1]} draws: R-hat {d.rhat:.3f}, "
         f"ESS {d.ess_bulk:.0f} bulk, {d.ess_tail:.0f} tail, {d.divergences} divergences, {fit.manifest['seconds']} s"
     )
     if np.isfinite(d.k_hat):
-        how = f"{fit.path} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
+        how = f"{fit.sampler_used} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
     parts: list[RenderableType] = [
         Text(
             f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise, "
-            + ("law taken to be right" if fit.discrepancy.path == "none" else "with a discrepancy of the law"),
+            + ("law taken to be right" if fit.discrepancy.kind == "none" else "with a discrepancy of the law"),
             style="bold",
         ),
         Text(f"    {fit.law.formula}"),

@@ -44,7 +44,7 @@ def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:
                 "weight": float(weight),
                 "source_sha256": fit.manifest["law_source_sha256"],
                 "noise": fit.noise.label,
-                "discrepancy": fit.discrepancy.path,
+                "discrepancy": fit.discrepancy.kind,
                 "problems": list(fit.problems),
             }
             for name, (weight, fit) in members.items()

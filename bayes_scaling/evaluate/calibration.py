@@ -26,14 +26,13 @@ from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import _leave_one_out_weights
-from bayes_scaling.inference.fit import default_noise
 from bayes_scaling.inference.methods import METHODS, Problem, with_good_geometry
 from bayes_scaling.inference.result import Fit, parts, prior_draws
 from bayes_scaling.inference.sampling import Settings, constrained, placed
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Array, Law, ReferencePoint
-from bayes_scaling.model.discrepancy import Discrepancy, log_size
-from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
+from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.program import Composition, Model, Observations, centre_of, law_table
 from bayes_scaling.model.simulate import draw_prior, simulate
 
@@ -95,8 +94,8 @@ def sbc(
     law: Law | str,
     design: pd.DataFrame,
     *,
-    noise: Noise | None = None,
-    discrepancy: Discrepancy | None = None,
+    noise: NoiseChoice = "auto",
+    discrepancy: DiscrepancyChoice = "brownian",
     tables: int = 200,
     seed: int = 0,
     progress: bool | None = None,
@@ -111,8 +110,7 @@ def sbc(
     ----------
     law : a `Law`, or what ``load_law`` takes
     design : one row per run, the law's inputs in raw units
-    noise : scatter of log loss; by default what `fit` takes for such a table
-    discrepancy : how the truth leaves the law; by default as in `fit`
+    noise, discrepancy : as of `fit`
     tables : number of tables
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
@@ -122,8 +120,7 @@ def sbc(
         raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to say much")
     # Any table of this design has its inputs; the losses of this one are not used.
     template = simulate(law, design, seed=seed)
-    noise = default_noise(template) if noise is None else noise
-    composition = Composition(law, noise, Discrepancy() if discrepancy is None else discrepancy, {})
+    composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
     at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
     ranks, converged, seconds = [], [], []
     with scope(), progress_bar(f"calibrate {law.label}", progress) as report:
@@ -153,7 +150,8 @@ def _ranked(
     model, data, priors = parts(composition, runs)
     data = _at(at, data)
     problem = with_good_geometry(Problem(model, data, priors, starts, Settings(), of_sampler, silent))
-    chains, diagnostics, _ = METHODS["auto"](problem)
+    sampled = METHODS["auto"](problem)
+    chains, diagnostics = sampled.chains, sampled.diagnostics
     count = int(np.prod(chains.u.shape[:2]))
     thinned = chains.u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
     theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)

@@ -33,10 +33,11 @@ from bayes_scaling.evaluate.weights import stacking_weights
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import SamplerChoice, chosen_sampler
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.discrepancy import Discrepancy, log_size, size_inputs
-from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
+from bayes_scaling.model.discrepancy import log_size, size_inputs
 from bayes_scaling.predict.forecast import Forecast, forecast
 from bayes_scaling.predict.predictive import Predictive
 
@@ -60,16 +61,15 @@ class Candidate:
     label : shown in tables
     law : what is fitted
     method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap) or ``squares`` (least squares, bootstrap)
-    discrepancy, noise : of a posterior; None for the default
-    sampler : of a posterior, the ``method`` of `fit`
+    discrepancy, noise, sampler : of a posterior, as of `fit`
     """
 
     label: str
     law: Law
     method: str = "posterior"
-    discrepancy: Discrepancy | None = None
-    noise: Noise | None = None
-    sampler: str = "auto"
+    discrepancy: DiscrepancyChoice = "brownian"
+    noise: NoiseChoice = "auto"
+    sampler: SamplerChoice = "auto"
 
     @property
     def weighted(self) -> bool:
@@ -110,7 +110,7 @@ def candidates_of(
         found[law.label] = Candidate(law.label, law)
         if alone:
             label = law.label + ALONE
-            found[label] = Candidate(label, law, discrepancy=Discrepancy("none"))
+            found[label] = Candidate(label, law, discrepancy="none")
         for method in baselines:
             label = f"{law.label}, {method} point fit"
             found[label] = Candidate(label, law, method)
@@ -378,10 +378,18 @@ def _predict(
     """Return the predictive distribution at the runs above, and how it came about."""
     if candidate.method != "posterior":
         fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
-        return fitted.predict(_inputs(candidate.law, above)), {"converged": True, "problems": "", "path": "bootstrap"}
+        return fitted.predict(_inputs(candidate.law, above)), {
+            "converged": True,
+            "problems": "",
+            "sampler_used": "bootstrap",
+        }
     posterior = fit_of(candidate, below, like_rows, seed)
     predicted = forecast(posterior, above, seed=seed, unconverged=True).predictive
-    how = {"converged": posterior.converged, "problems": "; ".join(posterior.problems), "path": posterior.path}
+    how = {
+        "converged": posterior.converged,
+        "problems": "; ".join(posterior.problems),
+        "sampler_used": posterior.sampler_used,
+    }
     return predicted, how
 
 
@@ -392,9 +400,8 @@ def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
         runs,
         noise=candidate.noise,
         discrepancy=candidate.discrepancy,
-        method=candidate.sampler,
+        sampler=dataclasses.replace(chosen_sampler(candidate.sampler), like_rows=like_rows),
         seed=seed,
-        like_rows=like_rows,
         progress=False,
     )
 
@@ -437,7 +444,7 @@ def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
     """Name a refit by everything that it depends on."""
     priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in candidate.law.sampled]
     parts = (
-        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, candidate.sampler),
+        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, str(candidate.sampler)),
         *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -80,8 +80,8 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
         runs = _runs_of(json.loads(attrs["runs"]))
         noise = Noise(**manifest["noise"])
-        discrepancy = Discrepancy(**manifest.get("discrepancy", {"path": "none"}))
-        pooling = {name: Pool(**pool) for name, pool in manifest.get("pooling", {}).items()}
+        discrepancy = Discrepancy(**manifest["discrepancy"])
+        pooling = {name: Pool(**pool) for name, pool in manifest["pooling"].items()}
     except (KeyError, ValueError, TypeError) as error:
         raise FitError(f"{path.name} says that it is a fit but lacks what one holds ({error}); fit again") from error
     return Fit(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.programs import compiled
+from bayes_scaling.errors import FitError
 from bayes_scaling.inference.sampling import (
     Chains,
     Diagnostics,
@@ -39,7 +40,20 @@ WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a tabl
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One posterior to sample: compiled model, table, priors, draws of the prior, settings."""
+    """One posterior to sample, over unconstrained coordinates ``u``.
+
+    A sampling method of your own needs `log_density`, `mode`, ``settings`` and ``seed``, and hands its draws to
+    `sampled`.
+
+    Attributes
+    ----------
+    model, data, priors : the compiled model and its arguments
+    prior_u : (prior draw, coordinate) draws of the prior
+    settings : ``chains`` and ``draws`` that were asked for, and how NUTS is run
+    seed : the same seed must give the same draws
+    progress : called with a stage and the fraction of it that is done
+    known_mode : the mode, where it is known already
+    """
 
     model: Model
     data: Observations
@@ -48,12 +62,42 @@ class Problem:
     settings: Settings
     seed: int
     progress: Progress
+    known_mode: Mode | None = None
 
     @functools.cached_property
     def mode(self) -> Mode:
-        """Posterior mode, climbed to from the prior's centre and from draws of the prior."""
+        """Posterior mode ``u`` and ``covariance`` there, climbed to from the prior's centre and from prior draws."""
+        if self.known_mode is not None:
+            return self.known_mode
         starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
         return find_mode(self.model, self.data, self.priors, starts, CLIMBS)
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """Names of the unconstrained coordinates."""
+        return self.model.sites
+
+    def log_density(self, u: np.ndarray) -> np.ndarray:
+        """Return the log posterior density up to a constant, ``(n,)``, at ``u``, ``(n, coordinate)``."""
+        return -np.asarray(potentials(self.model)(jnp.asarray(u), self.data, self.priors))
+
+    def sampled(self, u: np.ndarray, how: str) -> Sampled:
+        """Judge the chains of a sampling method by R-hat and effective sample size.
+
+        Parameters
+        ----------
+        u : (chain, draw, coordinate), after warm-up; as many as ``settings`` asks for
+        how : name of the method
+        """
+        shape = (self.settings.chains, self.settings.draws, len(self.coordinates))
+        if np.shape(u) != shape:
+            raise FitError(f"{how} returned draws of shape {np.shape(u)}; expected (chain, draw, coordinate) = {shape}")
+        chains, draws, dim = shape
+        energy = -self.log_density(np.reshape(u, (-1, dim))).reshape(chains, draws)
+        stats = {"diverging": ~np.isfinite(energy), "energy": energy}
+        result = Chains(np.asarray(u, float), stats)
+        # The fraction of missing information is a matter of Hamiltonian methods.
+        return Sampled(result, dataclasses.replace(diagnose(result, self.coordinates), bfmi=float("nan")), how)
 
     def sample(self, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
         """Run NUTS in coordinates whitened at the mode, from ``starts``, ``(chain, site)``, and judge it."""
@@ -61,7 +105,7 @@ class Problem:
         local = np.linalg.solve(whitening.factor, (starts - self.mode.u).T).T
         compile_chains(self.model, self.data, self.priors, settings)
         chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
-        return chains, diagnose(chains, self.model.sites)
+        return chains, diagnose(chains, self.coordinates)
 
     def in_geometry(self, geometry: Geometry) -> Problem:
         """Return the same posterior in other coordinates."""
@@ -69,6 +113,7 @@ class Problem:
             self,
             data=dataclasses.replace(self.data, geometry=geometry),
             prior_u=_moved(self, self.prior_u, geometry),
+            known_mode=None,
         )
 
     def standardised(self, u: np.ndarray) -> np.ndarray:
@@ -148,9 +193,7 @@ def _with_good_centring(problem: Problem) -> Problem:
     # Far draws of an approximation in many dimensions lie where the posterior is not: the better half says where it is.
     energy = np.asarray(potentials(problem.model)(jnp.asarray(moved), chosen.data, problem.priors))
     better = moved[np.argsort(np.where(np.isfinite(energy), energy, np.inf))[: CENTRING_DRAWS // 2]]
-    # Assigned past the cache: this is the mode that `chosen` is to be sampled from.
-    chosen.__dict__["mode"] = Mode(better.mean(0), np.cov(better.T), np.empty((0, moved.shape[1])))
-    return chosen
+    return dataclasses.replace(chosen, known_mode=Mode(better.mean(0), np.cov(better.T), np.empty((0, moved.shape[1]))))
 
 
 @compiled
@@ -167,7 +210,27 @@ def _moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:
     return np.asarray(_mover(problem.model)(jnp.asarray(u), geometry, problem.data, problem.priors))
 
 
-type Sampled = tuple[Chains, Diagnostics, str]
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """What a sampling method returns.
+
+    Attributes
+    ----------
+    chains : the draws, with statistics
+    diagnostics : whether they can be trusted
+    how : how they came about, in words; `Fit.sampler_used`
+    """
+
+    chains: Chains
+    diagnostics: Diagnostics
+    how: str
+
+
+class SamplingMethod(Protocol):
+    """A way to sample a posterior."""
+
+    def __call__(self, problem: Problem, /) -> Sampled:
+        """Sample one posterior."""
 
 
 def sample_auto(problem: Problem) -> Sampled:
@@ -184,7 +247,7 @@ def sample_auto(problem: Problem) -> Sampled:
             fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
         chains, diagnostics = problem.sample(starts, fast)
         if not diagnostics.problems(settings.chains * settings.draws):
-            return chains, diagnostics, "fast NUTS"
+            return Sampled(chains, diagnostics, "fast NUTS")
     return sample_nuts(problem)
 
 
@@ -202,7 +265,7 @@ def sample_nuts(problem: Problem) -> Sampled:
         settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations
     chains, diagnostics = problem.sample(starts, settings)
     if not diagnostics.problems(settings.chains * settings.draws):
-        return chains, diagnostics, "NUTS"
+        return Sampled(chains, diagnostics, "NUTS")
     stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
     chains, diagnostics = problem.sample(starts, stronger)
     if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(settings.chains * stronger.draws):
@@ -212,8 +275,8 @@ def sample_nuts(problem: Problem) -> Sampled:
             np.concatenate([chains.u, more.u]),
             {name: np.concatenate([values, more.stats[name]]) for name, values in chains.stats.items()},
         )
-        return chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains"
-    return chains, diagnostics, "NUTS, stronger settings"
+        return Sampled(chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains")
+    return Sampled(chains, diagnostics, "NUTS, stronger settings")
 
 
 def _scatter(problem: Problem, width: float) -> np.ndarray:
@@ -228,10 +291,10 @@ def sample_laplace(problem: Problem) -> Sampled:
     chains, diagnostics = laplace_draws(
         problem.model, problem.data, problem.priors, problem.mode, problem.settings, problem.seed
     )
-    return chains, diagnostics, "Laplace"
+    return Sampled(chains, diagnostics, "Laplace")
 
 
-METHODS: Mapping[str, Callable[[Problem], Sampled]] = {
+METHODS: Mapping[str, SamplingMethod] = {
     "auto": sample_auto,
     "nuts": sample_nuts,
     "laplace": sample_laplace,

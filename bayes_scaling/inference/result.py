@@ -105,12 +105,12 @@ class Fit:
         return model_of(self.composition, self.groups)
 
     @property
-    def path(self) -> str:
+    def sampler_used(self) -> str:
         """How the posterior was sampled.
 
         ``fast NUTS``, ``NUTS``, ``NUTS, stronger settings``, the same with ``twice the chains``, or ``Laplace``.
         """
-        return str(self.manifest["path"])
+        return str(self.manifest["sampler_used"])
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -336,7 +336,7 @@ class Fit:
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
-        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.path}, {state}>"
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.sampler_used}, {state}>"
 
 
 # --- draws by name, and compiled functions of the model

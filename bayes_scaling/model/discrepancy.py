@@ -35,7 +35,7 @@ KNOTS = 24  # more would cost time and resolve what single runs do not show
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
 
-PATHS = ("brownian", "none")
+KINDS = ("brownian", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Discrepancy:
 
     Attributes
     ----------
-    path : ``brownian`` (default), or ``none``: the law is taken to be exactly right
+    kind : ``brownian`` (default), or ``none``: the law is taken to be exactly right
     smoothness : H, how a path goes on: 0.5 forgets where it came from, towards 1 it keeps its direction
     scale : prior median of tau. Public tables have a population with median 0.03 and a log-sd of 1.0: language models
         in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between
     """
 
-    path: str = "brownian"
+    kind: str = "brownian"
     smoothness: float = 0.5
     scale: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.path not in PATHS:
-            raise LawError(f"discrepancy {self.path!r} is not known; choose {' or '.join(PATHS)}")
+        if self.kind not in KINDS:
+            raise LawError(f"discrepancy {self.kind!r} is not known; choose {' or '.join(KINDS)}")
         if not 0 < self.smoothness < 1:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
         if not 0 < self.scale < math.inf:
@@ -65,7 +65,7 @@ class Discrepancy:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of the parameters of this discrepancy."""
-        if self.path == "none":
+        if self.kind == "none":
             return ()
         tau = Parameter(
             "tau",
@@ -78,7 +78,7 @@ class Discrepancy:
 
     def knots(self, law: Law) -> int:
         """Return the number of knots of the path, knots that a small table does not need included."""
-        return 0 if self.path == "none" or not size_inputs(law) else KNOTS
+        return 0 if self.kind == "none" or not size_inputs(law) else KNOTS
 
 
 def size_inputs(law: Law) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law, ReferencePoint, resolve
+from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.discrepancy import Departure, Discrepancy, log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import ALONG, centre_of, lanes, model_columns
@@ -44,8 +45,8 @@ def simulate(
     design: pd.DataFrame | Runs,
     constants: str | Mapping[str, float] | None = None,
     *,
-    noise: Noise | None = None,
-    discrepancy: Discrepancy | None = None,
+    noise: Literal["student_t", "normal"] | Noise = "student_t",
+    discrepancy: DiscrepancyChoice = "none",
     seed: int = 0,
     typical_loss: float = 3.0,
     loss_unit: str = "nats/token",
@@ -58,8 +59,10 @@ def simulate(
     design : one row per run, the law's inputs in raw units (see `grid`); other columns are kept
     constants : name of a published set, or values by parameter; what is left out of law or noise is drawn from the
         prior, everything when None
-    noise : scatter of log loss; its parameters (``sigma``, ``nu``) may stand in ``constants``
-    discrepancy : how the truth leaves the law; by default it does not. Its ``tau`` may stand in ``constants``
+    noise : scatter of log loss: ``student_t``, ``normal`` or a `Noise`; its parameters (``sigma``, ``nu``) may stand in
+        ``constants``
+    discrepancy : how the truth leaves the law: ``none``, ``brownian`` or a `Discrepancy`; its ``tau`` may stand in
+        ``constants``
     seed : of the prior draw and of the scatter
     typical_loss : loss at the centre of the design, around which prior draws are made
     loss_unit : label
@@ -70,7 +73,7 @@ def simulate(
         The design with a ``loss`` column; ``notes`` holds the true values.
     """
     law = load_law(law) if isinstance(law, str) else law
-    noise = Noise() if noise is None else noise
+    noise = noise if isinstance(noise, Noise) else Noise(noise)
     table = (design.table if isinstance(design, Runs) else design).reset_index(drop=True)
     missing = [name for name in law.inputs if name not in table]
     if missing:
@@ -81,7 +84,7 @@ def simulate(
     columns, _ = derive_missing(columns)
     at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
-    discrepancy = Discrepancy("none") if discrepancy is None else discrepancy
+    discrepancy = chosen_discrepancy(discrepancy)
     known = {*law.parameter_names, *(row.name for row in (*noise.parameters, *discrepancy.parameters))}
     unknown = [name for name in given if name not in known]
     if unknown:

@@ -21,6 +21,7 @@ from bayes_scaling.evaluate.checks import find_influential, find_outliers
 from bayes_scaling.evaluate.comparison import Candidate, Comparison, fit_of
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.decision import Asked, run_of
 
@@ -94,7 +95,7 @@ def _of_belief(asked: Asked, beliefs: Ensemble, offer: Mapping[str, float] | Non
             yield Change("prior", f"a prior of {words}", functools.partial(_with_floor, asked, label))
     for words, kept in _left_out(comparison).items():
         yield Change("runs", words, functools.partial(_with_runs, asked, comparison.runs.where(kept)))
-    separate = all(candidate.noise is None or not candidate.noise.correlated for candidate in weighted)
+    separate = not any(chosen_noise(one.noise, comparison.runs).correlated for one in weighted)
     if offer is not None and separate:
         for probability, words in ((LOW, "well"), (HIGH, "badly")):
             source = functools.partial(_with_pilot, asked, offer, probability)

@@ -49,10 +49,10 @@ def methods(study: Study, comparison: Comparison, draft: bool) -> dict[str, Any]
         "noise": some.noise.label,
         "noise_priors": [_prior(row) for row in some.noise.parameters],
         "discrepancy": {
-            "path": study.laws.discrepancy,
+            "kind": study.laws.discrepancy,
             "priors": [_prior(row) for row in some.discrepancy.parameters] if study.laws.discrepancy != "none" else [],
         },
-        "sampler": {name: fit.path for name, fit in fits.items()},
+        "sampler": {name: fit.sampler_used for name, fit in fits.items()},
         "draws": {"chains": int(some.manifest["chains"]), "per_chain": int(some.manifest["draws"])},
         "seed": study.seed,
         "data": table_of(comparison.runs),

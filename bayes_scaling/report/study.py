@@ -16,9 +16,10 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparison import Candidate, Cut, candidates_of
-from bayes_scaling.inference.fit import default_noise
+from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.priors import prior_from_spec
+from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots
@@ -148,7 +149,7 @@ class Study(Part):
         found = candidates_of(
             laws, baselines=() if draft else wanted.baselines, alone=not draft and wanted.alone and self._departs
         )
-        noise, sampler = self.noise(runs), "laplace" if draft else "auto"
+        noise, sampler = self.noise(runs), Sampler("laplace" if draft else "auto")
         return tuple(
             dataclasses.replace(one, noise=noise, discrepancy=self._discrepancy(one), sampler=sampler)
             if one.weighted
@@ -160,8 +161,8 @@ class Study(Part):
     def _departs(self) -> bool:
         return self.laws.discrepancy != "none"
 
-    def _discrepancy(self, candidate: Candidate) -> Discrepancy:
-        return candidate.discrepancy or Discrepancy(self.laws.discrepancy)
+    def _discrepancy(self, candidate: Candidate) -> DiscrepancyChoice:
+        return "none" if candidate.discrepancy == "none" else Discrepancy(self.laws.discrepancy)
 
     def _law_file(self, name: str) -> str | Path:
         return self._folder / name if name.endswith(".py") else name

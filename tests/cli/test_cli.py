@@ -38,7 +38,7 @@ def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -
     chinchilla_runs.table.drop(columns="flops").rename(columns={"params": "N", "tokens": "D"}).to_csv(
         folder / "runs.csv", index=False
     )
-    code, out, _ = run("fit", folder / "runs.csv", "--out", folder / "fit.nc", "--method", "laplace", "--json")
+    code, out, _ = run("fit", folder / "runs.csv", "--out", folder / "fit.nc", "--sampler", "laplace", "--json")
     assert code == 0 and json.loads(out)["converged"] is True
     return folder
 
@@ -106,7 +106,7 @@ def test_check_reads_maps_and_warns(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fit_prints_the_posterior(folder: Path) -> None:
-    code, out, _ = run("fit", folder / "runs.csv", "--method", "laplace")
+    code, out, _ = run("fit", folder / "runs.csv", "--sampler", "laplace")
     assert code == 0
     for part in ("alpha", "median", "learned", "Pareto k-hat", "the prior is speaking"):
         assert part in out
@@ -140,7 +140,15 @@ def test_an_unreachable_target_is_said(folder: Path) -> None:
 def test_priors_from_toml(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "priors.toml").write_text('[priors]\nalpha = {distribution = "LogNormal", loc = -0.5, scale = 0.001}\n')
     _, out, _ = run(
-        "fit", folder / "runs.csv", "--priors", tmp_path / "priors.toml", "--method", "laplace", "--json", "--chains", 4
+        "fit",
+        folder / "runs.csv",
+        "--priors",
+        tmp_path / "priors.toml",
+        "--sampler",
+        "laplace",
+        "--json",
+        "--chains",
+        4,
     )
     content = json.loads(out)
     assert content["posterior"]["alpha"]["median"] == pytest.approx(np.exp(-0.5), rel=0.01)
@@ -182,7 +190,7 @@ def test_plot_writes_pictures(folder: Path) -> None:
         (("fit", "{folder}/runs.csv", "--below", "flops=big"), "'big' is not a number"),
         (("fit", "{folder}/runs.csv", "--out", "{folder}"), "is a folder"),
         (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family 'cauchy'"),
-        (("fit", "{folder}/runs.csv", "--method", "magic"), "method 'magic'"),
+        (("fit", "{folder}/runs.csv", "--sampler", "magic"), "sampler is 'magic'"),
         (("fit", "{folder}/runs.csv", "--priors", "{folder}/runs.csv"), "is not TOML"),
         (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
         (("forecast", "{folder}/fit.nc"), "--params N and --tokens D"),
@@ -223,7 +231,7 @@ def test_an_unconverged_fit_has_its_own_exit_code(folder: Path, monkeypatch: pyt
     from bayes_scaling.inference import sampling as _sampling
 
     monkeypatch.setattr(_sampling.Diagnostics, "problems", lambda self, draws: ("R-hat 1.5 of alpha is above 1.01",))
-    code, out, _ = run("fit", folder / "runs.csv", "--method", "laplace")
+    code, out, _ = run("fit", folder / "runs.csv", "--sampler", "laplace")
     assert code == 3 and "NOT CONVERGED" in out
     code, _, err = run("forecast", folder / "fit.nc", "--params", "1e9", "--tokens", "1e10")
     assert code == 2 and "did not converge" in err
@@ -254,7 +262,7 @@ def pooled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pd.concat(tables).to_csv(folder / "runs.csv", index=False)
     out = folder / "fit.nc"
     code, _, err = run(
-        "fit", f"{folder}/runs.csv", "--pool", "L_0=separate:lab", "--method", "laplace", "--out", str(out)
+        "fit", f"{folder}/runs.csv", "--pool", "L_0=separate:lab", "--sampler", "laplace", "--out", str(out)
     )
     assert code in (0, 3), err
     return out

@@ -32,7 +32,7 @@ def few_runs(chinchilla_runs: bs.Runs) -> bs.Runs:
 @pytest.fixture(scope="module")
 def few(few_runs: bs.Runs) -> Ensemble:
     """Ensemble after them."""
-    return Ensemble.of(fit_exact("chinchilla", few_runs, seed=0, like_rows=16), unconverged=True)
+    return Ensemble.of(fit_exact("chinchilla", few_runs, seed=0, sampler=bs.Sampler(like_rows=16)), unconverged=True)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> Non
         losses = _drawn(scatter, origin, [0], rng)
         row = {"params": 2e9, "tokens": 1e11, "loss": float(np.exp(losses[place, 0]))}
         more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
-        refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, like_rows=16)
+        refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, sampler=bs.Sampler(like_rows=16))
         exact = Ensemble.of(refit, unconverged=True).log_mean(big)
         assert told[place] == pytest.approx(exact.mean(), abs=0.25 * target.std())
         spread = math.sqrt(after.variances(moderate(target))[place, 0])
@@ -193,7 +193,7 @@ def test_bought_runs_narrow_the_forecast_as_foretold(few: Ensemble, few_runs: bs
     expected = float(np.exp(np.median(few.log_mean(few.points(params=2e9, tokens=1e11)))))
     row = {"params": 2e9, "tokens": 1e11, "loss": expected}
     more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
-    refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, like_rows=16)
+    refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, sampler=bs.Sampler(like_rows=16))
     after = bs.pilot(refit, offer, 1e22, forecast_at=at, copies=1, unconverged=True)
     assert after.spread[0] / plan.spread[0] == pytest.approx(plan.value.spread_left, rel=0.4)
     assert after.value.spread_left > plan.value.spread_left

@@ -34,7 +34,7 @@ GROUPS = {
 
 
 def test_the_default_fit_takes_the_fast_path_and_converges(chinchilla_fit: bs.Fit) -> None:
-    assert chinchilla_fit.path == "fast NUTS" and chinchilla_fit.converged and not chinchilla_fit.problems
+    assert chinchilla_fit.sampler_used == "fast NUTS" and chinchilla_fit.converged and not chinchilla_fit.problems
     assert set(chinchilla_fit.draws) == {"E", "A", "B", "alpha", "beta", "sigma", "nu"}
     assert all(values.shape == (4, 1000) for values in chinchilla_fit.draws.values())
 
@@ -75,8 +75,8 @@ def test_unit_of_the_loss_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_f
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["nuts", "laplace"])
 def test_all_paths_agree(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit, method: str) -> None:
-    other = fit_exact("chinchilla", chinchilla_runs, method=method, seed=3)
-    assert other.converged and other.path == {"nuts": "NUTS", "laplace": "Laplace"}[method]
+    other = fit_exact("chinchilla", chinchilla_runs, sampler=method, seed=3)
+    assert other.converged and other.sampler_used == {"nuts": "NUTS", "laplace": "Laplace"}[method]
     for name in ("E", "alpha", "beta", "sigma"):
         mine, theirs = chinchilla_fit.flat()[name], other.flat()[name]
         assert abs(mine.mean() - theirs.mean()) < 0.15 * mine.std(), name
@@ -84,8 +84,8 @@ def test_all_paths_agree(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit, metho
 
 
 def test_laplace_says_that_it_was_used(chinchilla_runs: bs.Runs) -> None:
-    quick = fit_exact("chinchilla", chinchilla_runs, method="laplace")
-    assert quick.path == "Laplace" and "Laplace" in repr(quick)
+    quick = fit_exact("chinchilla", chinchilla_runs, sampler="laplace")
+    assert quick.sampler_used == "Laplace" and "Laplace" in repr(quick)
     assert quick.diagnostics.k_hat < 0.7
 
 
@@ -238,13 +238,13 @@ def test_a_prior_can_dominate_on_request(chinchilla_runs: bs.Runs) -> None:
 
 def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
     for options, says in (
-        ({"method": "advi"}, "method 'advi' is not known; choose one of auto, nuts, laplace"),
+        ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, laplace"),
         ({"chains": 1}, "too few to judge convergence"),
         ({"draws": 10}, "too few to judge convergence"),
         ({"device": "abacus"}, "device 'abacus' is not known"),
     ):
         with pytest.raises(bs.errors.FitError) as caught:
-            fit_exact("chinchilla", chinchilla_runs, **options)  # type: ignore[arg-type]
+            fit_exact("chinchilla", chinchilla_runs, sampler=bs.Sampler(**options))  # type: ignore[arg-type]
         assert says in str(caught.value)
     with pytest.raises(bs.errors.DataError, match="reads params, tokens, but .* has no params"):
         fit_exact("chinchilla", bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9], "loss": [3.0, 2.9]})))
@@ -323,11 +323,12 @@ class Stubborn:
 
 
 def test_chains_that_agree_get_others_beside_them() -> None:
-    chains, diagnostics, path = sample_nuts(Stubborn())  # type: ignore[arg-type]
-    assert path == "NUTS, stronger settings, twice the chains"
+    sampled = sample_nuts(Stubborn())  # type: ignore[arg-type]
+    chains, diagnostics = sampled.chains, sampled.diagnostics
+    assert sampled.how == "NUTS, stronger settings, twice the chains"
     assert chains.u.shape == (8, 3000, 1) and chains.stats["energy"].shape == (8, 3000)
     assert not np.array_equal(chains.u[:4], chains.u[4:])
     assert not diagnostics.problems(24_000)
     # What is far from converged is not worth more time, and says so.
-    _, diagnostics, path = sample_nuts(Stubborn(tail=150.0))  # type: ignore[arg-type]
-    assert path == "NUTS, stronger settings" and diagnostics.problems(12_000)
+    sampled = sample_nuts(Stubborn(tail=150.0))  # type: ignore[arg-type]
+    assert sampled.how == "NUTS, stronger settings" and sampled.diagnostics.problems(12_000)

@@ -42,7 +42,7 @@ def test_a_users_file_works_like_ours(tmp_path: Path) -> None:
     assert law.parameter_names == ("E", "alpha", "A") and law.inputs == ("params",)
     assert bs.load_law(str(tmp_path / "mine.py")).mean is law.mean
     runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 16)), {"E": 1.5, "alpha": 0.3, "A": 300.0}, seed=0)
-    assert fit_exact(law, runs, method="laplace").law.origin.name == str(tmp_path / "mine.py")
+    assert fit_exact(law, runs, sampler="laplace").law.origin.name == str(tmp_path / "mine.py")
 
 
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.inference.fit import default_noise
+from bayes_scaling.model.choices import default_noise
 from bayes_scaling.model.curves import APART, draw_deviations, lanes_of, one_step_ahead
 from bayes_scaling.model.families import Normal, StudentT
 from tests.conftest import fit_exact

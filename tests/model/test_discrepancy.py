@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -17,7 +19,7 @@ from tests.conftest import design, fit_exact
 def power_law_runs(n: int = 20, tau: float = 0.0, seed: int = 0, sigma: float = 0.005) -> bs.Runs:
     """Runs of a power law that the truth leaves."""
     constants = {"E": 1.5, "alpha": 0.3, "X_c": 1e12, "sigma": sigma} | ({"tau": tau} if tau else {})
-    discrepancy = bs.Discrepancy() if tau else None
+    discrepancy: Literal["brownian", "none"] = "brownian" if tau else "none"
     table = bs.grid(tokens=np.logspace(9, 11.5, n))
     noise = bs.Noise("normal")
     return bs.simulate("power_law:input=tokens", table, constants, noise=noise, discrepancy=discrepancy, seed=seed)
@@ -65,7 +67,7 @@ def test_brownian_increments_are_independent() -> None:
 def test_posterior_and_forecast_equal_a_dense_gaussian_process() -> None:
     """Normal noise, every size a knot: given the parameters, the path is a Gaussian process, computed here densely."""
     runs = power_law_runs(16, tau=0.03, seed=3)
-    fit = bs.fit("power_law:input=tokens", runs, noise=bs.Noise("normal"), draws=2000, seed=0)
+    fit = bs.fit("power_law:input=tokens", runs, noise=bs.Noise("normal"), sampler=bs.Sampler(draws=2000), seed=0)
     assert fit.converged, fit
     theta, places = fit.flat(), np.log(runs.column("tokens"))
     future = np.log(np.array([5e11, 5e12]))
@@ -95,7 +97,7 @@ def test_coordinates_do_not_change_the_posterior() -> None:
     from bayes_scaling.inference.sampling import Settings
 
     runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
-    fit = bs.fit("chinchilla", runs, seed=0, method="laplace")
+    fit = bs.fit("chinchilla", runs, seed=0, sampler="laplace")
     with scope():
         model, data, priors = parts(fit.composition, runs)
         rng = np.random.default_rng(0)
@@ -124,8 +126,8 @@ def test_bands_hold_where_the_truth_leaves_the_law() -> None:
     for seed in range(30):
         runs = power_law_runs(24, tau=0.03, seed=seed)
         below, above = runs.cut("tokens", 3e10)
-        for path, hits in inside.items():
-            discrepancy = bs.Discrepancy(path)
+        for kind, hits in inside.items():
+            discrepancy = bs.Discrepancy(kind)
             fit = bs.fit("power_law:input=tokens", below, noise=bs.Noise("normal"), discrepancy=discrepancy, seed=0)
             low, high = bs.forecast(fit, above, unconverged=True).interval(0.9)[-1]
             hits.append(low <= above.loss[-1] <= high)
@@ -170,7 +172,7 @@ def test_required_compute_follows_the_departures() -> None:
 
 def test_bad_requests_are_explained() -> None:
     for options, says in (
-        ({"path": "wiener"}, "discrepancy 'wiener' is not known; choose brownian or none"),
+        ({"kind": "wiener"}, "discrepancy 'wiener' is not known; choose brownian or none"),
         ({"smoothness": 1.0}, "smoothness is 1, expected a number between 0 and 1"),
         ({"scale": -1.0}, "scale of the discrepancy is -1, expected a positive number"),
     ):

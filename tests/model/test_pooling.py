@@ -135,7 +135,7 @@ def test_two_columns_of_groups() -> None:
     runs = families("ab", 8)
     runs = bs.Runs.from_frame(runs.table.assign(eval=np.where(np.arange(16) % 2, 1, 2)))
     pooling = {"E": bs.partial("family"), "alpha": bs.separate("eval")}
-    fit = fit_exact("chinchilla", runs, noise=bs.Noise("normal"), pooling=pooling, method="laplace")
+    fit = fit_exact("chinchilla", runs, noise=bs.Noise("normal"), pooling=pooling, sampler="laplace")
     assert {"E[a]", "E[b]", "alpha[1]", "alpha[2]", "A[a,1]", "A[b,2]"} <= fit.draws.keys()
     assert set(fit.theta({"family": "a", "eval": "2"})) == {"E", "A", "B", "alpha", "beta", "sigma"}
 

@@ -44,13 +44,13 @@ def forecast_of(fit: bs.Fit, **inputs: Any) -> Forecast:
 
 @pytest.fixture(scope="module")
 def fit() -> bs.Fit:
-    return fit_exact("chinchilla", simulated(), method="laplace", progress=False)
+    return fit_exact("chinchilla", simulated(), sampler="laplace", progress=False)
 
 
 @pytest.fixture(scope="module")
 def one_input() -> bs.Fit:
     noise = bs.Noise(family="normal", scale="growing")
-    return fit_exact("power_law:input=params", simulated(), noise=noise, method="laplace", progress=False)
+    return fit_exact("power_law:input=params", simulated(), noise=noise, sampler="laplace", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,7 @@ def test_density_regions_hold_their_probability(fit: bs.Fit) -> None:
 # --- text, ticks, state -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["fit", "residuals", "prior_posterior", "exponents", "traces"]
-)
+@pytest.mark.parametrize("name", ["fit", "residuals", "prior_posterior", "exponents", "traces"])
 def test_text_of_the_data_is_drawn_as_it_is(fit: bs.Fit, name: str) -> None:
     texts = rendered(getattr(bs.plot, name)(fit))
     ours = [text for text in texts if "$" in text.get_text().replace(r"\$", "")]

@@ -1,0 +1,64 @@
+"""How a posterior is to be sampled: the method, how much of it, and on what device."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from bayes_scaling.base.messages import shown
+from bayes_scaling.errors import FitError
+from bayes_scaling.inference.methods import METHODS, SamplingMethod
+
+type SamplerName = Literal["auto", "nuts", "laplace"]
+type SamplerChoice = SamplerName | Sampler
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """How a posterior is sampled.
+
+    Attributes
+    ----------
+    method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one),
+        ``laplace`` (importance-resampled normal approximation, judged by its Pareto k-hat), or a function of your own
+        that takes a `Problem` and returns a `Sampled`
+    chains : number of chains
+    draws : kept draws per chain
+    device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``
+    like_rows : compile for a table of this many rows, so that fits to parts of one table share a program
+    """
+
+    method: SamplerName | SamplingMethod = "auto"
+    chains: int = 4
+    draws: int = 1000
+    device: str = "auto"
+    like_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.method) and self.method not in METHODS:
+            raise FitError(
+                f"sampler is {shown(self.method)}; expected one of {', '.join(METHODS)}, or a function of a Problem"
+            )
+        if self.chains < 2 or self.draws < 100:
+            raise FitError(
+                f"{self.chains} chains of {self.draws} draws are too few to judge convergence; take at least 2 of 100"
+            )
+
+    @property
+    def function(self) -> SamplingMethod:
+        """The method as a function."""
+        return self.method if callable(self.method) else METHODS[self.method]
+
+    @property
+    def name(self) -> str:
+        """Name of the method, for manifests."""
+        return getattr(self.method, "__name__", type(self.method).__name__) if callable(self.method) else self.method
+
+
+def chosen_sampler(choice: SamplerChoice) -> Sampler:
+    """Return the sampler that a choice means."""
+    if isinstance(choice, Sampler):
+        return choice
+    if isinstance(choice, str):
+        return Sampler(choice)
+    raise FitError(f"sampler is {shown(choice)}; expected one of {', '.join(METHODS)}, or a bayes_scaling.Sampler")

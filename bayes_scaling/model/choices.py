@@ -1,0 +1,47 @@
+"""What a noise model or a discrepancy may be given as: a name, or an object."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import LawError
+from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.program import ALONG
+
+type NoiseChoice = Literal["auto", "student_t", "normal"] | Noise
+type DiscrepancyChoice = Literal["brownian", "none"] | Discrepancy
+
+
+def chosen_noise(choice: NoiseChoice, runs: Runs) -> Noise:
+    """Return the noise model that a choice means for a table."""
+    if isinstance(choice, Noise):
+        return choice
+    if choice == "auto":
+        return default_noise(runs)
+    if choice in ("student_t", "normal"):
+        return Noise(choice)
+    raise LawError(f"noise is {shown(choice)}; expected 'auto', 'student_t', 'normal' or a bayes_scaling.Noise")
+
+
+def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
+    """Return the discrepancy that a choice means."""
+    if isinstance(choice, Discrepancy):
+        return choice
+    if choice in ("brownian", "none"):
+        return Discrepancy(choice)
+    raise LawError(f"discrepancy is {shown(choice)}; expected 'brownian', 'none' or a bayes_scaling.Discrepancy")
+
+
+def default_noise(runs: Runs) -> Noise:
+    """Return the noise model for a table: Student-t for separate runs, correlated normal rows for training curves.
+
+    A table holds curves where most of its rows belong to runs of three rows or more. Along a curve, heavy tails would
+    treat what the law does not explain as outliers, a drop of the learning rate for example, and give narrow bands.
+    """
+    if "run" not in runs or not any(name in runs for name in ALONG):
+        return Noise()
+    rows_of_run = runs.table.groupby("run", sort=False)["loss"].transform("size")
+    return Noise("normal", rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()
