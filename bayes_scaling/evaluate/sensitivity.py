@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,8 +49,7 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
 
     tree = fitted.idata
     variables = [name for name in fitted.draws if name in tree["posterior"].data_vars]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constants among the prior's terms
+    with _quiet():
         table = az.psense_summary(tree, var_names=variables)
     rows = []
     for name in variables:
@@ -62,6 +63,20 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
             says = "the table speaks"
         rows.append({"parameter": name, "learned": learned, "prior_pull": pull, "data_pull": data, "says": says})
     return pd.DataFrame(rows)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ArviZ from warning of constants among the prior's terms, and from logging what the table says anyway."""
+    logger = logging.getLogger("arviz_stats")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def floor_parameter(law: Law) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -298,8 +296,7 @@ def details(comparison: Comparison) -> dict[str, Any]:
     """Return tables for the person who checks: parameters and priors, runs that stand out, calibration."""
     best = comparison.fits[comparison.best]
     summary = best.summary(0.9)
-    with _quiet("arviz_stats"):  # what it finds is in the table
-        sensitivity = prior_sensitivity(best).set_index("parameter")
+    sensitivity = prior_sensitivity(best).set_index("parameter")
     units = {row.name: row.unit for row in best.composition.rows}
     parameters = [
         {
@@ -337,15 +334,3 @@ def details(comparison: Comparison) -> dict[str, Any]:
         "pit_band": uniform_band(int(pit["run"].nunique())),
         "loo_pit": sorted(float(p) for p in loo_pit(best)),
     }
-
-
-@contextlib.contextmanager
-def _quiet(package: str) -> Iterator[None]:
-    """Keep a package from logging warnings."""
-    logger = logging.getLogger(package)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

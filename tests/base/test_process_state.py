@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import dataclasses
+import functools
+import json
 import logging
 import os
 import random
@@ -21,7 +23,8 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling import cli, plot
+from bayes_scaling import plot
+from bayes_scaling.base.programs import STORE
 from bayes_scaling.data import importers
 from tests.conftest import design, fit_exact
 
@@ -71,7 +74,9 @@ def unchanged() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def saved(chinchilla_fit: bs.Fit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return chinchilla_fit.save(tmp_path_factory.mktemp("state") / "fit.nc")
+    path = tmp_path_factory.mktemp("state") / "fit.nc"
+    chinchilla_fit.save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +85,12 @@ def comparison(chinchilla_runs: bs.Runs) -> bs.Comparison:
         return bs.compare(["power_law:input=tokens"], chinchilla_runs, cuts=[bs.Cut("flops", 1e20)])
 
 
-def command(*arguments: str) -> None:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        cli.main(list(arguments))
-
-
 type Call = Callable[[bs.Fit, Path], object]
 
 CALLS: dict[str, Call] = {
     "read": lambda fit, folder: bs.Runs.read(written(folder)),
     "bundled table": lambda fit, folder: bs.datasets.load(),
-    "importer": lambda fit, folder: importers.from_wandb(folder),
+    "importer": lambda fit, folder: importers.import_wandb(exported(folder), EXPORTED),
     "load_law": lambda fit, folder: bs.load_law("kaplan_joint"),
     "simulate": lambda fit, folder: bs.simulate("chinchilla", design(8), "besiroglu2024", seed=3),
     "fit": lambda fit, folder: fit_exact("chinchilla", fit.runs, seed=1),
@@ -98,7 +98,7 @@ CALLS: dict[str, Call] = {
     "idata": lambda fit, folder: fit.idata,
     "save": lambda fit, folder: fit.save(folder / "fit.nc"),
     "forecast": lambda fit, folder: bs.forecast(fit, **CHINCHILLA).interval(0.9),
-    "compute_optimal": lambda fit, folder: bs.compute_optimal(fit, [1e23]),
+    "compute_optimal": lambda fit, folder: bs.compute_optimal(fit, 1e23),
     "allocate": lambda fit, folder: bs.allocate(fit, 1e23),
     "pilot": lambda fit, folder: bs.pilot(
         fit, pd.DataFrame({"params": [1e8, 1e9], "tokens": [1e10, 1e11]}), 1e21, budget=1e23
@@ -110,7 +110,6 @@ CALLS: dict[str, Call] = {
     "point_fit": lambda fit, folder: bs.evaluate.point_fit(fit.law, fit.runs, bootstrap=2),
     "plots": lambda fit, folder: plot.save_all(fit, folder),
     "demo's pictures": lambda fit, folder: plot.save_all(fit, folder, bs.forecast(fit, **CHINCHILLA)),
-    "command": lambda fit, folder: command("laws"),
 }
 """Every kind of thing that the package does, on one fit and an empty folder."""
 
@@ -118,10 +117,10 @@ WRONG: dict[str, Call] = {
     "read": lambda fit, folder: bs.Runs.read(folder / "none.csv"),
     "load_law": lambda fit, folder: bs.load_law("none"),
     "load_fit": lambda fit, folder: bs.load_fit(written(folder)),
-    "importer": lambda fit, folder: importers.from_wandb(folder / "none"),
-    "simulate": lambda fit, folder: bs.simulate("chinchilla", design(8), {"E": 1.0}),
-    "fit": lambda fit, folder: bs.fit("chinchilla", fit.runs, progress=False, sampler="none"),
-    "fit that is interrupted": lambda fit, folder: fit.law.mean,
+    "importer": lambda fit, folder: importers.import_wandb(folder / "none", EXPORTED),
+    "simulate": lambda fit, folder: bs.simulate("chinchilla", design(8), "none"),
+    "fit": lambda fit, folder: bs.fit("chinchilla", fit.runs, progress=False, method="none"),
+    "fit of a law that fails": lambda fit, folder: fit_exact(broken(fit.law), fit.runs),
     "forecast": lambda fit, folder: bs.forecast(fit, params=-1.0, tokens=1e9),
     "allocate": lambda fit, folder: bs.allocate(fit, -1.0),
     "pilot": lambda fit, folder: bs.pilot(fit, pd.DataFrame(), 1e21, budget=1e23),
@@ -129,3 +128,116 @@ WRONG: dict[str, Call] = {
     "point_fit": lambda fit, folder: bs.evaluate.point_fit(fit.law, fit.runs, loss="none"),
 }
 """The same with arguments that are refused."""
+
+
+def written(folder: Path) -> Path:
+    """Write a small table of runs."""
+    design(12).assign(loss=3.0).to_csv(folder / "runs.csv", index=False)
+    return folder / "runs.csv"
+
+
+EXPORTED = {"loss": "summary.loss", "params": "config.n", "tokens": "config.d"}
+
+
+def exported(folder: Path) -> Path:
+    """Write what a tracker exports of a run."""
+    run = {"id": "a", "state": "finished", "config": {"n": 1e8, "d": 2e9}, "summary": {"loss": 3.1}}
+    (folder / "runs.json").write_text(json.dumps([run]))
+    return folder
+
+
+def broken(law: bs.laws.Law) -> bs.laws.Law:
+    """Return a law with a mistake of its author."""
+
+    @functools.wraps(law.mean)
+    def mean(*args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError
+
+    return dataclasses.replace(law, mean=mean)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_leaves_the_process_as_it_was(name: str, chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
+    with unchanged():
+        CALLS[name](chinchilla_fit, tmp_path)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_call_that_raises_leaves_the_process_as_it_was(name: str, chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
+    with unchanged(), pytest.raises((bs.BayesScalingError, ZeroDivisionError)):
+        WRONG[name](chinchilla_fit, tmp_path)
+
+
+def test_loading_leaves_the_process_as_it_was(saved: Path) -> None:
+    with unchanged():
+        assert bs.load_fit(saved).converged
+
+
+def test_comparing_leaves_the_process_as_it_was(comparison: bs.Comparison) -> None:
+    with unchanged():
+        comparison.forecast(**CHINCHILLA)
+        bs.Ensemble.of(comparison, unconverged=True)
+        plot.ranking(comparison)
+
+
+def compiled_by(call: Callable[[], object], caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what JAX says about everything that it compiles for a call, in any thread."""
+    caplog.clear()
+    jax.config.update("jax_log_compiles", True)
+    try:
+        call()
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    return [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+
+
+def test_a_program_of_the_user_is_not_compiled_again(chinchilla_fit: bs.Fit, caplog: pytest.LogCaptureFixture) -> None:
+    traced = []
+
+    @jax.jit
+    def theirs(x: jax.Array) -> jax.Array:
+        traced.append(x.dtype)
+        return jnp.sin(x) + 1
+
+    values = jnp.ones(5)
+    assert compiled_by(lambda: theirs(values), caplog)
+    fit_exact("chinchilla", chinchilla_fit.runs, seed=2)
+    STORE.drop_programs()
+    bs.forecast(chinchilla_fit, **CHINCHILLA)
+    assert not compiled_by(lambda: theirs(values), caplog)
+    assert len(traced) == 1
+
+
+def test_a_second_fit_compiles_nothing(chinchilla_fit: bs.Fit, caplog: pytest.LogCaptureFixture) -> None:
+    fit_exact("chinchilla", chinchilla_fit.runs, seed=3)
+    assert not compiled_by(lambda: fit_exact("chinchilla", chinchilla_fit.runs, seed=4), caplog)
+
+
+FRESH = """
+    import sys
+    from pathlib import Path
+    import jax, matplotlib, numpyro
+    import bayes_scaling as bs
+    from tests.base.test_process_state import unchanged
+    with unchanged():
+        fit = bs.load_fit(sys.argv[1])
+        bs.forecast(fit, params=7e10, tokens=1.4e12)
+        fit.idata
+        bs.evaluate.prior_sensitivity(fit)
+        bs.evaluate.find_influential(fit)
+        bs.allocate(fit, 1e23)
+        bs.plot.save_all(fit, Path(sys.argv[2]))
+"""
+
+
+def test_a_fresh_process_is_left_as_it_was(saved: Path, tmp_path: Path) -> None:
+    """What we import only when it is needed, like ArviZ, leaves nothing behind either."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FRESH), str(saved), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout and not done.stderr
