@@ -10,13 +10,16 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pandas as pd
