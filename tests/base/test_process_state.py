@@ -122,7 +122,7 @@ WRONG: dict[str, Call] = {
     "load_fit": lambda fit, folder: bs.load_fit(written(folder)),
     "importer": lambda fit, folder: importers.import_wandb(folder / "none", EXPORTED),
     "simulate": lambda fit, folder: bs.simulate("chinchilla", design(8), "none"),
-    "fit": lambda fit, folder: bs.fit("chinchilla", fit.runs, progress=False, method="none"),
+    "fit": lambda fit, folder: bs.fit("chinchilla", fit.runs, progress=False, sampler="none"),
     "fit of a law that fails": lambda fit, folder: fit_exact(broken(fit.law), fit.runs),
     "forecast": lambda fit, folder: bs.forecast(fit, params=-1.0, tokens=1e9),
     "allocate": lambda fit, folder: bs.allocate(fit, -1.0),
