@@ -92,8 +92,8 @@ def pages(warn: Callable[[str], None]) -> dict[str, str | bytes]:
     package = griffe.load("bayes_scaling", search_paths=[PACKAGE.parent])
     out: dict[str, str | bytes] = {}
     overview = [
-        "# Reference\n\nAll public names, with `import bayes_scaling as bs`. What is not listed here is internal and may "
-        "change without notice."
+        "# Reference\n\nAll public names, with `import bayes_scaling as bs`. What is not listed here is internal and "
+        "may change without notice."
     ]
     home: dict[str, str] = {}  # the page on which an object is described; other pages link to it
     for title, names in public().items():

@@ -1,7 +1,7 @@
 """Docstrings of this package in the form that griffe reads.
 
-Types stand in signatures here, so an item of a section is ``name : what it is``, where numpydoc has ``name : type`` with
-the description below. This extension moves what an item says to where griffe looks for it.
+Types stand in signatures here, so an item of a section is ``name : what it is``, where numpydoc has ``name : type``
+with the description below. This extension moves what an item says to where griffe looks for it.
 """
 
 from __future__ import annotations

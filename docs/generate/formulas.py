@@ -1,7 +1,8 @@
-"""Typeset formulas: the plain text of law files becomes LaTeX, and LaTeX becomes MathML, which browsers draw themselves.
+"""Typeset formulas: the plain text of law files becomes LaTeX, LaTeX becomes MathML, which browsers draw themselves.
 
-Plain text is read as one would read it aloud: ``A / N^alpha`` is a fraction, factors stand side by side, a name followed
-at once by a bracket is a function, and a bracket that only groups a numerator, a denominator or an exponent is dropped.
+Plain text is read as one would read it aloud: ``A / N^alpha`` is a fraction, factors stand side by side, a name
+followed at once by a bracket is a function, and a bracket that only groups a numerator, a denominator or an exponent is
+dropped.
 """
 
 from __future__ import annotations
@@ -12,12 +13,30 @@ from collections.abc import Iterable
 import latex2mathml.converter
 
 GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-).split()
+    *(
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+    ),
+    *("pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
 NAMES = {"eps": r"\varepsilon", "inf": r"\infty", "Ehat": r"\hat{E}", "star": "*"}
 FUNCTIONS = {"exp": r"\exp", "ln": r"\ln", "log10": r"\log_{10}", "min": r"\min", "max": r"\max"}
 LARGE = {"sum": r"\sum", "prod": r"\prod"}
-TOKEN = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)|(?P<name>[A-Za-z][A-Za-z0-9]*'?)|(?P<sign>[-+*/^=<>,;_()\[\]])")
+TOKEN = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)|(?P<name>[A-Za-z][A-Za-z0-9]*'?)|(?P<sign>[-+*/^=<>,;_()\[\]])"
+)
 CLOSING = {"(": ")", "[": "]"}
 
 
@@ -79,7 +98,7 @@ class _Reader:
         return out
 
     def product(self, inline: bool) -> str:
-        """Read factors side by side; a division takes all factors so far as its numerator and one as its denominator."""
+        """Read factors side by side; a division has all factors so far above it, and one below."""
         factors = [self.factor()]
         while self.peek() and self.peek() not in {"+", "-", "=", "<", ">", ",", ";", ")", "]"}:
             if self.peek() != "/":

@@ -1,4 +1,4 @@
-"""One page for each law, written from its file: formula, parameters, priors, published constants, limits, references."""
+"""One page for each law, written from its file: formula, priors, published constants, limits, references."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def overview(entries: list[Entry]) -> str:
     for entry in entries:
         groups.setdefault(_group(entry), []).append(entry)
     lines = [
-        "# Laws\n\nEvery law is one file in `models/`. Its page shows the formula, the priors, the constants that papers "
-        "published, where it was established and where it is known to break. `bayes-scaling laws show NAME` prints the "
+        "# Laws\n\nEvery law is one file in `models/`. Its page shows the formula, the priors, the constants that "
+        "papers published, where it was established and where it is known to break. `bayes-scaling laws show NAME` prints the "
         "same. Not sure which one? [Choose a law](../how-to/choose-a-law.md). Yours is missing? "
         "[Write it](../how-to/extend.md).\n"
     ]
     for title in GROUPS:
         lines.append(f"## {title}\n\n| law | formula |\n|---|---|")
         lines += [
-            f"| [`{entry.law.name}`]({entry.law.name}.md)<br>{_cell(entry.law.title)} | ${latex_of(entry.law.formula)}$ |"
-            for entry in groups.pop(title, [])
+            f"| [`{law.name}`]({law.name}.md)<br>{_cell(law.title)} | ${latex_of(law.formula)}$ |"
+            for law in (entry.law for entry in groups.pop(title, []))
         ]
         lines.append("")
     assert not groups, groups
@@ -95,14 +95,16 @@ def _group(entry: Entry) -> str:
 def page(entry: Entry) -> str:
     """Return the page of one law."""
     law = entry.law
+    inputs = [(f"`{name}`", _cell(law.column(name).meaning)) for name in law.inputs]
     parts = [
         f"# {law.name}\n\n{_sentence(law.title)}",
         f"$$\n{latex_of(law.formula)}\n$$" if law.formula not in docstring(law) else "",
         described(docstring(law)),
         f"```python\nimport bayes_scaling as bs\n\nlaw = bs.load_law({law.name!r})\n```\n",
         options(entry),
-        f"| it reads | what that is |\n|---|---|\n{_rows((f'`{name}`', law.column(name).meaning) for name in law.inputs)}",
-        f"## Where it holds, and where it fails\n\n**Holds:** {_markdown(law.holds)}.\n\n**Fails:** {_markdown(law.fails)}.",
+        f"| it reads | what that is |\n|---|---|\n{_rows(inputs)}",
+        "## Where it holds, and where it fails",
+        f"**Holds:** {_markdown(law.holds)}.\n\n**Fails:** {_markdown(law.fails)}.",
         parameters(law),
         published(law),
         quantities(law),
@@ -184,13 +186,15 @@ def parameters(law: Law) -> str:
     ]
     weak = ", ".join(f"`{name}`" for name in law.weakly_identified)
     parts = [
-        "## Parameters and priors\n\nA prior describes the parameter, or the quantity that its cell names: coefficients have "
-        "no natural scale, so their priors are stated at the centre of the data.",
+        "## Parameters and priors\n\nA prior describes the parameter, or the quantity that its cell names: coefficients "
+        "have no natural scale, so their priors are stated at the centre of the data.",
         f"| parameter | meaning | unit | prior | why this prior |\n|---|---|---|---|---|\n{_rows(sampled)}",
         f"Tables of the usual span tell little about {weak}: expect their priors to speak." if weak else "",
         f"![Prior densities of the sampled parameters of {law.name}]({law.name}_priors.svg){{ .priors }}",
         "Each density ends at its 0.5 % and 99.5 % quantiles; the dark part is the central 90 %, the line the median.",
-        f"These follow from the others:\n\n| parameter | meaning | unit |\n|---|---|---|\n{_rows(derived)}" if derived else "",
+        f"These follow from the others:\n\n| parameter | meaning | unit |\n|---|---|---|\n{_rows(derived)}"
+        if derived
+        else "",
         "Noise and discrepancy add parameters of their own: [what a band contains](../background/bands.md).",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -209,8 +213,8 @@ def published(law: Law) -> str:
         rows.append(f"| `{constants.name}` | {cells} | {_cell(constants.source + note)}{unread} |")
     name = law.published[0].name
     use = (
-        f"`law.at({name!r})` evaluates the law at such a set; `bayes-scaling simulate {law.name} --constants {name}` draws "
-        "runs from it. ± is one standard error, where the paper gives it."
+        f"`law.at({name!r})` evaluates the law at such a set; `bayes-scaling simulate {law.name} --constants {name}` "
+        "draws runs from it. ± is one standard error, where the paper gives it."
     )
     rule = "|---" * (len(law.parameter_names) + 2)
     return f"## Published constants\n\n{use}\n\n| set | {head} | source |\n{rule}|\n" + "\n".join(rows)

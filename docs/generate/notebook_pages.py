@@ -97,7 +97,9 @@ def executed(name: str) -> Any:
             return notebook
     notebook = jupytext.read(SOURCES / f"{name}.py")
     EXECUTED.mkdir(parents=True, exist_ok=True)
-    NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(SOURCES)}}).execute()
+    NotebookClient(
+        notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(SOURCES)}}
+    ).execute()
     notebook.metadata["made_of"] = wanted
     part = path.with_suffix(".part")
     nbformat.write(notebook, part)
@@ -111,8 +113,10 @@ def page(name: str, notebook: Any) -> dict[str, str | bytes]:
 
     out: dict[str, str | bytes] = {f"notebooks/{name}.ipynb": nbformat.writes(notebook)}
     has_output = any(cell.get("outputs") for cell in notebook.cells)
-    about = f"[Download as a notebook]({name}.ipynb), with its output." if has_output else (
-        f"This build did not execute the notebook. [Download it]({name}.ipynb), without output."
+    about = (
+        f"[Download as a notebook]({name}.ipynb), with its output."
+        if has_output
+        else (f"This build did not execute the notebook. [Download it]({name}.ipynb), without output.")
     )
     parts = []
     for i, cell in enumerate(notebook.cells):
