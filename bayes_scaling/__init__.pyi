@@ -24,10 +24,10 @@ from bayes_scaling.decide.records import preregister as preregister
 from bayes_scaling.decide.records import score_registered as score_registered
 from bayes_scaling.errors import BayesScalingError as BayesScalingError
 from bayes_scaling.evaluate.backtesting import backtest as backtest
-from bayes_scaling.evaluate.comparison import Candidate as Candidate
+from bayes_scaling.evaluate.candidates import Candidate as Candidate
+from bayes_scaling.evaluate.candidates import Cut as Cut
+from bayes_scaling.evaluate.comparing import compare as compare
 from bayes_scaling.evaluate.comparison import Comparison as Comparison
-from bayes_scaling.evaluate.comparison import Cut as Cut
-from bayes_scaling.evaluate.comparison import compare as compare
 from bayes_scaling.evaluate.scores import score as score
 from bayes_scaling.inference.fit import fit as fit
 from bayes_scaling.inference.loading import load_fit as load_fit

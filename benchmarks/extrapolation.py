@@ -57,7 +57,7 @@ def forecasts(laws: tuple[str, ...], below: bs.Runs, above: pd.DataFrame) -> Ite
         for suffix, discrepancy in ((", law alone", "none"), ("", "brownian")):
             fit = bs.fit(law, below, discrepancy=discrepancy, seed=0)
             yield law + suffix, bs.forecast(fit, above, unconverged=True), fit.converged
-    compared = bs.compare(laws, below, baselines=(), alone=False, loo=False, seed=0)
+    compared = bs.compare(laws, below, alongside=(), loo=False, seed=0)
     converged = all(fit.converged for fit in compared.fits.values())
     yield "stacked", compared.forecast(above, unconverged=True), converged
 

@@ -36,11 +36,11 @@ small, large = runs.cut("flops", cuts[-1].at)
 # ## Leave the largest out
 
 # %%
-comparison = bs.compare(laws, runs, cuts=cuts, loo=False, baselines=("huber",), seed=0)
-comparison.table()
+comparison = bs.compare(laws, runs, cuts=cuts, loo=False, alongside=("exact", "huber"), seed=0)
+comparison.to_frame()
 
 # %%
-print(comparison.verdict())
+print(comparison.verdict)
 assert np.isclose(sum(comparison.weights.values()), 1)
 bs.plot.held_out(comparison)
 

@@ -93,7 +93,7 @@ fit.summary()
 runs = bs.datasets.load("stdlib_sweep")
 cuts = [bs.Cut("flops", float(runs.column("flops").max()) / 30)]
 rivals = [law, "chinchilla"] if FAST else [law, "chinchilla", "kaplan_joint"]
-comparison = bs.compare(rivals, runs, cuts=cuts, alone=False, loo=False, baselines=(), seed=0)
-print(comparison.verdict())
+comparison = bs.compare(rivals, runs, cuts=cuts, alongside=(), loo=False, seed=0)
+print(comparison.verdict)
 assert set(comparison.weights) >= {"tied", "chinchilla"}
-comparison.table()
+comparison.to_frame()

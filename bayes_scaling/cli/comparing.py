@@ -41,13 +41,14 @@ def compare(
     Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
     """
     from bayes_scaling.cli.show import comparison_table, show
-    from bayes_scaling.evaluate import comparison as _compare
+    from bayes_scaling.evaluate import comparing as _comparing
+    from bayes_scaling.evaluate.candidates import Cut
     from bayes_scaling.plot.comparisons import save_comparison_pictures
 
     table = read_runs(runs, columns, loss_unit, params_convention)
     column, _, values = cut.partition("=")
-    cuts = [_compare.Cut(column.strip(), value) for value in numbers(values, "--cut")] if cut else None
-    result = _compare.compare(law_names(laws), table, cuts=cuts, folder=out, seed=seed)
+    cuts = [Cut(column.strip(), value) for value in numbers(values, "--cut")] if cut else None
+    result = _comparing.compare(law_names(laws), table, cuts=cuts, folder=out, seed=seed)
     written = []
     if out is not None:
         written = [write_json(result.to_dict(), out / "comparison.json"), *save_comparison_pictures(result, out)]

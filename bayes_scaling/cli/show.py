@@ -386,7 +386,7 @@ def _percent(value: float, digits: int = 0) -> str:
 def comparison_table(comparison: Comparison) -> RenderableType:
     """Return candidates ranked by how they would have forecast the largest runs, with the verdict."""
     rows = []
-    for _, row in comparison.table().iterrows():
+    for _, row in comparison.to_frame().iterrows():
         error = "" if np.isnan(row["difference_se"]) else f" +- {row['difference_se']:.2f}"
         rows.append(
             (
@@ -420,7 +420,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     )
     return Group(
         table((*headers, "LOO score"), rows, title=title),
-        Text(comparison.verdict(), style="bold"),
+        Text(comparison.verdict, style="bold"),
         Text(f"{comparison.best} by size over the largest fitted run: " + "; ".join(spans)),
         *notes,
         Text(words, style="dim"),
@@ -439,7 +439,7 @@ def backtest_table(result: Backtest) -> RenderableType:
             *(_percent(row[name]) for name in ("inside_50%", "inside_80%", "inside_90%")),
             _percent(row["width"], 1),
         )
-        for _, row in result.table().iterrows()
+        for _, row in result.to_frame().iterrows()
     ]
     headers = ("law", "tables", "error", "log score", "in 50%", "in 80%", "in 90%", "90% width")
     failed = [Text(f"left out {name}: {why}", style="yellow") for name, why in result.failures.items()]

@@ -8,14 +8,14 @@ from bayes_scaling.evaluate.calibration import Ranks as Ranks
 from bayes_scaling.evaluate.calibration import loo_pit as loo_pit
 from bayes_scaling.evaluate.calibration import predictive_check as predictive_check
 from bayes_scaling.evaluate.calibration import sbc as sbc
+from bayes_scaling.evaluate.candidates import Candidate as Candidate
+from bayes_scaling.evaluate.candidates import Cut as Cut
 from bayes_scaling.evaluate.checks import find_influential as find_influential
 from bayes_scaling.evaluate.checks import find_outliers as find_outliers
 from bayes_scaling.evaluate.checks import identifiability as identifiability
 from bayes_scaling.evaluate.checks import leave_one_out as leave_one_out
-from bayes_scaling.evaluate.comparison import Candidate as Candidate
+from bayes_scaling.evaluate.comparing import compare as compare
 from bayes_scaling.evaluate.comparison import Comparison as Comparison
-from bayes_scaling.evaluate.comparison import Cut as Cut
-from bayes_scaling.evaluate.comparison import compare as compare
 from bayes_scaling.evaluate.scores import score as score
 from bayes_scaling.evaluate.sensitivity import floor_panel as floor_panel
 from bayes_scaling.evaluate.sensitivity import prior_sensitivity as prior_sensitivity

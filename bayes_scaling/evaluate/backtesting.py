@@ -13,7 +13,8 @@ import pandas as pd
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
-from bayes_scaling.evaluate.comparison import Comparison, compare
+from bayes_scaling.evaluate.comparing import compare
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
 
@@ -35,7 +36,7 @@ class Backtest:
     failures: Mapping[str, str]
     scores: pd.DataFrame
 
-    def table(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return scores and coverage of each candidate, every table counted once.
 
         Returns
@@ -57,10 +58,10 @@ class Backtest:
         """Return everything but draws as plain values, for JSON."""
         return {
             "coverages": list(COVERAGES),
-            "table": json.loads(self.table().to_json(orient="records", double_precision=12)),
+            "table": json.loads(self.to_frame().to_json(orient="records", double_precision=12)),
             "by_table": json.loads(self.by_table().to_json(orient="records", double_precision=12)),
             "weights": {name: dict(comparison.weights) for name, comparison in self.comparisons.items()},
-            "verdicts": {name: comparison.verdict() for name, comparison in self.comparisons.items()},
+            "verdicts": {name: comparison.verdict for name, comparison in self.comparisons.items()},
             "failures": dict(self.failures),
         }
 
@@ -83,7 +84,7 @@ def backtest(
     folder : where refits are kept and found again
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
-    options : of `compare`: ``cuts``, ``baselines``, ``alone``
+    options : of `compare`: ``cuts``, ``alongside``, ``loo``
 
     Returns
     -------

@@ -25,7 +25,7 @@ from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
-from bayes_scaling.evaluate.checks import _leave_one_out_weights
+from bayes_scaling.evaluate.checks import leave_one_out_weights
 from bayes_scaling.inference.methods import METHODS, Problem, with_good_geometry
 from bayes_scaling.inference.result import Fit, parts, prior_draws
 from bayes_scaling.inference.sampling import Settings, constrained, placed
@@ -228,7 +228,7 @@ def loo_pit(fit: Fit) -> np.ndarray:
     predictions come from reweighting draws (PSIS-LOO), see ``k_hat`` of `find_influential` for where that is to be
     trusted. Where rows of a run are correlated, they are given the rows before it.
     """
-    log_weight, _ = _leave_one_out_weights(fit)
+    log_weight, _ = leave_one_out_weights(fit)
     expected, width = fit.expected
     below = fit.noise.shape.probability_below((np.log(fit.runs.loss) - expected) / width, fit.theta_at_rows())
     # Rounding may lift a sum of weights above one.

@@ -61,7 +61,7 @@ def find_influential(fit: Fit) -> pd.DataFrame:
         trusted, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
         deviations), ``parameter`` (the one that moves most), ``influential`` (shift above 0.5 or bad k-hat).
     """
-    log_weight, k_hat = _leave_one_out_weights(fit)
+    log_weight, k_hat = leave_one_out_weights(fit)
     names = fit.law_names
     values = np.stack([_unbounded(fit.flat()[name][fit.kept]) for name in names])
     moved = (np.exp(log_weight) @ values.T - values.mean(1)) / values.std(1)
@@ -86,13 +86,13 @@ def leave_one_out(fit: Fit) -> np.ndarray:
 
 def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return the PSIS-LOO log score of every row and the k-hat of its weights, ``(n_row,)`` each."""
-    log_weight, k_hat = _leave_one_out_weights(fit)
+    log_weight, k_hat = leave_one_out_weights(fit)
     log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs)).T
     return np.asarray(scipy.special.logsumexp(log_weight + log_likelihood, axis=1)), k_hat
 
 
-def _leave_one_out_weights(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Pareto-smoothed log weights that take each run out, ``(n_row, n_draw)``, summing to one, and their k-hat."""
+def leave_one_out_weights(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return smoothed log weights that take each run out, ``(n_row, n_draw)``, summing to one, and their k-hat."""
     from arviz_stats.base import array_stats
 
     log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs))

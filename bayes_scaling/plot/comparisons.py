@@ -32,7 +32,7 @@ def _figure(comparison: Comparison, what: str, width: float, height: float) -> F
 
 
 def _weighted(comparison: Comparison) -> list[str]:
-    ranked = comparison.table()
+    ranked = comparison.to_frame()
     return [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]
 
 
@@ -92,7 +92,7 @@ def _draw_held_out(ax: Axes, held_out: pd.DataFrame) -> None:
 @styled
 def plot_ranking(comparison: Comparison) -> Figure:
     """Draw scores relative to the best law with their standard errors, and the weights of the stacked forecast."""
-    ranked = comparison.table()
+    ranked = comparison.to_frame()
     figure = _figure(comparison, "Leave-largest-out", 10.0, 0.36 * len(ranked) + 1.9)
     scores, weights = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     at = np.arange(len(ranked))[::-1]

@@ -17,8 +17,10 @@ from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import BayesScalingError, ForecastError
+from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.checks import find_influential, find_outliers
-from bayes_scaling.evaluate.comparison import Candidate, Comparison, fit_of
+from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.evaluate.refits import fit_of
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.choices import chosen_noise

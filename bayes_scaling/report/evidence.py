@@ -15,7 +15,8 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.comparison import Comparison, compare
+from bayes_scaling.evaluate.comparing import compare
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
 from bayes_scaling.report import changes, decision, provenance, trust
 from bayes_scaling.report.decision import Asked
@@ -56,7 +57,6 @@ def gather(
         study.candidates(runs, draft),
         runs,
         cuts=study.cuts(),
-        baselines=(),
         loo=False,
         folder=refits,
         seed=study.seed,
@@ -142,14 +142,14 @@ def _dots(runs: Runs, size: np.ndarray) -> dict[str, list[Any]]:
 
 def _ranking(comparison: Comparison) -> dict[str, Any]:
     """Return how candidates compare, and what each would have forecast of the largest runs."""
-    ranked = comparison.table()
+    ranked = comparison.to_frame()
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
     weighted = [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]
     columns = ["run", "extrapolation", "loss", "median", "low", "lower", "upper", "high", "pit"]
     scores = comparison.scores[comparison.scores["cut"] == lowest.label]
     return {
         "ranking": _plain(ranked.drop(columns=["loo_weight", "loo"])),
-        "verdict": comparison.verdict(),
+        "verdict": comparison.verdict,
         "weights": dict(comparison.weights),
         "cuts": [{"label": cut.label, "column": cut.column, "at": cut.at} for cut in comparison.cuts],
         "held_out_at": lowest.label,

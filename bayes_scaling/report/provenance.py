@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.data.runs import NUMERIC, Runs
-from bayes_scaling.evaluate.comparison import Candidate, Comparison
+from bayes_scaling.evaluate.candidates import Candidate
+from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.plot.style import short_number

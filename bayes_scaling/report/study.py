@@ -15,7 +15,7 @@ from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.comparison import Candidate, Cut, candidates_of
+from bayes_scaling.evaluate.candidates import EXACT, Candidate, Cut, candidates_of
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.priors import prior_from_spec
@@ -134,7 +134,7 @@ class Study(Part):
         return table.ends() if data.ends else table
 
     def candidates(self, runs: Runs, draft: bool) -> tuple[Candidate, ...]:
-        """Return what is compared; a draft leaves out baselines and laws without discrepancy.
+        """Return what is compared; a draft leaves out what stands beside the laws.
 
         Raises
         ------
@@ -146,9 +146,9 @@ class Study(Part):
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is none of laws.names")
         laws = [load_law(self._law_file(name), priors=self._priors(name)) for name in wanted.names]
-        found = candidates_of(
-            laws, baselines=() if draft else wanted.baselines, alone=not draft and wanted.alone and self._departs
-        )
+        # Without a discrepancy, the law taken to be exactly right is the candidate itself.
+        alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
+        found = candidates_of(laws, () if draft else alongside)
         noise, sampler = self.noise(runs), Sampler("laplace" if draft else "auto")
         return tuple(
             dataclasses.replace(one, noise=noise, discrepancy=self._discrepancy(one), sampler=sampler)
@@ -156,10 +156,6 @@ class Study(Part):
             else one
             for one in found
         )
-
-    @property
-    def _departs(self) -> bool:
-        return self.laws.discrepancy != "none"
 
     def _discrepancy(self, candidate: Candidate) -> DiscrepancyChoice:
         return "none" if candidate.discrepancy == "none" else Discrepancy(self.laws.discrepancy)

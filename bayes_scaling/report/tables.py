@@ -56,8 +56,7 @@ class Laws(Part):
     Attributes
     ----------
     names : laws, as ``load_law`` takes them
-    alone : whether each law is also compared without a discrepancy
-    baselines : point fits that are shown beside, ``huber`` and ``squares``
+    alongside : what each law is shown with: ``exact`` (no discrepancy), point fits ``huber``, ``squares``
     discrepancy : ``brownian``, or ``none``
     noise, noise_scale, noise_rows : as of `Noise`, or ``auto``
     cuts : leave-largest-out cuts, ``{flops = [1e20, 1e21]}``; by default a 3rd, a 10th and a 30th of the largest run
@@ -65,8 +64,7 @@ class Laws(Part):
     """
 
     names: list[str] = pydantic.Field(default=["chinchilla", "kaplan_joint"], min_length=1)
-    alone: bool = True
-    baselines: list[Literal["huber", "squares"]] = ["huber"]
+    alongside: list[Literal["exact", "huber", "squares"]] = ["exact", "huber"]
     discrepancy: Literal["brownian", "none"] = "brownian"
     noise: Literal["auto", "student_t", "normal"] = "auto"
     noise_scale: Literal["constant", "known", "growing"] = "constant"

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate import comparison as _compare
+from bayes_scaling.evaluate import candidates as _candidates
+from bayes_scaling.evaluate import refits as _refits
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
 from bayes_scaling.evaluate.weights import PRETENDED
 from bayes_scaling.plot.comparisons import save_comparison_pictures
@@ -40,7 +41,7 @@ def comparison(folder: Path) -> bs.Comparison:
 
 
 def test_the_law_that_made_the_data_wins(comparison: bs.Comparison) -> None:
-    table = comparison.table()
+    table = comparison.to_frame()
     assert comparison.best.startswith("power_law:input=tokens") and "pure" not in comparison.best
     assert sum(comparison.weights.values()) == pytest.approx(1.0)
     assert sum(comparison.loo_weights.values()) == pytest.approx(1.0)
@@ -56,7 +57,7 @@ def test_the_law_that_made_the_data_wins(comparison: bs.Comparison) -> None:
 
 
 def test_differences_are_paired_over_runs(comparison: bs.Comparison) -> None:
-    table = comparison.table()
+    table = comparison.to_frame()
     per_run = comparison.per_run()
     assert len(per_run) == comparison.scores["run"].nunique()
     last = table.iloc[-1]
@@ -64,7 +65,7 @@ def test_differences_are_paired_over_runs(comparison: bs.Comparison) -> None:
     assert last["difference"] == pytest.approx(gap.mean())
     assert last["difference_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(len(gap)))
     assert table["log_score"].is_monotonic_decreasing
-    assert comparison.verdict().startswith(("No law wins", comparison.best))
+    assert comparison.verdict.startswith(("No law wins", comparison.best))
 
 
 def test_cuts_leave_the_largest_out(comparison: bs.Comparison) -> None:
@@ -81,11 +82,11 @@ def test_a_comparison_goes_on_where_it_was(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("this was fitted before")
 
-    monkeypatch.setattr(_compare, "fit", refuse)
-    monkeypatch.setattr(_compare, "point_fit", refuse)
+    monkeypatch.setattr(_refits, "fit", refuse)
+    monkeypatch.setattr(_refits, "point_fit", refuse)
     again = bs.compare(LAWS, curve(), folder=folder, seed=0)
     assert again.weights == pytest.approx(comparison.weights, abs=1e-9)
-    pd.testing.assert_frame_equal(again.table(), comparison.table())
+    pd.testing.assert_frame_equal(again.to_frame(), comparison.to_frame())
     with pytest.raises(AssertionError, match="fitted before"):
         bs.compare(LAWS, curve(), folder=folder, seed=1)  # another seed is another comparison
 
@@ -157,15 +158,15 @@ def test_weights_agree_with_arviz_on_many_rows() -> None:
 
 
 def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> None:
-    cuts = _compare.default_cuts(bs.load_law("chinchilla"), chinchilla_runs)
+    cuts = _candidates.default_cuts(bs.load_law("chinchilla"), chinchilla_runs)
     flops = chinchilla_runs.column("flops")
     assert cuts and all(cut.column == "flops" for cut in cuts)
     assert all((flops <= cut.at).sum() >= 8 and (flops > cut.at).sum() >= 3 for cut in cuts)
     few = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9, 3e9, 4e9], "loss": [3.0, 2.9, 2.85, 2.8]}))
-    assert _compare.default_cuts(bs.load_law("power_law:input=tokens"), few)[0].at == 3e9
+    assert _candidates.default_cuts(bs.load_law("power_law:input=tokens"), few)[0].at == 3e9
     same = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9] * 4, "loss": [3.0, 3.1, 3.2, 3.3]}))
     with pytest.raises(bs.errors.DataError, match="too few sizes to hold out the largest"):
-        _compare.default_cuts(bs.load_law("power_law:input=tokens"), same)
+        _candidates.default_cuts(bs.load_law("power_law:input=tokens"), same)
 
 
 def test_bad_requests_are_explained() -> None:
@@ -222,9 +223,9 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     loss = runs.loss.copy()
     loss[-1] *= 1.2
     odd = bs.Runs.from_frame(runs.table.assign(loss=loss))
-    candidate = _compare.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
-    fitted = _compare.fit_of(candidate, odd, len(odd), 0)
-    scores, note = _compare._left_one_out(candidate, fitted, None, 0)
+    candidate = bs.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
+    fitted = _refits.fit_of(candidate, odd, len(odd), 0)
+    scores, note = _refits.left_one_out_scores(candidate, fitted, None, 0)
     assert not note.startswith("0 of")
     without = bs.fit(LAWS[0], odd.where(np.arange(len(odd)) < len(odd) - 1), noise=bs.Noise("normal"), seed=0)
     exact = bs.forecast(without, tokens=odd.column("tokens")[-1:], unconverged=True).predictive.log_density(loss[-1:])
@@ -233,7 +234,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
 
 def test_a_design_in_two_inputs_is_cut_by_compute() -> None:
     runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
-    compared = bs.compare(["chinchilla"], runs, baselines=(), alone=False, loo=False, seed=0)
+    compared = bs.compare(["chinchilla"], runs, alongside=(), loo=False, seed=0)
     assert compared.weights == {"chinchilla": pytest.approx(1.0)}
-    assert compared.verdict() == "chinchilla is the only law that was compared."
-    assert compared.table()["loo"].isna().all()
+    assert compared.verdict == "chinchilla is the only law that was compared."
+    assert compared.to_frame()["loo"].isna().all()

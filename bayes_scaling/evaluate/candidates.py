@@ -1,0 +1,119 @@
+"""What is compared: candidates, and the cuts above which the largest runs are held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import DataError
+from bayes_scaling.evaluate.baselines import LOSSES
+from bayes_scaling.inference.sampler import SamplerChoice
+from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.law import Law
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
+from bayes_scaling.model.discrepancy import size_inputs
+
+CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
+FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
+
+EXACT = "exact"
+ALONGSIDE = (EXACT, *LOSSES)
+"""What can be shown beside each law: the law taken to be exactly right, and its point fits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A way to forecast: a law with its discrepancy and noise, or a classical point fit of a law.
+
+    Attributes
+    ----------
+    label : shown in tables
+    law : what is fitted
+    method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap) or ``squares`` (least squares, bootstrap)
+    discrepancy, noise, sampler : of a posterior, as of `fit`
+    """
+
+    label: str
+    law: Law
+    method: str = "posterior"
+    discrepancy: DiscrepancyChoice = "brownian"
+    noise: NoiseChoice = "auto"
+    sampler: SamplerChoice = "auto"
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it takes part in the stacked forecast; baselines are only shown."""
+        return self.method == "posterior"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """Runs with ``column <= at`` are fitted, those above are forecast."""
+
+    column: str
+    at: float
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return f"{self.column} <= {self.at:.4g}"
+
+
+def candidates_of(laws: Sequence[str | Law | Candidate], alongside: Sequence[str] = ALONGSIDE) -> tuple[Candidate, ...]:
+    """List what is compared: each law with its discrepancy, and what is shown beside it.
+
+    Parameters
+    ----------
+    laws : names, laws, or candidates, which are taken as they are
+    alongside : what each law is shown with, see `compare`
+
+    Raises
+    ------
+    DataError
+        When there is no law, or when something else is asked for beside it.
+    """
+    unknown = [name for name in alongside if name not in ALONGSIDE]
+    if unknown:
+        raise DataError(f"{shown(unknown[0])} cannot stand beside a law; choose from {', '.join(ALONGSIDE)}")
+    found: dict[str, Candidate] = {}
+    for given in laws:
+        if isinstance(given, Candidate):
+            found[given.label] = given
+            continue
+        law = load_law(given) if isinstance(given, str) else given
+        found[law.label] = Candidate(law.label, law)
+        if EXACT in alongside:
+            label = f"{law.label}, law alone"
+            found[label] = Candidate(label, law, discrepancy="none")
+        for method in (name for name in alongside if name != EXACT):
+            label = f"{law.label}, {method} point fit"
+            found[label] = Candidate(label, law, method)
+    if not found:
+        raise DataError("no law to compare; name one or more, like chinchilla,kaplan_joint,nesting")
+    return tuple(found.values())
+
+
+def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
+    """Return cuts at a 3rd, a 10th and a 30th of the largest run, where enough rows lie on both sides."""
+    column = "flops" if "flops" in runs and {"params", "tokens"} <= set(law.inputs) else size_inputs(law)[0]
+    values = runs.column(column)
+    cuts: dict[int, Cut] = {}
+    for factor in CUTS:
+        cut = Cut(column, float(values.max() / factor))
+        below = int((values <= cut.at).sum())
+        if below >= FEWEST_BELOW and len(values) - below >= FEWEST_ABOVE:
+            cuts.setdefault(below, cut)
+    if not cuts:
+        # Few or close runs: leave out the largest quarter.
+        at = float(np.quantile(values, 0.75, method="lower"))
+        if not (values > at).any() or (values <= at).sum() < 3:
+            raise DataError(
+                f"{runs.source} has too few sizes to hold out the largest ({len(runs)} rows, {column} from "
+                f"{values.min():.3g} to {values.max():.3g}); give cuts, like flops=1e20"
+            )
+        return (Cut(column, at),)
+    return tuple(cuts.values())

@@ -1,0 +1,161 @@
+"""Refits of a comparison: to the runs below a cut, to all runs, and to all but a few.
+
+Fits to parts of one table share a compiled program. Every refit is written to a folder when it is done, if one is
+given, and found there again, so that a comparison that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.files import write_text
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import BayesScalingError
+from bayes_scaling.evaluate.baselines import PointFit, point_fit
+from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.checks import leave_one_out_scores
+from bayes_scaling.evaluate.scores import extrapolation_range, score
+from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.loading import load_fit
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import chosen_sampler
+from bayes_scaling.laws.law import Law
+from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.predict.forecast import forecast
+from bayes_scaling.predict.predictive import Predictive
+
+BAD_K = 0.7
+REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
+
+
+def held_out_scores(
+    candidate: Candidate, cut: Cut, runs: Runs, folder: Path | None, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Fit below a cut and score above it: one row per held-out row, and how the fit went."""
+    below, above = runs.cut(cut.column, cut.at)
+    rows = np.flatnonzero(runs.column(cut.column) > cut.at)
+
+    def measured() -> dict[str, Any]:
+        started = time.perf_counter()
+        predicted, how = _predict(candidate, below, above, len(runs), seed)
+        held_out = score(predicted, above.loss, seed)
+        held_out.insert(0, "run", above.labels)
+        held_out.insert(0, "row", rows)
+        size = np.exp(log_size(candidate.law, _inputs(candidate.law, above)))
+        held_out["extrapolation"] = size / np.exp(log_size(candidate.law, _inputs(candidate.law, below)).max())
+        seconds = round(time.perf_counter() - started, 2)
+        return {"scores": held_out.to_dict(orient="list"), "how": {**how, "seconds": seconds}}
+
+    kept = _kept(folder, _key(candidate, runs, seed, cut.label), measured)
+    held_out = pd.DataFrame(kept["scores"]).assign(candidate=candidate.label, cut=cut.label)
+    held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
+    return held_out, kept["how"]
+
+
+def _inputs(law: Law, runs: Runs) -> dict[str, np.ndarray]:
+    return {name: runs.column(name) for name in law.inputs}
+
+
+def _predict(
+    candidate: Candidate, below: Runs, above: Runs, like_rows: int, seed: int
+) -> tuple[Predictive, dict[str, Any]]:
+    """Return the predictive distribution at the runs above, and how it came about."""
+    if candidate.method != "posterior":
+        fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
+        return fitted.predict(_inputs(candidate.law, above)), {
+            "converged": True,
+            "problems": "",
+            "sampler_used": "bootstrap",
+        }
+    posterior = fit_of(candidate, below, like_rows, seed)
+    predicted = forecast(posterior, above, seed=seed, unconverged=True).predictive
+    how = {
+        "converged": posterior.converged,
+        "problems": "; ".join(posterior.problems),
+        "sampler_used": posterior.sampler_used,
+    }
+    return predicted, how
+
+
+def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
+    """Fit a candidate that is a posterior; ``like_rows`` as of `fit`."""
+    return fit(
+        candidate.law,
+        runs,
+        noise=candidate.noise,
+        discrepancy=candidate.discrepancy,
+        sampler=dataclasses.replace(chosen_sampler(candidate.sampler), like_rows=like_rows),
+        seed=seed,
+        progress=False,
+    )
+
+
+def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Fit:
+    """Fit all runs, or find the fit in the folder."""
+    path = None if folder is None else folder / "refits" / f"{_key(candidate, runs, seed, 'all')}.nc"
+    if path is not None and path.is_file():
+        try:
+            return load_fit(path, candidate.law)
+        except BayesScalingError:
+            path.unlink()  # another version of the law or of the format: fit again
+    fitted = fit_of(candidate, runs, len(runs), seed)
+    if path is not None:
+        fitted.save(path)
+    return fitted
+
+
+def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, seed: int) -> tuple[np.ndarray, str]:
+    """Return the leave-one-out score of every row, refitted where reweighting fails, and a note on that."""
+
+    def measured() -> dict[str, Any]:
+        scores, k_hat = leave_one_out_scores(fitted)
+        bad = np.flatnonzero(k_hat > BAD_K)
+        # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
+        refitted = bad if not fitted.noise.correlated else bad[:0]
+        for left_out in (refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))):
+            out = np.isin(np.arange(len(fitted.runs)), left_out)
+            again = fit_of(candidate, fitted.runs.where(~out), len(fitted.runs), seed)
+            predicted = forecast(again, fitted.runs.where(out), seed=seed, unconverged=True).predictive
+            scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
+        return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
+
+    kept = _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measured)
+    note = f"{kept['bad']} of {len(fitted.runs)} rows with k-hat above {BAD_K}, {kept['refitted']} of them refitted"
+    return np.array(kept["scores"]), note
+
+
+def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
+    """Name a refit by everything that it depends on."""
+    priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in candidate.law.sampled]
+    parts = (
+        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, str(candidate.sampler)),
+        *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def _numbers(prior: Any) -> list[tuple[str, str]]:
+    return [(name, str(getattr(prior, name))) for name in sorted(prior.arg_constraints)]
+
+
+def _kept(folder: Path | None, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is kept under a key, or measure it and keep it, whole or not at all."""
+    if folder is None:
+        return measure()
+    path = folder / "refits" / f"{key}.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    content = measure()
+    write_text(json.dumps(content), path)
+    kept: dict[str, Any] = json.loads(json.dumps(content))
+    return kept
