@@ -291,6 +291,3 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             "diverged runs should be dropped"
         )
     return tuple(odd)
-
-
-# --- questions ---

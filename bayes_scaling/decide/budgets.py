@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.constraints import Constraints
@@ -185,9 +186,8 @@ def _log_flops(asked: Question) -> list[float]:
 
 def _flops_of(runs: Runs, batch: float) -> np.ndarray:
     """Return the FLOPs of fitted runs; of those that only say their steps, at a batch."""
-    if "flops" in runs:
-        return runs.column("flops")
-    return np.asarray(FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("steps") * batch)
+    known = {name: runs.column(name) for name in ("params", "tokens", "steps", "flops") if name in runs}
+    return np.asarray(derive_missing({"batch_tokens": batch, **known})[0]["flops"])
 
 
 def _most_probable(asked: Question, thinned: Ensemble, space: Space) -> tuple[float, float, float]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.plan import Plan
@@ -180,7 +180,7 @@ def _with_pilot(asked: Asked, offer: Mapping[str, float], probability: float) ->
     kept = [name for name in (*inputs, "loss", "loss_se", "flops") if name in comparison.runs]
     table = comparison.runs.table[list(dict.fromkeys(kept))]
     new: dict[str, float] = {str(name): float(table[name].median()) for name in table}
-    new |= {**offer, "loss": loss, "flops": FLOPS_PER_PARAM_TOKEN * offer["params"] * offer["tokens"]}
+    new |= {**derive_missing(offer)[0], "loss": loss}
     frame = pd.concat([table, pd.DataFrame([new])[list(table)]], ignore_index=True)
     if "flops" not in inputs:
         frame = frame.drop(columns="flops", errors="ignore")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide import question as decide
@@ -233,7 +234,8 @@ def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) 
     """Return offers with what else laws read of them: the usual batch, and what the study fixes."""
     if inputs & {"batch_tokens", "steps"} and "batch_tokens" in runs:
         batch = float(np.median(runs.column("batch_tokens")))
-        offers = offers.assign(batch_tokens=batch, steps=offers["tokens"] / batch)
+        sizes = {str(name): offers[name] for name in offers} | {"batch_tokens": batch}
+        offers = offers.assign(batch_tokens=batch, steps=derive_missing(sizes)[0]["steps"])
     return offers.assign(**{name: value for name, value in study.given.items() if name in inputs})
 
 

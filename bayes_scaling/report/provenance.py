@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.data.runs import NUMERIC, Runs
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.laws.law import Law
@@ -114,7 +115,7 @@ def table_of(runs: Runs) -> dict[str, Any]:
         )
     ratio = None
     if {"params", "tokens", "flops"} <= set(runs.table):
-        over = runs.column("flops") / (6 * runs.column("params") * runs.column("tokens"))
+        over = runs.column("flops") / (FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens"))
         ratio = {"low": float(over.min()), "high": float(over.max())}
     return {
         "source": runs.source,
