@@ -1,4 +1,4 @@
-"""The table of runs: canonical columns in raw units, everything impossible refused, everything derived said."""
+"""The table of runs: canonical columns in raw units; what is impossible is refused, and what is derived is noted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import pandas as pd
 
 from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
 from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.consistency import oddities, refuse_contradictions
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
     floats,
     number,
     numeric,
-    oddities,
-    refuse_contradictions,
     refuse_gaps,
     run_ids,
 )
@@ -250,7 +249,7 @@ class Runs:
         return dataclasses.replace(kept, notes=(*kept.notes, note))
 
     def ends(self) -> Runs:
-        """Keep the last row of every run: final losses, where a law speaks of finished runs."""
+        """Keep the last row of every run: final losses, for laws of finished runs."""
         column, position = self._along({})
         last = self.table.groupby(self.table["run"])[column].transform("max").to_numpy(float)
         kept = self.where(position == last)
@@ -286,8 +285,8 @@ def _sourced(path: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
 def _text_columns(options: Mapping[str, Any]) -> set[str]:
     """Return the names of columns that hold run ids, which stay text where they look like numbers."""
     columns = options.get("columns")
-    told = {folded(str(columns["run"]))} if isinstance(columns, Mapping) and "run" in columns else set()
-    return {"run", *SPELLINGS["run"], *told}
+    mapped = {folded(str(columns["run"]))} if isinstance(columns, Mapping) and "run" in columns else set()
+    return {"run", *SPELLINGS["run"], *mapped}
 
 
 def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
@@ -315,7 +314,7 @@ def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
 def _named(
     frame: pd.DataFrame, columns: Mapping[str, str], source: str
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """Rename columns to canonical names, as told, then by known spellings.
+    """Rename columns to canonical names: those that the user mapped, then known spellings.
 
     Returns
     -------
@@ -363,13 +362,13 @@ def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> di
     unknown = [name for name in columns if name not in SPELLINGS]
     if unknown:
         raise DataError(f"the column mapping names {shown(unknown[0])}; canonical columns are {', '.join(SPELLINGS)}")
-    told = {ours: str(theirs) for ours, theirs in columns.items()}
-    for ours, theirs in told.items():
+    mapping = {ours: str(theirs) for ours, theirs in columns.items()}
+    for ours, theirs in mapping.items():
         if theirs not in frame:
             raise DataError(f"{source} has no column {shown(theirs)} to read as {ours}; it has {listed(frame.columns)}")
-        twice = [other for other, column in told.items() if column == theirs]
+        twice = [other for other, column in mapping.items() if column == theirs]
         if len(twice) > 1:
             raise DataError(
                 f"the column mapping reads {shown(theirs)} as {' and as '.join(twice)}; a column is one thing"
             )
-    return told
+    return mapping

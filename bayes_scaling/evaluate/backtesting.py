@@ -89,7 +89,7 @@ def backtest(
     Returns
     -------
     Backtest
-        Tables that cannot be compared are named with the reason, not dropped in silence.
+        Tables that cannot be compared are listed with the reason.
 
     Raises
     ------
@@ -115,9 +115,9 @@ def backtest(
 
 
 def read_tables(folder: Path) -> tuple[dict[str, Runs], dict[str, str]]:
-    """Read every table of runs in a folder, and say why others cannot be read."""
+    """Read every table of runs in a folder; return the tables, and why others could not be read, by file name."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; give one that holds tables of runs ({', '.join(SUFFIXES)})")
+        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(SUFFIXES)})")
     found: dict[str, Runs] = {}
     failures: dict[str, str] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
@@ -126,5 +126,5 @@ def read_tables(folder: Path) -> tuple[dict[str, Runs], dict[str, str]]:
         except BayesScalingError as error:
             failures[path.name] = str(error)
     if not found:
-        raise DataError(f"{folder} holds no table that can be read; expected files like runs.csv")
+        raise DataError(f"no table in {folder} can be read; expected files like runs.csv")
     return found, failures

@@ -134,7 +134,7 @@ def point_fit(
     if loss not in LOSSES:
         raise FitError(f"loss {shown(loss)} of a point fit is not known; choose one of {', '.join(LOSSES)}")
     if bootstrap < 1:
-        raise FitError(f"a bootstrap of {bootstrap} replicates has no spread; take at least 1, 200 are usual")
+        raise FitError(f"a bootstrap of {bootstrap} replicates is empty; take at least 1, usually 200")
     if len(runs) <= len(law.sampled):
         raise DataError(
             f"{runs.source} has {len(runs)} rows for the {len(law.sampled)} parameters of law {law.label}; a point fit "
@@ -233,7 +233,7 @@ def _rho(loss: str, residual: Array) -> Array:
     return jnp.where(size <= 1, residual**2 / 2, size - 0.5) if loss == "huber" else residual**2 / 2
 
 
-def _attention(loss: str, residual: Array) -> Array:
+def _reweighting(loss: str, residual: Array) -> Array:
     """Return the weight with which a square stands in for what each residual costs."""
     return 1 / jnp.maximum(jnp.abs(residual), 1.0) if loss == "huber" else jnp.ones_like(residual)
 
@@ -283,12 +283,12 @@ def _descend(model: Model, loss: str) -> Any:
         def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             u, value, damping = state
             now, slopes = residual(u), jax.jacfwd(residual)(u)
-            heard = weight * _attention(loss, now)
-            curvature = slopes.T @ (heard[:, None] * slopes)
+            reweighted = weight * _reweighting(loss, now)
+            curvature = slopes.T @ (reweighted[:, None] * slopes)
             scale = jnp.diag(curvature)
             # The second term keeps directions that the replicate does not inform where they are.
             ridge = jnp.diag(damping * scale + 1e-12 * jnp.max(scale))
-            move = -jnp.linalg.solve(curvature + ridge, slopes.T @ (heard * now))
+            move = -jnp.linalg.solve(curvature + ridge, slopes.T @ (reweighted * now))
             move = move * jnp.minimum(1.0, LONGEST / jnp.linalg.norm(move))
             tried = jnp.clip(u + move, low, high)
             reached = cost(tried)

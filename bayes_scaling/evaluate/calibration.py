@@ -1,4 +1,4 @@
-"""Whether posteriors can be believed: calibration on simulated tables, and what a fit says about its own table.
+"""Whether posteriors can be trusted: calibration on simulated tables, and what a fit says about its own table.
 
 Simulation-based calibration (Talts et al. 2018, arXiv 1804.06788): where parameters are drawn from the prior and a
 table is simulated from them, the rank of each true value among independent posterior draws is uniform. A likelihood,
@@ -66,7 +66,7 @@ class Ranks:
     seconds: np.ndarray
 
     def uniformity(self) -> pd.DataFrame:
-        """Say for each name whether its ranks are uniform, over the tables whose fit converged.
+        """Test for each name whether its ranks are uniform, over the tables whose fit converged.
 
         Whether a fit converges depends on its table, not on the truth, so leaving tables out does not move ranks.
 
@@ -117,7 +117,7 @@ def sbc(
     """
     law = load_law(law) if isinstance(law, str) else law
     if tables < 1:
-        raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to say much")
+        raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to be informative")
     # Any table of this design has its inputs; the losses of this one are not used.
     template = simulate(law, design, seed=seed)
     composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
@@ -229,7 +229,7 @@ def loo_pit(fit: Fit) -> np.ndarray:
     trusted. Where rows of a run are correlated, they are given the rows before it.
     """
     log_weight, _ = leave_one_out_weights(fit)
-    expected, width = fit.expected
-    below = fit.noise.shape.probability_below((np.log(fit.runs.loss) - expected) / width, fit.theta_at_rows())
+    expected, scale = fit.expected
+    below = fit.noise.shape.probability_below((np.log(fit.runs.loss) - expected) / scale, fit.theta_at_rows())
     # Rounding may lift a sum of weights above one.
     return np.asarray(np.clip((np.exp(log_weight) * below.T).sum(axis=1), 0.0, 1.0))

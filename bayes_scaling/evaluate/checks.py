@@ -1,4 +1,4 @@
-"""Questions about a fit and its table: which runs are outliers, which ones move the answer, what cannot be learned."""
+"""Checks of a fit and its table: which runs are outliers, which ones move the answer, what cannot be learned."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
         where rows of a run are correlated, given the rows before), ``residual`` (log loss), ``tail_probability``
         (posterior mean, two-sided), ``outlier`` (probability below 0.01 / number of rows).
     """
-    expected, width = fit.expected
+    expected, scale = fit.expected
     residual = np.log(fit.runs.loss) - expected
-    core = width * fit.noise.shape.central_half_width(fit.theta_at_rows())
+    core = scale * fit.noise.shape.central_half_width(fit.theta_at_rows())
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -52,13 +52,13 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
 
 
 def find_influential(fit: Fit) -> pd.DataFrame:
-    """Say how far each parameter of the law would move without each run, by reweighting draws (no refits).
+    """Estimate how far each parameter of the law would move without each run, by reweighting draws (no refits).
 
     Returns
     -------
     pandas.DataFrame
-        One row per row of the table, most influential first: ``run``, ``k_hat`` (above 0.7 the shift is not to be
-        trusted, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
+        One row per row of the table, most influential first: ``run``, ``k_hat`` (above 0.7 the shift is not
+        reliable, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
         deviations), ``parameter`` (the one that moves most), ``influential`` (shift above 0.5 or bad k-hat).
     """
     log_weight, k_hat = leave_one_out_weights(fit)
@@ -106,7 +106,7 @@ def _unbounded(values: np.ndarray) -> np.ndarray:
 
 
 def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
-    """Say, before any sampling, what a table cannot teach about a law.
+    """Find, before any sampling, what a table cannot say about a law.
 
     Looks at the law's slopes with respect to its parameters at the prior medians: a parameter without slope, or a
     direction without slope, stays where the prior puts it.
@@ -123,7 +123,7 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
             exponents = " and ".join(_exponents_of(law, runs, name))
             said.append(
                 f"{name} takes one value ({values[0]:g}) in all {len(runs)} runs"
-                + (f": {exponents} cannot be learned, the prior speaks" if exponents else "")
+                + (f": {exponents} cannot be learned, so the prior decides" if exponents else "")
             )
         elif name not in law.may_be_zero and values.max() / values.min() < 10:
             said.append(f"{name} spans less than a decade ({values.min():.3g} to {values.max():.3g})")
@@ -185,8 +185,8 @@ def _flat_directions(law: Law, runs: Runs) -> list[str]:
         slopes = jax.jit(jax.jacfwd(log_mean))(medians)
         # One prior standard deviation of each parameter is the unit in which slopes are compared.
         for row in law.sampled:
-            spread = (prior_quantile(row.prior, 0.84) - prior_quantile(row.prior, 0.16)) / 2
-            steps[row.name] = np.asarray(slopes[row.site]) * spread
+            deviation = (prior_quantile(row.prior, 0.84) - prior_quantile(row.prior, 0.16)) / 2
+            steps[row.name] = np.asarray(slopes[row.site]) * deviation
     names = list(steps)
     matrix = np.stack([steps[name] for name in names], axis=1)
     said = []
@@ -195,10 +195,10 @@ def _flat_directions(law: Law, runs: Runs) -> list[str]:
         said.append(
             f"no run informs {', '.join(silent)}: the posterior of {'it' if len(silent) == 1 else 'each'} is its prior"
         )
-    heard = [i for i, name in enumerate(names) if name not in silent]
-    _, size, directions = np.linalg.svd(matrix[:, heard], full_matrices=True)
-    for i in range(len(heard)):
+    informed = [i for i, name in enumerate(names) if name not in silent]
+    _, size, directions = np.linalg.svd(matrix[:, informed], full_matrices=True)
+    for i in range(len(informed)):
         if i >= len(size) or size[i] < 1e-6 * size[0]:
-            together = [names[heard[j]] for j in np.flatnonzero(np.abs(directions[i]) > 0.1)]
+            together = [names[informed[j]] for j in np.flatnonzero(np.abs(directions[i]) > 0.1)]
             said.append(f"{', '.join(together)} cannot be told apart with these runs")
     return said

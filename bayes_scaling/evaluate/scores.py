@@ -1,4 +1,4 @@
-"""Scores: how good a predictive distribution was, once the runs it spoke of have been measured."""
+"""Scores: how good a predictive distribution was, judged by the losses that were measured."""
 
 from __future__ import annotations
 

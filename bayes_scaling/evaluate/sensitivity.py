@@ -1,4 +1,4 @@
-"""Prior sensitivity: what the table taught, what the prior says, and how far a forecast hangs on it."""
+"""Prior sensitivity: what the table says, what the prior says, and how far a forecast depends on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.predict.forecast import forecast
 
 SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
-LITTLE = 0.5  # contraction below which the table taught little
+LITTLE = 0.5  # contraction below which the table says little
 
 FLOORS: Mapping[str, dist.Distribution] = {
     "default": dist.Beta(1.5, 1.5),
@@ -32,7 +32,7 @@ FLOORS: Mapping[str, dist.Distribution] = {
 
 
 def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
-    """Say for each parameter what the table taught and how the posterior moves when prior or data weigh more.
+    """Show how much the table says about each parameter, and how the posterior moves when prior or data count for more.
 
     Returns
     -------
@@ -56,11 +56,11 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
         pull, data = float(table.loc[name, "prior"]), float(table.loc[name, "likelihood"])
         learned = fitted.contraction[name]
         if learned < LITTLE:
-            says = "the table taught little: the prior speaks"
+            says = "the table says little: the prior dominates"
         elif pull > SENSITIVE:
-            says = "prior and table pull apart" if data > SENSITIVE else "the prior speaks"
+            says = "prior and table disagree" if data > SENSITIVE else "the prior dominates"
         else:
-            says = "the table speaks"
+            says = "the table dominates"
         rows.append({"parameter": name, "learned": learned, "prior_pull": pull, "data_pull": data, "says": says})
     return pd.DataFrame(rows)
 
@@ -90,7 +90,7 @@ def floor_parameter(law: Law) -> str:
     for row in law.sampled:
         if row.meaning.startswith("irreducible loss") and row.quantity:
             return row.name
-    raise ForecastError(f"law {law.label} has no irreducible loss whose prior could be varied")
+    raise ForecastError(f"law {law.label} has no irreducible loss, so there is no prior of it to vary")
 
 
 def floor_panel(
@@ -102,7 +102,7 @@ def floor_panel(
     unconverged: bool = False,
     **inputs: Any,
 ) -> pd.DataFrame:
-    """Forecast under several priors of the irreducible loss, because that is what moves long extrapolations.
+    """Forecast under several priors of the irreducible loss, which long extrapolations depend on most.
 
     Parameters
     ----------

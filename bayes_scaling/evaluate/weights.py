@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-PRETENDED = 1.0  # rows that every candidate is pretended to share before weights are learned, against chance winners
+PRIOR_ROWS = 1.0  # rows of credit that candidates share evenly from the start, against chance winners
 
 
 def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | None = None) -> dict[str, float]:
@@ -19,9 +19,9 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
 
     Notes
     -----
-    Stacking of predictive distributions (Yao et al. 2018), by expectation maximisation, which has one solution. Each
-    candidate starts with the credit of a shared fraction of one row: a handful of held-out runs then does not hand
-    everything to the law that was lucky on them.
+    Stacking of predictive distributions (Yao et al. 2018), by expectation maximisation, which has one solution.
+    Candidates start with one row's credit, shared evenly, so that a handful of held-out runs does not give all the
+    weight to the law that was lucky on them.
     """
     names = list(log_scores)
     density = np.stack([np.asarray(log_scores[name], float) for name in names], axis=1)
@@ -31,7 +31,7 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
     for _ in range(10_000):
         share = weight * density
         share /= share.sum(axis=1, keepdims=True)
-        new = (count @ share + PRETENDED / len(names)) / (count.sum() + PRETENDED)
+        new = (count @ share + PRIOR_ROWS / len(names)) / (count.sum() + PRIOR_ROWS)
         settled = float(np.abs(new - weight).max()) < 1e-10
         weight = new
         if settled:

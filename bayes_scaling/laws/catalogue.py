@@ -91,7 +91,7 @@ def read_law(name_or_path: str | Path, **options: str) -> Law:
     return law
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _built(module: ModuleType, options: tuple[tuple[str, str], ...]) -> Any:
     """Build a law with options once, so that its compiled programs are found again."""
     return module.law(**dict(options))
@@ -173,7 +173,7 @@ def _module(name: str) -> tuple[ModuleType, str]:
     return importlib.import_module(f"bayes_scaling.models.{name}"), name
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _module_at(path: Path, modified: int) -> ModuleType:
     """Import a user's law file once per version of the file."""
     digest = hashlib.sha256(f"{path}{modified}".encode()).hexdigest()[:12]

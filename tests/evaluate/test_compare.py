@@ -15,7 +15,7 @@ import bayes_scaling as bs
 from bayes_scaling.evaluate import candidates as _candidates
 from bayes_scaling.evaluate import refits as _refits
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
-from bayes_scaling.evaluate.weights import PRETENDED
+from bayes_scaling.evaluate.weights import PRIOR_ROWS
 from bayes_scaling.plot.comparisons import save_comparison_pictures
 from tests.cli.test_cli import run
 from tests.conftest import design
@@ -130,7 +130,7 @@ def test_weights_maximise_the_log_score_of_the_mixture() -> None:
     density = np.exp(np.stack(list(scores.values()), axis=1))
 
     def objective(w: np.ndarray) -> float:
-        return float(np.log(density @ w).sum() + PRETENDED / 3 * np.log(w).sum())
+        return float(np.log(density @ w).sum() + PRIOR_ROWS / 3 * np.log(w).sum())
 
     best = np.array(list(weights.values()))
     for _ in range(200):
@@ -155,6 +155,18 @@ def test_weights_agree_with_arviz_on_many_rows() -> None:
     density = np.exp(np.stack(list(scores.values()), axis=1))
     exact = minimize(lambda w: -np.log(density @ np.array([w[0], 1 - w[0]])).sum(), [0.5], bounds=[(0.01, 0.99)]).x[0]
     assert bs.evaluate.stacking_weights(scores)["a"] == pytest.approx(exact, abs=0.01)
+
+
+def test_what_stands_beside_a_law_is_chosen() -> None:
+    law = bs.load_law("chinchilla")
+    own = bs.Candidate("mine", law, noise=bs.Noise("normal"))
+    labels = [one.label for one in _candidates.candidates_of(["chinchilla", own])]
+    beside = ["chinchilla, law alone", "chinchilla, huber point fit", "chinchilla, squares point fit"]
+    assert labels == ["chinchilla", *beside, "mine"]
+    assert [one.label for one in _candidates.candidates_of([law], ["huber"])] == ["chinchilla", beside[1]]
+    assert [one.weighted for one in _candidates.candidates_of([law], ["exact", "squares"])] == [True, True, False]
+    with pytest.raises(bs.errors.DataError, match="'alone' cannot stand beside a law; choose from exact, huber, sq"):
+        _candidates.candidates_of([law], ["alone"])
 
 
 def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> None:
@@ -202,7 +214,7 @@ def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
     code, _, err = run("compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=much")
     assert code == 2 and "not a number" in err
     code, _, err = run("backtest", tmp_path / "nowhere")
-    assert code == 2 and "is no folder" in err
+    assert code == 2 and "is not a folder" in err
     assert len(read_tables(tables)[0]) == 2
 
 

@@ -123,7 +123,7 @@ def _found(run: Logged, key: str) -> tuple[str, Any] | None:
     if kind in run.once and inner in run.once[kind]:
         return kind, run.once[kind][inner]
     found = [("metrics", run.metrics[key])] if key in run.metrics else []
-    found += [(kind, values[key]) for kind, values in run.once.items() if key in values and _told(values[key])]
+    found += [(kind, values[key]) for kind, values in run.once.items() if key in values and _is_given(values[key])]
     if len(found) > 1 and found[0][0] == "metrics":
         found = [found[0], *(one for one in found[1:] if one[0] in PLANS)]  # a summary repeats metrics
     if len({repr(value) for _, value in found}) > 1:
@@ -134,7 +134,7 @@ def _found(run: Logged, key: str) -> tuple[str, Any] | None:
     return found[0] if found else None
 
 
-def _told(value: Any) -> bool:
+def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 

@@ -1,0 +1,131 @@
+"""Rows of a table of runs that contradict themselves or each other, and rows that only look wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.base.messages import shown
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.data.validation import PF_DAY, Origin, others
+from bayes_scaling.errors import DataError
+
+FLOPS_FACTOR = 10.0
+"""C may differ from 6ND by this factor (attention, embeddings, counting rules) and no more."""
+
+
+def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
+    """Refuse rows that contradict themselves or each other, once canonical columns are validated and derived."""
+    if "tokens" in table and (table["tokens"] < 1).any():  # given tokens are at least one: these were derived
+        row = int(np.flatnonzero(table["tokens"] < 1)[0])
+        raise DataError(
+            f"{origin.source}, row {row + 1}: flops / (6 x params) gives {table['tokens'].iloc[row]:.3g} tokens: "
+            f"check the units of flops (a PF-day is {PF_DAY:g} FLOPs) and params"
+        )
+    if {"params", "tokens", "flops"} <= set(table):
+        _refuse_wrong_flops(table, origin)
+    if "run" in table:
+        _refuse_changed_size(table, origin)
+        moving = [name for name in ("tokens", "steps", "flops") if name in table]
+        keys, what = table[["run", *moving]], "the same run at the same point of training"
+    else:
+        # Cells of other columns may be lists or objects, which pandas cannot compare: their text can.
+        kinds = pd.api.types
+        keys = pd.DataFrame(
+            {c: v if kinds.is_numeric_dtype(v.dtype) else v.astype(object).map(repr) for c, v in table.items()}
+        )
+        what = "the same values in every column"
+    same = keys.duplicated().to_numpy()
+    if same.any():
+        row = int(np.flatnonzero(same)[0])
+        group = keys.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
+        first = int(np.flatnonzero(group == group[row])[0])
+        raise DataError(
+            f"{origin.source}, row {row + 1} repeats row {first + 1} ({what}){others(same)}: drop the copies, "
+            "or give repeated runs their own id in a column 'run'"
+        )
+
+
+def _refuse_wrong_flops(table: pd.DataFrame, origin: Origin) -> None:
+    power = np.log10(table["flops"].to_numpy() / FLOPS_PER_PARAM_TOKEN) - np.log10(
+        (table["params"] * table["tokens"]).to_numpy()
+    )
+    bad = np.abs(power) > np.log10(FLOPS_FACTOR)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{origin.cell(row, 'flops')}: {table['flops'].iloc[row]:.3g} is {10 ** power[row]:.3g} times 6 x params x "
+            f"tokens (allowed: within {FLOPS_FACTOR:g}x){_unit_guess(power[row])}; check the units of these "
+            f"three columns{others(bad)}"
+        )
+
+
+def _unit_guess(power: float) -> str:
+    """Say which unit would explain FLOPs that are ``10 ** power`` times 6ND."""
+    if abs(power + np.log10(PF_DAY)) < 0.35:
+        return f", as if flops were given in PF-days of {PF_DAY:g} FLOPs"
+    for digits in (3, 6, 9, 12, 15, 18, 21):
+        if abs(abs(power) - digits) < 0.7:
+            side = "params or tokens were" if power > 0 else "flops were"
+            return f", as if {side} given in units of 1e{digits}"
+    return ""
+
+
+def _refuse_changed_size(table: pd.DataFrame, origin: Origin) -> None:
+    if "params" not in table:
+        return
+    first = table.groupby("run", sort=False)["params"].transform("first").to_numpy()
+    bad = table["params"].to_numpy() != first
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{origin.cell(row, 'params')}: run {shown(table['run'].iloc[row])} has {shown(table['params'].iloc[row])} "
+            f"parameters here and {shown(first[row])} in an earlier row{others(bad)}: one run, one size"
+        )
+
+
+def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
+    """Say what looks wrong in a validated table without being impossible."""
+    odd = []
+    if {"params", "tokens"} <= set(table):
+        per_param = float(np.median(table["tokens"] / table["params"]))
+        for name, wrong in (("params", per_param > 1e5), ("tokens", per_param < 1e-2)):
+            if wrong:
+                odd.append(
+                    f"{per_param:.3g} tokens per parameter: {name} look as if given in millions or billions; "
+                    "every column is read in raw units"
+                )
+    # Smaller than any training that takes a second: with few columns this is all there is to see of a wrong unit.
+    for name, least in (("flops", 1e9), ("params", 1e3), ("tokens", 1e4)):
+        if name in table and (largest := float(table[name].max())) < least:
+            odd.append(
+                f"the largest {name} is {largest:.3g}: it looks as if given in another unit than raw {name}"
+                + (f" (a PF-day is {PF_DAY:g} FLOPs)" if name == "flops" else "")
+            )
+    for name in ("params", "tokens"):
+        if name in table:
+            jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
+            if jumps.size and jumps.max() > 4.5:
+                odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
+    for small, large, why in (
+        ("unique_tokens", "tokens", "a run cannot see more distinct tokens than it processes"),
+        ("loss_se", "loss", "a standard error above the loss itself says nothing"),
+    ):
+        if {small, large} <= set(table) and (bad := (table[small] > 1.01 * table[large]).to_numpy()).any():
+            odd.append(f"{small} is above {large} in row {int(np.flatnonzero(bad)[0]) + 1}{others(bad)}: {why}")
+    if {"steps", "batch_tokens", "tokens"} <= set(table):
+        ratio = (table["tokens"] / (table["steps"] * table["batch_tokens"])).to_numpy()
+        if (bad := (ratio > 2) | (ratio < 0.5)).any():
+            row = int(np.flatnonzero(bad)[0])
+            odd.append(f"tokens is {ratio[row]:.3g} times steps x batch_tokens in row {row + 1}{others(bad)}")
+    loss = table["loss"].to_numpy()
+    middle = float(np.median(loss))
+    if loss_unit == "nats/token" and middle > 20:
+        odd.append(f"the median loss is {middle:.3g} nats per token, above any vocabulary's: is it a perplexity?")
+    if (far := loss > 5 * middle).any():
+        row = int(np.flatnonzero(far)[0])
+        odd.append(
+            f"{int(far.sum())} losses are over five times the median (row {row + 1}: {loss[row]:.3g}): "
+            "diverged runs should be dropped"
+        )
+    return tuple(odd)
