@@ -2,9 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
+REMEDY = "{remedy}"  # stands in a message where the remedies go
+
+
+@dataclasses.dataclass(frozen=True)
+class Remedy:
+    """An argument that would mend an error; Python, the command line and study files each spell it their own way.
+
+    Attributes
+    ----------
+    argument : its name in Python
+    key : the entry of it that is missing, where it is a mapping or an object
+    value : what to give, as a placeholder: one word, the words of a range, or True for a switch
+    """
+
+    argument: str
+    key: str = ""
+    value: str | tuple[str, ...] | bool = "value"
+
+    def in_python(self) -> str:
+        """Spell it as an argument of a Python call."""
+        if self.value is True:
+            return f"{self.argument}=True"
+        value = f"({', '.join(self.value)})" if isinstance(self.value, tuple) else "..."
+        if not self.key:
+            return f"{self.argument}={value}"
+        if self.argument == "constraints":
+            return f"constraints=Constraints({self.key}={value})"
+        return f"{self.argument}={{{self.key!r}: {value}}}"
+
 
 class BayesScalingError(Exception):
-    """Base of every error raised on purpose by this package; its message is one readable line."""
+    """Base of every error raised on purpose by this package; its message is one readable line.
+
+    Parameters
+    ----------
+    message : with ``{remedy}`` where the remedies go, if there are any
+    remedies : arguments that would mend it
+    """
+
+    def __init__(self, message: str = "", *remedies: Remedy) -> None:
+        super().__init__(message, *remedies)
+        self.remedies = remedies
+
+    def worded(self, spell: Callable[[Remedy], str]) -> str:
+        """Return the message with its remedies in the spelling of one place."""
+        return str(self.args[0]).replace(REMEDY, " and ".join(map(spell, self.remedies)))
+
+    def __str__(self) -> str:
+        return self.worded(Remedy.in_python)
 
 
 class DataError(BayesScalingError):

@@ -77,20 +77,22 @@ def main() -> None:
     for name, constants in LAWS.items():
         law = bs.load_law(name)
         fit = bs.fit(law, runs_of(law, constants), seed=0)
-        beliefs = bs.Ensemble.of(fit, unconverged=True)
+        ensemble = bs.Ensemble.of(fit, unconverged=True)
         given = {"unique_tokens": 1e10} if name == "repeated_data" else None
         questions: dict[str, Callable[[float], Any]] = {
-            f"allocate, {name}": lambda budget, b=beliefs, g=given: bs.allocate(b, budget, target=2.3, given=g)
+            f"allocate, {name}": lambda budget, b=ensemble, g=given: bs.allocate(b, budget, target=2.3, given=g)
         }
         if name == "chinchilla":
             questions |= {
-                "the same, beliefs made anew": lambda budget, f=fit: bs.allocate(f, budget, target=2.3),
-                "best of 3 runs": lambda budget, b=beliefs: bs.allocate_runs(b, budget, 3),
-                "smallest budget at three odds": lambda budget, b=beliefs: bs.smallest_budget(b, 2.3),
+                "the same, draws made anew": lambda budget, f=fit: bs.allocate(f, budget, target=2.3),
+                "best of 3 runs": lambda budget, b=ensemble: bs.DecisionProblem(b).portfolio(budget, 3),
+                "smallest budget at three odds": lambda budget, b=ensemble: bs.DecisionProblem(
+                    b, target=2.3
+                ).smallest_budget(),
             }
         for words, ask in questions.items():
             first, again, busy, peak = timed(ask)
-            print(f"{words:32s} {len(beliefs):6d} {first:7.2f} {again:7.2f} {busy:7.2f} {peak:8.0f}", flush=True)
+            print(f"{words:32s} {len(ensemble):6d} {first:7.2f} {again:7.2f} {busy:7.2f} {peak:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

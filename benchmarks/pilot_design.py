@@ -74,10 +74,10 @@ def fitted(law: str, rows: pd.DataFrame, most: int) -> bs.Fit:
 def chosen_by_pilot(fit: bs.Fit, pool: pd.DataFrame, left: list[int], target: pd.DataFrame, budget: float) -> list[int]:
     """Choose for the forecast of the held-out runs."""
     inputs = list(fit.law.inputs)
-    beliefs = bs.Ensemble.of(fit, unconverged=True)
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
     at = {name: target[name].to_numpy() for name in inputs}
     offers = pool.loc[left, [*inputs, "cost"]]
-    plan = bs.pilot(beliefs, offers, budget, forecast_at=at, copies=1)
+    plan = bs.pilot(ensemble, offers, budget, forecast_at=at, copies=1)
     return [left[i] for i in plan.chosen]
 
 
@@ -85,8 +85,8 @@ def chosen_by_slopes(
     kind: str, fit: bs.Fit, pool: pd.DataFrame, bought: list[int], left: list[int], target: pd.DataFrame, budget: float
 ) -> list[int]:
     """Choose greedily by a linear normal model of the law at a central draw of the fit."""
-    beliefs = bs.Ensemble.of(fit, unconverged=True)
-    member = next(iter(beliefs.members.values()))
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
+    member = next(iter(ensemble.members.values()))
     names = [name for name in fit.law_names if (fit.theta()[name] > 0).all()]
     logs = np.log(np.column_stack([fit.theta()[name] for name in names]))
     central = int((((logs - np.median(logs, axis=0)) / logs.std(axis=0)) ** 2).sum(axis=1).argmin())
@@ -97,7 +97,7 @@ def chosen_by_slopes(
         shifted = np.vstack([logs[central], logs[central] + STEP * np.eye(len(names))])
         at = {name: np.repeat(values[central], len(shifted)) for name, values in member.theta.items()}
         at |= {name: np.exp(shifted[:, i]) for i, name in enumerate(names)}
-        points = beliefs.points(**{name: rows[name].to_numpy() for name in fit.law.inputs})
+        points = ensemble.points(**{name: rows[name].to_numpy() for name in fit.law.inputs})
         losses, _ = dataclasses.replace(member, theta=at).law_and_width(points)
         return np.asarray((losses[1:] - losses[0]).T / STEP)
 

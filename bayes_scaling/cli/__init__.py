@@ -1,13 +1,13 @@
-"""The command line: reads options, calls the rooms, prints. Nothing heavy is imported before a command needs it."""
+"""The command line: reads options, calls the package, prints. Nothing heavy is imported before a command needs it."""
 
 from __future__ import annotations
 
-import re
 import sys
 
 import typer
 
 from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.errors import BayesScalingError
 
 app = typer.Typer(
@@ -48,20 +48,5 @@ def main() -> None:
     try:
         app()
     except BayesScalingError as error:
-        typer.echo(f"error: {_as_options(str(error))}", err=True)
+        typer.echo(f"error: {error.worded(as_option)}", err=True)
         sys.exit(2)
-
-
-def _as_options(message: str) -> str:
-    """Say in a message written for Python how the command line spells it."""
-    for python, option in (
-        (r"columns=\{'(\w+)': \.\.\.\}", r"--columns \1=NAME"),
-        (r"(?:pass|give) target=\.\.\.", "give --target LOSS"),
-        (r"given=\{'(\w+)': \.\.\.\}", r"--at \1=VALUE"),
-        (r"give (step_seconds|bytes_per_param)=\.\.\.", r"give --limit \1=..."),
-        (r"Constraints\((\w+)=\(least, most\)\)", r"--limit \1=LEAST:MOST"),
-        (r"pass unconverged=True", "add --unconverged"),
-        (r"add last=True", "add --last"),
-    ):
-        message = re.sub(python, option, message)
-    return message

@@ -1,67 +1,50 @@
-"""How commands that spend a budget read costs, objectives, constraints and runs."""
+"""Options of the commands that spend a budget, and how costs, constraints and runs are read from them."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from bayes_scaling.cli._options import named, number, numbers
+from bayes_scaling.decide.names import cost_names, objective_names
 from bayes_scaling.errors import PlanError
 
-OBJECTIVES = "improvement, loss, target, quantile:0.9, cvar:0.05, mean-cvar:WEIGHT,0.05"
+if TYPE_CHECKING:
+    from bayes_scaling.decide.costs import Cost
+
+CostName = Annotated[str, typer.Option("--cost", help=f"How the budget is counted: {cost_names()}.")]
+PeakFlops = Annotated[float | None, typer.Option(help="FLOPs per second of one device, like 989e12.")]
+Utilisation = Annotated[
+    str, typer.Option(help="Share of the peak that training reaches; several with commas are equally likely.")
+]
+PricePerGpuHour = Annotated[str, typer.Option(help="Price of one device for one hour; several as above.")]
+ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
+Incumbent = Annotated[float | None, typer.Option(help="Loss to improve on; that of the best run by default.")]
+Target = Annotated[float | None, typer.Option(help="Loss that is wanted, for its probability.")]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        help="Constraint: params=LEAST:MOST (also tokens, tokens_per_param, batch_tokens, steps; either end may be "
+        "left out, one number fixes it), tokens_available=, deadline_hours=, step_seconds=, memory_bytes=, "
+        "bytes_per_param=. Repeatable.",
+    ),
+]
+NUMBERS = ("utilisation", "price_per_gpu_hour", "serving_tokens", "serving_utilisation", "serving_price")
 
 
-def cost_of(
-    unit: str,
-    peak_flops: float | None,
-    utilisation: str,
-    price: str,
-    currency: str,
-    serving: dict[str, str],
-    quantile: float,
-) -> Any:
-    from bayes_scaling.decide import costs
+def cost_from(name: str, **options: Any) -> Cost:
+    """Return the cost that options describe; those that were not given are left out."""
+    from bayes_scaling.decide.spelling import cost_of
 
-    drawn = {f"serving_{name}": numbers(text, f"--serving-{name}") for name, text in serving.items() if text}
-    by_hour = {"--peak-flops": peak_flops, "--utilisation": utilisation, "--price": price}
-    if unit == "flops":
-        stray = [name for name, value in by_hour.items() if value] + [
-            f"--{name.replace('_', '-')}" for name in drawn if name != "serving_tokens"
-        ]
-        if stray:
-            raise PlanError(f"{stray[0]} has no part in a budget of FLOPs: add --unit gpu-hours or --unit money")
-        return costs.lifetime(drawn["serving_tokens"], quantile=quantile) if drawn else costs.flops()
-    if unit not in ("gpu-hours", "money"):
-        raise PlanError(f"--unit is {unit!r}, expected flops, gpu-hours or money")
-    needed = [name for name, value in by_hour.items() if not value and (unit == "money" or name != "--price")]
-    if needed:
-        raise PlanError(f"a budget in {unit} needs {', '.join(needed)}")
-    reached = numbers(utilisation, "--utilisation")
-    if unit == "money":
-        paid = numbers(price, "--price")
-        return costs.money(peak_flops or 0.0, reached, paid, currency=currency, quantile=quantile, **drawn)
-    if price or "serving_price" in drawn:
-        raise PlanError("a price has no part in a budget of GPU-hours: add --unit money")
-    return costs.gpu_hours(peak_flops or 0.0, reached, quantile=quantile, **drawn)
-
-
-def objective_of(text: str) -> Any:
-    from bayes_scaling.decide import objectives
-
-    name, _, rest = text.partition(":")
-    makers: dict[str, tuple[Any, int]] = {
-        "improvement": (objectives.expected_improvement, 0),
-        "loss": (objectives.expected_loss, 0),
-        "target": (objectives.probability_of_target, 0),
-        "quantile": (objectives.loss_quantile, 1),
-        "cvar": (objectives.cvar, 1),
-        "mean-cvar": (objectives.mean_and_cvar, 2),
-    }
-    values = numbers(rest, "--objective") if rest else []
-    if name not in makers or len(values) > makers[name][1] or (name in ("quantile", "mean-cvar") and not values):
-        raise PlanError(f"--objective is {text!r}, expected one of {OBJECTIVES}")
-    return makers[name][0](*values)
+    given = {argument: value for argument, value in options.items() if value not in ("", None)}
+    for argument in NUMBERS:
+        if argument in given:
+            given[argument] = numbers(given[argument], f"--{argument.replace('_', '-')}")
+    return cost_of(name, **given)
 
 
 def constraints_of(limits: list[str] | None) -> Any:

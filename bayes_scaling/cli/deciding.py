@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,56 +22,60 @@ from bayes_scaling.cli._options import (
     read_runs,
 )
 from bayes_scaling.cli._plan_options import (
-    OBJECTIVES,
+    CostName,
+    Incumbent,
+    Limits,
+    ObjectiveName,
+    PeakFlops,
+    PricePerGpuHour,
+    Target,
+    Utilisation,
     candidates_of,
     compared,
     constraints_of,
-    cost_of,
+    cost_from,
     fixed,
-    objective_of,
 )
 from bayes_scaling.errors import PlanError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from bayes_scaling.decide.decision import DecisionProblem
 
 
 def allocate(
     source: Annotated[Path, typer.Argument(help="A fit (.nc), or runs to fit first.", show_default=False)],
-    budget: Annotated[float, typer.Option(help="In the unit of --unit.", show_default=False)],
-    unit: Annotated[str, typer.Option(help="flops, gpu-hours or money.")] = "flops",
-    peak_flops: Annotated[float | None, typer.Option(help="FLOPs per second of one device, like 989e12.")] = None,
-    utilisation: Annotated[
-        str, typer.Option(help="Share of the peak that training reaches; several with commas are equally likely.")
-    ] = "",
-    price: Annotated[str, typer.Option(help="Of one device for one hour; several as above.")] = "",
-    currency: Annotated[str, typer.Option(help="Unit of money.")] = "USD",
+    budget: Annotated[float, typer.Option(help="In the unit of --cost.", show_default=False)],
+    cost: CostName = "flops",
+    peak_flops: PeakFlops = None,
+    utilisation: Utilisation = "",
+    price_per_gpu_hour: PricePerGpuHour = "",
+    currency: Annotated[str | None, typer.Option(help="Unit of money; USD by default.")] = None,
     serving_tokens: Annotated[str, typer.Option(help="Tokens served over the model's life; several as above.")] = "",
     serving_utilisation: Annotated[str, typer.Option(help="While serving; that of training by default.")] = "",
     serving_price: Annotated[str, typer.Option(help="While serving; that of training by default.")] = "",
-    cost_quantile: Annotated[float, typer.Option(help="Of an uncertain cost, at which it meets the budget.")] = 0.5,
-    objective: Annotated[str, typer.Option(help=f"What to optimise: {OBJECTIVES}.")] = "improvement",
-    incumbent: Annotated[float | None, typer.Option(help="Loss to improve on; the best run's by default.")] = None,
-    target: Annotated[float | None, typer.Option(help="Loss that is wanted, for its odds.")] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Constraint: params=LEAST:MOST (also tokens, tokens_per_param, batch_tokens, steps; an end may be "
-            "left out, one number fixes it), tokens_available=, deadline_hours=, step_seconds=, memory_bytes=, "
-            "bytes_per_param=. Repeatable."
-        ),
+    cost_quantile: Annotated[
+        float | None, typer.Option(help="Quantile of an uncertain cost that meets the budget; 0.5 by default.")
     ] = None,
-    candidates: Annotated[str, typer.Option(help="Parameter counts that really exist, with commas.")] = "",
-    shapes: Annotated[str, typer.Option(help="Shapes that really exist: 32x4096,40x5120 (layers x width).")] = "",
-    vocabulary: Annotated[int, typer.Option(help="Of the shapes, so that the head is paid for.")] = 0,
-    context: Annotated[int, typer.Option(help="Of the shapes, so that attention is paid for.")] = 0,
+    objective: ObjectiveName = "expected_improvement",
+    incumbent: Incumbent = None,
+    target: Target = None,
+    limit: Limits = None,
+    candidates: Annotated[str, typer.Option(help="Parameter counts of models that really exist, with commas.")] = "",
+    shapes: Annotated[str, typer.Option(help="Shapes that really exist, layers x width: 32x4096,40x5120.")] = "",
+    vocabulary: Annotated[int, typer.Option(help="Of the shapes, to count the output head.")] = 0,
+    context: Annotated[int, typer.Option(help="Of the shapes, to count attention.")] = 0,
     compare_with: Annotated[
-        list[str] | None, typer.Option(help="Somebody's run to judge beside: Gopher=280e9:300e9. Repeatable.")
+        list[str] | None, typer.Option(help="Another run to compare with: Gopher=280e9:300e9. Repeatable.")
     ] = None,
     at: At = None,
-    budgets: Annotated[str, typer.Option(help="Other budgets to look at, with commas.")] = "",
-    odds: Annotated[str, typer.Option(help="Smallest budgets that reach --target with these probabilities.")] = "",
-    runs: Annotated[int, typer.Option(help="Split the budget over so many runs, of which the best counts.")] = 1,
+    budgets: Annotated[str, typer.Option(help="Other budgets to try, with commas.")] = "",
+    odds: Annotated[str, typer.Option(help="Probabilities of --target, to find the smallest budget for each.")] = "",
+    runs: Annotated[int, typer.Option(help="Split the budget over this many runs, of which the best counts.")] = 1,
     ladder: Annotated[float | None, typer.Option(help="Share of the budget for a ladder of small runs first.")] = None,
-    reserve: Annotated[float, typer.Option(help="Share that is kept, with --ladder.")] = 0.0,
-    law: Annotated[str, typer.Option(help="Fitted where runs are given.")] = "chinchilla",
+    reserve: Annotated[float, typer.Option(help="Share of the budget to keep, with --ladder.")] = 0.0,
+    law: Annotated[str, typer.Option(help="Law to fit, where runs are given.")] = "chinchilla",
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -78,60 +83,119 @@ def allocate(
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the run that a budget should buy, and say how sure that is and what being wrong costs.
+    """Choose the run that a budget should buy: how certain that choice is, and what a wrong one costs.
 
     Example: bayes-scaling allocate fit.nc --budget 5.76e23 --target 1.95
     """
-    from bayes_scaling.cli import show_plans as words
     from bayes_scaling.cli.show import show
-    from bayes_scaling.decide import allocate as one
-    from bayes_scaling.decide import budgets as many
-    from bayes_scaling.decide import ladder as ladders
-    from bayes_scaling.decide import portfolio
+    from bayes_scaling.decide.decision import DecisionProblem
     from bayes_scaling.inference.fit import fit
     from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict.ensemble import Ensemble
 
-    serving = {"tokens": serving_tokens, "utilisation": serving_utilisation, "price": serving_price}
-    cost = cost_of(unit, peak_flops, utilisation, price, currency, serving, cost_quantile)
-    chosen, constraints = objective_of(objective), constraints_of(limit)
-    exist = candidates_of(candidates, shapes, vocabulary, context)
+    counted = cost_from(
+        cost,
+        peak_flops=peak_flops,
+        utilisation=utilisation,
+        price_per_gpu_hour=price_per_gpu_hour,
+        currency=currency,
+        serving_tokens=serving_tokens,
+        serving_utilisation=serving_utilisation,
+        serving_price=serving_price,
+        quantile=cost_quantile,
+    )
+    constraints = constraints_of(limit)
+    models = candidates_of(candidates, shapes, vocabulary, context)
     others = dict(compared(item) for item in compare_with or [])
     if odds and target is None:
-        raise PlanError("--odds asks for the smallest budgets that reach a loss: say which, --target LOSS")
+        raise PlanError("--odds needs the loss that is to be reached: add --target LOSS")
     if reserve and ladder is None:
-        raise PlanError("--reserve is kept beside a ladder: add --ladder SHARE")
+        raise PlanError("--reserve needs a ladder: add --ladder SHARE")
     if source.suffix == ".nc":
         fitted = load_fit(source)
     else:
         fitted = fit(law, read_runs(source, columns, loss_unit, params_convention), seed=seed)
     given, group = fixed(at, fitted.groups.columns)
-    beliefs = Ensemble.of(fitted, seed, group=group, unconverged=unconverged)
-    shared: dict[str, Any] = {"cost": cost, "constraints": constraints, "given": given, "seed": seed}
-    asked = {**shared, "objective": chosen, "incumbent": incumbent, "target": target}
-    plan = one.allocate(beliefs, budget, candidates=exist, compare_with=others, **asked)
-    content: dict[str, Any] = {"plan": plan.to_dict()}
-    parts = [words.plan_table(plan)]
+    problem = DecisionProblem(
+        Ensemble.of(fitted, seed, group=group, unconverged=unconverged),
+        cost=counted,
+        objective=objective,
+        constraints=constraints,
+        incumbent=incumbent,
+        target=target,
+        given=given,
+        seed=seed,
+    )
+    answers = _Answers(problem, budget, models)
+    answers.plan(others)
     if budgets:
-        curve = many.budget_curve(beliefs, numbers(budgets, "--budgets"), **asked)
-        content["budgets"] = curve.to_dict(orient="records")
-        parts.append(words.curve_table(curve, plan.unit))
-    if odds and target is not None:
-        smallest = many.smallest_budget(beliefs, target, numbers(odds, "--odds"), **shared)
-        content["odds"] = [
+        answers.curve(numbers(budgets, "--budgets"))
+    if odds:
+        answers.odds(numbers(odds, "--odds"))
+    if runs != 1:
+        answers.portfolio(runs)
+    if ladder is not None:
+        answers.ladder(ladder, reserve)
+    if as_json:
+        print_json(answers.content)
+    else:
+        show(*answers.tables)
+
+
+@dataclasses.dataclass
+class _Answers:
+    """What was asked of a decision problem, as JSON and as tables.
+
+    Attributes
+    ----------
+    problem, budget, models : what is to be decided
+    content, tables : the answers so far
+    """
+
+    problem: DecisionProblem
+    budget: float
+    models: Any
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tables: list[RenderableType] = dataclasses.field(default_factory=list)
+
+    @property
+    def unit(self) -> str:
+        return self.problem.checked.spending.unit
+
+    def plan(self, others: dict[str, tuple[float, float]]) -> None:
+        from bayes_scaling.cli.show_plans import plan_table
+
+        plan = self.problem.allocate(self.budget, candidates=self.models, compare_with=others)
+        self._add("plan", plan.to_dict(), plan_table(plan))
+
+    def curve(self, budgets: list[float]) -> None:
+        from bayes_scaling.cli.show_plans import curve_table
+
+        curve = self.problem.curve(budgets)
+        self._add("budgets", curve.to_dict(orient="records"), curve_table(curve, self.unit))
+
+    def odds(self, probabilities: list[float]) -> None:
+        from bayes_scaling.cli.show_plans import odds_table
+
+        smallest = self.problem.smallest_budget(probabilities)
+        rows = [
             {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
             for row in smallest.to_dict(orient="records")
         ]
-        parts.append(words.odds_table(smallest, target, plan.unit))
-    if runs != 1:
-        split = portfolio.allocate_runs(beliefs, budget, runs, **asked)
-        content["runs"] = split.to_dict()
-        parts.append(words.portfolio_table(split))
-    if ladder is not None:
-        rungs = ladders.ladder(beliefs, budget, share=ladder, reserve=reserve, candidates=exist, **asked)
-        content["ladder"] = rungs.to_dict()
-        parts.append(words.ladder_table(rungs))
-    if as_json:
-        print_json(content)
-    else:
-        show(*parts)
+        self._add("odds", rows, odds_table(smallest, self.problem.checked.goal.target, self.unit))
+
+    def portfolio(self, runs: int) -> None:
+        from bayes_scaling.cli.show_plans import portfolio_table
+
+        split = self.problem.portfolio(self.budget, runs)
+        self._add("runs", split.to_dict(), portfolio_table(split))
+
+    def ladder(self, share: float, reserve: float) -> None:
+        from bayes_scaling.cli.show_plans import ladder_table
+
+        rungs = self.problem.ladder(self.budget, share=share, reserve=reserve, candidates=self.models)
+        self._add("ladder", rungs.to_dict(), ladder_table(rungs))
+
+    def _add(self, name: str, content: Any, table: RenderableType) -> None:
+        self.content[name] = content
+        self.tables.append(table)

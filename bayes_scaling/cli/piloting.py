@@ -1,4 +1,4 @@
-"""Commands before, during and after a big run: pilots, the run half way, forecasts on record."""
+"""Commands before, during and after a big run: pilots, mid-run decisions, registered forecasts."""
 
 from __future__ import annotations
 
@@ -19,57 +19,61 @@ from bayes_scaling.cli._options import (
     numbers,
     print_json,
 )
-from bayes_scaling.cli._plan_options import OBJECTIVES, constraints_of, cost_of, fixed, objective_of
+from bayes_scaling.cli._plan_options import (
+    CostName,
+    Incumbent,
+    Limits,
+    ObjectiveName,
+    PeakFlops,
+    PricePerGpuHour,
+    Target,
+    Utilisation,
+    constraints_of,
+    cost_from,
+    fixed,
+)
 from bayes_scaling.errors import DataError, PlanError
-
-Target = Annotated[float | None, typer.Option(help="Loss that is wanted.")]
-Incumbent = Annotated[float | None, typer.Option(help="Loss to improve on; the best run's by default.")]
-What = Annotated[str, typer.Option(help=f"What to optimise: {OBJECTIVES}.")]
-Limits = Annotated[list[str] | None, typer.Option(help="Constraint, as of allocate. Repeatable.")]
-Unit = Annotated[str, typer.Option(help="flops, gpu-hours or money.")]
-Peak = Annotated[float | None, typer.Option(help="FLOPs per second of one device, like 989e12.")]
-Utilisation = Annotated[str, typer.Option(help="Share of the peak that training reaches.")]
-DevicePrice = Annotated[str, typer.Option("--price", help="Of one device for one hour.")]
 
 
 def pilot(
     source: FitFile,
     pilot_budget: Annotated[float, typer.Option(help="The most that pilots may cost.", show_default=False)],
-    budget: Annotated[float | None, typer.Option(help="Of the big run that they are to inform.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Of the big run that pilots are to inform.")] = None,
     forecast_at: Annotated[
         list[str] | None,
-        typer.Option(help="In place of --budget, the run to forecast: --forecast-at params=70e9 ... Repeatable."),
+        typer.Option(help="Instead of --budget, the run to forecast: --forecast-at params=70e9 ... Repeatable."),
     ] = None,
     offers: Annotated[Path | None, typer.Option(help="Table of runs on offer: inputs, cost if known.")] = None,
     between: Annotated[
-        list[str] | None, typer.Option(help="In place of a table, a range of an input: params=1e8:1e10. Repeatable.")
+        list[str] | None, typer.Option(help="Instead of a table, a range of an input: params=1e8:1e10. Repeatable.")
     ] = None,
     copies: Annotated[int, typer.Option(help="How often one run may be repeated.")] = 4,
-    worth: Annotated[
+    price: Annotated[
         float | None, typer.Option(help="Worth of one unit of cost, where pilots are not paid out of the budget.")
     ] = None,
-    objective: What = "improvement",
+    objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,
     limit: Limits = None,
-    unit: Unit = "flops",
-    peak_flops: Peak = None,
+    cost: CostName = "flops",
+    peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
-    price: DevicePrice = "",
+    price_per_gpu_hour: PricePerGpuHour = "",
     at: At = None,
     seed: Seed = 0,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose small runs to buy before a big one, or say that none is worth its price.
+    """Choose small runs to buy before a big one, or none if none is worth its price.
 
     Example: bayes-scaling pilot fit.nc --budget 1e23 --pilot-budget 1e21 --between params=1e8:1e10
     --between tokens=1e9:1e11
     """
     from bayes_scaling.cli.show import show
     from bayes_scaling.cli.show_plans import pilot_table
-    from bayes_scaling.decide.pilot import pilot as choose
+    from bayes_scaling.decide.decision import DecisionProblem
     from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.predict.ensemble import Ensemble
 
     if (offers is None) == (not between):
         raise PlanError("say which runs are on offer: a table (--offers), or a range of each input (--between)")
@@ -80,24 +84,18 @@ def pilot(
         candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
     fitted = load_fit(source)
     given, group = fixed(at, fitted.groups.columns)
-    plan = choose(
-        fitted,
-        candidates,
-        pilot_budget,
-        budget=budget,
-        forecast_at=named(forecast_at) if forecast_at else None,
-        objective=objective_of(objective),
+    problem = DecisionProblem(
+        Ensemble.of(fitted, seed, group=group, unconverged=unconverged),
+        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
+        objective=objective,
+        constraints=constraints_of(limit),
         incumbent=incumbent,
         target=target,
-        constraints=constraints_of(limit),
-        cost=cost_of(unit, peak_flops, utilisation, price, "USD", {}, 0.5),
         given=given,
-        price=worth,
-        copies=copies,
-        group=group,
-        unconverged=unconverged,
         seed=seed,
     )
+    wanted = named(forecast_at) if forecast_at else None
+    plan = problem.pilot(candidates, pilot_budget, budget=budget, forecast_at=wanted, price=price, copies=copies)
     if as_json:
         print_json(plan.to_dict())
     else:
@@ -106,40 +104,40 @@ def pilot(
 
 def midrun(
     source: FitFile,
-    run: Annotated[str, typer.Option(help="Id of the run, whose curve so far was fitted.", show_default=False)],
+    run: Annotated[str, typer.Option(help="Id of the run, part of the fit with its curve so far.", show_default=False)],
     until: Annotated[float, typer.Option(help="Where it was to end (steps, else tokens).", show_default=False)],
-    extend: Annotated[str, typer.Option(help="Factors of that at which it might end instead.")] = "1.5,2",
-    worth: Annotated[float, typer.Option(help="Worth of one unit of cost, in the unit of the objective.")] = 0.0,
-    objective: What = "improvement",
+    extend: Annotated[str, typer.Option(help="Factors of --until at which it might end instead.")] = "1.5,2",
+    price: Annotated[float, typer.Option(help="Worth of one unit of cost, in the unit of the objective.")] = 0.0,
+    objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,
-    unit: Unit = "flops",
-    peak_flops: Peak = None,
+    cost: CostName = "flops",
+    peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
-    price: DevicePrice = "",
+    price_per_gpu_hour: PricePerGpuHour = "",
     seed: Seed = 0,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what stopping a run now, going on as planned, or extending it would bring.
+    """Compare stopping a run now, continuing it as planned, and extending it.
 
     Example: bayes-scaling midrun fit.nc --run big --until 100000
     """
     from bayes_scaling.cli.show import show
     from bayes_scaling.cli.show_plans import midrun_table
-    from bayes_scaling.decide.midrun import midrun as weigh
+    from bayes_scaling.decide.midrun import midrun as compare_options
     from bayes_scaling.inference.loading import load_fit
 
-    found = weigh(
+    found = compare_options(
         load_fit(source),
         run,
         until,
         extend=numbers(extend, "--extend") if extend else (),
-        objective=objective_of(objective),
+        objective=objective,
         incumbent=incumbent,
         target=target,
-        price=worth,
-        cost=cost_of(unit, peak_flops, utilisation, price, "USD", {}, 0.5),
+        price=price,
+        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
         seed=seed,
         unconverged=unconverged,
     )
@@ -151,12 +149,12 @@ def midrun(
 
 def preregister(
     source: Annotated[Path, typer.Argument(help="A plan (allocate --json), or a fit (.nc).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File to write, never one that is there.")] = Path("forecast.json"),
+    out: Annotated[Path, typer.Option(help="File to write, never an existing one.")] = Path("forecast.json"),
     params: Annotated[str, typer.Option(help="With a fit: parameters of the runs to forecast.")] = "",
     tokens: Annotated[str, typer.Option(help="With a fit: their tokens.")] = "",
     at: At = None,
-    name: Annotated[str, typer.Option(help="What to call the forecast.")] = "",
-    note: Annotated[str, typer.Option(help="Anything that a reader should know.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the forecast.")] = "",
+    note: Annotated[str, typer.Option(help="A note for readers.")] = "",
     seed: Seed = 0,
     unconverged: Unconverged = False,
 ) -> None:
@@ -187,13 +185,13 @@ def preregister(
 
 
 def score(
-    source: Annotated[Path, typer.Argument(help="A forecast on record.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="A registered forecast.", show_default=False)],
     loss: Annotated[str, typer.Option(help="Measured loss of each of its runs, with commas.")] = "",
-    runs: Annotated[Path | None, typer.Option(help="Or a table of runs in which its own are looked up.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Or a table of runs in which they are looked up.")] = None,
     record: Annotated[Path | None, typer.Option(help="Track record to add the scores to (.jsonl).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a forecast on record with what was measured, and keep a track record.
+    """Score a registered forecast against measured losses, and keep a track record.
 
     Example: bayes-scaling score forecast.json --loss 1.94 --record record.jsonl
     """

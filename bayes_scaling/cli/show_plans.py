@@ -1,4 +1,4 @@
-"""What the terminal prints about plans: choices side by side, what they lose, and how the plan may turn out."""
+"""Tables that the terminal prints about plans: runs side by side, their regret, and how the plan may turn out."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 BEST = 8  # runs on offer that are shown
 LEGEND = (
-    "regret: mean loss over that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs "
-    "that the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
+    "regret: loss above that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs that "
+    "the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
 )
 
 
 def plan_table(plan: Plan) -> RenderableType:
-    """Return a plan beside published rules, and in words how it may turn out."""
+    """Return a plan beside published rules, and how it may turn out."""
     choices = {"plan": plan.choice}
     choices |= {f"{name} alone ({plan.weights[name]:.0%})": pick for name, pick in plan.picks.items()}
     choices |= dict(plan.alternatives)
@@ -42,10 +42,10 @@ def plan_table(plan: Plan) -> RenderableType:
         f"{number(plan.budget)} {plan.unit} by {plan.label}: {plan.objective.direction} {plan.objective.label} "
         f"({plan.cost_label})"
     )
-    sentences = [Text(line) for line in (*_outcome(plan), *_freedom(plan))]
+    sentences = [Text(plan.verdict, style="bold"), *(Text(line) for line in (*_outcome(plan), *_freedom(plan)))]
     notes = [Text(f"{name}: {choice.note}", style="dim") for name, choice in plan.alternatives.items()]
-    doubts = [Text(f"caution: {line}", style="yellow") for line in plan.cautions]
-    return Group(table(headers, rows, title=title), *sentences, *doubts, Text(LEGEND, style="dim"), *notes)
+    warnings = [Text(f"caution: {line}", style="yellow") for line in plan.cautions]
+    return Group(table(headers, rows, title=title), *sentences, *warnings, Text(LEGEND, style="dim"), *notes)
 
 
 def _named(name: str, choice: Choice) -> str:
@@ -53,8 +53,8 @@ def _named(name: str, choice: Choice) -> str:
 
 
 def _row(choice: Choice) -> list[Any]:
-    low, high = choice.regret_interval(0.9)
-    less, more = choice.wasted_interval(0.9)
+    low, high = choice.interval(0.9)
+    less, more = choice.interval(0.9, "wasted")
     middle = sorted(choice.wasted)[len(choice.wasted) // 2]
     return [
         choice.params,
@@ -76,32 +76,32 @@ def _outcome(plan: Plan) -> list[str]:
         f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
         f"{number(plan.goal.incumbent)}, beaten with probability {plan.probability_beats_incumbent:.1%}",
         f"loss of one new run: 90% {low:.4g} - {high:.4g} {plan.loss_unit} (parameters, the law's own error, run "
-        f"noise), mean of the worst 5% {plan.cvar(0.05):.4g}",
+        f"noise); mean of the worst 5% {plan.cvar(0.05):.4g}",
     ]
     if not math.isnan(plan.goal.target):
         lines.append(f"P(loss <= {plan.goal.target:g}) = {plan.probability_reaches_target:.1%}")
-    cheap, dear = plan.cost_interval(0.9)
+    cheap, dear = plan.interval(0.9, "cost")
     if dear > cheap * (1 + 1e-9):
         lines.append(f"cost: 90% {number(cheap)} - {number(dear)} {plan.unit}")
     return lines
 
 
 def _freedom(plan: Plan) -> list[str]:
-    """Say how sure the choice is, and what else would do."""
+    """Say how certain the choice is, and what else would do as well."""
     wanted = ["params", "tokens", *(["batch_tokens"] if plan.batch_tokens is not None else [])]
-    intervals = [(name, *plan.optimum_interval(name, 0.9)) for name in wanted]
+    intervals = [(name, *plan.interval(0.9, f"optimal_{name}")) for name in wanted]
     words = ", ".join(f"{name} {number(low)} - {number(high)}" for name, low, high in intervals)
     lines = [
         f"best split of the budget over draws, 90%: {words}",
         f"sizes from {number(plan.flat[0])} to {number(plan.flat[1])} params lose no more than {plan.flat_within:.2g} "
         f"{plan.loss_unit} on average",
     ]
-    if plan.choice.note != "recommended":
+    if plan.shape is not None:
         lines.append(plan.choice.note)
     if plan.snapping_regret > 0:
         lines.append(
-            f"any size: {number(plan.unsnapped.params)} params; existing sizes lose {plan.snapping_regret:.2g} of the "
-            "objective"
+            f"if any size existed: {number(plan.unsnapped.params)} params; candidates lose "
+            f"{plan.snapping_regret:.2g} of the objective"
         )
     return lines
 
@@ -131,7 +131,7 @@ def portfolio_table(portfolio: Portfolio) -> RenderableType:
     low, high = portfolio.interval(0.9)
     words = (
         f"best of them: {portfolio.objective.label} {number(portfolio.value)} +- {portfolio.value_se:.1g}, 90% "
-        f"{low:.4g} - {high:.4g} {portfolio.loss_unit}; best: probability to be it"
+        f"{low:.4g} - {high:.4g} {portfolio.loss_unit}; column best: the probability of being the best"
     )
     title = f"{len(rows)} runs for {number(portfolio.budget)} {portfolio.unit} by {portfolio.label}"
     return Group(table(headers, rows, title=title), Text(portfolio.verdict, style="bold"), Text(words))
@@ -151,39 +151,40 @@ def ladder_table(ladder: Ladder) -> RenderableType:
         *(f"cost [{ladder.final.unit}]" if n == "cost" else n.replace("_", " ") for n in numbers),
     ]
     words = (
-        "low - high: 90% of one new run; a rung outside it says that the forecast is wrong before the final run is "
-        f"paid. Knowing the rungs leaves {ladder.spread_left:.0%} of the spread of the final run's expected loss."
+        "low - high: 90% interval of one new run; a rung outside it warns that the forecast is wrong before the final "
+        "run is paid for."
     )
-    return Group(table(headers, rows, title=f"A ladder for {number(ladder.total)} {ladder.final.unit}"), Text(words))
+    title = f"A ladder for {number(ladder.total)} {ladder.final.unit}"
+    return Group(Text(ladder.verdict, style="bold"), table(headers, rows, title=title), Text(words, style="dim"))
 
 
 def pilot_table(plan: PilotPlan) -> RenderableType:
-    """Return the pilots to buy, the best of the others on offer, and the verdict."""
+    """Return the verdict, the pilots to buy, and the best candidates on offer."""
     inputs = [name for name in plan.runs if name not in ("copies", "cost")]
     parts: list[RenderableType] = [Text(plan.verdict, style="bold")]
     if plan.buys:
         headers = [*map(str, inputs), "copies", f"cost [{plan.budget_unit}]"]
         parts.append(table(headers, plan.runs[[*inputs, "copies", "cost"]].to_numpy().tolist(), title="to buy"))
     choice = not math.isnan(plan.now)
-    offers = plan.offers.sort_values(["net", "spread_left"], ascending=[False, True]).head(BEST)
-    headers = [*map(str, inputs), f"cost [{plan.budget_unit}]", "spread left"]
+    offers = plan.offers.sort_values(["net", "uncertainty_left"], ascending=[False, True]).head(BEST)
+    headers = [*map(str, inputs), f"cost [{plan.budget_unit}]", "uncertainty left"]
     headers += [f"gain [{plan.unit}]", f"price [{plan.unit}]"] if choice else []
     rows = [
-        [*(row[name] for name in inputs), row["cost"], f"{row['spread_left']:.0%}"]
+        [*(row[name] for name in inputs), row["cost"], f"{row['uncertainty_left']:.0%}"]
         + ([f"{row['gain']:.2g} +- {row['gain_se']:.1g}", f"{row['price']:.2g}"] if choice else [])
         for row in offers.to_dict(orient="records")
     ]
     parts.append(table(headers, rows, title=f"one run alone, the best {len(rows)} of {len(plan.offers)} on offer"))
     big = ", ".join(f"{name} {number(plan.big[name].iloc[0])}" for name in inputs if name in plan.big)
-    legend = f"spread: half-width of the central 68% of the expected log loss of the big run ({big}), "
-    parts.append(Text(f"{legend}{plan.spread[0]:.2%} now", style="dim"))
+    legend = f"uncertainty: half-width of the central 68% of the expected log loss of the big run ({big}), "
+    parts.append(Text(f"{legend}{plan.half_width[0]:.2%} now", style="dim"))
     if plan.value.method == "regression":
-        parts.append(Text("these runs tell too much to weigh draws: their gain is a lower bound", style="dim"))
+        parts.append(Text("the gain is a lower bound: these runs leave too few draws with weight", style="dim"))
     return Group(*parts)
 
 
 def midrun_table(found: MidRun) -> RenderableType:
-    """Return what each option of a run would bring, and the verdict."""
+    """Return the verdict, and what each option would bring."""
     along = str(found.options.columns[1])
     target = not found.options["reaches_target"].isna().all()
     headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value", "net"]
@@ -208,7 +209,7 @@ def midrun_table(found: MidRun) -> RenderableType:
 
 
 def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
-    """Return how a forecast on record did, and the record so far."""
+    """Return how a registered forecast did, and the track record so far."""
     headers = ["run", "loss", "median", "error", "P(lower)", "log score", "in the 90% band"]
     rows = [
         [

@@ -23,7 +23,7 @@ from bayes_scaling.data.validation import (
     refuse_gaps,
     run_ids,
 )
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "params": ("n", "n_params", "num_params", "parameters", "param_count", "model_size", "model_params"),
@@ -154,7 +154,9 @@ class Runs:
         """
         if not isinstance(name, str) or name not in self.table:
             have = f"{self.source} has no column {shown(name)} (it has {listed(self.table)})"
-            raise DataError(f"{have}; map one with columns={{'{name}': ...}}" if str(name) in SPELLINGS else have)
+            if str(name) not in SPELLINGS:
+                raise DataError(have)
+            raise DataError(f"{have}; map one with {REMEDY}", Remedy("columns", str(name), "name"))
 
         def place(row: int) -> str:
             return f"{self.source}, row {row + 1}, column {plain(name)}"
@@ -334,7 +336,9 @@ def _named(
             continue
         if len(found) > 1 and ours != "run":
             could = " and ".join(map(shown, found))
-            raise DataError(f"{source}: {could} could both be {ours}; say which with columns={{'{ours}': ...}}")
+            raise DataError(
+                f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
+            )
         if found:
             spelled[ours] = min(found, key=lambda name: (ours, *spellings).index(folded(name)))
             notes.append(f"column {shown(spelled[ours])} read as {ours}")
@@ -343,15 +347,16 @@ def _named(
     table = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()})
     have = f"(it has {listed(frame.columns)})"
     if "loss" not in table:
-        raise DataError(f"{source} has no loss column {have}; map one with columns={{'loss': ...}}")
+        raise DataError(f"{source} has no loss column {have}; map one with {REMEDY}", Remedy("columns", "loss", "name"))
     sizes = ("params", "tokens", "flops", "steps")
     # A law may read columns of its own alone, a loss or a position, say; but something has to be there to read.
     numbers = [name for name in table.select_dtypes("number") if name not in ("loss", "loss_se", "run")]
     if not any(name in table for name in sizes):
-        none = f"{source} has none of {', '.join(sizes)} {have}; map one with columns={{'params': ...}}"
+        none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
+        remedy = Remedy("columns", "params", "name")
         if not numbers:
-            raise DataError(none)
-        notes.append(f"{none}, unless a law reads a column of its own")
+            raise DataError(f"{none} {REMEDY}", remedy)
+        notes.append(f"{none} {remedy.in_python()}, unless a law reads a column of its own")
     return table, spelled, notes
 
 

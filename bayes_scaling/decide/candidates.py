@@ -1,4 +1,4 @@
-"""Candidates: the models that really exist, by size or by shape, and what the budget buys of each."""
+"""Candidates: models of given sizes or shapes, and how long the budget can train each."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.plan import shape_words
-from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.search import Score
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import SERVED_FLOPS
 from bayes_scaling.errors import PlanError
 
-BATCHES = 64  # places between the smallest and the largest batch that are looked at for each candidate
+BATCHES = 64  # batches that are tried for each candidate
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidates:
-    """Models that exist and that budget and constraints allow.
+    """Models that budget and constraints allow.
 
     Attributes
     ----------
     params : (n,) N as the fitted runs count it
-    sizes : (n,) half the forward FLOPs per token: N, or with attention and head where shapes tell
-    shapes : of each, None where only sizes are known
+    sizes : (n,) half the forward FLOPs per token: N, or more where shapes say what attention and head take
+    shapes : of each; None where only sizes are known
     """
 
     params: np.ndarray
@@ -36,17 +36,17 @@ class Candidates:
     shapes: tuple[Shape | None, ...]
 
     @classmethod
-    def of(cls, given: Sequence[float] | Sequence[Shape] | Shape, question: Question, space: Space) -> Candidates:
-        """Read candidates, and keep those that are allowed.
+    def of(cls, given: Sequence[float] | Sequence[Shape] | Shape, problem: Problem, space: Space) -> Candidates:
+        """Read candidates and keep those that are allowed.
 
         Raises
         ------
         PlanError
-            When they are neither parameter counts nor shapes, or none of them is allowed.
+            When they are neither parameter counts nor shapes, or none is allowed.
         """
         shapes = _single_shapes(given)
         if shapes:
-            counts = {member.fit.runs.params_convention for member in question.beliefs.members.values()}
+            counts = {member.fit.runs.params_convention for member in problem.ensemble.members.values()}
             total = counts == {"total"}
             params = np.array([float(s.params_total if total else s.params) for s in shapes])
             every = cls(params, np.array([_forward(shape) for shape in shapes]) / SERVED_FLOPS, shapes)
@@ -80,13 +80,13 @@ class Candidates:
         return cls(sizes, sizes, (None,) * len(sizes))
 
     def runs(self, space: Space, which: np.ndarray, share: np.ndarray) -> Points:
-        """Return the run of some candidates that spends the budget, ``(n_run,)``, with batches by their share."""
+        """Return runs of candidates that spend the budget, ``(n_run,)``, with batches as shares of their range."""
         tokens = np.asarray(space.surface.tokens(self.sizes[which]))
         batch = np.exp(log_batch(np.log(tokens), share, space.constraints.log_batch)) if space.batched else None
         return run_columns(self.params[which], tokens, batch, space.given)
 
     def best(self, score: Score, space: Space) -> tuple[int, float]:
-        """Return the best candidate and the share of its batch.
+        """Return the best candidate, and its batch as a share of the range.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Candidates:
 
 
 def _single_shapes(given: Sequence[float] | Sequence[Shape] | Shape) -> tuple[Shape, ...]:
-    """Return shapes one by one, those of families too; none where sizes are given."""
+    """Return single shapes, also of shapes that hold arrays; none where sizes are given."""
     families = (given,) if isinstance(given, Shape) else tuple(s for s in given if isinstance(s, Shape))
     if families and not isinstance(given, Shape) and len(families) < len(given):
         raise PlanError("candidates mix shapes and parameter counts; give one or the other")
@@ -115,7 +115,7 @@ def _single_shapes(given: Sequence[float] | Sequence[Shape] | Shape) -> tuple[Sh
 
 
 def _forward(shape: Shape) -> float:
-    """Return forward FLOPs per token, with attention and head as far as the shape tells."""
+    """Return forward FLOPs per token, with attention and head where the shape says what they take."""
     flops = shape.flops_non_embedding
     if shape.context:
         flops += shape.flops_by_part["mask"]

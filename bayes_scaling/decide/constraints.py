@@ -1,4 +1,4 @@
-"""Constraints: what a plan must keep to, and what that leaves of the sizes that spend a budget."""
+"""Constraints: what a plan must keep to, and which sizes that leaves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from bayes_scaling.decide.surfaces import Surface
-from bayes_scaling.errors import PlanError
+from bayes_scaling.errors import REMEDY, PlanError, Remedy
 
 SECONDS_PER_HOUR = 3600.0
 SLACK = 1e-12  # relative, for limits that meet
@@ -16,16 +16,16 @@ SLACK = 1e-12  # relative, for limits that meet
 
 @dataclasses.dataclass(frozen=True)
 class Constraints:
-    """What a plan must keep to; ranges are (least, most), equal ends fix a number.
+    """What a plan must keep to. Ranges are (least, most); equal ends fix a number.
 
     Attributes
     ----------
     params, tokens, tokens_per_param : ranges of N, D and D / N
-    tokens_available : D may not exceed them
-    batch_tokens, steps : ranges of B and S, D = B S. With a law that reads the batch, the smallest batch of the fitted
-        runs is the least where none is given: below it such laws promise what nobody has seen
-    deadline_hours, step_seconds : S steps of so many seconds have to end by then
-    memory_bytes, bytes_per_param : N parameters of so many bytes have to fit
+    tokens_available : upper limit of D
+    batch_tokens, steps : ranges of B and S, where D = B S. With a law that reads the batch, the smallest fitted batch
+        is the default lower limit: below it such laws predict what no run has shown
+    deadline_hours, step_seconds : S steps, each of so many seconds, must end within the deadline
+    memory_bytes, bytes_per_param : N parameters, each of so many bytes, must fit into memory
     """
 
     params: tuple[float, float] = (1.0, math.inf)
@@ -50,8 +50,8 @@ class Constraints:
         if not self.tokens_available >= 1:
             raise PlanError(f"tokens_available is {self.tokens_available:g}, expected a number of tokens")
         for limit, share, words in (
-            ("deadline_hours", "step_seconds", "the seconds that one step takes"),
-            ("memory_bytes", "bytes_per_param", "the bytes that one parameter takes, optimiser included"),
+            ("deadline_hours", "step_seconds", "how many seconds one step takes"),
+            ("memory_bytes", "bytes_per_param", "how many bytes one parameter takes, optimiser included"),
         ):
             most, each = getattr(self, limit), getattr(self, share)
             if not most > 0:
@@ -59,11 +59,14 @@ class Constraints:
             if each is not None and not (math.isfinite(each) and each > 0):
                 raise PlanError(f"{share} is {each:g}, expected a positive number")
             if most < math.inf and each is None:
-                raise PlanError(f"{limit} is {most:g}, but not {words}: give {share}=... too")
+                raise PlanError(
+                    f"{limit} is {most:g}, but nothing says {words}: give {REMEDY} too",
+                    Remedy("constraints", share, "value"),
+                )
 
     @property
     def most_steps(self) -> tuple[float, str]:
-        """The largest number of steps, and the constraint that says so."""
+        """The largest number of steps, and which constraint sets it."""
         until = self.deadline_hours * SECONDS_PER_HOUR / (self.step_seconds or 1.0)
         if until < self.steps[1]:
             return until, f"a deadline of {self.deadline_hours:g} hours at {self.step_seconds:g} s a step"
@@ -71,7 +74,7 @@ class Constraints:
 
     @property
     def of_batch(self) -> Constraints:
-        """The part that concerns batch, steps and time."""
+        """The part that limits batch, steps and time."""
         return Constraints(
             batch_tokens=self.batch_tokens,
             steps=self.steps,
@@ -86,7 +89,7 @@ class Constraints:
             return np.log([*self.batch_tokens, max(self.steps[0], 1.0), self.most_steps[0]])
 
     def allows(self, params: float, tokens: float) -> bool:
-        """Say whether a run keeps to all of them, with some batch."""
+        """Say whether some batch lets a run keep to all constraints."""
         batch = self.batch_tokens
         ranges = (
             (params, *self.params),
@@ -99,12 +102,12 @@ class Constraints:
         return all(low * (1 - 1e-9) <= value <= high * (1 + 1e-9) for value, low, high in ranges)
 
     def range(self, surface: Surface) -> tuple[float, float]:
-        """Return the range of N on a budget surface that all constraints leave.
+        """Return the range of N on a budget surface that the constraints leave.
 
         Raises
         ------
         PlanError
-            When nothing is left; the two constraints that exclude each other are named.
+            When they leave nothing; the message names the two constraints that exclude each other.
         """
         least, most = self._least(surface), self._most(surface)
         low, high = max(least, key=lambda name: least[name]), min(most, key=lambda name: most[name])

@@ -2,15 +2,18 @@
 
     cost = price of a training FLOP x 6 N D + price of a serving FLOP x 2 N T
 
-T tokens are served after training (Sardana et al. 2023, arXiv 2401.00448), at the price of the training or at their
-own. What is not known for sure, like utilisation, is given as draws or as a distribution: the cost is then one number
-per draw, and a plan meets its budget at a stated quantile of it, by default the median.
+T tokens are served after training (Sardana et al. 2023, arXiv 2401.00448), at the price of training or at their own.
+Uncertain numbers, such as utilisation, are given as draws or as a distribution. The cost is then one number per draw,
+and a plan meets its budget at a stated quantile of the cost, the median by default.
+
+A cost of your own needs a label, a unit and a method ``spending``; CONTRIBUTING.md shows one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -25,72 +28,38 @@ from bayes_scaling.decide.surfaces import SERVED_FLOPS, Bend, BentSurface, Surfa
 from bayes_scaling.errors import PlanError
 
 type Uncertain = ArrayLike | Distribution
+"""A number, draws of it, or a distribution."""
 
 SECONDS_PER_HOUR = 3600.0
-DRAWS = 4096  # of a distribution
-SAME = 1e-12  # relative spread below which draws are one number
+DRAWS = 4096  # from a distribution
+SAME = 1e-12  # relative range below which draws count as one number
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Cost:
-    """How a budget is spent; made by `flops`, `gpu_hours`, `money` or `lifetime`.
+class Cost(Protocol):
+    """How a budget is spent: what a FLOP of training costs, and one of serving."""
 
-    Attributes
-    ----------
-    label : what is counted, in words
-    unit : of cost and budget
-    hours : whether FLOPs are paid by the hour of a device; else the budget is in FLOPs
-    peak_flops : of one device, FLOPs per second
-    utilisation : share of the peak that training reaches
-    price : of one device for one hour
-    serving_tokens : T, served after training
-    serving_utilisation, serving_price : as above, while serving; None for those of training
-    quantile : of the cost, at which the budget is met
-    """
+    @property
+    def label(self) -> str:
+        """What is counted, in words."""
+        ...
 
-    label: str
-    unit: str
-    hours: bool = False
-    peak_flops: float = 1.0
-    utilisation: Uncertain = 1.0
-    price: Uncertain = 1.0
-    serving_tokens: Uncertain = 0.0
-    serving_utilisation: Uncertain | None = None
-    serving_price: Uncertain | None = None
-    quantile: float = 0.5
+    @property
+    def unit(self) -> str:
+        """Unit of the cost and of the budget."""
+        ...
 
-    def spending(self, seed: int = 0) -> Spending:
-        """Return the cost with what is uncertain about it drawn, by one seed."""
-        given: dict[str, tuple[Uncertain, float, float]] = {
-            "utilisation": (self.utilisation, 0.0, 1.0),
-            "price": (self.price, 0.0, LARGEST),
-            "serving_tokens": (self.serving_tokens, -1.0, LARGEST),
-        }
-        if self.serving_utilisation is not None:
-            given["serving_utilisation"] = (self.serving_utilisation, 0.0, 1.0)
-        if self.serving_price is not None:
-            given["serving_price"] = (self.serving_price, 0.0, LARGEST)
-        drawn = _drawn(given, seed)
-        utilisation, price = drawn["utilisation"], drawn["price"]
-        serving_utilisation = drawn.get("serving_utilisation", utilisation)
-        serving_price = drawn.get("serving_price", price)
-        hour = self.peak_flops * SECONDS_PER_HOUR if self.hours else 1.0
-        return Spending(
-            price / (hour * utilisation),
-            serving_price / (hour * serving_utilisation),
-            drawn["serving_tokens"],
-            self.quantile,
-            self.unit,
-        )
+    def spending(self, seed: int) -> Spending:
+        """Return the prices, with every uncertain number drawn; the same seed gives the same draws."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spending:
-    """A cost with its draws.
+    """The prices of a cost, as draws.
 
     Attributes
     ----------
-    per_flop, per_served_flop : (n,) unit of the budget per FLOP of training and of serving
+    per_flop, per_served_flop : (n,) price of one FLOP of training and of serving, in the unit of the budget
     serving : (n,) tokens served after training
     quantile : of the cost, at which the budget is met
     unit : of the budget
@@ -101,6 +70,36 @@ class Spending:
     serving: np.ndarray
     quantile: float
     unit: str
+
+    @classmethod
+    def of(
+        cls,
+        per_flop: ArrayLike,
+        unit: str,
+        *,
+        per_served_flop: ArrayLike | None = None,
+        serving_tokens: ArrayLike = 0.0,
+        quantile: float = 0.5,
+    ) -> Spending:
+        """Make prices from numbers or equally many draws of each.
+
+        Parameters
+        ----------
+        per_flop : price of one FLOP of training
+        unit : of the budget
+        per_served_flop : price of one FLOP of serving; that of training by default
+        serving_tokens : tokens served over the model's life
+        quantile : of the cost, at which the budget is met
+        """
+        served = per_flop if per_served_flop is None else per_served_flop
+        prices = [np.atleast_1d(np.asarray(draws, float)) for draws in (per_flop, served, serving_tokens)]
+        training, serving, tokens = np.broadcast_arrays(*prices)
+        return cls(training, serving, tokens, fraction("quantile", quantile), unit)
+
+    @property
+    def without_serving(self) -> Spending:
+        """The same prices for a run that is never served."""
+        return dataclasses.replace(self, serving=np.zeros_like(self.serving))
 
     def draws(self, params: float, tokens: float) -> np.ndarray:
         """Return the cost of a run, ``(n,)``, in the unit of the budget.
@@ -124,18 +123,18 @@ class Spending:
 
     @functools.cached_property
     def bend(self) -> Bend:
-        """Price of a parameter where training and serving are uncertain in ways of their own."""
+        """Price of a parameter where the prices of training and of serving are uncertain independently."""
         return Bend(self.per_flop, self.per_served_flop * self.serving, self.quantile)
 
     def surface(self, budget: float) -> Surface:
-        """Return the runs that spend a budget."""
+        """Return all runs that spend a budget."""
         if not (np.isfinite(budget) and budget > 0):
             raise PlanError(f"the budget is {budget:g} {self.unit}, expected a positive number of {self.unit}")
         flops = budget / self.price
         in_training_tokens = self.per_served_flop * self.serving / self.per_flop
         surface: Surface
         if _one(self.per_flop) or _one(in_training_tokens):
-            # Only one of the two varies, so that the quantile of the sum is the sum of the quantiles.
+            # Only one of the two varies: the quantile of the sum is the sum of the quantiles.
             surface = Surface(float(budget), flops, ordered(in_training_tokens, self.quantile))
         else:
             surface = BentSurface(float(budget), flops, ordered(in_training_tokens, self.quantile), self.bend)
@@ -151,12 +150,64 @@ def _one(draws: np.ndarray) -> bool:
     return bool(np.ptp(draws) <= SAME * np.abs(draws).max())
 
 
-# --- the costs that there are ---------------------------------------------------------------------------------------
+# --- built-in costs -------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PricedFlops:
+    """FLOPs, hours of the devices that run them, or the money that these hours cost.
+
+    Attributes
+    ----------
+    label, unit : as of `Cost`
+    hours : whether FLOPs are paid by the hour of a device; otherwise the budget is in FLOPs
+    peak_flops : FLOPs per second of one device
+    utilisation : share of the peak that training reaches
+    price : of one device for one hour
+    serving_tokens : T, served after training
+    serving_utilisation, serving_price : the same while serving; None for those of training
+    quantile : of the cost, at which the budget is met
+    """
+
+    label: str
+    unit: str
+    hours: bool = False
+    peak_flops: float = 1.0
+    utilisation: Uncertain = 1.0
+    price: Uncertain = 1.0
+    serving_tokens: Uncertain = 0.0
+    serving_utilisation: Uncertain | None = None
+    serving_price: Uncertain | None = None
+    quantile: float = 0.5
+
+    def spending(self, seed: int = 0) -> Spending:
+        """Return the prices, with every uncertain number drawn."""
+        given: dict[str, tuple[Uncertain, float, float]] = {
+            "utilisation": (self.utilisation, 0.0, 1.0),
+            "price": (self.price, 0.0, LARGEST),
+            "serving_tokens": (self.serving_tokens, -1.0, LARGEST),
+        }
+        if self.serving_utilisation is not None:
+            given["serving_utilisation"] = (self.serving_utilisation, 0.0, 1.0)
+        if self.serving_price is not None:
+            given["serving_price"] = (self.serving_price, 0.0, LARGEST)
+        drawn = _drawn(given, seed)
+        utilisation, price = drawn["utilisation"], drawn["price"]
+        serving_utilisation = drawn.get("serving_utilisation", utilisation)
+        serving_price = drawn.get("serving_price", price)
+        hour = self.peak_flops * SECONDS_PER_HOUR if self.hours else 1.0
+        return Spending(
+            price / (hour * utilisation),
+            serving_price / (hour * serving_utilisation),
+            drawn["serving_tokens"],
+            self.quantile,
+            self.unit,
+        )
 
 
 def flops() -> Cost:
     """Count training FLOPs, 6 N D."""
-    return Cost("training FLOPs", "FLOPs")
+    return PricedFlops("training FLOPs", "FLOPs")
 
 
 def gpu_hours(
@@ -167,17 +218,17 @@ def gpu_hours(
     serving_utilisation: Uncertain | None = None,
     quantile: float = 0.5,
 ) -> Cost:
-    """Count hours of one device: 6 N D / (peak x utilisation x 3600), and 2 N T likewise.
+    """Count hours of one device: 6 N D / (peak x utilisation x 3600), and the same for the 2 N T of serving.
 
     Parameters
     ----------
     peak_flops : FLOPs per second of one device, such as 989e12
     utilisation : share of it that training reaches, 0.4 for 40 percent; a number, draws of it, or a distribution
-    serving_tokens : T, tokens served over the model's life, likewise; none by default
-    serving_utilisation : share of the peak that serving reaches, likewise; that of training by default
-    quantile : of the hours, at which the budget is met: 0.9 leaves a chance of one in ten to overrun
+    serving_tokens : T, tokens served over the model's life, given in the same ways; none by default
+    serving_utilisation : share of the peak that serving reaches; that of training by default
+    quantile : of the hours, at which the budget is met; 0.9 leaves a 10 % chance of an overrun
     """
-    return Cost(
+    return PricedFlops(
         _label("GPU-hours", serving_tokens),
         "GPU-hours",
         hours=True,
@@ -206,10 +257,10 @@ def money(
     ----------
     peak_flops, utilisation, serving_tokens, serving_utilisation, quantile : as of `gpu_hours`
     price_per_gpu_hour : a number, as many draws as of the utilisation, or a distribution
-    serving_price : of one hour of a device that serves, likewise; that of training by default
+    serving_price : of one hour of a device that serves; that of training by default
     currency : unit of price and budget
     """
-    return Cost(
+    return PricedFlops(
         _label("money", serving_tokens),
         currency,
         hours=True,
@@ -232,7 +283,7 @@ def lifetime(serving_tokens: Uncertain, *, quantile: float = 0.5) -> Cost:
     quantile : of the FLOPs, at which the budget is met
     """
     demand = _checked("serving_tokens", serving_tokens, -1.0, LARGEST)
-    return Cost(
+    return PricedFlops(
         "FLOPs of training and serving",
         "FLOPs",
         serving_tokens=demand,
@@ -240,7 +291,7 @@ def lifetime(serving_tokens: Uncertain, *, quantile: float = 0.5) -> Cost:
     )
 
 
-# --- refusals and draws ---------------------------------------------------------------------------------------------
+# --- checks and draws ---------------------------------------------------------------------------------------------
 
 
 def _label(what: str, serving: Uncertain) -> str:
@@ -249,7 +300,7 @@ def _label(what: str, serving: Uncertain) -> str:
 
 
 def fraction(name: str, value: float) -> float:
-    """Return a number strictly between 0 and 1, or say that it looks like a percentage."""
+    """Return a number strictly between 0 and 1; say so where it looks like a percentage."""
     if not 0 < value < 1:
         hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
         raise PlanError(f"{name} is {value:g}, expected a fraction between 0 and 1{hint}")
@@ -263,7 +314,7 @@ def _peak(value: float) -> float:
 
 
 def _checked(name: str, value: Uncertain, above: float, most: float) -> Uncertain:
-    """Return numbers as an array and distributions as they are, or say what is impossible about them.
+    """Return numbers as an array and distributions as they are; refuse impossible values.
 
     Parameters
     ----------
@@ -292,13 +343,26 @@ def _checked_or_none(name: str, value: Uncertain | None, most: float) -> Uncerta
     return None if value is None else _checked(name, value, 0.0, most)
 
 
+def draws(name: str, value: Uncertain, seed: int) -> np.ndarray:
+    """Return draws of a positive uncertain number, ``(n,)``; one where it is a plain number.
+
+    Parameters
+    ----------
+    name : what it is; numbers of different names are drawn independently
+    value : a number, draws of it, or a distribution
+    seed : of draws from a distribution
+    """
+    own = int(np.random.default_rng([seed, *name.encode()]).integers(2**31))
+    return _drawn({name: (_checked(name, value, 0.0, LARGEST), 0.0, LARGEST)}, own)[name]
+
+
 def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
-    """Draw every uncertain number, ``(n,)`` each; those given as draws say how many."""
+    """Draw every uncertain number, ``(n,)`` each; where some are given as draws, their number is n."""
     lengths = {name: np.size(value) for name, (value, _, _) in given.items() if not isinstance(value, Distribution)}
     several = {name: length for name, length in lengths.items() if length > 1}
     if len(set(several.values())) > 1:
         counted = ", ".join(f"{name} {length}" for name, length in several.items())
-        raise PlanError(f"numbers of draws differ ({counted}); give as many draws of each, or single numbers")
+        raise PlanError(f"numbers of draws differ ({counted}); give equally many draws of each, or single numbers")
     sampled = any(isinstance(value, Distribution) for value, _, _ in given.values())
     count = next(iter(several.values()), DRAWS if sampled else 1)
     out = {}
@@ -308,6 +372,8 @@ def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[
                 key = jax.random.fold_in(jax.random.key(seed), place)
                 value = np.asarray(value.sample(key, (count,)), float)
                 if value.shape != (count,):
-                    raise PlanError(f"{name} is a distribution of shape {value.shape[1:]}, expected one of a number")
+                    raise PlanError(
+                        f"{name} is a distribution over arrays of shape {value.shape[1:]}, expected one over numbers"
+                    )
             out[name] = np.broadcast_to(np.asarray(_checked(name, value, above, most)), (count,))
     return out

@@ -1,8 +1,8 @@
-"""Designs: sets of pilot runs worth looking at, by greedy steps and exchanges.
+"""Designs: sets of pilot runs worth considering, found by greedy steps and exchanges.
 
-What a set tells is asked of the linear answer of `information`, in which a run more is one product. A greedy step takes
-the run that tells most for some power of its price; steps for several powers are tried, since cheap runs win for one
-power and large ones for another. Exchanges then replace single runs for as long as that helps.
+What a set explains follows from the linear approximation of `information`, in which one more run costs one product. A
+greedy step takes the run that explains most per power of its price. Several powers are tried, since cheap runs win for
+one power and large ones for another. Exchanges then replace single runs for as long as that helps.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 from bayes_scaling.decide.information import Joint, shifts_of
 
 POWERS = (0.0, 0.4, 1.0)  # of the price
-STARTS = 12  # runs from which the steps set out
-MOST_EXCHANGED = 24  # runs of a set that is still improved by exchanges
+STARTS = 12  # runs from which greedy steps start
+MOST_EXCHANGED = 24  # runs of the largest set that exchanges still improve
 ROUNDS = 4  # of exchanges
-LENGTHS = (1, 2, 3, 5, 8, 13, 21)  # of beginnings of an order that are judged
-NOTHING = 1e-9  # share of a stake's variance that is no longer worth a run
+LENGTHS = (1, 2, 3, 5, 8, 13, 21)  # of the sets that are taken from the beginning of an order
+NOTHING = 1e-9  # share of a variance that is too little for a run
 BETTER = 1e-6  # relative gain for which a run is exchanged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Market:
-    """What is on offer.
+class Offer:
+    """The runs on offer, and the budget for them.
 
     Attributes
     ----------
@@ -49,41 +49,41 @@ class Market:
         return np.asarray((counts < self.copies) & (self.prices <= left * (1 + 1e-9)))
 
 
-def best_set(joint: Joint, market: Market) -> list[int]:
-    """Return the set within the budget that leaves the least variance of the stakes, added up."""
-    return _exchanged(max(_orders(joint, market), key=lambda chosen: _told(joint, chosen)), joint, market)
+def best_set(joint: Joint, offer: Offer) -> list[int]:
+    """Return the set within the budget that leaves the least total variance of the quantities."""
+    return _exchanged(max(_orders(joint, offer), key=lambda chosen: _explained(joint, chosen)), joint, offer)
 
 
-def beginnings(joint: Joint, market: Market) -> list[list[int]]:
-    """Return sets within the budget, short and long, each of runs that tell most of the stakes for their price."""
-    orders = [_greedy(joint, market, power) for power in POWERS]
+def beginnings(joint: Joint, offer: Offer) -> list[list[int]]:
+    """Return sets within the budget, short and long, of runs that explain most for their price."""
+    orders = [_greedy(joint, offer, power) for power in POWERS]
     found = {tuple(order[:length]) for order in orders for length in LENGTHS if length <= len(order)}
     return [list(chosen) for chosen in sorted(found, key=lambda chosen: (len(chosen), chosen))]
 
 
-def _orders(joint: Joint, market: Market) -> list[list[int]]:
-    singles = np.argsort(-np.where(market.open([]), _gains(joint), -np.inf))[:STARTS]
-    starts = [[], *([int(first)] for first in singles if market.open([])[first])]
-    return [_greedy(joint, market, power, start) for power in POWERS for start in starts]
+def _orders(joint: Joint, offer: Offer) -> list[list[int]]:
+    singles = np.argsort(-np.where(offer.open([]), _gains(joint), -np.inf))[:STARTS]
+    starts = [[], *([int(first)] for first in singles if offer.open([])[first])]
+    return [_greedy(joint, offer, power, start) for power in POWERS for start in starts]
 
 
 def _gains(joint: Joint) -> np.ndarray:
-    """Return how much variance of the stakes one more run of each candidate explains, ``(c,)``."""
+    """Return how much variance of the quantities one more run of each candidate explains, ``(c,)``."""
     return np.asarray((joint.shifts**2).sum(axis=0))
 
 
-def _told(joint: Joint, chosen: Sequence[int]) -> float:
+def _explained(joint: Joint, chosen: Sequence[int]) -> float:
     return float((shifts_of(joint, chosen)[0] ** 2).sum())
 
 
-def _greedy(joint: Joint, market: Market, power: float, start: Sequence[int] = ()) -> list[int]:
-    """Add the run that tells most for its price to a power, until there is no room or nothing left to tell."""
+def _greedy(joint: Joint, offer: Offer, power: float, start: Sequence[int] = ()) -> list[int]:
+    """Add the run that explains most for a power of its price, until there is no money or nothing left to explain."""
     chosen = list(start)
     joint = shifts_of(joint, chosen)[1]
     least = NOTHING * float(_gains(joint).max())
-    while (room := market.open(chosen)).any():
+    while (room := offer.open(chosen)).any():
         gains = np.where(room, _gains(joint), 0.0)
-        candidate = int(np.argmax(gains / market.prices**power))
+        candidate = int(np.argmax(gains / offer.prices**power))
         if gains[candidate] <= least:
             break
         chosen.append(candidate)
@@ -91,21 +91,21 @@ def _greedy(joint: Joint, market: Market, power: float, start: Sequence[int] = (
     return chosen
 
 
-def _exchanged(chosen: list[int], joint: Joint, market: Market) -> list[int]:
-    """Replace runs of a set one by one, and add what there is room for, for as long as that tells more."""
+def _exchanged(chosen: list[int], joint: Joint, offer: Offer) -> list[int]:
+    """Replace runs of a set one by one, and add affordable ones, for as long as that explains more."""
     if not 0 < len(chosen) <= MOST_EXCHANGED:
         return chosen
     for _ in range(ROUNDS):
         changed = False
         for place in range(len(chosen)):
             others = chosen[:place] + chosen[place + 1 :]
-            gains = np.where(market.open(others), _gains(shifts_of(joint, others)[1]), 0.0)
+            gains = np.where(offer.open(others), _gains(shifts_of(joint, others)[1]), 0.0)
             better = int(np.argmax(gains))
             if gains[better] > gains[chosen[place]] * (1 + BETTER):
                 chosen, changed = [*others, better], True
-        room = market.open(chosen)
+        room = offer.open(chosen)
         gains = np.where(room, _gains(shifts_of(joint, chosen)[1]), 0.0)
-        if gains.max() > NOTHING * _told(joint, chosen):
+        if gains.max() > NOTHING * _explained(joint, chosen):
             chosen, changed = [*chosen, int(np.argmax(gains))], True
         if not changed:
             break

@@ -1,10 +1,10 @@
-"""Information: what runs that are not trained yet would say about what is at stake, before their losses are known.
+"""Information: what runs that are not trained yet would say about quantities of interest.
 
-Three answers to one question. The *linear* one takes signals and stakes as jointly normal, with the covariance that
-they have over draws: a set of runs then costs a few products, so that thousands of sets can be searched. *Weights* draw
-outcomes, weigh every draw by how well it foretold them, and smooth the weights (Vehtari et al. 2024, arXiv 1507.02646):
-exact in the limit of many draws, for any law and for laws that disagree; they say when too few draws are left to carry
-the answer, as after many runs. *Regression* then learns from the draws how to act on outcomes.
+There are three ways to compute it. The *linear* one takes the runs' losses and the quantities as jointly normal, with
+their covariance over draws: a set of runs then costs a few products, so thousands of sets can be searched. *Weights*
+draw outcomes, weight every draw by how well it predicts them, and smooth the weights (Vehtari et al. 2024, arXiv
+1507.02646). They are exact in the limit of many draws, for any law and for laws that disagree, and they report when too
+few draws carry the answer, as after many runs. *Regression* then learns from the draws how to act on outcomes.
 
 Value of information: Raiffa and Schlaifer 1961; by reweighting, Heath et al. 2017 (arXiv 1702.08804).
 """
@@ -20,58 +20,58 @@ import numpy as np
 
 from bayes_scaling.predict.predictive import Predictive
 
-CENTRAL = 0.99  # share of draws that covariances follow; the rest is held at its edge
+CENTRAL = 0.99  # share of draws that covariances follow; the others are winsorised
 UNRELIABLE = 0.7  # Pareto k above which weights are not trusted (Vehtari et al. 2024)
-BLOCK = 64  # outcomes that are weighed together
+BLOCK = 64  # outcomes that are weighted together
 DIRECTIONS = 4  # of outcomes, in which a regression is quadratic
-REACH = 3.0  # standard deviations of a direction, beyond which a regression goes on flat
+REACH = 3.0  # standard deviations of a direction, beyond which a regression stays constant
 ROUNDING = 1e-10
-EVEN = 1e-9  # differences of log weights that say nothing
+EVEN = 1e-9  # largest difference of log weights that count as equal
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Joint:
-    """Covariance of what c candidate runs would show with itself and with v stakes, given the runs chosen so far.
+    """Covariance of c candidate runs with each other and with v quantities, given the runs chosen so far.
 
     Attributes
     ----------
-    covariance : (c + v, c) of candidates' expected log losses and stakes (rows) with the former
-    noise : (c,) variance of one run's own scatter: that of a normal that says as much as its Student-t
+    covariance : (c + v, c) of the candidates' expected log losses and the quantities (rows) with the former
+    noise : (c,) variance of one run's own scatter: that of a normal that is as informative as its Student-t
     """
 
     covariance: np.ndarray
     noise: np.ndarray
 
     @classmethod
-    def of(cls, signals: Predictive, stakes: np.ndarray) -> Joint:
+    def of(cls, signals: Predictive, quantities: np.ndarray) -> Joint:
         """Take covariances over draws.
 
         Parameters
         ----------
         signals : of the candidates' log losses, (n_draw, c)
-        stakes : (n_draw, v)
+        quantities : (n_draw, v)
         """
-        seen = moderate(signals.location)
+        seen = winsorise(signals.location)
         seen = seen - seen.mean(axis=0)
-        both = np.concatenate([seen, stakes - stakes.mean(axis=0)], axis=1)
+        both = np.concatenate([seen, quantities - quantities.mean(axis=0)], axis=1)
         return cls(both.T @ seen / len(seen), np.median(signals.informative_variance, axis=0))
 
     @functools.cached_property
     def shifts(self) -> np.ndarray:
-        """How far one more run of each candidate is expected to move each stake, ``(v, c)``: standard deviations."""
+        """Standard deviation by which one more run of each candidate moves the mean of each quantity, ``(v, c)``."""
         count = len(self.noise)
         total = np.maximum(np.diagonal(self.covariance), 0.0) + self.noise
         return np.asarray(self.covariance[count:] / np.sqrt(total))
 
     def given(self, candidate: int) -> Joint:
-        """Return what is left once a run of a candidate is known."""
+        """Return the covariance once a run of a candidate is known."""
         total = max(self.covariance[candidate, candidate], 0.0) + self.noise[candidate]
-        told = np.outer(self.covariance[:, candidate], self.covariance[candidate]) / total
-        return Joint(self.covariance - told, self.noise)
+        explained = np.outer(self.covariance[:, candidate], self.covariance[candidate]) / total
+        return Joint(self.covariance - explained, self.noise)
 
 
 def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
-    """Return how far each of some runs moves each stake, one after the other, ``(v, n_chosen)``, and what is left."""
+    """Return how far each run, one after the other, moves each quantity, ``(v, n_chosen)``, and what is left."""
     columns = []
     for candidate in chosen:
         columns.append(joint.shifts[:, candidate])
@@ -79,8 +79,8 @@ def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
     return np.array(columns).reshape(len(columns), len(joint.covariance) - len(joint.noise)).T, joint
 
 
-def moderate(values: np.ndarray) -> np.ndarray:
-    """Hold the few most extreme draws of each column at the edge of the rest."""
+def winsorise(values: np.ndarray) -> np.ndarray:
+    """Set the few most extreme draws of each column to the edge of the others."""
     tail = (1 - CENTRAL) / 2
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     return np.asarray(np.clip(values, low, high))
@@ -96,7 +96,7 @@ class Posteriors:
     Attributes
     ----------
     weights : (n_outcome, n_draw), each row adds to one
-    k_hat : (n_outcome,) Pareto k of the weights; above 0.7 the row rests on too few draws
+    k_hat : (n_outcome,) Pareto k of the weights; above 0.7 a row rests on too few draws
     """
 
     weights: np.ndarray
@@ -104,32 +104,32 @@ class Posteriors:
 
     @property
     def unreliable(self) -> float:
-        """Share of outcomes whose weights are not to be trusted."""
-        return float(np.mean(~(self.k_hat <= UNRELIABLE)))  # not a number where one draw takes all
+        """Share of outcomes whose weights cannot be trusted."""
+        return float(np.mean(~(self.k_hat <= UNRELIABLE)))  # NaN where one draw takes all the weight
 
-    def means(self, stakes: np.ndarray) -> np.ndarray:
-        """Return the mean of each stake after each outcome, ``(n_outcome, v)``."""
-        return np.asarray(self.weights @ stakes)
+    def means(self, quantities: np.ndarray) -> np.ndarray:
+        """Return the mean of each quantity after each outcome, ``(n_outcome, v)``."""
+        return np.asarray(self.weights @ quantities)
 
-    def variances(self, stakes: np.ndarray) -> np.ndarray:
-        """Return the variance of each stake after each outcome, ``(n_outcome, v)``."""
-        centred = stakes - stakes.mean(axis=0)
+    def variances(self, quantities: np.ndarray) -> np.ndarray:
+        """Return the variance of each quantity after each outcome, ``(n_outcome, v)``."""
+        centred = quantities - quantities.mean(axis=0)
         return np.asarray(np.maximum(self.weights @ centred**2 - self.means(centred) ** 2, 0.0))
 
 
 def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: int) -> Posteriors:
-    """Draw outcomes of a set of runs and weigh all draws by each.
+    """Draw outcomes of a set of runs, and weight all draws by each.
 
     Parameters
     ----------
     signals : of the candidates' log losses, (n_draw, c)
-    chosen : candidates; one that stands there twice is run twice
-    outcomes : how many are drawn, each from a draw of its own, which then has no say in its posterior
+    chosen : candidates; one that is listed twice is run twice
+    outcomes : how many are drawn, each from its own draw, which gets no weight in that posterior
     seed : of outcomes
 
     Notes
     -----
-    The draw that an outcome comes from would foretell it best, and make every experiment look better than it is.
+    The draw that an outcome comes from would predict it best, and make every experiment look better than it is.
     """
     from arviz_stats.base import array_stats
 
@@ -149,10 +149,10 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
         weight = np.exp(-away)
         weight, k = weight / weight.sum(axis=1, keepdims=True), np.full(len(away), -np.inf)
         largest = np.partition(away, math.ceil(3 * math.sqrt(count)), axis=1)[:, : math.ceil(3 * math.sqrt(count))]
-        told = np.ptp(largest, axis=1) > EVEN  # a tail of equal weights needs no smoothing, and cannot have any
-        if told.any():
-            smoothed, k[told] = array_stats.psislw(away[told], axis=-1)  # it takes minus log weights
-            weight[told] = np.exp(smoothed)
+        uneven = np.ptp(largest, axis=1) > EVEN  # a tail of equal weights needs no smoothing, and allows none
+        if uneven.any():
+            smoothed, k[uneven] = array_stats.psislw(away[uneven], axis=-1)  # takes minus log weights
+            weight[uneven] = np.exp(smoothed)
         weights.append(weight)
         k_hat.append(k)
     return Posteriors(np.concatenate(weights), np.concatenate(k_hat))
@@ -168,60 +168,60 @@ def _drawn(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Learned:
-    """What outcomes of a set of runs foretell of stakes, learned on one half of the draws and tried on the other.
+    """What outcomes of a set of runs predict of quantities, learned on half of the draws and tested on the other half.
 
     Attributes
     ----------
-    foretold : (n_draw, v) each draw's stakes as its own outcome foretells them
-    actual : (n_draw, v) the stakes
+    predicted : (n_draw, v) each draw's quantities as its own outcome predicts them
+    actual : (n_draw, v) the quantities
     """
 
-    foretold: np.ndarray
+    predicted: np.ndarray
     actual: np.ndarray
 
 
-def learned(signals: Predictive, chosen: Sequence[int], stakes: np.ndarray, seed: int) -> Learned:
-    """Learn to foretell stakes from outcomes: a quadratic in the few directions of them that matter most.
+def learned(signals: Predictive, chosen: Sequence[int], quantities: np.ndarray, seed: int) -> Learned:
+    """Learn to predict quantities from outcomes: a quadratic in the few directions that matter most.
 
     Parameters
     ----------
     signals : of the candidates' log losses, (n_draw, c)
     chosen : candidates that are run
-    stakes : (n_draw, v)
+    quantities : (n_draw, v)
     seed : of outcomes
 
     Notes
     -----
-    It never sees the draws on which it is tried. Whoever acts on it therefore gains no more than who knows how to use
-    the outcomes best: gains are lower bounds and spreads upper ones, for sets of any size (the regression of Strong,
-    Oakley and Brennan 2014, tried out of sample).
+    The regression never sees the draws on which it is tested. Acting on it gains no more than the best use of the
+    outcomes would, so gains are lower bounds and standard deviations upper bounds, for sets of any size (the regression
+    of Strong, Oakley and Brennan 2014, tested out of sample).
     """
     count = len(signals.location)
     rng = np.random.default_rng([seed, 23])
-    outcomes = moderate(_drawn(signals, np.arange(count), chosen, rng))
+    outcomes = winsorise(_drawn(signals, np.arange(count), chosen, rng))
     half = rng.permutation(count) < count // 2
-    foretold = np.empty(stakes.shape)
-    for teach in (half, ~half):
-        foretold[~teach] = _foretold(outcomes[teach], stakes[teach], outcomes[~teach])
-    return Learned(foretold, stakes)
+    predicted = np.empty(quantities.shape)
+    for train in (half, ~half):
+        predicted[~train] = _predicted(outcomes[train], quantities[train], outcomes[~train])
+    return Learned(predicted, quantities)
 
 
-def _foretold(seen: np.ndarray, stakes: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Fit stakes to outcomes that were seen, and answer for those that are asked."""
+def _predicted(seen: np.ndarray, quantities: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Regress quantities on outcomes that were seen, and predict them for new ones."""
     centre = seen.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(seen - centre, rowvar=False).reshape(seen.shape[1], -1))
     kept = values > values.max() * ROUNDING
     whiten = vectors[:, kept] / np.sqrt(values[kept])
-    mean = stakes.mean(axis=0)
-    scale = np.maximum(stakes.std(axis=0), 1e-300)
+    mean = quantities.mean(axis=0)
+    scale = np.maximum(quantities.std(axis=0), 1e-300)
     white = (seen - centre) @ whiten
-    directions, _, _ = np.linalg.svd(white.T @ ((stakes - mean) / scale), full_matrices=False)
+    directions, _, _ = np.linalg.svd(white.T @ ((quantities - mean) / scale), full_matrices=False)
     turn = whiten @ directions[:, :DIRECTIONS]
-    design, question = (_quadratic(np.clip((y - centre) @ turn, -REACH, REACH)) for y in (seen, asked))
+    design, wanted = (_quadratic(np.clip((y - centre) @ turn, -REACH, REACH)) for y in (seen, new))
     ridge = np.eye(design.shape[1])
     ridge[0, 0] = 0.0
-    weights = np.linalg.solve(design.T @ design + ridge, design.T @ (stakes - mean))
-    return np.asarray(mean + question @ weights)
+    weights = np.linalg.solve(design.T @ design + ridge, design.T @ (quantities - mean))
+    return np.asarray(mean + wanted @ weights)
 
 
 def _quadratic(scores: np.ndarray) -> np.ndarray:

@@ -1,21 +1,23 @@
-"""Ladders: small runs first, the big one then, and something kept in reserve."""
+"""Ladders: small runs first, then the big one, and something in reserve."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Points
-from bayes_scaling.decide.allocate import allocate
+from bayes_scaling.data.units import Shape
+from bayes_scaling.decide.allocation import best_run
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.information import Joint, shifts_of
 from bayes_scaling.decide.objectives import expected_loss, loss_given_draw, quantile
 from bayes_scaling.decide.plan import Plan
-from bayes_scaling.decide.question import Question, Source
+from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
 
@@ -24,31 +26,44 @@ MOST_RUNGS = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ladder:
-    """Smaller runs of growing cost, the final run, and a reserve, which add up to a budget.
+    """Smaller runs of growing cost, the final run, and a reserve, which together spend a budget.
 
     Attributes
     ----------
     rungs : one row per smaller run, the cheapest first: ``params``, ``tokens`` (``batch_tokens``), ``cost``,
-        ``expected_loss``, and the 90 % interval of its loss, ``low`` and ``high``: a rung that falls outside says that
-        the beliefs are wrong before the final run is paid
+        ``expected_loss``, and the 90 % interval of its loss, ``low`` and ``high``: a rung outside its interval is a
+        warning, before the final run is paid for, that the forecast is wrong
     final : the plan of the final run
     reserve : what is kept, in the unit of the budget
-    spread_left : half-width of the final run's expected log loss once the rungs are known, over that of now, as if
-        everything were jointly normal
+    uncertainty_left : standard deviation of the final run's expected log loss once the rungs are known, over that of
+        now, in a normal approximation
     """
 
     rungs: pd.DataFrame
     final: Plan
     reserve: float
-    spread_left: float
+    uncertainty_left: float
 
     @property
     def total(self) -> float:
-        """Rungs, final run and reserve together: the budget, within rounding."""
+        """Rungs, final run and reserve together: the budget, but for rounding."""
         return float(self.rungs["cost"].sum()) + self.final.cost + self.reserve
 
+    @property
+    def verdict(self) -> str:
+        """The ladder in two sentences."""
+        return (
+            f"Train {len(self.rungs)} smaller runs for {self.rungs['cost'].sum():.3g} {self.final.unit}, then "
+            f"{self.final.params:.3g} parameters for {self.final.cost:.3g}, and keep {self.reserve:.3g}. The smaller "
+            f"runs reduce the uncertainty of the final run's expected loss to {self.uncertainty_left:.0%} of now."
+        )
+
+    def interval(self, probability: float = 0.9) -> tuple[float, float]:
+        """Return the equal-tailed interval of the loss of the final run."""
+        return self.final.interval(probability)
+
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per run and one for the reserve, with its ``role`` and share of the total."""
+        """Return one row per run and one for the reserve, with its ``role`` and its share of the total."""
         low, high = self.final.interval(0.9)
         final = {
             "params": self.final.params,
@@ -71,7 +86,7 @@ class Ladder:
             "rungs": self.rungs.to_dict(orient="records"),
             "final": self.final.to_dict(),
             "reserve": self.reserve,
-            "spread_left": self.spread_left,
+            "uncertainty_left": self.uncertainty_left,
         }
 
     def __repr__(self) -> str:
@@ -79,35 +94,16 @@ class Ladder:
         return f"<Ladder: {runs}, for {self.total:g} {self.final.unit}>"
 
 
-def ladder(
-    source: Source,
+def best_ladder(
+    problem: Problem,
     budget: float,
-    *,
-    share: float = 0.05,
-    rungs: int = 4,
-    ratio: float = 3.0,
-    reserve: float = 0.05,
-    **asked: Any,
+    share: float,
+    rungs: int,
+    ratio: float,
+    reserve: float,
+    candidates: Sequence[float] | Sequence[Shape] | Shape | None,
 ) -> Ladder:
-    """Split a budget into a ladder of smaller runs, a final run, and a reserve.
-
-    Each rung costs ``ratio`` times the one before and is the run of lowest expected loss at its cost.
-
-    Parameters
-    ----------
-    source, budget : as of `allocate`
-    share : of the budget, for all rungs together
-    rungs : how many, 1 to 32
-    ratio : of the cost of a rung to that of the one before, at least 1
-    reserve : share of the budget that is not planned; 0 for none
-    asked : everything else that `allocate` takes, for the final run; cost, constraints and fixed inputs hold for rungs
-        too, but these are not served
-
-    Raises
-    ------
-    PlanError
-        When shares leave nothing for the final run, or no run fits a rung.
-    """
+    """Split a budget into smaller runs, a final run and a reserve; see `DecisionProblem.ladder`."""
     fraction("share", share)
     if reserve:
         fraction("reserve", reserve)
@@ -116,35 +112,26 @@ def ladder(
     if not (isinstance(rungs, int) and 1 <= rungs <= MOST_RUNGS):
         raise PlanError(f"rungs is {rungs!r}, expected a whole number from 1 to {MOST_RUNGS}")
     if not (math.isfinite(ratio) and ratio >= 1):
-        raise PlanError(f"ratio is {ratio:g}, expected how many times dearer each rung is, at least 1")
-    question = Question.of(source, **{k: v for k, v in asked.items() if k in _QUESTION})
-    whole = {k: v for k, v in asked.items() if k not in ("group", "unconverged")}
-    final = allocate(question.beliefs, budget * (1 - share - reserve), **whole)
-    training = dataclasses.replace(
-        question,
-        objective=expected_loss(),
-        spending=dataclasses.replace(question.spending, serving=np.zeros_like(question.spending.serving)),
-    )
+        raise PlanError(f"ratio is {ratio:g}, expected the cost of a rung over that of the one before, at least 1")
+    final = best_run(problem, budget * (1 - share - reserve), candidates)
+    training = dataclasses.replace(problem, objective=expected_loss(), spending=problem.spending.without_serving)
     weight = ratio ** np.arange(rungs)
     runs = _best_runs(training, budget * share * weight / weight.sum())
     frame = pd.DataFrame({name: runs[name] for name in ("params", "tokens", "batch_tokens") if name in runs})
     frame["cost"] = [training.spending.cost(N, D) for N, D in zip(runs["params"], runs["tokens"], strict=True)]
-    predictive = question.beliefs.new_run(runs)
+    predictive = problem.ensemble.new_run(runs)
     frame["expected_loss"] = loss_given_draw(predictive).mean(axis=0)
     frame["low"], frame["high"] = quantile(predictive, 0.05), quantile(predictive, 0.95)
-    big = {"params": final.params, "tokens": final.tokens, **question.given}
+    big = {"params": final.params, "tokens": final.tokens, **problem.limits.given}
     if final.batch_tokens is not None:
         big["batch_tokens"] = final.batch_tokens
-    stakes = question.beliefs.log_mean(question.beliefs.points(**big))
-    told, _ = shifts_of(Joint.of(question.beliefs.new_run(runs), stakes), range(rungs))
-    left = 1 - float((told**2).sum()) / max(float(stakes.var()), 1e-300)
+    wanted = problem.ensemble.log_mean(problem.ensemble.points(**big))
+    shifts, _ = shifts_of(Joint.of(problem.ensemble.new_run(runs), wanted), range(rungs))
+    left = 1 - float((shifts**2).sum()) / max(float(wanted.var()), 1e-300)
     return Ladder(frame, final, budget * reserve, math.sqrt(max(left, 0.0)))
 
 
-_QUESTION = ("cost", "objective", "incumbent", "target", "constraints", "given", "group", "unconverged", "seed")
-
-
-def _best_runs(question: Question, costs: np.ndarray) -> Points:
-    """Return the run of lowest expected loss of each cost."""
-    spaces = [question.space(float(cost)) for cost in costs]
-    return joined([space.runs(question.summit(question.beliefs, space)[None]) for space in spaces])
+def _best_runs(problem: Problem, costs: np.ndarray) -> Points:
+    """Return the run of lowest expected loss at each cost."""
+    spaces = [problem.space(float(cost)) for cost in costs]
+    return joined([space.runs(problem.best_place(problem.ensemble, space)[None]) for space in spaces])

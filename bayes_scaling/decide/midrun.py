@@ -1,36 +1,33 @@
-"""Mid-run: stop a big run, let it go on as planned, or extend it, given its curve so far."""
+"""Mid-run: stop a big run, continue it as planned, or extend it, given its curve so far."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import derive_missing
-from bayes_scaling.decide.costs import Cost, flops
-from bayes_scaling.decide.objectives import (
-    Goal,
-    Objective,
-    expected_improvement,
-    loss_given_draw,
-    probability_below,
-    quantile,
-)
-from bayes_scaling.errors import PlanError
+from bayes_scaling.decide.costs import Spending, fraction
+from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
+from bayes_scaling.decide.problem import GoalOptions, checked_goal
+from bayes_scaling.decide.spelling import cost_of, objective_of
+from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.continuation import continued, curve_so_far
 from bayes_scaling.predict.forecast import Forecast
+from bayes_scaling.predict.predictive import Predictive
 
 BAND = 0.9  # probability of the band of the loss
+KEPT = ("stop now", "continue as planned")  # the first two options
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MidRun:
-    """What stopping, going on and extending a run would bring.
+    """What stopping, continuing and extending a run would bring.
 
     Attributes
     ----------
@@ -41,7 +38,8 @@ class MidRun:
     options : one row each, the first to stop now: ``option``, where it ends, ``cost`` still to pay, ``median`` loss
         with its 90 % band (``low``, ``high``), ``expected_loss``, ``value`` of the objective with its Monte-Carlo error
         ``value_se``, ``net`` of the price, ``beats_incumbent`` and ``reaches_target`` (probabilities)
-    forecast : at the end of each option
+    forecast : of the run's rows ahead
+    predictive : distribution of the loss at the end of each option
     """
 
     label: str
@@ -51,6 +49,7 @@ class MidRun:
     price: float
     options: pd.DataFrame
     forecast: Forecast
+    predictive: Predictive
 
     @property
     def best(self) -> str:
@@ -67,15 +66,24 @@ class MidRun:
         best, now = self.options.iloc[self._best], self.options.iloc[0]
         text = f"{self.best.capitalize()}: {self.objective} {best['value']:.4g}, against {now['value']:.4g} now"
         band = (
-            f"Its loss would be {best['median']:.4g} {self.loss_unit} (90 %: {best['low']:.4g} to {best['high']:.4g})"
+            f"The loss would be {best['median']:.4g} {self.loss_unit} (90 %: {best['low']:.4g} to {best['high']:.4g})"
         )
         return f"{text}, for {best['cost']:.3g} {self.unit} more. {band}."
+
+    def interval(self, probability: float = BAND) -> np.ndarray:
+        """Return the equal-tailed interval of the loss at the end of each option, ``(n_option, 2)``."""
+        tail = (1 - fraction("probability", probability)) / 2
+        return np.stack([quantile(self.predictive, tail), quantile(self.predictive, 1 - tail)], axis=1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per option."""
+        return self.options.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         rows = [{str(k): v for k, v in row.items()} for row in self.options.to_dict(orient="records")]
         return {
-            "beliefs": self.label,
+            "law": self.label,
             "loss_unit": self.loss_unit,
             "unit": self.unit,
             "objective": self.objective,
@@ -93,16 +101,11 @@ def midrun(
     until: float,
     *,
     extend: Sequence[float] = (1.5, 2.0),
-    objective: Objective | None = None,
-    incumbent: float | None = None,
-    target: float | None = None,
     price: float = 0.0,
-    cost: Cost | None = None,
     ahead: pd.DataFrame | Mapping[str, Any] | None = None,
-    seed: int = 0,
-    unconverged: bool = False,
+    **options: Unpack[GoalOptions],
 ) -> MidRun:
-    """Say what stopping a run now, going on as planned, and extending it would bring.
+    """Say what stopping a run now, continuing it as planned, and extending it would bring.
 
     Parameters
     ----------
@@ -110,13 +113,11 @@ def midrun(
     run : its id in the column ``run``
     until : where it was to end, in what its curve is ordered by (steps, else tokens)
     extend : factors of ``until`` at which it might end instead
-    objective, target, cost : as of `allocate`
-    incumbent : loss to beat; by default the best of all other runs in the table
-    price : worth of one unit of cost in the unit of the objective; at 0 going on costs nothing
+    price : worth of one unit of cost in the unit of the objective; at 0 continuing costs nothing
     ahead : further columns that change along the run, such as its learning rate: rows from now to each end in order,
         ends included
-    seed : of what is not known yet
-    unconverged : go on with a fit that did not converge
+    options : `GoalOptions`: cost, objective, incumbent (by default the best of all other runs), target, seed,
+        unconverged
 
     Raises
     ------
@@ -125,43 +126,23 @@ def midrun(
     ForecastError
         When the fitted table has no such run.
     """
-    so_far, along = curve_so_far(fit, run)
-    last = float(so_far[along].iloc[-1])
-    if not until > last:
-        raise PlanError(f"run {run!r} is at {along} {last:g}, and was to end at {until:g}: there is nothing to decide")
-    factors = [float(factor) for factor in extend]
-    if any(not (math.isfinite(factor) and factor > 1) for factor in factors):
-        raise PlanError(f"extend is {list(extend)}, expected factors above 1 such as (1.5, 2.0)")
+    objective = objective_of(options.get("objective", "expected_improvement"))
+    spending = cost_of(options.get("cost", "flops")).spending(options.get("seed", 0))
+    ends, along = _ends(fit, run, until, extend)
     if not (math.isfinite(price) and price >= 0):
         raise PlanError(f"the price is {price:g}, expected the worth of one unit of cost, 0 or more")
-    ends = [last, until, *(until * factor for factor in sorted(factors))]
+    goal = _goal(fit, run, objective, options)
     rows: Mapping[str, Any] | pd.DataFrame = {along: ends} if ahead is None else ahead
-    found = continued(fit, run, rows, seed=seed, unconverged=unconverged)
-    at = found.points[along].to_numpy(float)
-    places = [int(np.argmin(np.abs(at - end))) for end in ends]
-    if any(abs(at[place] / end - 1) > 1e-9 for place, end in zip(places, ends, strict=True)):
-        raise PlanError(
-            f"rows ahead of run {run!r} need one at each of {along} {', '.join(f'{end:g}' for end in ends)}"
-        )
-    wanted = expected_improvement() if objective is None else objective
-    if wanted.needs_target and target is None:
-        raise PlanError(f"the objective is the {wanted.label}, but no target was given: pass target=...")
-    others = fit.runs.loss[fit.runs.table["run"].astype(str) != run]
-    if incumbent is None and not len(others):
-        raise PlanError("there is no other run to beat: give the incumbent's loss")
-    goal = Goal(float(others.min()) if incumbent is None else incumbent, math.nan if target is None else target)
+    found = continued(fit, run, rows, seed=options.get("seed", 0), unconverged=options.get("unconverged", False))
+    places = _places(found, run, along, ends)
+    paid = _paid(found, run, places, spending)
     predictive = found.predictive.at(places)
-    value, error = wanted.value(predictive, goal)
-    spending = (flops() if cost is None else cost).spending(seed)
-    runs, _ = derive_missing({str(name): found.points[name].to_numpy(float)[places] for name in found.points})
-    if "flops" not in runs:
-        raise PlanError(f"the rows of run {run!r} do not say what they cost: they need params, and tokens or a batch")
-    paid = (runs["flops"] - runs["flops"][0]) * spending.price
-    sign = 1.0 if wanted.direction == "maximise" else -1.0
+    value, error = objective.value(predictive, goal)
     tail = (1 - BAND) / 2
-    options = pd.DataFrame(
+    reaches = math.nan if math.isnan(goal.target) else probability_below(predictive, goal.target).mean(axis=0)
+    table = pd.DataFrame(
         {
-            "option": ["stop now", "go on as planned", *(f"extend {factor:g} times" for factor in sorted(factors))],
+            "option": [*KEPT, *(f"extend {end / until:g} times" for end in ends[2:])],
             along: ends,
             "cost": paid,
             "median": quantile(predictive, 0.5),
@@ -170,9 +151,49 @@ def midrun(
             "expected_loss": loss_given_draw(predictive).mean(axis=0),
             "value": value,
             "value_se": error,
-            "net": sign * value - price * paid,
+            "net": objective.sign * value - price * paid,
             "beats_incumbent": probability_below(predictive, goal.incumbent).mean(axis=0),
-            "reaches_target": math.nan if target is None else probability_below(predictive, target).mean(axis=0),
+            "reaches_target": reaches,
         }
     )
-    return MidRun(found.label, found.loss_unit, spending.unit, wanted.label, price, options, found)
+    return MidRun(found.label, found.loss_unit, spending.unit, objective.label, price, table, found, predictive)
+
+
+def _ends(fit: Fit, run: str, until: float, extend: Sequence[float]) -> tuple[list[float], str]:
+    """Return where each option ends, the first now, and the column in which ends are counted."""
+    so_far, along = curve_so_far(fit, run)
+    last = float(so_far[along].iloc[-1])
+    if not until > last:
+        raise PlanError(f"run {run!r} is at {along} {last:g}, and was to end at {until:g}: there is nothing to decide")
+    factors = [float(factor) for factor in extend]
+    if any(not (math.isfinite(factor) and factor > 1) for factor in factors):
+        raise PlanError(f"extend is {list(extend)}, expected factors above 1 such as (1.5, 2.0)")
+    return [last, until, *(until * factor for factor in sorted(factors))], along
+
+
+def _goal(fit: Fit, run: str, objective: Objective, options: GoalOptions) -> Goal:
+    """Return the goal; the default incumbent is the best other run."""
+    incumbent = options.get("incumbent")
+    others = fit.runs.loss[fit.runs.table["run"].astype(str) != run]
+    if incumbent is None and not len(others):
+        raise PlanError(f"there is no other run to improve on: give {REMEDY}", Remedy("incumbent", value="loss"))
+    return checked_goal(objective, float(others.min()) if incumbent is None else incumbent, options.get("target"))
+
+
+def _places(found: Forecast, run: str, along: str, ends: Sequence[float]) -> list[int]:
+    """Return the row of the forecast at each end."""
+    at = found.points[along].to_numpy(float)
+    places = [int(np.argmin(np.abs(at - end))) for end in ends]
+    if any(abs(at[place] / end - 1) > 1e-9 for place, end in zip(places, ends, strict=True)):
+        raise PlanError(
+            f"rows ahead of run {run!r} need one at each of {along} {', '.join(f'{end:g}' for end in ends)}"
+        )
+    return places
+
+
+def _paid(found: Forecast, run: str, places: Sequence[int], spending: Spending) -> np.ndarray:
+    """Return what is still to pay at each end, ``(n_option,)``."""
+    runs, _ = derive_missing({str(name): found.points[name].to_numpy(float)[places] for name in found.points})
+    if "flops" not in runs:
+        raise PlanError(f"the rows of run {run!r} do not say what they cost: they need params, and tokens or a batch")
+    return np.asarray((runs["flops"] - runs["flops"][0]) * spending.price)

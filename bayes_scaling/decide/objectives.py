@@ -1,8 +1,10 @@
-"""Objectives: what makes one run better than another, given what its loss may be.
+"""Objectives: what makes one run better than another, given the distribution of its loss.
 
-The loss of one new run is a mixture over posterior draws of log-normals; a Student-t in log loss is drawn as normals of
-random width. Given a draw every integral over the noise is a closed form; over draws it is a mean with a Monte-Carlo
-error, as of independent draws.
+The loss of one new run is a mixture of log-normals over posterior draws; a Student-t in log loss is represented by
+normals of random width. Given a draw, every integral over the noise has a closed form. Over draws it is a mean, whose
+Monte-Carlo error is that of independent draws.
+
+An objective of your own is an `Objective` with a function of its own; CONTRIBUTING.md shows one.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import scipy.special
@@ -21,8 +24,8 @@ from bayes_scaling.predict.predictive import Predictive
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 NARROW = 0.1  # widths of log loss below which a difference is integrated, not subtracted
-FAR = -100.0  # standardised losses below which the series of Mills' ratio is exact
-UTILITY_POINTS = 16  # losses per normal part at which a user's utility is asked
+FAR = -100.0  # standardised loss below which the series of Mills' ratio is exact
+UTILITY_POINTS = 16  # losses per normal part at which a user's utility is evaluated
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
@@ -32,8 +35,8 @@ class Goal:
 
     Attributes
     ----------
-    incumbent : the loss that is there already
-    target : the loss that is wanted; NaN where none is
+    incumbent : the loss to improve on
+    target : the loss that is wanted; NaN without one
     """
 
     incumbent: float
@@ -45,51 +48,57 @@ type Contributions = Callable[[Predictive, Goal], np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
-    """What a plan optimises.
+    """What a plan optimises: the mean over draws of what each draw contributes.
 
     Attributes
     ----------
     label : in words
     direction : ``maximise`` or ``minimise``
-    contributions : from a predictive and a goal to what each draw adds, (n_draw, n_point); the objective is their mean
-    score : what the optimiser climbs, (n_point,): it orders points as the objective does, and still does so where the
-        objective is too small for floating point
+    contributions : from a predictive and a goal to what each draw adds, (n_draw, n_point)
+    ordering : what the optimiser maximises, (n_point,), where not the mean of the contributions: it orders points as
+        the objective does, even where the objective is too small for floating point
     needs_target : whether the goal must have a target
     unit : of its value; empty for the unit of the loss
-    averages : whether it is a mean over what may be true, so that what pilots say of it has an expected value
+    averages : whether it is an expected value, so that information gained from pilots has an expected value too
     """
 
     label: str
-    direction: str
+    direction: Literal["maximise", "minimise"]
     contributions: Contributions
-    score: Callable[[Predictive, Goal], np.ndarray]
+    ordering: Callable[[Predictive, Goal], np.ndarray] | None = None
     needs_target: bool = False
     unit: str = ""
     averages: bool = True
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("maximise", "minimise"):
+            raise PlanError(f"the direction of an objective is {shown(self.direction)}, expected maximise or minimise")
+
+    @property
+    def sign(self) -> float:
+        """1 where more is better, -1 where less is."""
+        return 1.0 if self.direction == "maximise" else -1.0
 
     def value(self, predictive: Predictive, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
         """Return the objective at each point and its Monte-Carlo standard error, ``(n_point,)`` each."""
         parts = self.contributions(predictive, goal)
         return parts.mean(axis=0), standard_error(parts)
 
+    def score(self, predictive: Predictive, goal: Goal) -> np.ndarray:
+        """Return what the optimiser maximises at each point, ``(n_point,)``."""
+        if self.ordering is not None:
+            return self.ordering(predictive, goal)
+        return np.asarray(self.sign * self.contributions(predictive, goal).mean(axis=0))
+
     def __repr__(self) -> str:
         return f"<Objective: {self.direction} {self.label}>"
 
 
 def standard_error(parts: np.ndarray) -> np.ndarray:
-    """Return the Monte-Carlo standard error of a mean over draws, the first axis; 0 for a single one."""
+    """Return the Monte-Carlo standard error of a mean over draws, the first axis; 0 for a single draw."""
     if len(parts) == 1:
         return np.zeros(parts.shape[1:])
     return np.asarray(parts.std(axis=0, ddof=1) / math.sqrt(len(parts)))
-
-
-def _of(label: str, direction: str, contributions: Contributions, unit: str = "", averages: bool = True) -> Objective:
-    sign = 1.0 if direction == "maximise" else -1.0
-
-    def score(p: Predictive, goal: Goal) -> np.ndarray:
-        return np.asarray(sign * contributions(p, goal).mean(axis=0))
-
-    return Objective(label, direction, contributions, score, unit=unit, averages=averages)
 
 
 # --- integrals over the mixture -------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ def probability_below(predictive: Predictive, loss: np.ndarray | float) -> np.nd
 
 
 def quantile(predictive: Predictive, probability: float) -> np.ndarray:
-    """Return a quantile of the loss of one new run, ``(n_point,)``: Newton's steps, halved where they leave a bracket.
+    """Return a quantile of the loss of one new run, ``(n_point,)``, by Newton's method within a bracket.
 
     Parameters
     ----------
@@ -188,7 +197,7 @@ def quantile(predictive: Predictive, probability: float) -> np.ndarray:
 
 
 def _quantile_parts(predictive: Predictive, probability: float) -> np.ndarray:
-    """Return what each draw adds to a quantile, ``(n_draw, n_point)``: its influence, which has mean zero, on top."""
+    """Return what each draw contributes to a quantile, ``(n_draw, n_point)``: the quantile plus its influence."""
     loss = quantile(predictive, probability)
     z = predictive.standardised(loss)
     with np.errstate(under="ignore"):
@@ -197,7 +206,7 @@ def _quantile_parts(predictive: Predictive, probability: float) -> np.ndarray:
 
 
 def cvar_given_draw(predictive: Predictive, worst: float) -> np.ndarray:
-    """Return what each draw adds to the mean loss of the worst share, ``(n_draw, n_point)``.
+    """Return what each draw contributes to the mean loss of the worst share, ``(n_draw, n_point)``.
 
     That is q + E[(loss - q)+] / share, q the quantile where the worst share begins.
 
@@ -223,7 +232,7 @@ def _log_odds(predictive: Predictive, loss: float) -> np.ndarray:
     return np.asarray(_log_mean_exp(scipy.special.log_ndtr(z)) - _log_mean_exp(scipy.special.log_ndtr(-z)))
 
 
-# --- the objectives that there are ----------------------------------------------------------------------------------
+# --- built-in objectives --------------------------------------------------------------------------------------------
 
 
 def expected_improvement() -> Objective:
@@ -238,7 +247,7 @@ def expected_improvement() -> Objective:
 
 def expected_loss() -> Objective:
     """Minimise the expected loss of one new run."""
-    return _of("expected loss", "minimise", lambda p, goal: loss_given_draw(p))
+    return Objective("expected loss", "minimise", lambda p, goal: loss_given_draw(p))
 
 
 def probability_of_target() -> Objective:
@@ -261,7 +270,7 @@ def loss_quantile(probability: float) -> Objective:
     probability : fraction between 0 and 1
     """
     fraction("probability", probability)
-    # The optimiser gets the quantile itself, without the influences, which only round.
+    # The optimiser gets the quantile itself: the influences add up to zero, but for rounding.
     return Objective(
         f"{probability:g} quantile of the loss",
         "minimise",
@@ -280,7 +289,7 @@ def cvar(worst: float = 0.05) -> Objective:
     """
     fraction("worst", worst)
     label = f"mean loss of the worst {worst:.3g}"
-    return _of(label, "minimise", lambda p, goal: cvar_given_draw(p, worst), averages=False)
+    return Objective(label, "minimise", lambda p, goal: cvar_given_draw(p, worst), averages=False)
 
 
 def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
@@ -288,13 +297,13 @@ def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
 
     Parameters
     ----------
-    weight : lambda, how much the worst share counts; not negative
+    weight : lambda, how much the worst share counts; at least 0
     worst : that share, a fraction
     """
     fraction("worst", worst)
     if not (math.isfinite(weight) and weight >= 0):
-        raise PlanError(f"weight of the worst share is {weight:g}, expected a number that is not negative")
-    return _of(
+        raise PlanError(f"weight of the worst share is {weight:g}, expected 0 or more")
+    return Objective(
         f"expected loss plus {weight:g} times the mean of the worst {worst:.3g}",
         "minimise",
         lambda p, goal: loss_given_draw(p) + weight * cvar_given_draw(p, worst),
@@ -309,12 +318,12 @@ def utility(
 
     Parameters
     ----------
-    of : function from an array of losses to their values, in the same shape; or a table of (loss, value), straight
-        between its rows and constant beyond them
+    of : function from an array of losses to an array of their values, of the same shape; or a table of (loss, value),
+        which is linear between its rows and constant beyond them
     label : shown in tables
     """
     if not callable(of):
-        return _of(label, "maximise", _table_utility(of), label)
+        return Objective(label, "maximise", _table_utility(of), unit=label)
 
     def contributions(p: Predictive, goal: Goal) -> np.ndarray:
         shape = p.width.shape[:2]
@@ -332,11 +341,11 @@ def utility(
             total += values.mean(axis=1)
         return total / UTILITY_POINTS
 
-    return _of(label, "maximise", contributions, label)
+    return Objective(label, "maximise", contributions, unit=label)
 
 
 def _table_utility(table: Sequence[tuple[float, float]]) -> Contributions:
-    """Return the expected value of a piecewise-linear utility: a sum of expected improvements over its rows."""
+    """Return the expected value of a piecewise-linear utility: a weighted sum of expected improvements."""
     try:
         rows = np.array(table, float)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
 """Optima: the best run of every draw, on one budget, vectorised over draws and compiled once per model.
 
-The path of the truth is a function of size and moves the loss; the split of a budget is a trade-off of the law. So it
-is the law alone that is minimised here.
+The discrepancy is a function of size that shifts the loss; the split of a budget is a trade-off within the law. So only
+the law is minimised here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from bayes_scaling.predict.solvers import minimise
 
 EDGES = (0.0, 1.0)  # of the share
 ROUNDS, ROUGHLY = 31, 12  # of a search over N and batch: for the place, and for the loss alone
-SIDE = 5  # places along each side of its grid
-INSIDE = 1e-3  # share of the batch range by which one looks inside from its edge
-LESS = 8.0  # e-folds of smaller budgets whose best loss is known
-NODES = 4 - 4 * np.cos(np.pi * np.arange(6) / 5)  # of a polynomial, from the whole budget on: gaps right to 0.03 %
+SIDE = 5  # places along each side of the grid
+INSIDE = 1e-3  # distance from the edge of the batch range at which the slope is tested, as a share of that range
+LESS = 8.0  # e-folds down to the smallest budget whose best loss is interpolated
+NODES = 4 - 4 * np.cos(np.pi * np.arange(6) / 5)  # of a polynomial in log budget; its gaps are right to 0.03 %
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class Optima:
     Attributes
     ----------
     log_params : (n_draw,) log N
-    share : (n_draw,) place of the batch between the smallest and the largest
-    log_loss : (n_draw,) log of the law there, without the path of the truth
+    share : (n_draw,) position of the batch in its range, from 0 to 1
+    log_loss : (n_draw,) log of the law there, without the discrepancy
     """
 
     log_params: np.ndarray
@@ -48,25 +48,27 @@ class Optima:
     log_loss: np.ndarray
 
 
-def optima_of(beliefs: Ensemble, space: Space) -> Optima:
+def optima_of(ensemble: Ensemble, space: Space) -> Optima:
     """Return every draw's own optimum on a budget, ``(n_draw,)`` each.
 
-    The path moves the loss and leaves the split alone: it is a function of size, the law a trade-off.
+    The discrepancy shifts the loss and leaves the split as it is.
     """
-    found = [best(m.fit.model, m.device, space, m.reads_batch) for m in beliefs.members.values()]
+    found = [best(m.fit.model, m.device, space, m.reads_batch) for m in ensemble.members.values()]
     columns = zip(*((o.log_params, o.share, o.log_loss) for o in found), strict=True)
     return Optima(*(np.concatenate(column) for column in columns))
 
 
-def optima_with_less(beliefs: Ensemble, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
-    """Return log loss (without path) of every draw's optimum on budgets exp(-less) as large, ``(n_draw, n_less)``.
+def optima_with_less(ensemble: Ensemble, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
+    """Return log loss of every draw's optimum, without discrepancy, on budgets smaller by exp(-less).
+
+    The shape is ``(n_draw, n_less)``.
 
     Parameters
     ----------
     optima : of the whole budget
     """
     out, start = [], 0
-    for member in beliefs.members.values():
+    for member in ensemble.members.values():
         end = start + len(member)
         own = Optima(optima.log_params[start:end], optima.share[start:end], optima.log_loss[start:end])
         out.append(best_with_less(member.fit.model, member.device, space, own, less))
@@ -75,7 +77,7 @@ def optima_with_less(beliefs: Ensemble, space: Space, optima: Optima, less: np.n
 
 
 def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bool) -> Optima:
-    """Return the optimum of every draw; constraints count only as far as they concern the batch.
+    """Return the optimum of every draw; only the constraints on the batch count.
 
     Parameters
     ----------
@@ -95,9 +97,9 @@ def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bo
 def best_with_less(
     model: Model, theta: Mapping[str, Array], space: Space, optima: Optima, less: np.ndarray
 ) -> np.ndarray:
-    """Return log of the law at the optimum of budgets exp(-less) as large, ``(n_draw, n_less)``.
+    """Return log of the law at the optimum of budgets smaller by exp(-less), ``(n_draw, n_less)``.
 
-    A polynomial in log budget goes through the optima of six budgets, down to exp(-8) of the whole.
+    A polynomial in log budget interpolates the optima of six budgets, down to exp(-8) of the whole.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def _at_edge(
     high: float,
     edge: float,
 ) -> tuple[Optima, np.ndarray]:
-    """Return the optima with the batch at an edge, and of which draws the loss falls towards the inside."""
+    """Return the optima with the batch at an edge, and for which draws the loss falls away from that edge."""
     x, loss, falls = _along_edge(model)(theta, log_spend, setting, low, high, edge, 0.5 - edge)
     return Optima(np.asarray(x), np.full(len(x), edge), np.asarray(loss)), np.asarray(falls)
 
@@ -190,7 +192,7 @@ def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array
 
 @compiled
 def _along_edge(model: Model) -> Any:
-    """Compile the search over N with the batch at an edge: log N, log loss, and whether it falls towards the inside."""
+    """Compile the search over N with the batch at an edge: log N, log loss, and whether it falls away from the edge."""
 
     def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any, inward: Any) -> Any:
         at = functools.partial(_log_loss, model, theta, log_spend, setting)

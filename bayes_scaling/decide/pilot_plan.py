@@ -1,4 +1,4 @@
-"""Pilot plans: the runs to buy, what they would bring, and what every other run on offer would."""
+"""Pilot plans: the runs to buy, what they would bring, and what every other run on offer would bring."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.decide.costs import fraction
+
 
 @dataclasses.dataclass(frozen=True)
 class Value:
@@ -17,17 +19,17 @@ class Value:
     Attributes
     ----------
     cost : of all of them, in the unit of the budget
-    spread_left : half-width of the central 68 % of the big run's expected log loss after them, over that before
+    uncertainty_left : standard deviation of the big run's expected log loss after them, over that before
     gain : expected value of sample information, in the unit of the decision
     gain_se : its Monte-Carlo standard error
-    price : what the decision is worth less because of their cost, in the same unit
-    method : ``weights`` (draws weighed by drawn outcomes), or ``regression`` (learned on half of the draws, tried on
+    price : by how much their cost lowers the payoff of the decision, in the same unit
+    method : ``weights`` (draws weighted by drawn outcomes), or ``regression`` (learned on half of the draws, tested on
         the other half: a lower bound of the gain) where weights fail
     unreliable : share of outcomes whose weights rest on too few draws
     """
 
     cost: float
-    spread_left: float
+    uncertainty_left: float
     gain: float
     gain_se: float
     price: float
@@ -50,17 +52,17 @@ class PilotPlan:
 
     Attributes
     ----------
-    label : whose beliefs it rests on
-    decision, unit : what the runs are to inform, and the unit of its worth
-    budget, budget_unit : for pilots, and what it is counted in
+    label : laws that it rests on
+    decision, unit : what the runs are to inform, and the unit of its payoff
+    budget, budget_unit : for pilots, and its unit
     runs : what to buy, a row each: the inputs, ``copies``, ``cost`` of all copies; empty to buy nothing
-    chosen : the same runs as places in the table of candidates, one for each copy
+    chosen : the same runs as row numbers of the candidates, one for each copy
     value : of these runs
-    offers : every candidate: inputs, and its own `Value`, bought alone
+    offers : every candidate: inputs, and its `Value` when bought alone
     big : the runs whose forecast is wanted
-    spread : half-width of the central 68 % of the expected log loss of each of them, now
-    now : worth of the decision with nothing learned; NaN where only a forecast is wanted
-    perfect : expected worth of knowing the truth for nothing, over that
+    log_losses : (n_draw, n_big) expected log loss of each of them, now
+    now : payoff of the decision with nothing learned; NaN where only a forecast is wanted
+    perfect : expected gain from knowing the truth for free
     """
 
     label: str
@@ -73,7 +75,7 @@ class PilotPlan:
     value: Value
     offers: pd.DataFrame
     big: pd.DataFrame
-    spread: np.ndarray
+    log_losses: np.ndarray
     now: float
     perfect: float
 
@@ -83,34 +85,46 @@ class PilotPlan:
         return len(self.runs) > 0
 
     @property
+    def half_width(self) -> np.ndarray:
+        """Half-width of the central 68 % of the expected log loss of each big run, ``(n_big,)``, now."""
+        return np.asarray(np.diff(np.quantile(self.log_losses, [0.16, 0.84], axis=0), axis=0)[0] / 2)
+
+    @property
     def verdict(self) -> str:
         """The answer in one or two sentences."""
         value = self.value
         if not self.buys:
-            ceiling = (
-                "" if math.isnan(self.perfect) else f"; knowing the truth would add {self.perfect:.2g} {self.unit}"
-            )
-            return f"Buy nothing, spend it now: no run on offer is worth its price to decide {self.decision}{ceiling}."
+            limit = "" if math.isnan(self.perfect) else f" Knowing the truth would add {self.perfect:.2g} {self.unit}."
+            return f"Buy nothing: no run on offer is worth its price to decide {self.decision}.{limit}"
         count = int(self.runs["copies"].sum())
-        text = (
-            f"Buy {count} run{'s' if count > 1 else ''} for {value.cost:.3g} {self.budget_unit}: the spread of the big "
-            f"run's expected loss is expected to fall to {value.spread_left:.0%} of what it is"
-        )
-        if math.isnan(self.now):
-            return f"{text}."
-        return (
-            f"{text}, and the decision to gain {value.gain:.2g} {self.unit} for a price of {value.price:.2g} "
-            f"(at most {self.perfect:.2g}, if the truth were known)."
-        )
+        text = f"Buy {count} run{'s' if count > 1 else ''} for {value.cost:.3g} {self.budget_unit}."
+        if not math.isnan(self.now):
+            text += (
+                f" They should gain {value.gain:.2g} {self.unit} for a price of {value.price:.2g} (knowing the truth "
+                f"would gain {self.perfect:.2g}) and"
+            )
+        else:
+            text += " They should"
+        return f"{text} reduce the uncertainty of the big run's expected loss to {value.uncertainty_left:.0%} of now."
+
+    def interval(self, probability: float = 0.9) -> np.ndarray:
+        """Return the equal-tailed interval of the expected loss of each big run, ``(n_big, 2)``, before any pilot."""
+        tail = (1 - fraction("probability", probability)) / 2
+        return np.asarray(np.exp(np.quantile(self.log_losses, [tail, 1 - tail], axis=0)).T)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per candidate: its inputs, its value when bought alone, and how often the plan buys it."""
+        counts = np.bincount(np.asarray(self.chosen, int), minlength=len(self.offers))
+        return self.offers.assign(bought=counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
+        """Return everything but draws as plain values, for JSON."""
 
         def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
             return [{str(k): v for k, v in row.items()} for row in frame.to_dict(orient="records")]
 
         return {
-            "beliefs": self.label,
+            "law": self.label,
             "decision": self.decision,
             "unit": self.unit,
             "pilot_budget": self.budget,
@@ -120,7 +134,7 @@ class PilotPlan:
             "runs": plain(self.runs),
             "value": self.value.to_dict(),
             "big_runs": plain(self.big),
-            "spread": self.spread.tolist(),
+            "half_width": self.half_width.tolist(),
             "worth_now": None if math.isnan(self.now) else self.now,
             "value_of_perfect_information": None if math.isnan(self.perfect) else self.perfect,
             "offers": plain(self.offers),

@@ -1,4 +1,4 @@
-"""Plans: what an allocation hands on."""
+"""Plans: the result of an allocation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.messages import shown
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
@@ -28,13 +29,12 @@ class Choice:
     params, tokens : N and D
     batch_tokens : B, where a law reads it
     epochs : D over the distinct tokens that are available, where the law reads these
-    shape : the layers, width and so on that it has, where shapes were given
+    shape : layers, width and so on, where shapes were given
     cost : in the unit of the budget, at the quantile that has to meet it
     value, value_se : of the objective, and its Monte-Carlo standard error
     expected_loss : of one new run
-    regret : (n_draw,) what the mean curve loses here against the draw's own optimum at the same cost, in the unit of
-        the loss
-    wasted : (n_draw,) regret as a share of the FLOPs: with so much less, well split, the law reaches the same loss
+    regret : (n_draw,) how much more loss the mean curve has here than at the draw's own optimum of the same cost
+    wasted : (n_draw,) share of the FLOPs that the draw's own optimum would save at the same loss
     allowed : whether it keeps to the constraints
     note : where it comes from
     """
@@ -63,13 +63,9 @@ class Choice:
         """Mean of the regret over draws."""
         return float(self.regret.mean())
 
-    def regret_interval(self, probability: float = 0.9) -> tuple[float, float]:
-        """Return the equal-tailed interval of the regret."""
-        return interval_of(self.regret, probability)
-
-    def wasted_interval(self, probability: float = 0.9) -> tuple[float, float]:
-        """Return the equal-tailed interval of the share of FLOPs that is wasted."""
-        return interval_of(self.wasted, probability)
+    def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
+        """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
+        return interval_of(_one({"regret": self.regret, "wasted": self.wasted}, of), probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -86,9 +82,9 @@ class Choice:
             "value_se": self.value_se,
             "expected_loss": self.expected_loss,
             "expected_regret": self.expected_regret,
-            "regret_90": list(self.regret_interval(0.9)),
+            "regret_90": list(self.interval(0.9)),
             "wasted_flops": float(np.median(self.wasted)),
-            "wasted_flops_90": list(self.wasted_interval(0.9)),
+            "wasted_flops_90": list(self.interval(0.9, "wasted")),
             "allowed": self.allowed,
             "note": self.note,
         }
@@ -100,24 +96,24 @@ class Plan:
 
     Attributes
     ----------
-    label : whose beliefs it rests on
+    label : laws that it rests on
     loss_unit : of every loss
     budget, unit, cost_label : what is spent, and how it is counted
     objective : what was optimised
     goal : incumbent, and target where there is one
     choice : the recommended run
-    predictive : of one new run there
+    predictive : distribution of the loss of one new run there
     costs : (n_cost,) draws of its cost
     optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and D
-    optimum_batch : (n_draw,) likewise its batch, as constrained; None where no law reads it
-    unsnapped : the best run had any size existed; the same as ``choice`` without candidates
-    flat : range of N whose expected regret is within ``flat_within`` of the lowest
+    optimum_batch : (n_draw,) its batch, within constraints; None where no law reads it
+    unsnapped : the best run if any size existed; the same as ``choice`` without candidates
+    flat : range of N whose expected loss is within ``flat_within`` of the lowest
     flat_within : in the unit of the loss
     alternatives : by name, published rules, and runs to compare with
-    picks : by law of a comparison, the run it would choose alone; judged by all laws
+    picks : by law of a comparison, the run that it would choose alone, evaluated by all laws
     weights : of those laws
     rests_on : laws, data and versions, as of `provenance`
-    cautions : where the plan asks a law for what no fitted run shows, in sentences
+    cautions : in sentences, where the plan asks a law for what no fitted run shows
     """
 
     label: str
@@ -164,7 +160,7 @@ class Plan:
 
     @property
     def epochs(self) -> float | None:
-        """How often the available tokens are seen; None where no law reads them."""
+        """How often the plan repeats the available tokens; None where no law reads them."""
         return self.choice.epochs
 
     @property
@@ -174,7 +170,7 @@ class Plan:
 
     @property
     def cost(self) -> float:
-        """Cost of the recommended run, in the unit of the budget; equal to it but for rounding."""
+        """Cost of the recommended run; equal to the budget, but for rounding."""
         return self.choice.cost
 
     @property
@@ -194,9 +190,8 @@ class Plan:
 
     @property
     def snapping_regret(self) -> float:
-        """What the objective loses because only some sizes exist; not negative."""
-        sign = 1.0 if self.objective.direction == "maximise" else -1.0
-        return max(sign * (self.unsnapped.value - self.choice.value), 0.0)
+        """What the objective loses because only some sizes exist; at least 0."""
+        return max(self.objective.sign * (self.unsnapped.value - self.choice.value), 0.0)
 
     @functools.cached_property
     def probability_beats_incumbent(self) -> float:
@@ -210,26 +205,36 @@ class Plan:
             return math.nan
         return float(probability_below(self.predictive, self.goal.target).mean())
 
-    def interval(self, probability: float = 0.9) -> tuple[float, float]:
-        """Return the equal-tailed interval of the loss of one new run."""
-        tail = (1 - fraction("probability", probability)) / 2
-        return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
+    @property
+    def verdict(self) -> str:
+        """The recommended run and its loss, in two sentences."""
+        low, high = self.interval(0.9)
+        target = ""
+        if not math.isnan(self.goal.target):
+            target = f" and reaches the target with probability {self.probability_reaches_target:.0%}"
+        return (
+            f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens for {self.cost:.3g} {self.unit}. The loss "
+            f"will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent with "
+            f"probability {self.probability_beats_incumbent:.0%}{target}."
+        )
 
-    def optimum_interval(self, of: str = "params", probability: float = 0.9) -> tuple[float, float]:
-        """Return the equal-tailed interval over draws of the optimal ``params`` or ``tokens``.
+    def interval(self, probability: float = 0.9, of: str = "loss") -> tuple[float, float]:
+        """Return an equal-tailed interval.
 
-        And of ``batch_tokens`` and ``steps``, where a law reads the batch.
+        Parameters
+        ----------
+        probability : that it holds
+        of : ``loss`` of one new run, ``cost`` of the run, or the ``optimal_params``, ``optimal_tokens``,
+            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two where a law reads the batch
         """
-        optimum = {"params": self.optimum_params, "tokens": self.optimum_tokens}
+        if of == "loss":
+            tail = (1 - fraction("probability", probability)) / 2
+            return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
+        draws = {"cost": self.costs, "optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
         if self.optimum_batch is not None:
-            optimum |= {"batch_tokens": self.optimum_batch, "steps": self.optimum_tokens / self.optimum_batch}
-        if of not in optimum:
-            raise PlanError(f"an optimum has {' and '.join(optimum)}, not {of!r}")
-        return interval_of(optimum[of], probability)
-
-    def cost_interval(self, probability: float = 0.9) -> tuple[float, float]:
-        """Return the equal-tailed interval of what the run will cost."""
-        return interval_of(self.costs, probability)
+            draws["optimal_batch_tokens"] = self.optimum_batch
+            draws["optimal_steps"] = self.optimum_tokens / self.optimum_batch
+        return interval_of(_one(draws, of, "loss"), probability)
 
     def cvar(self, worst: float = 0.05) -> float:
         """Return the mean loss of the worst share of outcomes of one new run."""
@@ -238,12 +243,12 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but draws as plain values, for JSON."""
         return {
-            "beliefs": self.label,
+            "law": self.label,
             "loss_unit": self.loss_unit,
             "budget": self.budget,
             "unit": self.unit,
             "cost_counts": self.cost_label,
-            "cost_90": list(self.cost_interval(0.9)),
+            "cost_90": list(self.interval(0.9, "cost")),
             "objective": self.objective.label,
             "direction": self.objective.direction,
             "incumbent": self.goal.incumbent,
@@ -255,8 +260,8 @@ class Plan:
             "probability_beats_incumbent": self.probability_beats_incumbent,
             "probability_reaches_target": None if math.isnan(self.goal.target) else self.probability_reaches_target,
             "cvar_5": self.cvar(0.05),
-            "optimum_params_90": list(self.optimum_interval("params", 0.9)),
-            "optimum_tokens_90": list(self.optimum_interval("tokens", 0.9)),
+            "optimum_params_90": list(self.interval(0.9, "optimal_params")),
+            "optimum_tokens_90": list(self.interval(0.9, "optimal_tokens")),
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
             "cautions": list(self.cautions),
@@ -278,6 +283,13 @@ class Plan:
         batch = "" if self.batch_tokens is None else f" in batches of {self.batch_tokens:.3g}"
         run = f"{self.params:.3g} params, {self.tokens:.3g} tokens{batch}"
         return f"<Plan: {run} for {self.budget:g} {self.unit}, {self.label}>"
+
+
+def _one(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
+    """Return one of several quantities by name."""
+    if of not in known:
+        raise PlanError(f"of is {shown(of)}, expected one of {', '.join((*others, *known))}")
+    return known[of]
 
 
 def interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""Several runs from one budget, of which the best one counts.
+"""Portfolios: several runs from one budget, of which the best one counts.
 
-Runs share the law of a draw and the path along which the truth leaves it; their own scatter is independent. Outcomes
-are drawn with the same random numbers for every set of runs, so that differences between sets are not noise.
+The runs share the law and the discrepancy of a draw; their own scatter is independent. Outcomes are drawn with the same
+random numbers for every set of runs, so differences between sets are not noise.
 """
 
 from __future__ import annotations
@@ -9,46 +9,44 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Points
-from bayes_scaling.decide.constraints import Constraints
-from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
-from bayes_scaling.decide.question import Question, Source
+from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 MOST_RUNS = 8
-SEARCHED = 1000  # draws that the search looks at
+SEARCHED = 1000  # draws that the search uses
 LINE = 15  # sets that are compared along one coordinate
-CYCLES, SHRINK = 6, 0.4  # over all coordinates, and how much shorter the lines are each time
+CYCLES, SHRINK = 6, 0.4  # over all coordinates, and the factor on the length of the lines after each
 REACH = (2.0, 1.0, 0.5)  # of the first lines: log weight in the budget, log N, share of the batch range
 LEAST_SHARE = 0.01  # of the budget, for any run
-NARROW = 0.05  # of the spread, width that stands around a drawn log loss: quantiles need a density
+NARROW = 0.05  # scale of the normal around each drawn log loss, over their standard deviation: quantiles need a density
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Portfolio:
-    """Several runs that spend one budget, judged by the best of them.
+    """Several runs that spend one budget, valued by the best of them.
 
     Attributes
     ----------
     label, loss_unit, budget, unit, objective, goal : as of a `Plan`
-    runs : one row per run, the dearest first: ``params``, ``tokens`` (``batch_tokens``), ``share`` of the budget,
-        ``cost``, ``expected_loss``, ``best`` (probability that it is the best of them)
+    runs : one row per run, the most expensive first: ``params``, ``tokens`` (``batch_tokens``), ``share`` of the
+        budget, ``cost``, ``expected_loss``, ``best`` (probability that it is the best of them)
     losses : (n_draw, n_part) drawn losses of the best run
     value, value_se : of the objective for the best run, and its Monte-Carlo standard error
-    single : the same for the one run that the whole budget buys
-    gain, gain_se : value less single, and the standard error of that difference; positive where several are better
+    single : the objective for one run with the whole budget
+    gain, gain_se : how much better several runs are than one, and the standard error of that difference
     """
 
     label: str
@@ -80,10 +78,14 @@ class Portfolio:
         """Return the equal-tailed interval of the loss of the best run."""
         return interval_of(self.losses, probability)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per run."""
+        return self.runs.copy()
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but draws as plain values, for JSON."""
         return {
-            "beliefs": self.label,
+            "law": self.label,
             "loss_unit": self.loss_unit,
             "budget": self.budget,
             "unit": self.unit,
@@ -103,77 +105,35 @@ class Portfolio:
         return f"<Portfolio: {len(self.runs)} runs for {self.budget:g} {self.unit}, {self.label}>"
 
 
-def allocate_runs(
-    source: Source,
-    budget: float,
-    runs: int = 2,
-    *,
-    cost: Cost | None = None,
-    objective: Objective | None = None,
-    incumbent: float | None = None,
-    target: float | None = None,
-    constraints: Constraints | None = None,
-    given: Mapping[str, float] | None = None,
-    group: Mapping[str, str] | None = None,
-    unconverged: bool = False,
-    seed: int = 0,
-) -> Portfolio:
-    """Split a budget over several runs, of which the best one counts.
-
-    By default that is the joint expected improvement of the best of them over the incumbent. Sizes and shares of the
-    budget are climbed coordinate by coordinate, from several starts.
-
-    Parameters
-    ----------
-    source, budget, cost, objective, incumbent, target, given, group, unconverged, seed : as of `allocate`
-    runs : how many, 2 to 8
-    constraints : what each run must keep to
-
-    Raises
-    ------
-    PlanError
-        Also when the cost contains serving: only one of several runs would be served.
-    """
+def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
+    """Split a budget over several runs, of which the best one counts; see `DecisionProblem.portfolio`."""
     if not (isinstance(runs, int) and 2 <= runs <= MOST_RUNS):
         raise PlanError(f"runs is {runs!r}, expected a whole number from 2 to {MOST_RUNS}; for one run use allocate")
-    asked = Question.of(
-        source,
-        cost=cost,
-        objective=objective,
-        incumbent=incumbent,
-        target=target,
-        constraints=constraints,
-        given=given,
-        group=group,
-        unconverged=unconverged,
-        seed=seed,
-    )
-    if np.any(asked.spending.serving > 0):
-        raise PlanError("only one of several runs would be served: leave serving tokens out of the cost")
-    split = _Split(asked, float(budget), runs, seed)
-    single = asked.space(budget).runs(asked.summit(asked.beliefs, asked.space(budget))[None])
-    best = max((split.climbed(start) for start in split.starts()), key=lambda found: split.score([found])[0])
+    if np.any(problem.spending.serving > 0):
+        raise PlanError("only one of several runs would be served: leave serving out of the cost")
+    split = _Split(problem, float(budget), runs)
+    single = problem.space(budget).runs(problem.best_place(problem.ensemble, problem.space(budget))[None])
+    best = max((split.improved(start) for start in split.starts()), key=lambda found: split.score([found])[0])
     best = best[np.argsort(-best[:, 0], kind="stable")]
     columns = split.runs_of([best])
-    outcomes = split.outcomes(asked.beliefs, columns)[:, :, 0]
-    alone = split.outcomes(asked.beliefs, {k: np.repeat(v, runs) for k, v in single.items()})[:, :, 0, 0]
-    sign = 1.0 if asked.objective.direction == "maximise" else -1.0
+    outcomes = split.outcomes(problem.ensemble, columns)[:, :, 0]
+    alone = split.outcomes(problem.ensemble, {k: np.repeat(v, runs) for k, v in single.items()})[:, :, 0, 0]
     parts, parts_alone = (split.contributions(x) for x in (outcomes.min(axis=-1), alone))
-    gained = sign * (parts - parts_alone)
-    expected = loss_given_draw(asked.beliefs.new_run(columns)).mean(axis=0)
+    gained = problem.objective.sign * (parts - parts_alone)
+    expected = loss_given_draw(problem.ensemble.new_run(columns)).mean(axis=0)
     rank = outcomes.argmin(axis=-1)
     frame = pd.DataFrame({name: columns[name] for name in ("params", "tokens", "batch_tokens") if name in columns})
     frame["share"] = _shares(best)
-    frame["cost"] = [asked.spending.cost(N, D) for N, D in zip(frame["params"], frame["tokens"], strict=True)]
+    frame["cost"] = [problem.spending.cost(N, D) for N, D in zip(frame["params"], frame["tokens"], strict=True)]
     frame["expected_loss"] = expected
     frame["best"] = [float((rank == i).mean()) for i in range(runs)]
     return Portfolio(
-        label=asked.beliefs.label,
-        loss_unit=asked.beliefs.loss_unit,
+        label=problem.ensemble.label,
+        loss_unit=problem.ensemble.loss_unit,
         budget=float(budget),
-        unit=asked.spending.unit,
-        objective=asked.objective,
-        goal=asked.goal,
+        unit=problem.spending.unit,
+        objective=problem.objective,
+        goal=problem.goal,
         runs=frame,
         losses=np.exp(outcomes.min(axis=-1)),
         value=float(parts.mean()),
@@ -185,7 +145,7 @@ def allocate_runs(
 
 
 def _shares(split: np.ndarray) -> np.ndarray:
-    """Return the share of the budget of each run from its log weight, none of them nothing."""
+    """Return each run's share of the budget from its log weight, never below a least share."""
     weight = np.exp(split[:, 0] - split[:, 0].max())
     share = weight / weight.sum()
     return np.asarray(LEAST_SHARE + (1 - LEAST_SHARE * len(share)) * share)
@@ -193,23 +153,22 @@ def _shares(split: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Split:
-    """Sets of k runs that spend a budget; a set is rows of (log weight in the budget, log N, share of the batch)."""
+    """Sets of k runs that spend a budget; rows are (log weight in the budget, log N, batch from 0 to 1)."""
 
-    asked: Question
+    problem: Problem
     budget: float
     count: int
-    seed: int
 
     @functools.cached_property
     def few(self) -> Ensemble:
-        """The draws that the search looks at."""
-        draws = len(self.asked.beliefs)
-        return self.asked.beliefs.take(np.arange(0, draws, max(draws // SEARCHED, 1)))
+        """The draws that the search uses."""
+        draws = len(self.problem.ensemble)
+        return self.problem.ensemble.take(np.arange(0, draws, max(draws // SEARCHED, 1)))
 
     def starts(self) -> list[np.ndarray]:
-        """Return equal shares, and one run that takes most; sizes spread over the draws' own optima."""
-        space = self.asked.space(self.budget / self.count)
-        place = self.asked.summit(self.few, space)
+        """Return two starts, equal shares and one dominant run, with sizes over the range of the draws' own optima."""
+        space = self.problem.space(self.budget / self.count)
+        place = self.problem.best_place(self.few, space)
         spread = np.quantile(optima_of(self.few, space).log_params, (np.arange(self.count) + 0.5) / self.count)
         log_params = place[0] + spread - spread.mean()
         batch = np.full(self.count, place[1] if space.batched else 0.0)
@@ -225,42 +184,45 @@ class _Split:
         columns: list[Points] = []
         for split in sets:
             for share, (_, log_params, batch) in zip(_shares(split), split, strict=True):
-                space = self.asked.space(self.budget * float(share))
+                space = self.problem.space(self.budget * float(share))
                 place = np.clip(np.array([log_params, batch])[: len(space.box[0])], *space.box)
                 columns.append(space.runs(place[None]))
         return joined(columns)
 
-    def outcomes(self, beliefs: Ensemble, columns: Points) -> np.ndarray:
+    def outcomes(self, ensemble: Ensemble, columns: Points) -> np.ndarray:
         """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""
         count = len(columns["params"])
         blocks = [
-            beliefs.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
+            ensemble.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
             for i in range(0, count, BLOCK)
         ]
         location = np.concatenate([block.location for block in blocks], axis=1)
         width = np.concatenate([block.width for block in blocks], axis=2)
-        rng = np.random.default_rng([self.seed, 31])
+        rng = np.random.default_rng([self.problem.seed, 31])
         draws, parts, _ = width.shape
         shape = (draws, parts, -1, self.count)
         noise = rng.standard_normal((draws, parts, 1, self.count))
-        # The parts of a draw stand for a heavy tail; runs fall into its parts independently.
+        # The parts of a draw represent a heavy tail; each run falls into one of them independently.
         order = rng.permuted(np.broadcast_to(np.arange(parts)[:, None], (draws, self.count, parts, 1)), axis=2)
         scale = np.take_along_axis(width.reshape(shape), order.transpose(0, 2, 3, 1), axis=1)
         return np.asarray(location.reshape(draws, 1, -1, self.count) + scale * noise)
 
     def contributions(self, log_losses: np.ndarray) -> np.ndarray:
-        """Return what each draw adds to the objective, ``(n_draw,)``, of drawn log losses ``(n_draw, n_part)``."""
-        parts = self.asked.objective.contributions(_drawn(log_losses.reshape(-1, 1)), self.asked.goal)
+        """Return what each draw contributes to the objective, ``(n_draw,)``, from log losses ``(n_draw, n_part)``."""
+        parts = self.problem.objective.contributions(_drawn(log_losses.reshape(-1, 1)), self.problem.goal)
         return np.asarray(parts.reshape(log_losses.shape).mean(axis=1))
 
     def score(self, sets: Sequence[np.ndarray]) -> np.ndarray:
-        """Return what the search climbs, of each set."""
+        """Return what the search maximises, for each set."""
         best = self.outcomes(self.few, self.runs_of(sets)).min(axis=-1)
-        return self.asked.objective.score(_drawn(best.reshape(-1, len(sets))), self.asked.goal)
+        return self.problem.objective.score(_drawn(best.reshape(-1, len(sets))), self.problem.goal)
 
-    def climbed(self, start: np.ndarray) -> np.ndarray:
-        """Climb from a set, coordinate by coordinate, along shorter and shorter lines."""
-        best, axes = start, [(run, axis) for run in range(self.count) for axis in range(3 if self.asked.batched else 2)]
+    def improved(self, start: np.ndarray) -> np.ndarray:
+        """Improve a set coordinate by coordinate, along shorter and shorter lines."""
+        best, axes = (
+            start,
+            [(run, axis) for run in range(self.count) for axis in range(3 if self.problem.limits.batched else 2)],
+        )
         for cycle in range(CYCLES):
             for run, axis in axes:
                 if axis == 0 and run == 0:
@@ -271,7 +233,7 @@ class _Split:
         return best
 
     def _moved(self, split: np.ndarray, run: int, axis: int, by: float) -> np.ndarray:
-        """Return a set with one coordinate moved; where shares change, sizes follow with their square root."""
+        """Return a set with one coordinate moved; where shares change, sizes change with their square root."""
         out = split.copy()
         out[run, axis] += by
         if axis == 0:
@@ -281,6 +243,6 @@ class _Split:
 
 
 def _drawn(log_losses: np.ndarray) -> Predictive:
-    """Return drawn log losses, ``(n, n_set)``, as narrow distributions, for any objective."""
+    """Return drawn log losses, ``(n, n_set)``, as narrow normals, which any objective can read."""
     width = np.maximum(NARROW * log_losses.std(axis=0), 1e-12)
     return Predictive.of(log_losses, np.broadcast_to(width, log_losses.shape), Residuals.normal(len(log_losses)))

@@ -1,4 +1,4 @@
-"""Provenance: what beliefs rest on, as plain values that go on record."""
+"""Provenance: which laws, data and versions an answer rests on, as plain values."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LEVELS = (
     *(round(0.1 + 0.05 * i, 2) for i in range(17)),
     *(0.95, 0.975, 0.99, 0.995),
 )
-"""Probabilities of the quantiles of a loss that go on record."""
+"""Probabilities of the quantiles of a registered forecast."""
 
 
 def provenance(source: Fit | Comparison) -> dict[str, Any]:
-    """Say which laws a fit or a comparison rests on, with what weights, and on which data.
+    """Say which laws a fit or a comparison rests on, with which weights, and on which data.
 
     Returns
     -------

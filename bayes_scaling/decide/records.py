@@ -1,12 +1,12 @@
-"""Preregistration: a forecast on record before the run, and what became of it.
+"""Preregistration: a forecast on record before the run, and how well it did.
 
-A registered forecast is one JSON file: when it was made, of which runs, quantiles of the loss that each would reach,
-the laws with their weights, a hash of the data, what the forecast leaves out, and a digest of all that. Once a run is
-measured, its loss is scored against the file alone: no fit and no package version has to be found again. Scores gather
-in a track record, which says over time whether the bands hold what they promise.
+A registered forecast is one JSON file: when it was made, for which runs, quantiles of the loss of each, the laws with
+their weights, a hash of the data, what the forecast leaves out, and a digest of all that. Once a run is measured, its
+loss is scored against the file alone, without the fit or the package version behind it. Scores add up to a track
+record, which shows over time whether bands cover as often as they claim.
 
-Between its quantiles a registered distribution is read as a normal score that is piecewise linear in log loss, so
-that it has a density everywhere, and tails that end like those of a normal.
+Between its quantiles, a registered distribution is a normal score that is piecewise linear in log loss. So it has a
+density everywhere, and normal tails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import scipy.special
 import scipy.stats
 
 from bayes_scaling.base.files import write_text
-from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
 from bayes_scaling.errors import DataError, ForecastError
@@ -36,8 +37,8 @@ from bayes_scaling.predict.forecast import Forecast
 
 FORMAT = "bayes-scaling registered forecast, 1"
 BANDS = (0.5, 0.8, 0.9)
-FAR = 100.0  # times the largest fitted run, beyond which a forecast says so
-SAME = 1e-6  # relative difference of inputs of one run
+FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
+SAME = 1e-6  # relative difference up to which inputs are those of one run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Registered:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """Inputs of the runs that are forecast, a row each."""
+        """Inputs of the forecast runs, one row each."""
         return pd.DataFrame([run["inputs"] for run in self.content["runs"]])
 
     def quantiles(self, run: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,21 +68,44 @@ class Registered:
         pairs = self.content["runs"][run]["quantiles"]
         return np.array([float(p) for p in pairs]), np.log([float(loss) for loss in pairs.values()])
 
+    def interval(self, probability: float = 0.9) -> np.ndarray:
+        """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``, between registered quantiles."""
+        tail = (1 - checked_probability(probability)) / 2
+        ends = scipy.special.ndtri([tail, 1 - tail])
+        pairs = [self.quantiles(run) for run in range(len(self.content["runs"]))]
+        return np.array([np.exp(np.interp(ends, scipy.special.ndtri(levels), losses)) for levels, losses in pairs])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per run: its inputs, the median of its loss, and the 90 % interval, ``low`` and ``high``."""
+        bands = self.interval(0.9)
+        medians = [float(np.exp(np.interp(0.5, *self.quantiles(run)))) for run in range(len(self.content["runs"]))]
+        return self.runs.assign(median=medians, low=bands[:, 0], high=bands[:, 1])
+
+    @property
+    def verdict(self) -> str:
+        """What was put on record, in one sentence."""
+        low, high = self.interval(0.9)[0]
+        more = f", and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
+        return (
+            f"Registered {self.content['registered']}, digest {self.digest}: the loss will be {low:.4g} to {high:.4g} "
+            f"{self.content['loss_unit']} with probability 90 %{more}."
+        )
+
     def save(self, path: Path) -> Path:
-        """Write the file; one that is there already is never changed."""
+        """Write the file, but never over an existing one."""
         if path.exists():
-            raise DataError(f"{path} is there already, and what is on record stays: choose another name")
+            raise DataError(f"{path} already exists, and a record is never overwritten: choose another name")
         return write_text(json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False), path)
 
     @classmethod
     def read(cls, path: Path) -> Registered:
-        """Read a file, and refuse one that was changed since it was written."""
+        """Read a file; refuse one that was changed since it was written."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read {path} as a registered forecast: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise DataError(f"{path} is no registered forecast; make one with 'bayes-scaling preregister'")
+            raise DataError(f"{path} is not a registered forecast; make one with 'bayes-scaling preregister'")
         digest = content.pop("digest", "")
         found = cls(content)
         if digest != found.digest:
@@ -102,14 +126,14 @@ def preregister(
     Parameters
     ----------
     source : a plan, its `to_dict` as read from JSON, or a forecast
-    rests_on : of a forecast, the fit or comparison that it was made from
-    name, note : what to call it, and anything that a reader should know
+    rests_on : the fit or comparison that a forecast was made from
+    name, note : of the forecast, for its readers
     now : when; by default the time of the call, in UTC
 
     Raises
     ------
     ForecastError
-        When a forecast does not say what it rests on, or a file is no plan.
+        When a forecast does not say what it rests on, or a file is not a plan.
     """
     if isinstance(source, Forecast):
         if rests_on is None:
@@ -121,18 +145,16 @@ def preregister(
         contains, unit, label = source.contains["new_run"], source.loss_unit, source.label
     else:
         plan = source.to_dict() if isinstance(source, Plan) else source
-        if "loss_quantiles" not in plan:  # what the command line wrote holds the plan beside other answers
+        if "loss_quantiles" not in plan:  # the command line writes the plan among other answers
             plan = plan.get("plan", {})
         if not {"loss_quantiles", "rests_on", "plan"} <= set(plan):
-            raise ForecastError("this is no plan: write one with 'bayes-scaling allocate ... --json > plan.json'")
+            raise ForecastError("this is not a plan: write one with 'bayes-scaling allocate ... --json > plan.json'")
         chosen = plan["plan"]
         inputs = [{k: chosen[k] for k in ("params", "tokens", "batch_tokens", "steps") if chosen.get(k) is not None}]
         runs = [_run(inputs[0], list(plan["loss_quantiles"].values()))]
-        basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["beliefs"])
+        basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["law"])
         if basis.get("largest_flops"):
-            basis["extrapolation"] = (
-                FLOPS_PER_PARAM_TOKEN * chosen["params"] * chosen["tokens"] / basis["largest_flops"]
-            )
+            basis["extrapolation"] = training_flops(chosen["params"], chosen["tokens"]) / basis["largest_flops"]
         contains = "one new run (parameters, the law's own error where it is fitted, run noise)"
     moment = (datetime.datetime.now(datetime.UTC) if now is None else now).isoformat(timespec="seconds")
     content = {
@@ -140,7 +162,7 @@ def preregister(
         "registered": moment,
         "name": name,
         "note": note,
-        "beliefs": label,
+        "law": label,
         "loss_unit": unit,
         "contains": contains,
         "runs": runs,
@@ -153,17 +175,17 @@ def preregister(
 def score_registered(
     registered: Registered, losses: float | Sequence[float] | pd.DataFrame, now: datetime.datetime | None = None
 ) -> pd.DataFrame:
-    """Compare a forecast on record with what was measured.
+    """Score a registered forecast against measured losses.
 
     Parameters
     ----------
-    losses : measured loss of each of its runs, in their order; or a table of runs, where they are found by inputs
+    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs
     now : when; by default the time of the call, in UTC
 
     Returns
     -------
     pandas.DataFrame
-        One row per measured run: ``digest``, ``registered``, ``scored``, ``name``, ``beliefs``, its inputs, ``loss``,
+        One row per measured run: ``digest``, ``registered``, ``scored``, ``name``, ``law``, its inputs, ``loss``,
         the forecast's ``median``, ``error`` (log of the loss over it), ``pit`` (probability of a lower loss),
         ``log_score`` (log density of log loss) and ``inside_50``, ``inside_80``, ``inside_90``.
 
@@ -194,7 +216,7 @@ def score_registered(
                 "registered": registered.content["registered"],
                 "scored": moment,
                 "name": registered.content["name"],
-                "beliefs": registered.content["beliefs"],
+                "law": registered.content["law"],
                 "run": place,
                 **registered.content["runs"][place]["inputs"],
                 "loss": loss,
@@ -210,7 +232,7 @@ def score_registered(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrackRecord:
-    """Forecasts that were scored.
+    """Scores of registered forecasts.
 
     Attributes
     ----------
@@ -221,7 +243,7 @@ class TrackRecord:
 
     @classmethod
     def read(cls, path: Path) -> TrackRecord:
-        """Read a record; one that is not there yet is empty."""
+        """Read a record; a file that does not exist is an empty record."""
         if not path.exists():
             return cls(pd.DataFrame())
         try:
@@ -231,7 +253,7 @@ class TrackRecord:
         return cls(pd.DataFrame(rows))
 
     def add(self, scores: pd.DataFrame) -> TrackRecord:
-        """Return the record with more scores; a run of a forecast counts once."""
+        """Return the record with more scores; each run of a forecast counts once."""
         if len(self.scores):
             known = set(zip(self.scores["digest"], self.scores["run"], strict=True))
             again = [row for row in zip(scores["digest"], scores["run"], strict=True) if row in known]
@@ -246,14 +268,18 @@ class TrackRecord:
         rows = self.scores.to_dict(orient="records")
         return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per measured run."""
+        return self.scores.copy()
+
     def summary(self) -> pd.DataFrame:
-        """Say how often bands held, with the 90 % interval of chance that a right forecast leaves.
+        """Say how many measured runs lay inside each band, and how many would if forecasts were calibrated.
 
         Returns
         -------
         pandas.DataFrame
-            One row per band: ``band``, ``runs``, ``inside``, ``share``, ``low`` and ``high`` (runs inside, between
-            which a right forecast stays nine times in ten)
+            One row per band: ``band``, ``runs``, ``inside``, ``share``, ``low`` and ``high`` (the
+            90 % interval of the number inside for calibrated forecasts)
         """
         count = len(self.scores)
         rows = []
@@ -269,12 +295,12 @@ class TrackRecord:
     def verdict(self) -> str:
         """The record in one sentence."""
         if not len(self.scores):
-            return "Nothing was scored yet."
+            return "Nothing has been scored yet."
         row = self.summary().iloc[-1]
-        held = "as many as" if row["low"] <= row["inside"] <= row["high"] else "not as many as"
+        side = "too few" if row["inside"] < row["low"] else "too many" if row["inside"] > row["high"] else "as expected"
         return (
-            f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90 % band, {held} a right "
-            f"forecast would have ({row['low']:.0f} to {row['high']:.0f}); mean error "
+            f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90 % band, {side}: calibrated "
+            f"forecasts have {row['low']:.0f} to {row['high']:.0f}. Mean error "
             f"{self.scores['error'].mean():+.2%}, mean log score {self.scores['log_score'].mean():.2f}."
         )
 
@@ -289,14 +315,14 @@ def _run(inputs: Mapping[str, Any], losses: Any) -> dict[str, Any]:
 
 
 def _caveats(basis: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of a forecast should know of it."""
+    """Return what a reader of the forecast should know."""
     out = []
     if basis.get("extrapolation", 1.0) > FAR:
         out.append(f"the run is {basis['extrapolation']:.3g} times as large as the largest fitted one")
     for law in basis["laws"]:
         out += [f"{law['law']} did not converge: {problem}" for problem in law["problems"]]
         if law["discrepancy"] == "none":
-            out.append(f"{law['law']} is taken to be exactly right beyond the data")
+            out.append(f"{law['law']} is assumed to be exactly right beyond the data")
     return out
 
 
@@ -311,7 +337,7 @@ def _read(levels: np.ndarray, quantiles: np.ndarray, log_loss: float) -> tuple[f
 
 
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:
-    """Find registered runs in a table, by their inputs."""
+    """Find registered runs in a table by their inputs."""
     names = [name for name in runs if name in table]
     if "loss" not in table or not names:
         raise DataError(f"the table of measured runs needs loss and {', '.join(map(str, runs.columns))}")

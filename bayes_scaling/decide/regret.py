@@ -1,4 +1,4 @@
-"""Regret: what a run loses against the best one of the same cost, draw by draw, and which runs lose next to nothing."""
+"""Regret: what a run loses against the best run of the same cost, draw by draw, and which runs lose almost nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.optima import LESS, Optima, optima_of, optima_with_less
 from bayes_scaling.decide.plan import Choice
-from bayes_scaling.decide.question import Question
-from bayes_scaling.decide.search import climb
+from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive
@@ -22,24 +22,24 @@ SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Judge:
-    """Judges runs of one cost by every draw.
+class RegretOfRuns:
+    """Regret of runs of one cost, by every draw.
 
     Attributes
     ----------
-    question : what is asked
-    space : runs of that cost
-    optima : every draw's own best of them
+    problem : what is to be decided
+    space : all runs of that cost
+    optima : every draw's own best run among them
     """
 
-    question: Question
+    problem: Problem
     space: Space
     optima: Optima
 
     @classmethod
-    def of(cls, question: Question, space: Space) -> Judge:
+    def of(cls, problem: Problem, space: Space) -> RegretOfRuns:
         """Find every draw's own best run."""
-        return cls(question, space, optima_of(question.beliefs, space))
+        return cls(problem, space, optima_of(problem.ensemble, space))
 
     def choices(
         self,
@@ -48,7 +48,7 @@ class Judge:
         sizes: np.ndarray | None = None,
         shapes: Sequence[Shape | None] | None = None,
     ) -> tuple[list[Choice], Predictive]:
-        """Judge runs, and return their predictive.
+        """Return how good runs are, and their predictive.
 
         Parameters
         ----------
@@ -57,13 +57,13 @@ class Judge:
         sizes : (n_run,) half the forward FLOPs per token of each; N by default
         shapes : of each
         """
-        asked, floor = self.question, self.optima.log_loss[:, None]
-        predictive = asked.beliefs.new_run(runs)
-        value, error = asked.objective.value(predictive, asked.goal)
+        problem, floor = self.problem, self.optima.log_loss[:, None]
+        predictive = problem.ensemble.new_run(runs)
+        value, error = problem.objective.value(predictive, problem.goal)
         loss = loss_given_draw(predictive).mean(axis=0)
-        over = np.maximum(np.expm1(asked.beliefs.log_law(runs) - floor), 0.0)
-        regret = over * np.exp(floor + asked.beliefs.discrepancy(runs))
-        smaller = optima_with_less(asked.beliefs, self.space, self.optima, SAVED)
+        over = np.maximum(np.expm1(problem.ensemble.log_law(runs) - floor), 0.0)
+        regret = over * np.exp(floor + problem.ensemble.discrepancy(runs))
+        smaller = optima_with_less(problem.ensemble, self.space, self.optima, SAVED)
         wasted = _wasted(over, np.expm1(smaller - floor), SAVED)
         params, tokens = runs["params"], runs["tokens"]
         sizes = params if sizes is None else sizes
@@ -72,7 +72,7 @@ class Judge:
             Choice(
                 params=float(params[i]),
                 tokens=float(tokens[i]),
-                cost=asked.spending.cost(float(sizes[i]), float(tokens[i])),
+                cost=problem.spending.cost(float(sizes[i]), float(tokens[i])),
                 value=float(value[i]),
                 value_se=float(error[i]),
                 expected_loss=float(loss[i]),
@@ -90,12 +90,12 @@ class Judge:
 
 
 def _wasted(over: np.ndarray, gaps: np.ndarray, less: np.ndarray) -> np.ndarray:
-    """Return the share of FLOPs without which the best split would do as well, ``(n_draw, n_point)``.
+    """Return the share of FLOPs that the best split would save at the same loss, ``(n_draw, n_point)``.
 
     Parameters
     ----------
     over : (n_draw, n_point) loss over that of the best split, less 1
-    gaps : (n_draw, n_less) the same for best splits of budgets exp(-less) as large; the first is the whole budget
+    gaps : (n_draw, n_less) the same for the best splits of budgets smaller by exp(-less); the first is the whole budget
     less : (n_less,)
     """
     gaps = np.maximum.accumulate(np.maximum(gaps[:, 1:], 1e-300), axis=1)
@@ -109,26 +109,26 @@ def _wasted(over: np.ndarray, gaps: np.ndarray, less: np.ndarray) -> np.ndarray:
         start, end = log_gap[rows, upper - 1], log_gap[rows, upper]
         slope = (log_less[upper] - log_less[upper - 1]) / np.maximum(end - start, 1e-12)
         place = log_less[upper - 1] + slope * (wanted[:, i] - start)
-        # Below the first of them the gap is proportional to the budget; beyond the last nothing is told apart.
+        # Below the first gap the saving is proportional to the gap; beyond the last the table ends.
         place = np.where(above == 0, log_less[0] + wanted[:, i] - log_gap[:, 0], np.minimum(place, log_less[-1]))
         out[:, i] = -np.expm1(-np.exp(place))
     return out
 
 
-def flat_region(beliefs: Ensemble, space: Space, share: float) -> tuple[float, tuple[float, float]]:
-    """Return the lowest expected mean loss, and the range of N around it that stays within a share of it.
+def flat_region(ensemble: Ensemble, space: Space, share: float) -> tuple[float, tuple[float, float]]:
+    """Return the lowest expected mean loss, and the range of N around it whose loss is within a share of it.
 
-    Along it the batch is that of the lowest loss, or the nearest that is allowed.
+    The batch is that of the lowest loss, or the nearest that is allowed.
     """
 
     def mean_loss(runs: Points) -> np.ndarray:
-        return np.asarray(np.exp(beliefs.log_mean(runs)).mean(axis=0))
+        return np.asarray(np.exp(ensemble.log_mean(runs)).mean(axis=0))
 
     def height(places: np.ndarray) -> np.ndarray:
         blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
         return np.concatenate([-mean_loss(space.runs(block)) for block in blocks])
 
-    place = climb(height, height, *space.box)[None]
+    place = optimise(height, height, *space.box)[None]
     best = space.runs(place)
     lowest, batch = float(mean_loss(best)[0]), best.get("batch_tokens")
     ends = []

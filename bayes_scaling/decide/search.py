@@ -1,4 +1,4 @@
-"""Search: the highest place of a function over one or two coordinates."""
+"""Search: where a function of one or two coordinates is largest."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-FIRST = {1: (224,), 2: (28, 8)}  # places along each axis of the first pass
-CLOSER = {1: (32,), 2: (8, 8)}  # and of those after it
-FINEST = 1e-7  # of each coordinate, where the search ends
-NEAR = 0.05  # width of a grid through whose values a polynomial is tried
-SMOOTH = 1e-11  # misfit of that polynomial, over the function, below which its summit is taken
+FIRST = {1: (224,), 2: (28, 8)}  # places along each axis in the first pass
+CLOSER = {1: (32,), 2: (8, 8)}  # and in later passes
+FINEST = 1e-7  # resolution of each coordinate at which the search ends
+NEAR = 0.05  # largest width of a grid to whose values a polynomial is fitted
+SMOOTH = 1e-11  # misfit of that polynomial, relative to the function, below which its maximum is taken
 DEGREE = 4
-MOST = 200  # rounds
+MOST = 200  # passes
 
 type Score = Callable[[np.ndarray], np.ndarray]  # from places, (n_place, n_axis), to values, (n_place,)
 
 
-def climb(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Maximise over a box: a first pass over all of it, then closer and closer around the best place.
+def optimise(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Maximise over a box: one pass over all of it, then finer grids around the best place.
 
-    Where the function is smooth, the summit of a polynomial through many close places ends the search: it is more
+    Where the function is smooth, the search ends at the maximum of a polynomial through many close places: that is more
     exact than comparing values that differ only by rounding.
 
     Parameters
     ----------
-    rough : a cheaper function whose highest place is about the same, for the first pass
+    rough : a cheaper function with about the same maximum, for the first pass
     score : what is maximised
-    low, high : (n_axis,) corners of the box; an axis without width is left out
+    low, high : (n_axis,) corners of the box; an axis of no width is left out
 
     Returns
     -------
@@ -43,19 +43,19 @@ def climb(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.n
         out[:, free] = places
         return out
 
-    found = _climbed(lambda x: rough(whole(x)), lambda x: score(whole(x)), low[free], high[free])
+    found = _optimised(lambda x: rough(whole(x)), lambda x: score(whole(x)), low[free], high[free])
     return np.asarray(whole(found[None])[0])
 
 
-def _climbed(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _optimised(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     axes = len(low)
     best, half = _round(rough, low, high, FIRST[axes])[0], 2 * (high - low) / (np.array(FIRST[axes]) - 1)
     for _ in range(MOST):
         first, last = np.maximum(best - half, low), np.minimum(best + half, high)
         best, places, values = _round(score, first, last, CLOSER[axes])
         if not (((best > first) | (first <= low)) & ((best < last) | (last >= high))).all():
-            continue  # the summit lies beyond this grid: move on, at the same width
-        if (last - first).max() < NEAR and (top := _summit(places, values, best, low, high)) is not None:
+            continue  # the maximum lies beyond this grid: move on, at the same width
+        if (last - first).max() < NEAR and (top := _peak(places, values, best, low, high)) is not None:
             return top
         half = (last - first) / (np.array(CLOSER[axes]) - 1)
         if half.max() < FINEST:
@@ -73,12 +73,12 @@ def _round(
     return places[int(np.argmax(values))], places, values
 
 
-def _summit(
+def _peak(
     places: np.ndarray, values: np.ndarray, best: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray | None:
-    """Return the summit of a polynomial through the values, along the axes whose edge is not the best place.
+    """Return the maximum of a polynomial through the values, along the axes on which the best place is not at an edge.
 
-    None where the polynomial does not fit, or has no summit among the places.
+    None where the polynomial does not fit, or has no maximum among the places.
     """
     free = (best > low) & (best < high)
     if not free.any():

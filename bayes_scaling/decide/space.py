@@ -1,7 +1,7 @@
-"""Spaces: the runs among which a plan chooses, as places that an optimiser can walk.
+"""Spaces: the runs that a plan chooses from, as coordinates for an optimiser.
 
-A place is log N and, with a law that reads the batch, the share of the way from the smallest to the largest batch that
-is allowed at that N, in its logarithm. D follows from the budget, S = D / B from the batch.
+A place is log N and, where a law reads the batch, the position of log B between the smallest and the largest batch
+allowed at that N, from 0 to 1. D follows from the budget, and S = D / B from the batch.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bayes_scaling.decide.surfaces import RATIO, Surface
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Space:
-    """Runs that spend a budget and keep to constraints.
+    """Runs that spend a budget within constraints.
 
     Attributes
     ----------
     surface : what the budget buys
-    constraints : what they keep to
+    constraints : what the runs must keep to
     given : inputs of the law that are fixed; ``unique_tokens`` are those that are available
     batched : whether the batch is chosen
     """
@@ -39,7 +39,7 @@ class Space:
 
     @functools.cached_property
     def within(self) -> tuple[float, float]:
-        """The range of N that is left; `PlanError` where nothing is."""
+        """The range of N that constraints leave; `PlanError` where they leave none."""
         return self.constraints.range(self.surface)
 
     @property
@@ -57,7 +57,7 @@ class Space:
 
     @functools.cached_property
     def log_all(self) -> tuple[float, float]:
-        """Range of log N that budget and batch alone leave: where draws look for their own optimum."""
+        """Range of log N that budget and batch alone leave; each draw's own optimum lies in it."""
         if not self.batched:
             return 0.0, math.log(self.surface.most_params)
         low, high = self.constraints.of_batch.range(self.surface)
@@ -65,7 +65,7 @@ class Space:
 
     @functools.cached_property
     def setting(self) -> dict[str, Any]:
-        """What compiled functions need to know of it."""
+        """What compiled functions need to know of the space."""
         setting: dict[str, Any] = {"demand": self.surface.demand, "given": dict(self.given)}
         return setting | ({"batch": self.constraints.log_batch} if self.batched else {})
 
@@ -81,11 +81,11 @@ class Space:
         return run_columns(params, tokens, batch, self.given)
 
     def _tokens(self, params: np.ndarray) -> np.ndarray:
-        """Return D at N; where nearly all is served, rounding may take the last token."""
+        """Return D at N, at least 1: where nearly all is spent on serving, rounding may take the last token."""
         return np.asarray(np.maximum(self.surface.tokens(params), 1.0))
 
     def runs_of(self, params: np.ndarray, batch: np.ndarray | None = None) -> Points:
-        """Return runs of given sizes, ``(n_run,)``, whose batches are moved to where they are allowed."""
+        """Return runs of given sizes, ``(n_run,)``, with batches moved to the nearest that is allowed."""
         tokens = self._tokens(params)
         if self.batched and batch is not None:
             low, high = batch_range(np.log(tokens), self.constraints.log_batch)
@@ -116,13 +116,13 @@ def batch_range(log_tokens: Any, limits: Any, xp: Any = np) -> tuple[Any, Any]:
 
 
 def log_batch(log_tokens: Any, share: Any, limits: Any, xp: Any = np) -> Any:
-    """Return log B some share of the way from the smallest to the largest."""
+    """Return log B at a share of the way from the smallest to the largest batch."""
     low, high = batch_range(log_tokens, limits, xp)
     return low + share * xp.maximum(high - low, 0.0)
 
 
 def joined(runs: Sequence[Points]) -> dict[str, np.ndarray]:
-    """Return tables of runs as one, one after the other."""
+    """Return several tables of runs as one."""
     return {name: np.concatenate([one[name] for one in runs]) for name in runs[0]}
 
 

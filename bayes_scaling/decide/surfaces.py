@@ -1,11 +1,11 @@
-"""Surfaces: all runs that spend one budget.
+"""Budget surfaces: all runs that spend one budget.
 
 Training takes 6 N D FLOPs and serving 2 N T, so that a run spends the budget where
 
     N g(D) = S,    g(D) = 3 D + T
 
-with S half of what the budget buys. Where the prices of training and of serving are both uncertain, g(D) is the
-quantile of their sum, which bends.
+where S is half of what the budget buys. Where the prices of training and of serving are both uncertain, g(D) is the
+quantile of their sum, which is not linear in D.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 
 SERVED_FLOPS = 2.0  # per parameter and token served: a forward pass
 RATIO = FLOPS_PER_PARAM_TOKEN / SERVED_FLOPS  # forward passes per token of training
-KNOTS = 513  # places on log D at which a bent surface is held
-MOST_TOKENS = 1e36  # the last of them
-APART = 1e-12  # of log g, for knots that are told apart
+KNOTS = 513  # places on log D at which a bent surface is tabulated
+MOST_TOKENS = 1e36  # the last of these places
+APART = 1e-12  # difference of log g by which knots are distinct
 NEWTON = 30  # steps
 
 
@@ -36,8 +36,8 @@ class Surface:
     Attributes
     ----------
     budget : in its own unit
-    flops : C, FLOPs of training that it buys where nothing is served
-    serving : T, tokens served, as priced like training
+    flops : C, training FLOPs that it buys where nothing is served
+    serving : T, tokens served, converted to the price of training
     """
 
     budget: float
@@ -78,7 +78,7 @@ class Surface:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bend:
-    """g(D) as the quantile of a price that is uncertain in two ways.
+    """g(D) as the quantile of the sum of two uncertain prices.
 
     Attributes
     ----------
@@ -97,14 +97,14 @@ class Bend:
 
     @functools.cached_property
     def inverse(self) -> scipy.interpolate.PchipInterpolator:
-        """Log D of log g, smooth through knots; between them the quantile only jumps from draw to draw."""
+        """Log D as a smooth function of log g through knots; the quantile itself jumps from draw to draw."""
         log_tokens = np.linspace(0.0, math.log(MOST_TOKENS), KNOTS)
         log_each = np.log([self.at(D) for D in np.exp(log_tokens)])
-        told = np.append(np.diff(log_each) > APART, True)
-        return scipy.interpolate.PchipInterpolator(log_each[told], log_tokens[told])
+        distinct = np.append(np.diff(log_each) > APART, True)
+        return scipy.interpolate.PchipInterpolator(log_each[distinct], log_tokens[distinct])
 
     def tokens(self, wanted: np.ndarray) -> np.ndarray:
-        """Return D at which g is as wanted, ``(n,)``: by steps along the draw at the quantile."""
+        """Return D at which g is as wanted, ``(n,)``, by Newton steps along the draw at the quantile."""
         low, high = self.inverse.x[[0, -1]]
         tokens = np.exp(self.inverse(np.clip(np.log(wanted), low, high)))
         place = max(math.ceil(self.quantile * len(self.per_flop)) - 1, 0)
@@ -160,5 +160,5 @@ class BentSurface(Surface):
 
 
 def ordered(draws: np.ndarray, probability: float) -> float:
-    """Return the smallest draw that at least this share of draws does not exceed."""
+    """Return the smallest draw that at least this share of the draws does not exceed."""
     return float(np.quantile(draws, probability, method="inverted_cdf"))

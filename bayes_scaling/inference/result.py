@@ -18,7 +18,7 @@ from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import ConvergenceError, FitError
+from bayes_scaling.errors import ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.sampling import Diagnostics, constrained, placed
 from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
@@ -127,7 +127,8 @@ class Fit:
         if self.problems and not anyway:
             raise ConvergenceError(
                 f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
-                "fit again with more draws or tighter priors, or pass unconverged=True to use it anyway"
+                "fit again with more draws or tighter priors, or use it anyway with {remedy}",
+                Remedy("unconverged", value=True),
             )
 
     def flat(self) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What would change the recommendation: other laws, priors and runs, one more pilot, other prices."""
+"""What would change the recommendation: other laws, priors, runs and prices, or one more pilot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pandas as pd
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.costs import Cost
+from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import BayesScalingError, ForecastError
@@ -25,10 +26,11 @@ from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.predict.ensemble import Ensemble, used
-from bayes_scaling.report.decision import Asked, run_of
+from bayes_scaling.report.decision import Context, run_of
+from bayes_scaling.report.tables import as_key
 
-DEARER = 1.5  # prices that might be
-LOW, HIGH = 0.1, 0.9  # of the forecast of a pilot, as what it might show
+DEARER = 1.5  # factor on prices
+LOW, HIGH = 0.1, 0.9  # quantiles of the forecast of a pilot, as possible outcomes
 INFLUENTIAL = 3  # runs that are left out together
 PRIORS: Mapping[str, str] = {
     "no irreducible loss": "almost no irreducible loss",
@@ -45,13 +47,13 @@ type Source = Callable[[], Fit | Comparison | Ensemble]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Change:
-    """One thing that might be otherwise.
+    """One change of what the plan rests on.
 
     Attributes
     ----------
     kind, words : what is changed
-    source : what would be believed then
-    cost : how spending would be counted then; None for as it is
+    source : the fits or draws after the change
+    cost : after the change; None for that of the study
     """
 
     kind: str
@@ -61,8 +63,8 @@ class Change:
 
 
 def changes(
-    asked: Asked,
-    beliefs: Ensemble,
+    context: Context,
+    problem: DecisionProblem,
     plan: Plan,
     others: Sequence[Mapping[str, Any]],
     offer: Mapping[str, float] | None,
@@ -71,12 +73,12 @@ def changes(
 
     Parameters
     ----------
-    beliefs, plan : what is believed and recommended
+    problem, plan : of the study
     others : plans for other budgets
     offer : a pilot that might be bought, by input
     """
-    possible = [*_of_belief(asked, beliefs, offer), *_of_price(asked, beliefs)]
-    rows = [_answered(asked, plan, change) for change in possible]
+    possible = [*_of_evidence(context, problem.ensemble, offer), *_of_price(context, problem.ensemble)]
+    rows = [_answered(context, plan, change) for change in possible]
     for words, factor in (("half the budget", 0.5), ("twice the budget", 2.0)):
         there = [one for one in others if math.isclose(one["factor"], factor)]
         rows += [
@@ -85,63 +87,64 @@ def changes(
     return rows
 
 
-def _of_belief(asked: Asked, beliefs: Ensemble, offer: Mapping[str, float] | None) -> Iterator[Change]:
-    """Yield changes of what is believed."""
-    comparison, weighted = asked.comparison, _asked(asked.comparison)
+def _of_evidence(context: Context, ensemble: Ensemble, offer: Mapping[str, float] | None) -> Iterator[Change]:
+    """Yield changes of laws, priors and runs."""
+    comparison, weighted = context.comparison, _weighted_candidates(context.comparison)
     if len(comparison.fits) > 1:
         for name, fitted in comparison.fits.items():
-            source: Source = functools.partial(beliefs.only, name) if name in beliefs.members else _held(fitted)
+            source: Source = functools.partial(ensemble.only, name) if name in ensemble.members else _held(fitted)
             yield Change("law", f"only {name}", source)
     if any(_floored(candidate) for candidate in weighted):
         for label, words in PRIORS.items():
-            yield Change("prior", f"a prior of {words}", functools.partial(_with_floor, asked, label))
+            yield Change("prior", f"a prior of {words}", functools.partial(_with_floor, context, label))
     for words, kept in _left_out(comparison).items():
-        yield Change("runs", words, functools.partial(_with_runs, asked, comparison.runs.where(kept)))
+        yield Change("runs", words, functools.partial(_with_runs, context, comparison.runs.where(kept)))
     separate = not any(chosen_noise(one.noise, comparison.runs).correlated for one in weighted)
     if offer is not None and separate:
         for probability, words in ((LOW, "well"), (HIGH, "badly")):
-            source = functools.partial(_with_pilot, asked, offer, probability)
+            source = functools.partial(_with_pilot, context, offer, probability)
             yield Change("pilot", f"one more pilot turns out {words}", source)
 
 
-def _of_price(asked: Asked, beliefs: Ensemble) -> Iterator[Change]:
-    """Yield changes of what things cost."""
-    budget = asked.study.budget
-    if budget.counted_in == "money":
-        yield Change("price", "prices 1.5 times as high", _held(beliefs), budget.cost(dearer=DEARER))
-    if budget.counted_in in ("money", "gpu_hours"):
-        yield Change("utilisation", "utilisation a third lower", _held(beliefs), budget.cost(busier=1 / DEARER))
+def _of_price(context: Context, ensemble: Ensemble) -> Iterator[Change]:
+    """Yield changes of prices."""
+    budget = context.study.budget
+    if budget.price_per_gpu_hour is not None:
+        yield Change("price", "prices 1.5 times as high", _held(ensemble), budget.counted(price_factor=DEARER))
+    if budget.utilisation is not None:
+        slower = budget.counted(utilisation_factor=1 / DEARER)
+        yield Change("utilisation", "utilisation a third lower", _held(ensemble), slower)
 
 
 def _held(known: Fit | Ensemble) -> Source:
     return lambda: known
 
 
-def _answered(asked: Asked, plan: Plan, change: Change) -> dict[str, Any]:
-    """Return the plan under a change and, for changes of belief, what staying with the old one would cost."""
+def _answered(context: Context, plan: Plan, change: Change) -> dict[str, Any]:
+    """Return the plan after a change and, where prices stay, what keeping the old plan would cost in loss."""
     said = {"kind": change.kind, "change": change.words}
     try:
         source = change.source()
-        beliefs = source if isinstance(source, Ensemble) else asked.believed(source)
-        other = asked.plan(beliefs, cost=change.cost)
+        ensemble = source if isinstance(source, Ensemble) else context.ensemble(source)
+        other = context.plan(context.problem(ensemble, change.cost))
     except BayesScalingError as error:
-        return {**said, "why_not": str(error)}
+        return {**said, "why_not": error.worded(as_key)}
     keeping = None
     if change.cost is None:
-        here, there = asked.inputs_of(plan), asked.inputs_of(other)
-        places = beliefs.points(**{name: [here[name], there[name]] for name in here})
-        loss = loss_given_draw(beliefs.new_run(places)).mean(axis=0)
+        here, there = context.inputs_of(plan), context.inputs_of(other)
+        places = ensemble.points(**{name: [here[name], there[name]] for name in here})
+        loss = loss_given_draw(ensemble.new_run(places)).mean(axis=0)
         keeping = max(float(loss[0] - loss[1]), 0.0)
     found = run_of(other)
     return {**said, **{name: found[name] for name in MOVED}, "keeping": keeping}
 
 
-# --- other beliefs --------------------------------------------------------------------------------------------------
+# --- other evidence --------------------------------------------------------------------------------------------------
 
 
-def _asked(comparison: Comparison) -> list[Candidate]:
-    asked = used(comparison.weights)
-    return [one for one in comparison.candidates if one.weighted and one.label in asked]
+def _weighted_candidates(comparison: Comparison) -> list[Candidate]:
+    weights = used(comparison.weights)
+    return [one for one in comparison.candidates if one.weighted and one.label in weights]
 
 
 def _floored(candidate: Candidate) -> str:
@@ -152,31 +155,33 @@ def _floored(candidate: Candidate) -> str:
         return ""
 
 
-def _refitted(asked: Asked, runs: Runs, of: Callable[[Candidate], Candidate]) -> Comparison:
-    """Return the comparison with its laws fitted again, weights as they are."""
-    rows = len(asked.comparison.runs)
-    fits = {one.label: fit_of(of(one), runs, rows, asked.study.seed) for one in _asked(asked.comparison)}
-    return dataclasses.replace(asked.comparison, fits={**asked.comparison.fits, **fits})
+def _refitted(context: Context, runs: Runs, of: Callable[[Candidate], Candidate]) -> Comparison:
+    """Return the comparison with its laws fitted again, and its weights unchanged."""
+    rows = len(context.comparison.runs)
+    fits = {
+        one.label: fit_of(of(one), runs, rows, context.study.seed) for one in _weighted_candidates(context.comparison)
+    }
+    return dataclasses.replace(context.comparison, fits={**context.comparison.fits, **fits})
 
 
-def _with_runs(asked: Asked, runs: Runs) -> Comparison:
-    return _refitted(asked, runs, lambda one: one)
+def _with_runs(context: Context, runs: Runs) -> Comparison:
+    return _refitted(context, runs, lambda one: one)
 
 
-def _with_floor(asked: Asked, label: str) -> Comparison:
+def _with_floor(context: Context, label: str) -> Comparison:
     def of(one: Candidate) -> Candidate:
         name = _floored(one)
         return dataclasses.replace(one, law=one.law.with_priors({name: FLOORS[label]})) if name else one
 
-    return _refitted(asked, asked.comparison.runs, of)
+    return _refitted(context, context.comparison.runs, of)
 
 
-def _with_pilot(asked: Asked, offer: Mapping[str, float], probability: float) -> Comparison:
-    """Return the comparison as it would be if a pilot came in at a quantile of its forecast."""
-    comparison = asked.comparison
-    ahead = comparison.forecast(seed=asked.study.seed, unconverged=asked.unconverged, **offer)
+def _with_pilot(context: Context, offer: Mapping[str, float], probability: float) -> Comparison:
+    """Return the comparison after a pilot whose loss is at a quantile of its forecast."""
+    comparison = context.comparison
+    ahead = comparison.forecast(seed=context.study.seed, unconverged=context.unconverged, **offer)
     loss = float(ahead.quantile(probability)[0])
-    inputs = sorted({name for one in _asked(comparison) for name in one.law.inputs})
+    inputs = sorted({name for one in _weighted_candidates(comparison) for name in one.law.inputs})
     kept = [name for name in (*inputs, "loss", "loss_se", "flops") if name in comparison.runs]
     table = comparison.runs.table[list(dict.fromkeys(kept))]
     new: dict[str, float] = {str(name): float(table[name].median()) for name in table}
@@ -187,11 +192,11 @@ def _with_pilot(asked: Asked, offer: Mapping[str, float], probability: float) ->
     runs = Runs.from_frame(
         frame, params_convention=comparison.runs.params_convention, loss_unit=comparison.runs.loss_unit
     )
-    return _with_runs(asked, runs)
+    return _with_runs(context, runs)
 
 
 def _left_out(comparison: Comparison) -> dict[str, np.ndarray]:
-    """Return, in words, which rows might be left out, and the rows that stay, ``(n_row,)``."""
+    """Return, by words for the rows that are left out, which rows stay, ``(n_row,)``."""
     leading = comparison.fits[comparison.best]
     flagged = find_outliers(leading)
     outliers = flagged[flagged["outlier"]]

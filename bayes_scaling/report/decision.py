@@ -1,4 +1,4 @@
-"""What the decide room says to a study, as plain numbers: the plan, pilots, other budgets and sizes."""
+"""Decisions of a study as plain numbers: the plan, pilots, other budgets and sizes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ import pandas as pd
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
-from bayes_scaling.decide import question as decide
-from bayes_scaling.decide.allocate import allocate
-from bayes_scaling.decide.budgets import budget_curve, smallest_budget
 from bayes_scaling.decide.costs import Cost
-from bayes_scaling.decide.objectives import cvar_given_draw, expected_loss, loss_given_draw, probability_below, quantile
-from bayes_scaling.decide.pilot import pilot
+from bayes_scaling.decide.decision import DecisionProblem
+from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.plan import Plan, shape_words
 from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.evaluate.comparison import Comparison
@@ -26,29 +23,30 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
 from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.study import Study
+from bayes_scaling.report.tables import as_key
 
-DRAWS, FEW_DRAWS = 2000, 500  # that plans are judged by, and in a draft
-STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, over that of the study
+DRAWS, FEW_DRAWS = 2000, 500  # that plans rest on, and in a draft
+STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, as factors
 ALONG, FEW_ALONG = 16, 8  # budgets of the fan
 OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
-SIZES = 41  # of the picture of allocations
-REACH = 6.0  # how far beyond the recommended size that picture goes, as a factor
-ODDS = (0.05, 0.25, 0.75, 0.95)
-WANTED = (0.5, 0.8, 0.9)  # odds of the target
+SIZES = 41  # in the picture of sizes
+REACH = 6.0  # factor by which that picture extends beyond the recommended size
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+WANTED = (0.5, 0.8, 0.9)  # probabilities of the target
 WORST = 0.05  # share of outcomes of the CVaR
-SHARE, OFFERS = 0.05, 6  # of the budget, for pilots where nothing is said; offers that are listed
+SHARE, OFFERS = 0.05, 6  # default share of the budget for pilots; offers that are listed
 RULES = {"twenty_tokens": "20 tokens per parameter"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
-    """A study, what is believed, and how to ask the decide room about it.
+class Context:
+    """A study with its comparison, from which decision problems are made.
 
     Attributes
     ----------
-    study, comparison : what is asked, of which laws
-    incumbent : loss to beat
-    draft, unconverged : fewer draws; go on with fits that did not converge
+    study, comparison : what was asked, and the laws that answer
+    incumbent : loss to improve on
+    draft, unconverged : use fewer draws; go on with fits that did not converge
     """
 
     study: Study
@@ -57,8 +55,8 @@ class Asked:
     draft: bool
     unconverged: bool
 
-    def believed(self, source: Fit | Comparison) -> Ensemble:
-        """Return beliefs of the draws that plans are judged by."""
+    def ensemble(self, source: Fit | Comparison) -> Ensemble:
+        """Return the draws that plans rest on."""
         most = FEW_DRAWS if self.draft else DRAWS
         fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in used(source.weights)]
         for one in fits:
@@ -71,30 +69,32 @@ class Asked:
             )
         return Ensemble.of(source, self.study.seed, unconverged=True)
 
-    def plan(self, beliefs: Ensemble, factor: float = 1.0, cost: Cost | None = None) -> Plan:
-        """Return the plan for a budget that is so many times that of the study, under beliefs and a cost."""
+    def problem(self, ensemble: Ensemble, cost: Cost | None = None) -> DecisionProblem:
+        """Return the decision problem of the study, under some draws and a cost; that of the study by default."""
         study = self.study
-        return allocate(
-            beliefs,
-            factor * study.budget.amount,
-            cost=study.budget.cost() if cost is None else cost,
-            objective=study.goal.chosen(),
+        return DecisionProblem(
+            ensemble,
+            cost=study.budget.counted() if cost is None else cost,
+            objective=study.goal.objective,
+            constraints=study.limits(),
             incumbent=self.incumbent,
             target=study.goal.target,
-            constraints=study.limits(),
             given=study.given,
-            candidates=study.sizes,
             seed=study.seed,
         )
 
+    def plan(self, problem: DecisionProblem, factor: float = 1.0) -> Plan:
+        """Return the plan for so many times the budget of the study."""
+        return problem.allocate(factor * self.study.budget.amount, candidates=self.study.sizes)
+
     def inputs_of(self, plan: Plan) -> dict[str, float]:
-        """Return what laws read of the recommended run."""
+        """Return the inputs of the laws at the recommended run."""
         read = {"params": plan.params, "tokens": plan.tokens, "batch_tokens": plan.batch_tokens, "steps": plan.steps}
         return {**self.study.given, **{name: value for name, value in read.items() if value is not None}}
 
 
 def thinned(fitted: Fit, most: int) -> Fit:
-    """Keep so many draws of a fit, evenly from every chain; its diagnostics stay those of all draws."""
+    """Keep some draws of a fit, evenly from every chain; its diagnostics remain those of all draws."""
     chains, draws = fitted.unconstrained.shape[:2]
     kept = np.unique(np.linspace(0, draws - 1, max(most // chains, 1)).round().astype(int))
     return dataclasses.replace(
@@ -110,7 +110,7 @@ def thinned(fitted: Fit, most: int) -> Fit:
 def run_of(plan: Plan) -> dict[str, Any]:
     """Return the recommended run and how it may turn out."""
     target = plan.goal.target
-    inner, outer, cost = plan.interval(0.5), plan.interval(0.9), plan.cost_interval(0.9)
+    inner, outer, cost = plan.interval(0.5), plan.interval(0.9), plan.interval(0.9, "cost")
     return {
         "params": plan.params,
         "tokens": plan.tokens,
@@ -133,7 +133,7 @@ def run_of(plan: Plan) -> dict[str, Any]:
         "probability_reaches_target": None if math.isnan(target) else plan.probability_reaches_target,
         "cvar": plan.cvar(WORST),
         "expected_regret": plan.choice.expected_regret,
-        "regret_high": plan.choice.regret_interval(0.9)[1],
+        "regret_high": plan.choice.interval(0.9)[1],
         "wasted": float(np.median(plan.choice.wasted)),
         "value": plan.value,
         "value_se": plan.value_se,
@@ -141,8 +141,8 @@ def run_of(plan: Plan) -> dict[str, Any]:
 
 
 def recommendation(plan: Plan) -> dict[str, Any]:
-    """Return the plan with what else the budget could have bought."""
-    low, high = plan.optimum_interval("params", 0.9)
+    """Return the plan and what else the budget could buy."""
+    low, high = plan.interval(0.9, "optimal_params")
     rows = [
         {
             "name": RULES.get(name, name),
@@ -158,7 +158,7 @@ def recommendation(plan: Plan) -> dict[str, Any]:
     ]
     return {
         "run": run_of(plan),
-        "beliefs": plan.label,
+        "law": plan.label,
         "objective": plan.objective.label,
         "objective_unit": plan.objective.unit or plan.loss_unit,
         "incumbent": plan.goal.incumbent,
@@ -176,9 +176,9 @@ def recommendation(plan: Plan) -> dict[str, Any]:
 # --- pilots ---------------------------------------------------------------------------------------------------------
 
 
-def pilots(asked: Asked, beliefs: Ensemble) -> dict[str, Any]:
-    """Return whether small runs should be bought first, which, and what is on offer."""
-    study, runs = asked.study, asked.comparison.runs
+def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
+    """Return whether small runs should be bought first, which ones, and what is on offer."""
+    study, runs = context.study, context.comparison.runs
     wanted = study.pilots
 
     def offered(name: str, given: tuple[float, float] | None) -> tuple[float, float]:
@@ -187,33 +187,21 @@ def pilots(asked: Asked, beliefs: Ensemble) -> dict[str, Any]:
 
     ranges = {"params": offered("params", wanted.params), "tokens": offered("tokens", wanted.tokens)}
     most = SHARE * study.budget.amount if wanted.budget is None else wanted.budget
-    count = FEW_OFFERED if asked.draft else OFFERED
+    count = FEW_OFFERED if context.draft else OFFERED
     on_offer = grid(
         **{name: np.geomspace(*ends, count if ends[0] < ends[1] else 1).tolist() for name, ends in ranges.items()}
     )
     on_offer = completed(
-        on_offer, {name for one in beliefs.members.values() for name in one.fit.law.inputs}, runs, study
+        on_offer, {name for one in problem.ensemble.members.values() for name in one.fit.law.inputs}, runs, study
     )
-    objective = study.goal.chosen()
+    if not problem.checked.objective.averages:
+        problem = dataclasses.replace(problem, objective="expected_loss")
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
     try:
-        found = pilot(
-            beliefs,
-            on_offer,
-            most,
-            budget=study.budget.amount,
-            objective=objective if objective.averages else expected_loss(),
-            incumbent=asked.incumbent,
-            target=study.goal.target,
-            constraints=study.limits(),
-            cost=study.budget.cost(),
-            given=study.given,
-            copies=wanted.copies,
-            seed=study.seed,
-        )
+        found = problem.pilot(on_offer, most, budget=study.budget.amount, copies=wanted.copies)
     except BayesScalingError as error:
-        return {**asking, "why_not": str(error), "runs": [], "offers": [], "best": None}
-    offers = found.offers.sort_values(["net", "spread_left"], ascending=[False, True], kind="stable")
+        return {**asking, "why_not": error.worded(as_key), "runs": [], "offers": [], "best": None}
+    offers = found.offers.sort_values(["net", "uncertainty_left"], ascending=[False, True], kind="stable")
     first = found.runs if found.buys else offers
     return {
         **asking,
@@ -231,7 +219,7 @@ def pilots(asked: Asked, beliefs: Ensemble) -> dict[str, Any]:
 
 
 def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) -> pd.DataFrame:
-    """Return offers with what else laws read of them: the usual batch, and what the study fixes."""
+    """Return offers with the other inputs that laws read: the usual batch, and what the study fixes."""
     if inputs & {"batch_tokens", "steps"} and "batch_tokens" in runs:
         batch = float(np.median(runs.column("batch_tokens")))
         sizes = {str(name): offers[name] for name in offers} | {"batch_tokens": batch}
@@ -253,75 +241,60 @@ def _plain(value: Any) -> Any:
 # --- other budgets, other sizes -------------------------------------------------------------------------------------
 
 
-def budgets(asked: Asked, beliefs: Ensemble) -> list[dict[str, Any]]:
+def budgets(context: Context, problem: DecisionProblem) -> list[dict[str, Any]]:
     """Return the plan for other budgets around that of the study."""
     rows = []
-    for factor in FEW_STEPS if asked.draft else STEPS:
+    for factor in FEW_STEPS if context.draft else STEPS:
         try:
-            rows.append({"factor": float(factor), **run_of(asked.plan(beliefs, float(factor)))})
+            rows.append({"factor": float(factor), **run_of(context.plan(problem, float(factor)))})
         except PlanError:  # constraints leave nothing there
             continue
     return rows
 
 
-def reaching(asked: Asked, beliefs: Ensemble) -> list[dict[str, Any]]:
-    """Return the budgets that make the target as probable as some odds; nothing without a target."""
-    study = asked.study
-    if study.goal.target is None:
-        return []
-    found = smallest_budget(
-        beliefs,
-        study.goal.target,
-        WANTED,
-        cost=study.budget.cost(),
-        constraints=study.limits(),
-        given=study.given,
-        seed=study.seed,
-    )
-    return _rows(found)
+def reaching(problem: DecisionProblem) -> list[dict[str, Any]]:
+    """Return the smallest budgets that reach the target with some probabilities; none without a target."""
+    return [] if problem.target is None else _rows(problem.smallest_budget(WANTED))
 
 
-def fan(asked: Asked, beliefs: Ensemble, smallest: float, largest: float) -> dict[str, list[float]]:
+def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -> dict[str, list[float]]:
     """Return bands of one new run at the best split of every amount of training compute.
 
     Parameters
     ----------
     smallest, largest : FLOPs, 6 N D
     """
-    along = np.geomspace(smallest, largest, FEW_ALONG if asked.draft else ALONG).tolist()
-    curve = budget_curve(beliefs, along, given=asked.study.given, seed=asked.study.seed)
+    along = np.geomspace(smallest, largest, FEW_ALONG if context.draft else ALONG).tolist()
+    curve = DecisionProblem(ensemble, given=context.study.given, seed=context.study.seed).curve(along)
     read = [
         name for name in ("params", "tokens", "batch_tokens", "steps") if name in curve and curve[name].notna().all()
     ]
-    places = beliefs.points(**asked.study.given, **{name: curve[name].to_numpy() for name in read})
-    ahead = beliefs.new_run(places)
-    low, lower, upper, high = (quantile(ahead, p).tolist() for p in ODDS)
+    places = ensemble.points(**context.study.given, **{name: curve[name].to_numpy() for name in read})
+    ahead = ensemble.new_run(places)
+    low, lower, upper, high = (quantile(ahead, p).tolist() for p in QUANTILES)
     columns: dict[str, list[float]] = {"flops": curve["budget"].tolist(), "params": curve["params"].tolist()}
     middle = quantile(ahead, 0.5).tolist()
     return {**columns, "low": low, "lower": lower, "median": middle, "upper": upper, "high": high}
 
 
-def sizes(asked: Asked, beliefs: Ensemble, plan: Plan) -> dict[str, list[float]]:
-    """Return how every size that spends the budget may turn out: expected loss, band, CVaR, odds."""
-    study = asked.study
-    space = decide.Question.of(
-        beliefs, cost=study.budget.cost(), constraints=study.limits(), given=study.given, seed=study.seed
-    ).space(plan.budget)
+def sizes(problem: DecisionProblem, plan: Plan) -> dict[str, list[float]]:
+    """Return how every size that spends the budget may turn out: expected loss, band, CVaR, probabilities."""
+    space = problem.checked.space(plan.budget)
     least, most = space.within
     span = np.geomspace(plan.params / REACH, plan.params * REACH, SIZES)
     params = np.unique(np.append(span[(span >= least) & (span <= most)], plan.params))
     batch = None if plan.batch_tokens is None else np.full(len(params), plan.batch_tokens)
     runs = space.runs_of(params, batch)
-    ahead = beliefs.new_run(runs)
+    ahead = problem.ensemble.new_run(runs)
     return {
         "params": params.tolist(),
         "tokens": np.asarray(runs["tokens"]).tolist(),
-        **_outcomes(ahead, asked.incumbent),
+        **_outcomes(ahead, plan.goal.incumbent),
     }
 
 
 def _outcomes(ahead: Any, incumbent: float) -> dict[str, list[float]]:
-    low, _, _, high = (quantile(ahead, p).tolist() for p in ODDS)
+    low, _, _, high = (quantile(ahead, p).tolist() for p in QUANTILES)
     return {
         "expected_loss": loss_given_draw(ahead).mean(axis=0).tolist(),
         "low": low,
@@ -334,7 +307,7 @@ def _outcomes(ahead: Any, incumbent: float) -> dict[str, list[float]]:
 def law_medians(
     comparison: Comparison, places: Mapping[str, float], seed: int, unconverged: bool
 ) -> list[dict[str, Any]]:
-    """Return what each law of the stack says of one run by itself."""
+    """Return what each law with weight forecasts of one run by itself."""
     ahead = comparison.forecast(seed=seed, unconverged=unconverged, **places)
     rows = []
     for name, (weight, member) in ahead.members.items():

@@ -19,7 +19,7 @@ from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
 from bayes_scaling.report import changes, decision, provenance, trust
-from bayes_scaling.report.decision import Asked
+from bayes_scaling.report.decision import Context
 from bayes_scaling.report.study import Study
 
 FORMAT = 1  # of the JSON
@@ -37,7 +37,7 @@ def gather(
     refits: Path | None = None,
     progress: bool | None = None,
 ) -> dict[str, Any]:
-    """Do what a study asks and return all of it as JSON would hold it.
+    """Do what a study asks, and return the results as plain values.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def gather(
     Returns
     -------
     dict
-        Plain values only. The same study, table and seed give the same but for the part ``made``.
+        Plain values only. The same study, table and seed give the same values, except for the part ``made``.
     """
     started = time.perf_counter()
     runs = study.runs() if runs is None else runs
@@ -62,38 +62,38 @@ def gather(
         seed=study.seed,
         progress=progress,
     )
-    with progress_bar("report", progress) as told:
+    with progress_bar("report", progress) as advance:
         incumbent = float(runs.loss.min()) if study.goal.incumbent is None else study.goal.incumbent
-        asked = Asked(study, comparison, incumbent, draft, draft or unconverged)
-        beliefs = asked.believed(comparison)
-        told("plan", 0.0)
-        plan = asked.plan(beliefs)
+        context = Context(study, comparison, incumbent, draft, draft or unconverged)
+        problem = context.problem(context.ensemble(comparison))
+        advance("plan", 0.0)
+        plan = context.plan(problem)
         recommended = decision.recommendation(plan)
-        told("pilots", 0.1)
-        pilots = decision.pilots(asked, beliefs)
-        told("other budgets", 0.3)
-        others = decision.budgets(asked, beliefs)
-        told("what would change it", 0.5)
-        changed = changes.changes(asked, beliefs, plan, others, pilots["best"])
-        told("other sizes", 0.8)
+        advance("pilots", 0.1)
+        pilots = decision.pilots(context, problem)
+        advance("other budgets", 0.3)
+        others = decision.budgets(context, problem)
+        advance("what would change it", 0.5)
+        changed = changes.changes(context, problem, plan, others, pilots["best"])
+        advance("other sizes", 0.8)
         size = FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens")
         reach = max(float(size.max()), recommended["run"]["training_flops"])
         outlook = {
             "budgets": others,
-            "reaching": decision.reaching(asked, beliefs),
-            "fan": decision.fan(asked, beliefs, float(size.min()), 1.5 * reach),
-            "sizes": decision.sizes(asked, beliefs, plan),
+            "reaching": decision.reaching(problem),
+            "fan": decision.fan(context, problem.ensemble, float(size.min()), 1.5 * reach),
+            "sizes": decision.sizes(problem, plan),
             "runs": _dots(runs, size),
             "largest_fitted": float(size.max()),
             "extrapolation": recommended["run"]["training_flops"] / float(size.max()),
         }
-        told("checks", 0.85)
-        said = decision.law_medians(comparison, asked.inputs_of(plan), study.seed, asked.unconverged)
+        advance("checks", 0.85)
+        medians = decision.law_medians(comparison, context.inputs_of(plan), study.seed, context.unconverged)
         checks = trust.verdicts(
             comparison,
             recommended["run"],
             changed,
-            said,
+            medians,
             outlook["extrapolation"],
             recommended["cautions"],
             draft,
@@ -110,7 +110,7 @@ def gather(
             "changes": changed,
             "pilots": pilots,
             "outlook": outlook,
-            "laws": {**_ranking(comparison), "at_plan": said},
+            "laws": {**_ranking(comparison), "at_plan": medians},
             "trust": {"verdicts": checks, **trust.details(comparison)},
             "methods": provenance.methods(study, comparison, draft),
             MADE: {
@@ -125,10 +125,10 @@ def gather(
 def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
     """Say what the bands contain."""
     known = ["parameters"]
-    asked = used(comparison.weights)
-    if len(asked) > 1:
+    weights = used(comparison.weights)
+    if len(weights) > 1:
         known.append("which law is right")
-    if any(comparison.fits[name].departure.size for name in asked):
+    if any(comparison.fits[name].departure.size for name in weights):
         known.append("the laws' own error beyond the runs")
     how = "equal-tailed credible intervals" + (" of a normal approximation" if draft else "")
     return {"outer": 0.9, "inner": 0.5, "contains": [*known, "run noise"], "kind": how}

@@ -19,6 +19,7 @@ from bayes_scaling.plot.numbers import NOTHING, written
 from bayes_scaling.plot.plans import pictures
 from bayes_scaling.report.evidence import gather
 from bayes_scaling.report.study import Study
+from bayes_scaling.report.tables import in_words_of_the_study
 
 HELD = "{the content}"  # where the page holds it
 SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters that Markdown reads; < and & are escaped as in HTML
@@ -88,16 +89,16 @@ def make_report(
     Parameters
     ----------
     study : a study, or the path of its file
-    runs : the table; what the study names by default
-    draft : normal approximations in place of sampling, fewer draws, no baselines; the report says so
+    runs : the table; by default the one that the study names
+    draft : use normal approximations instead of sampling, fewer draws and no baselines; the report says so
     unconverged : go on with fits that did not converge; the report says so. A draft always does
-    refits : folder where refits of the comparison are kept and found again
+    refits : folder in which refits of the comparison are kept and found again
     progress : show a bar; by default on a terminal
 
     Returns
     -------
     Report
-        The same study, table and seed give the same content, but for its part ``made``.
+        The same study, table and seed give the same content, except for its part ``made``.
 
     Raises
     ------
@@ -110,7 +111,8 @@ def make_report(
     """
     study = study if isinstance(study, Study) else Study.read(study)
     kept = None if refits is None else Path(refits)
-    return Report(gather(study, runs, draft=draft, unconverged=unconverged, refits=kept, progress=progress))
+    with in_words_of_the_study():
+        return Report(gather(study, runs, draft=draft, unconverged=unconverged, refits=kept, progress=progress))
 
 
 # --- templates ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The study file: which runs, which laws, what budget, what is wanted; checked before anything is computed."""
+"""The study file: runs, laws, budget and goal, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots
+from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, in_words_of_the_study
 
 About = Literal[
     "architecture",
@@ -38,7 +38,7 @@ About = Literal[
     "exclusions",
     "points_published",
 ]
-"""What a table cannot say of how its runs were made; see `bayes_scaling.report.provenance`."""
+"""What a table cannot say about how its runs were made; see `bayes_scaling.report.provenance`."""
 
 
 class Study(Part):
@@ -49,10 +49,10 @@ class Study(Part):
     title : of the report
     seed : the same study, data and seed give the same numbers
     data, laws, budget, goal, pilots : the tables of the file
-    given : inputs of a law that are fixed, such as ``{unique_tokens = 1e9}``, as of `allocate`
+    given : inputs of a law that are fixed, such as ``{unique_tokens = 1e9}``, as of `DecisionProblem`
     constraints : ranges and limits by name, as of `Constraints`
-    sizes : parameter counts that really exist; any by default
-    about : what the table cannot say of how the runs were made, by field of the checklist
+    sizes : parameter counts of models that really exist; any by default
+    about : what the table cannot say about how the runs were made, by field of the checklist
     """
 
     title: str = pydantic.Field(default="A training run", min_length=1, max_length=200)
@@ -134,7 +134,7 @@ class Study(Part):
         return table.ends() if data.ends else table
 
     def candidates(self, runs: Runs, draft: bool) -> tuple[Candidate, ...]:
-        """Return what is compared; a draft leaves out what stands beside the laws.
+        """Return the candidates; a draft leaves out what stands beside the laws.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Study(Part):
         wanted = self.laws
         unused = set(wanted.priors) - {name.partition(":")[0] for name in wanted.names}
         if unused:
-            raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is none of laws.names")
+            raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
         laws = [load_law(self._law_file(name), priors=self._priors(name)) for name in wanted.names]
         # Without a discrepancy, the law taken to be exactly right is the candidate itself.
         alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
@@ -184,26 +184,27 @@ class Study(Part):
         Raises
         ------
         StudyError
-            For a constraint that there is not.
+            For an unknown constraint.
         """
         known = [field.name for field in dataclasses.fields(Constraints)]
         for name in self.constraints:
             if name not in known:
-                raise StudyError(f"constraints.{name} is not known; there is {', '.join(known)}")
-        return Constraints(**self.constraints)  # type: ignore[arg-type]
+                raise StudyError(f"constraints.{name} is unknown; expected one of {', '.join(known)}")
+        with in_words_of_the_study():
+            return Constraints(**self.constraints)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was asked as plain values, without what was left at its default."""
+        """Return the study as plain values, without what was left at its default."""
         plain: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)
         return plain
 
 
 def _sentence(error: pydantic.ValidationError) -> str:
-    """Say in one sentence what is wrong first."""
+    """Return the first error as one sentence."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("function", "tuple", "dict")))
     if first["type"] == "extra_forbidden":
-        return f"{place} is not known; there is {', '.join(_known(first['loc'][:-1]))}"
+        return f"{place} is unknown; expected one of {', '.join(_known(first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{place} is missing"
     if first["type"] == "value_error":
@@ -213,7 +214,7 @@ def _sentence(error: pydantic.ValidationError) -> str:
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:
-    """Return the words that a table of the file may hold."""
+    """Return the keys that a table of the file may hold."""
     part: Any = Study
     for step in place:
         annotation = part.model_fields[str(step)].annotation

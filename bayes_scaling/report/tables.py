@@ -1,15 +1,19 @@
-"""The tables of a study file: runs, laws, budget, goal and pilots, each checked by itself."""
+"""The tables of a study file: runs, laws, budget, goal and pilots, each checked on its own."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import numpy as np
 import pydantic
 
-from bayes_scaling.decide import costs, objectives
+from bayes_scaling.decide import costs
 from bayes_scaling.decide.costs import Cost
-from bayes_scaling.decide.objectives import Objective
+from bayes_scaling.decide.problem import checked_goal
+from bayes_scaling.decide.spelling import cost_of, objective_of
+from bayes_scaling.errors import BayesScalingError, Remedy
 from bayes_scaling.laws.priors import draw_prior, prior_from_spec
 
 type Spec = float | dict[str, Any]
@@ -17,7 +21,7 @@ type Spec = float | dict[str, Any]
 
 
 class Part(pydantic.BaseModel):
-    """One table of the file; words that it does not know are refused."""
+    """One table of the file; unknown keys are refused."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -79,93 +83,63 @@ class Budget(Part):
     Attributes
     ----------
     amount : in the unit of the cost
-    counted_in : ``flops``, ``gpu_hours``, ``money``, or ``lifetime`` (FLOPs of training and serving)
-    peak_flops, utilisation, price_per_gpu_hour, serving_tokens, currency, quantile : as of `gpu_hours`, `money` and
-        `lifetime`; uncertain numbers may be distributions
+    cost : name of a cost: ``flops``, ``gpu_hours``, ``money``, or ``lifetime`` (FLOPs of training and serving)
+    peak_flops, utilisation, price_per_gpu_hour, serving_tokens, currency, quantile : arguments of that cost; uncertain
+        numbers may be distributions
     """
 
     amount: float = pydantic.Field(gt=0)
-    counted_in: Literal["flops", "gpu_hours", "money", "lifetime"] = "flops"
+    cost: str = "flops"
     peak_flops: float | None = pydantic.Field(default=None, gt=0)
     utilisation: Spec | None = None
     price_per_gpu_hour: Spec | None = None
-    serving_tokens: Spec = 0.0
-    currency: str = "USD"
-    quantile: float = pydantic.Field(default=0.5, gt=0, lt=1)
+    serving_tokens: Spec | None = None
+    currency: str | None = None
+    quantile: float | None = pydantic.Field(default=None, gt=0, lt=1)
 
     @pydantic.model_validator(mode="after")
-    def _has_prices(self) -> Self:
-        hours, money = self.counted_in in ("gpu_hours", "money"), self.counted_in == "money"
-        for name, wanted in (("peak_flops", hours), ("utilisation", hours), ("price_per_gpu_hour", money)):
-            if wanted and getattr(self, name) is None:
-                raise ValueError(f"is counted in {self.counted_in}, which needs {name}")
-            if not wanted and getattr(self, name) is not None:
-                raise ValueError(f"is counted in {self.counted_in}, which does not read {name}")
-        if self.counted_in == "lifetime" and self.serving_tokens == 0.0:
-            raise ValueError("is counted over a lifetime, which needs serving_tokens")
-        if self.counted_in == "flops" and self.serving_tokens != 0.0:
-            raise ValueError("is counted in flops of training; write counted_in = 'lifetime' to add serving_tokens")
+    def _makes_sense(self) -> Self:
+        with _as_value_error():
+            self.counted()
         return self
 
-    def cost(self, *, dearer: float = 1.0, busier: float = 1.0) -> Cost:
-        """Return the cost, or what it would be at another price or utilisation.
+    def counted(self, *, price_factor: float = 1.0, utilisation_factor: float = 1.0) -> Cost:
+        """Return the cost, or what it would be at other prices.
 
         Parameters
         ----------
-        dearer, busier : factors on the price of an hour and on the utilisation
+        price_factor, utilisation_factor : on the price of an hour, and on the utilisation
         """
-        served, quantile = uncertain("serving_tokens", self.serving_tokens), self.quantile
-        if self.counted_in == "flops":
-            return costs.flops()
-        if self.counted_in == "lifetime":
-            return costs.lifetime(served, quantile=quantile)
-        peak, utilisation = self.peak_flops or 0.0, scaled("utilisation", self.utilisation, busier)
-        if self.counted_in == "gpu_hours":
-            return costs.gpu_hours(peak, utilisation, serving_tokens=served, quantile=quantile)
-        price = scaled("price_per_gpu_hour", self.price_per_gpu_hour, dearer)
-        return costs.money(peak, utilisation, price, serving_tokens=served, currency=self.currency, quantile=quantile)
+        given = {
+            "peak_flops": self.peak_flops,
+            "utilisation": scaled("utilisation", self.utilisation, utilisation_factor),
+            "price_per_gpu_hour": scaled("price_per_gpu_hour", self.price_per_gpu_hour, price_factor),
+            "serving_tokens": uncertain("serving_tokens", self.serving_tokens),
+            "currency": self.currency,
+            "quantile": self.quantile,
+        }
+        return cost_of(self.cost, **{name: value for name, value in given.items() if value is not None})
 
 
 class Goal(Part):
-    """``[goal]``: what a run is measured against, and what a plan optimises.
+    """``[goal]``: what a run is compared with, and what a plan optimises.
 
     Attributes
     ----------
-    incumbent : loss to beat; the best of the table by default
+    incumbent : loss to improve on; the best of the table by default
     target : loss that is wanted
-    objective : name of an objective of the package
-    worst, weight, probability : its arguments, where it takes them
+    objective : name of an objective and its numbers, such as ``cvar:0.05``
     """
 
     incumbent: float | None = pydantic.Field(default=None, gt=0)
     target: float | None = pydantic.Field(default=None, gt=0)
-    objective: Literal[
-        "expected_improvement", "expected_loss", "probability_of_target", "cvar", "loss_quantile", "mean_and_cvar"
-    ] = "expected_improvement"
-    worst: float = pydantic.Field(default=0.05, gt=0, lt=1)
-    weight: float = pydantic.Field(default=1.0, ge=0)
-    probability: float = pydantic.Field(default=0.9, gt=0, lt=1)
+    objective: str = "expected_improvement"
 
     @pydantic.model_validator(mode="after")
-    def _has_target(self) -> Self:
-        if self.objective == "probability_of_target" and self.target is None:
-            raise ValueError("optimises the probability of a target, which needs target")
+    def _makes_sense(self) -> Self:
+        with _as_value_error():
+            checked_goal(objective_of(self.objective), self.incumbent or 1.0, self.target)
         return self
-
-    def chosen(self) -> Objective:
-        """Return the objective."""
-        match self.objective:
-            case "cvar":
-                return objectives.cvar(self.worst)
-            case "loss_quantile":
-                return objectives.loss_quantile(self.probability)
-            case "mean_and_cvar":
-                return objectives.mean_and_cvar(self.weight, self.worst)
-            case "expected_loss":
-                return objectives.expected_loss()
-            case "probability_of_target":
-                return objectives.probability_of_target()
-        return objectives.expected_improvement()
 
 
 class Pilots(Part):
@@ -174,14 +148,55 @@ class Pilots(Part):
     Attributes
     ----------
     budget : the most that they may cost, in the unit of the budget; a twentieth of it by default
-    params, tokens : ranges of what is offered; by default from the middle of the table to its largest
-    copies : how often one of them may be run
+    params, tokens : ranges on offer; by default from the median of the table to its largest value
+    copies : how often each may be run
     """
 
     budget: float | None = pydantic.Field(default=None, gt=0)
     params: tuple[float, float] | None = None
     tokens: tuple[float, float] | None = None
     copies: int = pydantic.Field(default=4, ge=1)
+
+
+# --- errors in words of the study ---
+
+PLACES = {
+    "target": "goal.target",
+    "incumbent": "goal.incumbent",
+    "columns": "data.columns",
+    "given": "given",
+    "constraints": "constraints",
+    **{name: f"budget.{name}" for name in Budget.model_fields},
+}
+"""Where the study file has an argument of Python."""
+
+
+def as_key(remedy: Remedy) -> str:
+    """Spell a remedy as a key of the study file; as in Python where the file has none."""
+    if remedy.argument not in PLACES:
+        return remedy.in_python()
+    name = PLACES[remedy.argument] + (f".{remedy.key}" if remedy.key else "")
+    return f"{name} = [{', '.join(remedy.value)}]" if isinstance(remedy.value, tuple) else name
+
+
+@contextlib.contextmanager
+def in_words_of_the_study() -> Iterator[None]:
+    """Spell the remedies of errors as keys of the study file, where it has them all."""
+    try:
+        yield
+    except BayesScalingError as error:
+        if not all(remedy.argument in PLACES for remedy in error.remedies):
+            raise
+        raise type(error)(error.worded(as_key)) from error
+
+
+@contextlib.contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Turn an error of the package into one that pydantic reports with its place."""
+    try:
+        yield
+    except BayesScalingError as error:
+        raise ValueError(error.worded(as_key)) from None
 
 
 # --- numbers that may be uncertain ---

@@ -60,11 +60,11 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     code, out, _ = run("score", on_record, "--loss", loss, "--json")
     assert json.loads(out)["scores"][0]["pit"] == pytest.approx(0.4, abs=1e-6)
     for wrong, says in (
-        (("preregister", folder / "plan.json", "--out", on_record), "what is on record stays"),
+        (("preregister", folder / "plan.json", "--out", on_record), "never overwritten"),
         (("preregister", folder / "offers.csv", "--out", tmp_path / "x.json"), "as a plan"),
         (("score", on_record), "say what was measured"),
         (("score", on_record, "--runs", tmp_path / "none.csv"), "cannot read"),
-        (("score", folder / "plan.json", "--loss", 2), "no registered forecast"),
+        (("score", folder / "plan.json", "--loss", 2), "not a registered forecast"),
     ):
         code, _, err = run(*wrong)
         assert code == 2 and says in err

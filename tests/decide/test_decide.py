@@ -18,10 +18,9 @@ import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.decide import objectives as ob
-from bayes_scaling.decide.allocate import allocate
-from bayes_scaling.decide.budgets import budget_curve, smallest_budget
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
+from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import PlanError
 from bayes_scaling.model.families import PARTS, Normal, NormalParts
@@ -166,11 +165,11 @@ def test_bad_objectives_are_explained(beliefs: Ensemble) -> None:
     for ask, says in (
         (lambda: ob.cvar(5), "write 0.05 for 5 percent"),
         (lambda: ob.loss_quantile(1.0), "expected a fraction between 0 and 1"),
-        (lambda: ob.mean_and_cvar(-1.0), "not negative"),
+        (lambda: ob.mean_and_cvar(-1.0), "expected 0 or more"),
         (lambda: ob.utility([(2.0, 1.0)]), "two or more rows"),
         (lambda: ob.utility([(2.0, 1.0), (2.0, 0.0)]), "two values for one loss"),
         (lambda: allocate(beliefs, 1e22, objective=ob.utility(lambda loss: loss.sum())), "one finite value per loss"),
-        (lambda: allocate(beliefs, 1e22, objective=ob.probability_of_target()), "pass target="),
+        (lambda: allocate(beliefs, 1e22, objective=ob.probability_of_target()), "give target="),
     ):
         with pytest.raises(PlanError) as caught:
             ask()
@@ -246,7 +245,7 @@ def test_budgets_add_up(beliefs: Ensemble, cost: Cost, budget: float) -> None:
     found = allocate(beliefs.take(range(50)), budget, cost=cost)
     assert found.cost == pytest.approx(budget, rel=1e-9)
     assert np.mean(found.costs <= budget * (1 + 1e-9)) >= cost.quantile
-    low, high = found.cost_interval(0.9)
+    low, high = found.interval(0.9, "cost")
     assert low <= budget * (1 + 1e-9) and budget <= high * (1 + 1e-9)
     for rule in found.alternatives.values():
         assert rule.cost == pytest.approx(budget, rel=1e-9)
@@ -292,7 +291,7 @@ def test_lifetime_optimum_is_sardanas(beliefs: Ensemble) -> None:
         (lambda: gpu_hours(PEAK, 0.0), "utilisation is 0, expected a fraction"),
         (lambda: gpu_hours(PEAK, "much"), "expected a number, draws of it, or a distribution"),
         (lambda: gpu_hours(PEAK, dist.Normal(40.0, 5.0)).spending(), "utilisation is .* percent"),
-        (lambda: gpu_hours(PEAK, dist.Normal(0.4, 0.1).expand([2])).spending(), "distribution of shape"),
+        (lambda: gpu_hours(PEAK, dist.Normal(0.4, 0.1).expand([2])).spending(), "a distribution over arrays"),
         (lambda: gpu_hours(0.0, 0.4), "peak_flops is 0"),
         (lambda: gpu_hours(PEAK, 0.4, quantile=90), "write 0.9 for 90 percent"),
         (lambda: money(PEAK, 0.4, -2), "price is -2, expected a positive"),
@@ -332,8 +331,8 @@ def test_the_optimum_of_every_draw_is_that_of_compute_optimal(chinchilla_fit: bs
     draws = {name: values.reshape(-1) for name, values in chinchilla_fit.draws.items()}
     exact = chinchilla_fit.law.quantity("params_opt", draws, flops=1e23)
     np.testing.assert_allclose(plan.optimum_params, exact, rtol=1e-9)
-    assert plan.optimum_interval("params", 0.9) == pytest.approx(tuple(best.interval("params", 0.9)))
-    low, high = plan.optimum_interval()
+    assert plan.interval(0.9, "optimal_params") == pytest.approx(tuple(best.interval("params", 0.9)))
+    low, high = plan.interval(0.9, "optimal_params")
     assert low < plan.params < high
 
 
@@ -386,9 +385,9 @@ def test_the_flat_region_ends_where_it_says(beliefs: Ensemble, plan: Plan) -> No
 def test_a_target_below_the_floor_has_no_probability(beliefs: Ensemble) -> None:
     found = allocate(beliefs.take(range(200)), 1e23, target=0.5)
     assert found.probability_reaches_target < 1e-12
-    table = smallest_budget(beliefs.take(range(200)), 0.5, [0.1, 0.9])
+    table = DecisionProblem(beliefs.take(range(200)), target=0.5).smallest_budget([0.1, 0.9])
     assert np.isinf(table["budget"]).all() and table["params"].isna().all()
-    assert "100% of draws have their irreducible loss above the target" in table["why"][0]
+    assert "100% of draws have an irreducible loss above the target" in table["why"][0]
 
 
 def test_same_seed_same_plan(path_fit: bs.Fit) -> None:
@@ -457,9 +456,9 @@ def test_bad_questions_are_explained(beliefs: Ensemble) -> None:
         (lambda: allocate(some, 1e22, target=0.0), "target is 0"),
         (lambda: allocate(some, 1e22, flat=5), "write 0.05 for 5 percent"),
         (lambda: allocate(some, 1e22).interval(90), "write 0.9 for 90 percent"),
-        (lambda: allocate(some, 1e22).optimum_interval("loss"), "not 'loss'"),
-        (lambda: smallest_budget(some, 2.0, [50]), "write 0.5 for 50 percent"),
-        (lambda: budget_curve(some, []), "no budget was given"),
+        (lambda: allocate(some, 1e22).interval(0.9, "size"), "expected one of loss, cost"),
+        (lambda: DecisionProblem(some, target=2.0).smallest_budget([50]), "write 0.5 for 50 percent"),
+        (lambda: DecisionProblem(some).curve([]), "no budget was given"),
         (lambda: Constraints(params=(1e10, 1e9)), "expected 0 <= least <= most"),
         (lambda: Constraints(tokens=1e9), "expected a range"),
         (lambda: Constraints(tokens_available=-1.0), "tokens_available is -1"),
@@ -487,7 +486,7 @@ def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None
 
 def test_budget_curve_follows_plans(beliefs: Ensemble) -> None:
     some = beliefs.take(range(200))
-    curve = budget_curve(some, [1e22, 1e23, 1e24])
+    curve = DecisionProblem(some).curve([1e22, 1e23, 1e24])
     one = allocate(some, 1e23)
     assert curve["params"][1] == pytest.approx(one.params, rel=1e-6)
     assert curve["value"][1] == pytest.approx(one.value)
@@ -500,17 +499,19 @@ def test_budget_curve_follows_plans(beliefs: Ensemble) -> None:
 
 def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Ensemble) -> None:
     some = beliefs.take(range(0, 4000, 10))
-    table = smallest_budget(some, 1.95, [0.2, 0.5, 0.9])
+    table = DecisionProblem(some, target=1.95).smallest_budget([0.2, 0.5, 0.9])
     assert table["budget"].is_monotonic_increasing
     for row in table.itertuples():
         best = allocate(some, row.budget, objective=ob.probability_of_target(), target=1.95)
         assert best.value == pytest.approx(row.probability, abs=1e-3)
         assert row.reached >= row.probability
-    hours = smallest_budget(some, 1.95, [0.5], cost=gpu_hours(PEAK, 0.4))
+    hours = DecisionProblem(some, target=1.95, cost=gpu_hours(PEAK, 0.4)).smallest_budget([0.5])
     assert hours["budget"][0] == pytest.approx(table["budget"][1] / (PEAK * 0.4 * 3600), rel=1e-3)
-    held = smallest_budget(some, 1.95, [0.5], constraints=Constraints(tokens_available=1e11))
+    held = DecisionProblem(some, target=1.95, constraints=Constraints(tokens_available=1e11)).smallest_budget([0.5])
     assert math.isinf(held["budget"][0]) and "under these constraints" in held["why"][0]
     with pytest.raises(PlanError, match="constraints leave no plan"):
-        smallest_budget(some, 1.95, [0.5], constraints=Constraints(params=(1e25, 1e26), tokens=(1e25, 1e26)))
-    easy = smallest_budget(some, 1e6, [0.5])
+        DecisionProblem(
+            some, target=1.95, constraints=Constraints(params=(1e25, 1e26), tokens=(1e25, 1e26))
+        ).smallest_budget([0.5])
+    easy = DecisionProblem(some, target=1e6).smallest_budget([0.5])
     assert math.isfinite(easy["budget"][0]) and "smallest budget" in easy["why"][0]

@@ -12,10 +12,8 @@ import scipy.stats
 import bayes_scaling as bs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, lifetime
-from bayes_scaling.decide.ladder import ladder
 from bayes_scaling.decide.objectives import Objective, cvar, expected_improvement, expected_loss, loss_quantile
-from bayes_scaling.decide.portfolio import Portfolio, _Split, allocate_runs
-from bayes_scaling.decide.question import Question
+from bayes_scaling.decide.portfolio import Portfolio, _Split
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 from tests.decide.test_decide_space import THREE, believed
@@ -37,7 +35,7 @@ def noisy(quiet: Ensemble) -> Ensemble:
 
 
 def test_one_run_where_runs_hardly_scatter(quiet: Ensemble) -> None:
-    found = allocate_runs(quiet, 1e23)
+    found = bs.DecisionProblem(quiet).portfolio(1e23)
     assert found.gain < 0 and "One run with the whole budget is better than 2" in found.verdict
     assert found.runs["share"].sum() == pytest.approx(1) and found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9)
     assert found.runs["best"].tolist() == [1.0, 0.0] and found.runs["share"][0] > 0.9
@@ -46,7 +44,7 @@ def test_one_run_where_runs_hardly_scatter(quiet: Ensemble) -> None:
 
 
 def test_several_runs_where_they_do(noisy: Ensemble) -> None:
-    found = allocate_runs(noisy, 1e23, 3)
+    found = bs.DecisionProblem(noisy).portfolio(1e23, 3)
     assert found.gain > 4 * found.gain_se and "3 runs are better than one" in found.verdict
     assert found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9) and found.runs["share"].is_monotonic_decreasing
     assert found.runs["best"].sum() == pytest.approx(1.0)
@@ -59,7 +57,7 @@ def test_several_runs_where_they_do(noisy: Ensemble) -> None:
     assert low < np.median(found.losses) < high < one.interval(0.9)[1]
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert len(content["runs"]) == 3 and content["verdict"] == found.verdict and "3 runs" in repr(found)
-    assert allocate_runs(noisy, 1e23, 3).to_dict() == found.to_dict()
+    assert bs.DecisionProblem(noisy).portfolio(1e23, 3).to_dict() == found.to_dict()
 
 
 def test_the_best_of_equal_runs_has_the_mean_of_a_smallest_normal() -> None:
@@ -67,7 +65,7 @@ def test_the_best_of_equal_runs_has_the_mean_of_a_smallest_normal() -> None:
     same = believed("chinchilla", TRUTH, draws=4000, spread=0.0)
     centre = float(same.log_mean(same.points(params=1e10, tokens=1e12))[0, 0])
     for k, mean in ((2, -0.56419), (3, -0.84628)):
-        split = _Split(Question.of(same, objective=expected_loss()), 1e23, k, 0)
+        split = _Split(bs.DecisionProblem(same, objective=expected_loss()).checked, 1e23, k)
         run = {name: np.repeat(v, k) for name, v in same.points(params=1e10, tokens=1e12).items()}
         least = (split.outcomes(same, run)[:, 0, 0].min(axis=-1) - centre) / 0.005
         assert least.mean() == pytest.approx(mean, abs=4 * least.std() / np.sqrt(4000))
@@ -76,7 +74,9 @@ def test_the_best_of_equal_runs_has_the_mean_of_a_smallest_normal() -> None:
 def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
     beliefs = Ensemble.of(chinchilla_fit).take(range(500))
     run = {name: np.repeat(v, 2) for name, v in beliefs.points(params=1e10, tokens=1e12).items()}
-    drawn = _Split(Question.of(beliefs, objective=expected_improvement()), 1e23, 2, 0).outcomes(beliefs, run)[:, :, 0]
+    drawn = _Split(bs.DecisionProblem(beliefs, objective=expected_improvement()).checked, 1e23, 2).outcomes(
+        beliefs, run
+    )[:, :, 0]
     left, right = (drawn - beliefs.log_mean(beliefs.points(params=1e10, tokens=1e12))[:, :, None]).reshape(-1, 2).T
     assert abs(scipy.stats.spearmanr(np.abs(left), np.abs(right)).statistic) < 0.1
     assert scipy.stats.ks_2samp(left, right).pvalue > 1e-3
@@ -84,7 +84,7 @@ def test_heavy_tails_fall_on_runs_independently(chinchilla_fit: bs.Fit) -> None:
 
 @pytest.mark.parametrize("objective", [loss_quantile(0.9), cvar(0.1)])
 def test_other_objectives_judge_the_best_of_several(noisy: Ensemble, objective: Objective) -> None:
-    found = allocate_runs(noisy, 1e23, 2, objective=objective)
+    found = bs.DecisionProblem(noisy, objective=objective).portfolio(1e23, 2)
     beyond = np.sort(found.losses.reshape(-1))[-found.losses.size // 10 :]
     exact = beyond[0] if objective.label.startswith("0.9") else beyond.mean()
     assert found.value == pytest.approx(exact, rel=5e-3)
@@ -94,14 +94,14 @@ def test_other_objectives_judge_the_best_of_several(noisy: Ensemble, objective: 
 def test_batches_and_constraints_hold_for_every_run() -> None:
     three = believed("three_term", THREE)
     held = Constraints(params=(1e9, 1e10))
-    found = allocate_runs(three, 1e22, constraints=held)
+    found = bs.DecisionProblem(three, constraints=held).portfolio(1e22)
     assert (found.runs["params"] <= 1e10 * (1 + 1e-9)).all() and (found.runs["batch_tokens"] > 1e4).all()
     assert isinstance(found, Portfolio)
 
 
 def test_a_ladder_adds_up(quiet: Ensemble) -> None:
     hours = gpu_hours(989e12, np.linspace(0.3, 0.5, 21))
-    found = ladder(quiet, 1e5, share=0.1, rungs=3, ratio=2.0, reserve=0.2, cost=hours, target=2.0)
+    found = bs.DecisionProblem(quiet, cost=hours, target=2.0).ladder(1e5, share=0.1, rungs=3, ratio=2.0, reserve=0.2)
     assert found.total == pytest.approx(1e5, rel=1e-9)
     assert found.rungs["cost"].sum() == pytest.approx(1e4) and found.reserve == pytest.approx(2e4)
     np.testing.assert_allclose(found.rungs["cost"].to_numpy()[1:] / found.rungs["cost"].to_numpy()[:-1], 2.0)
@@ -112,20 +112,23 @@ def test_a_ladder_adds_up(quiet: Ensemble) -> None:
     assert ((frame["low"] < frame["expected_loss"]) & (frame["expected_loss"] < frame["high"]))[:4].all()
     rung = bs.allocate(quiet, float(frame["cost"][1]), cost=hours, objective=expected_loss())
     assert frame["params"][1] == pytest.approx(rung.params, rel=1e-6)
-    assert 0 < found.spread_left < 1
-    assert ladder(quiet, 1e5, share=0.1, rungs=8, ratio=2.0, cost=hours).spread_left < found.spread_left
+    assert 0 < found.uncertainty_left < 1
+    assert (
+        bs.DecisionProblem(quiet, cost=hours).ladder(1e5, share=0.1, rungs=8, ratio=2.0).uncertainty_left
+        < found.uncertainty_left
+    )
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["reserve"] == found.reserve
     assert "3 rungs" in repr(found)
 
 
 def test_bad_splits_are_explained(quiet: Ensemble) -> None:
     for ask, says in (
-        (lambda: allocate_runs(quiet, 1e23, 1), "expected a whole number from 2"),
-        (lambda: allocate_runs(quiet, 1e23, cost=lifetime(1e12)), "leave serving tokens out"),
-        (lambda: ladder(quiet, 1e23, share=10), "write 0.1 for 10 percent"),
-        (lambda: ladder(quiet, 1e23, share=0.6, reserve=0.4), "leave nothing for the final run"),
-        (lambda: ladder(quiet, 1e23, rungs=0), "rungs is 0"),
-        (lambda: ladder(quiet, 1e23, ratio=0.5), "ratio is 0.5"),
+        (lambda: bs.DecisionProblem(quiet).portfolio(1e23, 1), "expected a whole number from 2"),
+        (lambda: bs.DecisionProblem(quiet, cost=lifetime(1e12)).portfolio(1e23), "leave serving out"),
+        (lambda: bs.DecisionProblem(quiet).ladder(1e23, share=10), "write 0.1 for 10 percent"),
+        (lambda: bs.DecisionProblem(quiet).ladder(1e23, share=0.6, reserve=0.4), "leave nothing for the final run"),
+        (lambda: bs.DecisionProblem(quiet).ladder(1e23, rungs=0), "rungs is 0"),
+        (lambda: bs.DecisionProblem(quiet).ladder(1e23, ratio=0.5), "ratio is 0.5"),
     ):
         with pytest.raises(PlanError) as caught:
             ask()

@@ -83,7 +83,7 @@ def test_a_run_goes_on_from_where_it_is(fit: bs.Fit, curves: pd.DataFrame) -> No
 
 def test_options_cost_what_is_left_and_tell_what_they_bring(half_way: bs.MidRun, curves: pd.DataFrame) -> None:
     options = half_way.options
-    assert list(options["option"]) == ["stop now", "go on as planned", "extend 1.5 times", "extend 2 times"]
+    assert list(options["option"]) == ["stop now", "continue as planned", "extend 1.5 times", "extend 2 times"]
     last = float(STEPS[STEPS <= 8100][-1])
     np.testing.assert_allclose(options["cost"], 6 * 1e9 * BATCH * (options["steps"] - last))
     assert options["median"].is_monotonic_decreasing
@@ -116,7 +116,7 @@ def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
         ("big", 4000, {}, "is at steps 8000, and was to end at 4000"),
         ("big", 16_000, {"extend": (0.5,)}, "expected factors above 1"),
         ("big", 16_000, {"price": -1.0}, "the price is -1"),
-        ("big", 16_000, {"objective": bs.objectives.probability_of_target()}, "no target was given"),
+        ("big", 16_000, {"objective": bs.objectives.probability_of_target()}, "there is no target"),
         ("big", 16_000, {"ahead": {"steps": [9000.0]}}, "need one at each of steps"),
     ],
 )

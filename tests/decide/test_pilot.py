@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.decide import designs
-from bayes_scaling.decide.information import Joint, learned, moderate, posteriors, shifts_of
+from bayes_scaling.decide.information import Joint, learned, posteriors, shifts_of, winsorise
 from bayes_scaling.predict.ensemble import Ensemble
 from tests.conftest import fit_exact, scattered
 
@@ -64,7 +64,7 @@ def test_a_normal_choice_has_its_closed_form(noise: float, copies: int) -> None:
     np.testing.assert_allclose(after.weights.sum(axis=1), 1)
     assert np.median(after.variances(theta)) == pytest.approx(1 - spread**2, rel=0.1)
     foretold = learned(run, chosen, worth, 0)
-    gained = np.where(foretold.foretold[:, 1] > foretold.foretold[:, 0], worth[:, 1], 0.0).mean()
+    gained = np.where(foretold.predicted[:, 1] > foretold.predicted[:, 0], worth[:, 1], 0.0).mean()
     assert value - 0.05 < gained < value + 3 * spread / math.sqrt(4000)
 
 
@@ -119,31 +119,31 @@ def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> Non
         refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, sampler=bs.Sampler(like_rows=16))
         exact = Ensemble.of(refit, unconverged=True).log_mean(big)
         assert told[place] == pytest.approx(exact.mean(), abs=0.25 * target.std())
-        spread = math.sqrt(after.variances(moderate(target))[place, 0])
-        assert spread == pytest.approx(moderate(exact).std(), rel=0.35)
+        spread = math.sqrt(after.variances(winsorise(target))[place, 0])
+        assert spread == pytest.approx(winsorise(exact).std(), rel=0.35)
 
 
 # --- sets -----------------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 200), copies=st.integers(1, 2))
-def test_sets_keep_to_the_market_and_come_close_to_the_best(seed: int, copies: int) -> None:
+def test_sets_keep_to_the_budget_and_come_close_to_the_best(seed: int, copies: int) -> None:
     rng = np.random.default_rng(seed)
     theta = rng.standard_normal((400, 3))
     joint = Joint.of(scattered(theta @ rng.standard_normal((3, 5)), 0.5), theta[:, :1])
-    market = designs.Market(np.exp(rng.normal(size=5)), np.full(5, copies), 2.0)
-    chosen = designs.best_set(joint, market)
-    assert market.spent(chosen) <= 2.0 * (1 + 1e-9)
+    offer = designs.Offer(np.exp(rng.normal(size=5)), np.full(5, copies), 2.0)
+    chosen = designs.best_set(joint, offer)
+    assert offer.spent(chosen) <= 2.0 * (1 + 1e-9)
     assert max(np.bincount(chosen, minlength=5), default=0) <= copies
 
     def told(some: Any) -> float:
         return float((shifts_of(joint, some)[0] ** 2).sum())
 
     sets = (c for n in range(6) for c in itertools.combinations(list(range(5)) * copies, n))
-    best = max(told(some) for some in sets if market.spent(some) <= 2.0)
+    best = max(told(some) for some in sets if offer.spent(some) <= 2.0)
     assert told(chosen) >= 0.8 * best
-    for some in designs.beginnings(joint, market):
-        assert market.spent(some) <= 2.0 * (1 + 1e-9)
+    for some in designs.beginnings(joint, offer):
+        assert offer.spent(some) <= 2.0 * (1 + 1e-9)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
     assert plan.runs["cost"].sum() == pytest.approx(plan.value.cost)
     assert plan.value.cost <= 0.02 * BUDGET
     assert (plan.runs["copies"] <= 4).all()
-    assert plan.value.spread_left < 1
+    assert plan.value.uncertainty_left < 1
     assert len(plan.offers) == 9
     np.testing.assert_allclose(plan.offers["cost"], 6 * plan.offers["params"] * plan.offers["tokens"])
     assert (plan.offers["gain"] <= plan.perfect + 1e-12).all()
@@ -178,7 +178,7 @@ def test_what_cannot_change_the_choice_is_not_bought(few: Ensemble) -> None:
 
 def test_more_pilots_tell_more(few: Ensemble) -> None:
     at = {"params": 4e10, "tokens": 8e11}
-    left = [bs.pilot(few, OFFERS, budget, forecast_at=at).value.spread_left for budget in (1e19, 1e21)]
+    left = [bs.pilot(few, OFFERS, budget, forecast_at=at).value.uncertainty_left for budget in (1e19, 1e21)]
     assert left[1] < left[0] < 1
     free = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, price=0.0)
     assert free.value.price == 0
@@ -195,8 +195,8 @@ def test_bought_runs_narrow_the_forecast_as_foretold(few: Ensemble, few_runs: bs
     more = pd.concat([few_runs.table[list(row)], pd.DataFrame([row])], ignore_index=True)
     refit = fit_exact("chinchilla", bs.Runs.from_frame(more), seed=0, sampler=bs.Sampler(like_rows=16))
     after = bs.pilot(refit, offer, 1e22, forecast_at=at, copies=1, unconverged=True)
-    assert after.spread[0] / plan.spread[0] == pytest.approx(plan.value.spread_left, rel=0.4)
-    assert after.value.spread_left > plan.value.spread_left
+    assert after.half_width[0] / plan.half_width[0] == pytest.approx(plan.value.uncertainty_left, rel=0.4)
+    assert after.value.uncertainty_left > plan.value.uncertainty_left
 
 
 def test_pilots_in_other_inputs_need_a_price() -> None:
@@ -216,11 +216,11 @@ def test_same_seed_same_pilots(few: Ensemble, plan: bs.PilotPlan) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"budget": None}, "say what pilots are for"),
-        ({"forecast_at": {"params": 1e9, "tokens": 1e10}}, "say what pilots are for"),
+        ({"budget": None}, "say what the pilots are for"),
+        ({"forecast_at": {"params": 1e9, "tokens": 1e10}}, "say what the pilots are for"),
         ({"pilot_budget": -1.0}, "the pilot budget is -1"),
         ({"pilot_budget": 2e23}, "less than the budget of 1e.23"),
-        ({"pilot_budget": 1e10}, "pays none of the candidates"),
+        ({"pilot_budget": 1e10}, "pays for none of the candidates"),
         ({"copies": 0}, "copies is 0"),
         ({"price": -1.0}, "the price is -1"),
         ({"candidates": {}}, "no candidates"),
@@ -228,7 +228,7 @@ def test_same_seed_same_pilots(few: Ensemble, plan: bs.PilotPlan) -> None:
         ({"candidates": {"params": (1e9, 1e8), "tokens": 1e9}}, "expected a number or a range"),
         ({"candidates": pd.DataFrame({"params": [], "tokens": []})}, "no candidates"),
         ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": [-1.0]})}, "costs of candidates"),
-        ({"objective": bs.objectives.cvar(0.05)}, "no mean over what may be true"),
+        ({"objective": bs.objectives.cvar(0.05)}, "not an expected value"),
         ({"candidates": pd.DataFrame({"params": [1e8], "tokens": [1e9], "cost": ["x"]})}, "costs of candidates"),
         ({"budget": -1.0}, "expected a positive number|less than the budget"),
     ],

@@ -48,7 +48,7 @@ def test_a_file_holds_what_is_needed_and_stays(registered: bs.Registered, tmp_pa
     assert content["rests_on"]["laws"][0]["law"] == "chinchilla"
     assert any("times as large" in caveat for caveat in content["caveats"])
     assert bs.Registered.read(path).digest == registered.digest == content["digest"]
-    with pytest.raises(bs.errors.DataError, match="what is on record stays"):
+    with pytest.raises(bs.errors.DataError, match="never overwritten"):
         registered.save(path)
     content["runs"][0]["quantiles"]["0.5"] *= 1.01
     path.write_text(json.dumps(content))
@@ -84,7 +84,7 @@ def test_a_plan_goes_on_record_from_its_json(chinchilla_fit: bs.Fit, tmp_path: P
 
 def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast: bs.Forecast, tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
-    assert bs.TrackRecord.read(path).verdict == "Nothing was scored yet."
+    assert bs.TrackRecord.read(path).verdict == "Nothing has been scored yet."
     scores = bs.score_registered(registered, forecast.median(), now=LATER)
     record = bs.TrackRecord.read(path).add(scores)
     record.save(path)
@@ -102,7 +102,7 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         scores = bs.score_registered(registered, forecast.median() * 1.2)
         record = record.add(scores.assign(digest=str(i)))
     assert record.summary()["inside"].sum() == 0
-    assert "not as many as" in record.verdict
+    assert "too few" in record.verdict
     assert (record.scores["log_score"] < -10).all()
     assert np.isfinite(record.scores["log_score"]).all()
 
@@ -130,5 +130,5 @@ def test_other_files_are_refused(forecast: bs.Forecast, tmp_path: Path) -> None:
             bs.Registered.read(path)
     with pytest.raises(bs.errors.ForecastError, match="rests_on"):
         bs.preregister(forecast)
-    with pytest.raises(bs.errors.ForecastError, match="this is no plan"):
+    with pytest.raises(bs.errors.ForecastError, match="this is not a plan"):
         bs.preregister({"plan": {}})

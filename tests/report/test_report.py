@@ -44,7 +44,7 @@ discrepancy = "none"
 cuts = {{flops = [1e20]}}
 [budget]
 amount = 2e6
-counted_in = "money"
+cost = "money"
 peak_flops = 989e12
 utilisation = {{distribution = "Beta", concentration1 = 40, concentration0 = 60}}
 price_per_gpu_hour = 2.5
@@ -364,16 +364,16 @@ GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount"
         ({"budget": {}}, "budget.amount is missing"),
         ({"budget": {"amount": "much"}}, "budget.amount is 'much', expected a number"),
         ({"budget": {"amount": -1}}, "budget.amount is -1"),
-        ({"budget": {"amount": 1, "currenzy": "EUR"}}, "budget.currenzy is not known; there is amount, counted_in"),
-        ({"budget": {"amount": 1, "counted_in": "money"}}, "budget is counted in money, which needs peak_flops"),
-        ({"budget": {"amount": 1, "utilisation": 0.4}}, "does not read utilisation"),
-        ({"budget": {"amount": 1, "counted_in": "lifetime"}}, "needs serving_tokens"),
+        ({"budget": {"amount": 1, "currenzy": "EUR"}}, "budget.currenzy is unknown; expected one of amount, cost"),
+        ({"budget": {"amount": 1, "cost": "money"}}, "a budget in money needs budget.peak_flops"),
+        ({"budget": {"amount": 1, "utilisation": 0.4}}, "does not take budget.utilisation"),
+        ({"budget": {"amount": 1, "cost": "lifetime"}}, "needs budget.serving_tokens"),
         ({"data": {}}, "data needs either file = 'runs.csv' or bundled"),
-        ({"goal": {"objective": "probability_of_target"}}, "needs target"),
-        ({"goal": {"objective": "luck"}}, "goal.objective is 'luck', expected"),
-        ({"constraints": {"parms": [1, 2]}}, "constraints.parms is not known; there is params"),
+        ({"goal": {"objective": "probability_of_target"}}, "give goal.target"),
+        ({"goal": {"objective": "luck"}}, "the objective is 'luck', expected"),
+        ({"constraints": {"parms": [1, 2]}}, "constraints.parms is unknown; expected one of params"),
         ({"about": {"weather": "fine"}}, "about.weather"),
-        ({"nonsense": 1}, "nonsense is not known; there is title"),
+        ({"nonsense": 1}, "nonsense is unknown; expected one of title"),
     ],
 )
 def test_bad_studies_get_one_sentence(changed: dict[str, Any], said: str) -> None:
@@ -399,7 +399,7 @@ def test_priors_of_the_study_reach_the_law() -> None:
     study = Study.of({**GOOD, "laws": laws})
     assert study.candidates(study.runs(), draft=False)[0].law.overridden
     other = Study.of({**GOOD, "laws": {**laws, "names": ["kaplan_joint"]}})
-    with pytest.raises(bs.errors.StudyError, match="which is none of laws.names"):
+    with pytest.raises(bs.errors.StudyError, match="which is not in laws.names"):
         other.candidates(other.runs(), draft=False)
 
 

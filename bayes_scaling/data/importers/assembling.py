@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import listed, plain, shown
 from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
 from bayes_scaling.data.runs import NUMERIC, SPELLINGS, Runs
 from bayes_scaling.data.validation import number
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 ALONG = ("tokens", "steps", "flops")
 """Columns that grow along a run."""
@@ -203,13 +203,15 @@ def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, An
     if curve and not any(name in wanted for name in ALONG):
         raise DataError(
             f"none of {', '.join(ALONG)} is mapped, so nothing tells the rows of a curve apart: "
-            "add last=True, or map one"
+            f"add {REMEDY}, or map one",
+            Remedy("last", value=True),
         )
     if planned and curve:
         key = plain(wanted[planned[0]])
         raise DataError(
             f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot tell the "
-            "rows of a curve apart: add last=True, or map a metric that grows along the run"
+            f"rows of a curve apart: add {REMEDY}, or map a metric that grows along the run",
+            Remedy("last", value=True),
         )
     if planned and run.finished is False and found[planned[0]][0] in PLANS:
         raise _Unusable(

@@ -1,0 +1,266 @@
+"""The checked decision problem: what every answer about a budget is computed from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+
+from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.data.columns import Points
+from bayes_scaling.decide.constraints import Constraints
+from bayes_scaling.decide.costs import Cost, Spending
+from bayes_scaling.decide.objectives import Goal, Objective
+from bayes_scaling.decide.search import Score, optimise
+from bayes_scaling.decide.space import Space
+from bayes_scaling.decide.spelling import cost_of, objective_of
+from bayes_scaling.errors import REMEDY, PlanError, Remedy
+from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.predictive import Predictive
+
+ROUGHLY = 512  # draws used in a first pass
+CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that the plan chooses; the batch may be fixed
+
+type Source = Fit | Comparison | Ensemble
+"""What plans rest on: one fit, several laws with weights, or draws of either."""
+
+
+class GoalOptions(TypedDict, total=False):
+    """Options of every decision.
+
+    Attributes
+    ----------
+    cost : how the budget is spent: a cost, or the name of one; training FLOPs by default
+    objective : what to optimise: an objective, or the name of one; the expected improvement by default
+    incumbent : loss to improve on; the best one in the table by default
+    target : loss that is wanted, for its probability
+    unconverged : go on with a fit that did not converge
+    seed : of draws from fits, and of uncertain costs; the same seed gives the same answer
+    """
+
+    cost: Cost | str
+    objective: Objective | str
+    incumbent: float | None
+    target: float | None
+    unconverged: bool
+    seed: int
+
+
+class ProblemOptions(GoalOptions, total=False):
+    """Options of decisions that spend a budget, on top of `GoalOptions`.
+
+    Attributes
+    ----------
+    constraints : what a plan must keep to; nothing by default
+    given : inputs of the law that are fixed, such as ``{"weight_bits": 8}``; ``unique_tokens`` are those that are
+        available: D beyond them means further epochs
+    group : which group of a pooled fit, ``{"dataset": "c4"}``
+    """
+
+    constraints: Constraints | None
+    given: Mapping[str, float] | None
+    group: Mapping[str, str] | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Limits:
+    """Which runs a plan may choose from.
+
+    Attributes
+    ----------
+    constraints : as given, with the range of batches filled in
+    given : inputs of the laws that are fixed, without the batch
+    batched : whether a law reads the batch
+    """
+
+    constraints: Constraints
+    given: Mapping[str, float]
+    batched: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """A decision problem, checked, with its draws.
+
+    Attributes
+    ----------
+    ensemble : draws of what any run would reach
+    cost : how the budget is spent
+    spending : its prices, as draws
+    objective, goal : what is optimised, and against what
+    constraints, given : as of `DecisionProblem`
+    seed : of everything that is drawn
+    """
+
+    ensemble: Ensemble
+    cost: Cost
+    spending: Spending
+    objective: Objective
+    goal: Goal
+    constraints: Constraints
+    given: Mapping[str, float]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        *,
+        cost: Cost | str,
+        objective: Objective | str,
+        constraints: Constraints | None,
+        incumbent: float | None,
+        target: float | None,
+        given: Mapping[str, float] | None,
+        seed: int,
+    ) -> Problem:
+        """Check a problem; arguments as of `DecisionProblem`."""
+        chosen, counted = objective_of(objective), cost_of(cost)
+        ensemble = source if isinstance(source, Ensemble) else Ensemble.of(source, seed)
+        goal = checked_goal(chosen, ensemble.best_loss if incumbent is None else incumbent, target)
+        limits = Constraints() if constraints is None else constraints
+        return cls(ensemble, counted, counted.spending(seed), chosen, goal, limits, given or {}, seed)
+
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """The runs that a plan may choose from; not needed where a run is given, as for a forecast.
+
+        Raises
+        ------
+        PlanError
+            When the laws say nothing of the split of a budget, or constraints and fixed inputs make no sense.
+        """
+        given = _checked_given(self.ensemble, self.given)
+        _refuse_laws(self.ensemble, given)
+        return _with_batch(self.ensemble, self.constraints, given)
+
+    def space(self, budget: float) -> Space:
+        """Return the runs that a budget can buy."""
+        limits = self.limits
+        return Space(self.spending.surface(budget), limits.constraints, limits.given, limits.batched)
+
+    def space_of_flops(self, amount: float) -> Space:
+        """Return the runs that the price of so many training FLOPs can buy."""
+        return self.space(amount * self.spending.price)
+
+    def best_place(self, ensemble: Ensemble, space: Space) -> np.ndarray:
+        """Return the best place of a space."""
+        return optimise(
+            self.score(ensemble, space.runs, max(len(ensemble) // ROUGHLY, 1)),
+            self.score(ensemble, space.runs),
+            *space.box,
+        )
+
+    def score(self, ensemble: Ensemble, runs: Callable[[np.ndarray], Points], every: int = 1) -> Score:
+        """Return the function of places that an optimiser maximises.
+
+        Parameters
+        ----------
+        runs : from places to runs
+        every : use only every so many draws
+        """
+
+        def scores(places: np.ndarray) -> np.ndarray:
+            return np.concatenate(
+                [self.objective.score(p.every(every), self.goal) for p in predictives(ensemble, runs, places)]
+            )
+
+        return scores
+
+
+def predictives(ensemble: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
+    """Return the distributions of new runs at places, a block at a time."""
+    return [ensemble.new_run(runs(places[i : i + BLOCK])) for i in range(0, len(places), BLOCK)]
+
+
+def checked_goal(objective: Objective, incumbent: float, target: float | None) -> Goal:
+    """Return a goal, or refuse losses that cannot be and a target that is missing."""
+    for name, loss in (("incumbent", incumbent), ("target", target)):
+        if loss is not None and not (math.isfinite(loss) and loss > 0):
+            raise PlanError(f"{name} is {loss:g}, expected a positive loss")
+    if objective.needs_target and target is None:
+        raise PlanError(
+            f"the objective is the {objective.label}, but there is no target: give {REMEDY}",
+            Remedy("target", value="loss"),
+        )
+    return Goal(float(incumbent), math.nan if target is None else float(target))
+
+
+def _checked_given(ensemble: Ensemble, given: Mapping[str, float]) -> dict[str, float]:
+    """Return fixed inputs as numbers."""
+    out: dict[str, float] = {}
+    laws = [member.fit.law for member in ensemble.members.values()]
+    may_be_zero = {name for law in laws for name in law.may_be_zero}
+    for name, value in given.items():
+        if name in CHOSEN:
+            raise PlanError(
+                f"given fixes {name}, which the plan chooses; limit it with {REMEDY}",
+                Remedy("constraints", name, ("least", "most")),
+            )
+        if not any(name in law.inputs for law in laws) and not (name == "batch_tokens" and _reads(ensemble, "steps")):
+            raise PlanError(f"given fixes {name}, which no law reads: {', '.join(law.label for law in laws)}")
+        try:
+            out[name] = float(value)
+        except (TypeError, ValueError):
+            raise PlanError(f"given fixes {name} at {shown(value)}, expected a number") from None
+        if not (math.isfinite(out[name]) and (out[name] > 0 or (out[name] == 0 and name in may_be_zero))):
+            raise PlanError(f"given fixes {name} at {out[name]:g}, expected a positive number")
+    return out
+
+
+def _refuse_laws(ensemble: Ensemble, given: Mapping[str, float]) -> None:
+    """Refuse laws that say nothing of the split of a budget, or that read more than the plan knows."""
+    for law in (member.fit.law for member in ensemble.members.values()):
+        if "params" not in law.inputs or not {"tokens", "steps", "flops"} & set(law.inputs) or law.features:
+            raise PlanError(
+                f"a plan needs a law in params and tokens (or steps); {law.label} takes {', '.join(law.inputs)}: fit "
+                "another law, such as chinchilla"
+            )
+        missing = [name for name in law.inputs if name not in (*CHOSEN, "batch_tokens", *given)]
+        if missing:
+            words = " that are available" if missing[0] == "unique_tokens" else ""
+            raise PlanError(
+                f"law {law.label} reads {listed(missing)}: say what to plan with{words}, {REMEDY}",
+                Remedy("given", missing[0]),
+            )
+
+
+def _reads(ensemble: Ensemble, name: str) -> bool:
+    return any(name in member.fit.law.inputs for member in ensemble.members.values())
+
+
+def _with_batch(ensemble: Ensemble, constraints: Constraints, given: Mapping[str, float]) -> Limits:
+    """Return limits with the range of batches filled in; a fixed batch becomes a constraint.
+
+    Raises
+    ------
+    PlanError
+        When there is a limit on steps or time, and nothing says how large a batch may be.
+    """
+    batched = any(member.reads_batch for member in ensemble.members.values())
+    changes: dict[str, Any] = {}
+    if "batch_tokens" in given:
+        changes["batch_tokens"] = (given["batch_tokens"],) * 2
+    elif batched and constraints.batch_tokens[0] <= 1:
+        if not _reads(ensemble, "batch_tokens"):
+            raise PlanError(
+                f"{ensemble.label} reads steps but not the batch, so any batch is as good as another: fix it, {REMEDY}",
+                Remedy("given", "batch_tokens"),
+            )
+        runs = [member.fit.runs for member in ensemble.members.values()]
+        least = min(float(table.column("batch_tokens").min()) for table in runs if "batch_tokens" in table)
+        changes["batch_tokens"] = (min(least, constraints.batch_tokens[1]), constraints.batch_tokens[1])
+    if not batched and math.isinf(constraints.batch_tokens[1]) and constraints.most_steps[0] < math.inf:
+        raise PlanError(
+            f"{ensemble.label} does not read the batch, so {constraints.most_steps[1]} limits nothing: say how large a "
+            f"batch may be, {REMEDY}",
+            Remedy("constraints", "batch_tokens", ("least", "most")),
+        )
+    fixed = {name: value for name, value in given.items() if name != "batch_tokens"}
+    return Limits(dataclasses.replace(constraints, **changes), fixed, batched)
