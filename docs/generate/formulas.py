@@ -13,23 +13,8 @@ from collections.abc import Iterable
 import latex2mathml.converter
 
 GREEK = (
-    *(
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-    ),
-    *("pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
+    *("xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
 )
 NAMES = {"eps": r"\varepsilon", "inf": r"\infty", "Ehat": r"\hat{E}", "star": "*"}
 FUNCTIONS = {"exp": r"\exp", "ln": r"\ln", "log10": r"\log_{10}", "min": r"\min", "max": r"\max"}
@@ -228,7 +213,7 @@ def unit_html(unit: str) -> str:
     """Return a unit as HTML: powers raised, Greek letters as letters."""
 
     def greek(text: str) -> str:
-        return re.sub(r"[A-Za-z]+", lambda m: _letter(m[0]), text.strip("()").replace("-", "−"))
+        return re.sub(r"[A-Za-z]+(?=_|\b)", lambda m: _letter(m[0]), text.strip("()").replace("-", "−"))
 
     return re.sub(r"\^(-?\w+|\([^)]*\))", lambda m: f"<sup>{greek(m[1])}</sup>", unit)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
 from formulas import GREEK, FormulaError, latex_of, latex_of_name, unit_html
 from matplotlib.figure import Figure
@@ -53,8 +54,8 @@ def overview(entries: list[Entry]) -> str:
         groups.setdefault(_group(entry), []).append(entry)
     lines = [
         "# Laws\n\nEvery law is one file in `models/`. Its page shows the formula, the priors, the constants that "
-        "papers published, where it was established and where it is known to break. `bayes-scaling laws show NAME` prints the "
-        "same. Not sure which one? [Choose a law](../how-to/choose-a-law.md). Yours is missing? "
+        "papers published, where it was established and where it is known to break. `bayes-scaling laws show NAME` "
+        "prints the same. Not sure which one? [Choose a law](../how-to/choose-a-law.md). Yours is missing? "
         "[Write it](../how-to/extend.md).\n"
     ]
     for title in GROUPS:
@@ -186,8 +187,8 @@ def parameters(law: Law) -> str:
     ]
     weak = ", ".join(f"`{name}`" for name in law.weakly_identified)
     parts = [
-        "## Parameters and priors\n\nA prior describes the parameter, or the quantity that its cell names: coefficients "
-        "have no natural scale, so their priors are stated at the centre of the data.",
+        "## Parameters and priors\n\nA prior describes the parameter, or the quantity that its cell names: "
+        "coefficients have no natural scale, so their priors are stated at the centre of the data.",
         f"| parameter | meaning | unit | prior | why this prior |\n|---|---|---|---|---|\n{_rows(sampled)}",
         f"Tables of the usual span tell little about {weak}: expect their priors to speak." if weak else "",
         f"![Prior densities of the sampled parameters of {law.name}]({law.name}_priors.svg){{ .priors }}",
@@ -281,10 +282,11 @@ def picture(law: Law) -> bytes:
 
 
 def _density(axes: Any, row: Parameter) -> None:
-    """Draw the density of one prior between its outer quantiles."""
+    """Draw the density of one prior between its outer quantiles, of the logarithm where it spans decades."""
     low, start, middle, stop, high = (prior_quantile(row.prior, q) for q in (0.005, 0.05, 0.5, 0.95, 0.995))
-    x = np.linspace(low, high, 300)
-    density = np.exp(np.asarray(row.prior.log_prob(x), float))
+    over_decades = low > 0 and high > 50 * low
+    x = np.geomspace(low, high, 300) if over_decades else np.linspace(low, high, 300)
+    density = np.exp(np.asarray(row.prior.log_prob(x), float)) * (x if over_decades else 1)
     inside = (x >= start) & (x <= stop)
     axes.fill_between(x, density, color=BAND, alpha=0.55, linewidth=0)
     axes.fill_between(x[inside], density[inside], color=BAND, linewidth=0)
@@ -292,7 +294,11 @@ def _density(axes: Any, row: Parameter) -> None:
     axes.plot([middle, middle], [0, np.interp(middle, x, density)], color=LINE, linewidth=1.2)
     axes.set_ylim(0, 1.08 * np.max(density[np.isfinite(density)]))
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+    if over_decades:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    else:
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
     words = textwrap.wrap(row.quantity, 38)
     label = words[0] + (" ..." if len(words) > 1 else "") if words else ""
     axes.set_xlabel(_mathtext(label), color=GREY, fontsize=7)
