@@ -131,7 +131,7 @@ class _Reader:
             word = FUNCTIONS[token]
             if self.peek() == "(" and self.touches():
                 return f"{word} {self.primary()}"
-            return f"{word} {self.factor()}"
+            return rf"{word} \, {self.factor()}"
         name = _symbol(token)
         if self.peek() == "_":
             prime = "'" if name.endswith("'") else ""

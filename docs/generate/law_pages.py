@@ -23,9 +23,9 @@ from bayes_scaling.laws.priors import describe_prior, prior_quantile
 FOLDER = Path(__file__).parents[2] / "models"
 LETTER = rf"(?:\b[A-Za-z]'?|\b(?:{'|'.join(GREEK)}))"
 SUBSCRIPT = r"_(?:[A-Za-z0-9]+|\([^()]*\))(?![A-Za-z])"
-EXPONENT = r"\^(?:\([^()]*\)|-?[A-Za-z0-9]+(?:_\w+)?)"
+EXPONENT = r"\^-?(?:\([^()]*\)|[A-Za-z0-9]+(?:_\w+)?)"
 SYMBOL = re.compile(
-    rf"\([^()]*\){EXPONENT}|(?<![\w.^/-]){LETTER}(?:(?:{SUBSCRIPT})?{EXPONENT}|{SUBSCRIPT})|(?<![\w-])(?:{'|'.join(GREEK)})\b(?![\w(])"
+    rf"(?:\([^()]*\)|\b[A-Za-z]{{2,}}){EXPONENT}|(?<![\w.^/-]){LETTER}(?:(?:{SUBSCRIPT})?{EXPONENT}|{SUBSCRIPT})|(?<![\w-])(?:{'|'.join(GREEK)})\b(?![\w(])"
 )
 """A symbol in prose: a letter or Greek name with a subscript or an exponent, or a Greek name alone."""
 OPTION = re.compile(r"\s{3,}(?=\w+=\w)")

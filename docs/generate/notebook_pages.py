@@ -126,6 +126,7 @@ def page(name: str, notebook: Any) -> dict[str, str | bytes]:
                 parts.append(f'<p class="about" markdown>{about}</p>')
         elif cell.cell_type == "code":
             code = "\n".join(line for line in cell.source.splitlines() if not line.startswith("%")).strip()
+            code = re.sub(r"\n{3,}(?!def |class |@)", "\n\n", code)
             parts.append(f"```python\n{code}\n```" if code else "")
             for j, text in enumerate(outputs(cell)):
                 if isinstance(text, bytes):

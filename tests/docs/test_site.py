@@ -65,7 +65,7 @@ def printed(code: str, names: dict[str, object]) -> str:
 
 
 def commands(code: str) -> Iterator[str]:
-    for line in code.splitlines():
+    for line in code.replace("\\\n", " ").splitlines():
         if line.startswith("bayes-scaling "):
             yield line.removeprefix("bayes-scaling ")
 
@@ -79,7 +79,7 @@ def play(page: str, *, with_slow: bool) -> None:
             shown = None
         elif language == "python":
             shown = printed(code, names)
-        elif language == "console":
+        elif language == "bash":
             for command in commands(code):
                 arguments, _, file = command.partition(" > ")
                 status, out, err = run(*shlex.split(arguments))
