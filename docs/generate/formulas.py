@@ -32,8 +32,9 @@ class FormulaError(ValueError):
 class _Reader:
     """A reader of one formula: each method reads what its name says and returns LaTeX."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, inline: bool = False) -> None:
         self.text = text
+        self.inline = inline  # fractions with a slash, everywhere
         self.tokens: list[tuple[str, bool]] = []  # a token, and whether a space stands before it
         place = 0
         while place < len(text):
@@ -91,7 +92,7 @@ class _Reader:
                 continue
             self.take()
             below = self.factor()
-            if inline:
+            if inline or self.inline:
                 factors = [f"{_joined(factors)} / {below}"]
             else:
                 above = _bare(factors[0]) if len(factors) == 1 else _joined(factors)
@@ -188,15 +189,19 @@ def _bare(latex: str) -> str:
     return latex
 
 
-def latex_of(formula: str) -> str:
+def latex_of(formula: str, *, inline: bool = False) -> str:
     """Return the LaTeX of a formula in the plain text of law files.
+
+    Parameters
+    ----------
+    inline : write fractions with a slash, as within a line of text
 
     Raises
     ------
     FormulaError
         Where the text cannot be read as a formula.
     """
-    return _Reader(formula).equations()
+    return _Reader(formula, inline=inline).equations()
 
 
 def latex_of_name(name: str) -> str:

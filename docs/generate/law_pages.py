@@ -23,9 +23,12 @@ from bayes_scaling.laws.priors import describe_prior, prior_quantile
 FOLDER = Path(__file__).parents[2] / "models"
 LETTER = rf"(?:\b[A-Za-z]'?|\b(?:{'|'.join(GREEK)}))"
 SUBSCRIPT = r"_(?:[A-Za-z0-9]+|\([^()]*\))(?![A-Za-z])"
-EXPONENT = r"\^-?(?:\([^()]*\)|[A-Za-z0-9]+(?:_\w+)?)"
+GROUP = r"\((?:[^()]|\([^()]*\))*\)"
+EXPONENT = rf"\^-?(?:{GROUP}|[A-Za-z0-9]+(?:_\w+)?)"
 SYMBOL = re.compile(
-    rf"(?:\([^()]*\)|\b[A-Za-z]{{2,}}){EXPONENT}|(?<![\w.^/-]){LETTER}(?:(?:{SUBSCRIPT})?{EXPONENT}|{SUBSCRIPT})|(?<![\w-])(?:{'|'.join(GREEK)})\b(?![\w(])"
+    rf"(?:{GROUP}|\b(?:[A-Za-z]{{2,}}|\d+)){EXPONENT}"
+    rf"|(?<![\w.^/-]){LETTER}(?:(?:{SUBSCRIPT})?{EXPONENT}|{SUBSCRIPT})"
+    rf"|(?<![\w-])(?:{'|'.join(GREEK)})\b(?![\w(])"
 )
 """A symbol in prose: a letter or Greek name with a subscript or an exponent, or a Greek name alone."""
 OPTION = re.compile(r"\s{3,}(?=\w+=\w)")
@@ -136,13 +139,17 @@ def described(text: str) -> str:
             continue
         lines = [OPTION.split(line) for line in textwrap.dedent(block).splitlines()]
         if any(re.match(r"\w+=\w", line[0]) for line in lines):
-            out += [f"- `{' '.join(line).split()[0]}`: {' '.join(' '.join(line).split()[1:])}" for line in lines]
+            out += [_option(*" ".join(line).split(maxsplit=1)) for line in lines]
             continue
         try:
             out += [_displayed(*line) for line in lines]
         except FormulaError:
             out.append(f"```text\n{textwrap.dedent(block)}\n```")
     return "\n\n".join(out[1:]) if rest else ""
+
+
+def _option(choice: str, meaning: str = "") -> str:
+    return f"- `{choice}`: {_markdown(meaning)}"
 
 
 def _displayed(formula: str, option: str = "") -> str:
@@ -223,7 +230,7 @@ def published(law: Law) -> str:
 
 def _value(constants: Published, name: str) -> str:
     value, error = constants.values[name], constants.standard_error.get(name)
-    return _number(value) + (f" ± {_number(error)}" if error is not None else "")
+    return _number(value) + (f"\u00a0±\u00a0{_number(error)}" if error is not None else "")
 
 
 def _number(value: float) -> str:
@@ -231,7 +238,7 @@ def _number(value: float) -> str:
     if "e" not in text:
         return text
     digits, exponent = text.split("e")
-    return f"{digits} × 10<sup>{str(int(exponent)).replace('-', '−')}</sup>"
+    return f"{digits}\u00a0×\u00a010<sup>{str(int(exponent)).replace('-', '−')}</sup>"
 
 
 def quantities(law: Law) -> str:
@@ -309,7 +316,7 @@ def _mathtext(text: str) -> str:
     """Return text with its symbols as matplotlib typesets them."""
     if re.fullmatch(r"\w", text):
         return f"${text}$"
-    return SYMBOL.sub(lambda m: f"${latex_of(m[0])}$".replace(r"\text", r"\mathrm"), text)
+    return SYMBOL.sub(lambda m: f"${latex_of(m[0], inline=True)}$".replace(r"\text", r"\mathrm"), text)
 
 
 def _rows(rows: Any) -> str:
@@ -320,18 +327,13 @@ def _cell(text: str) -> str:
     return _markdown(text).replace("|", "\\|")
 
 
-def _markdown(text: str, *, typeset: str = "${}$") -> str:
-    """Return prose of a law file as Markdown: symbols typeset, and nothing else that Markdown would read as markup.
-
-    Parameters
-    ----------
-    typeset : how LaTeX stands in the text
-    """
+def _markdown(text: str) -> str:
+    """Return prose of a law file as Markdown: symbols typeset, and nothing else that Markdown would read as markup."""
     pieces = re.split(r"(`+[^`]+`+)", text)
     for i in range(0, len(pieces), 2):
         out, end = [], 0
         for found in SYMBOL.finditer(pieces[i]):
-            out += [_escaped(pieces[i][end : found.start()]), typeset.format(latex_of(found[0]))]
+            out += [_escaped(pieces[i][end : found.start()]), f"${latex_of(found[0], inline=True)}$"]
             end = found.end()
         pieces[i] = "".join([*out, _escaped(pieces[i][end:])])
     return "".join(pieces)

@@ -150,6 +150,7 @@ def outputs(cell: Any) -> Iterator[str | bytes]:
                 yield base64.b64decode(data["image/png"])
             elif "text/html" in data and "<table" in data["text/html"]:
                 table = re.sub(r"<style.*?</style>\s*", "", data["text/html"], flags=re.DOTALL)
+                table = re.sub(r"<(table|tr)\b[^>]*>", r"<\1>", table)  # the theme styles tables without a class
                 yield f'<div class="output">{" ".join(table.split())}</div>'
             elif "text/plain" in data:
                 yield _text(data["text/plain"])
