@@ -78,7 +78,7 @@ def steps_fit() -> bs.Fit:
     """A law that reads steps, fitted to a table that has them."""
     table = bs.grid(params=np.logspace(7, 9, 5), steps=np.logspace(3, 5, 5))
     runs = bs.simulate("kaplan_steps", table, "kaplan2020", seed=0)
-    return bs.fit("kaplan_steps", runs, method="laplace", discrepancy=bs.Discrepancy("none"), progress=False)
+    return bs.fit("kaplan_steps", runs, sampler="laplace", discrepancy="none", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_tensorboard_one_run_and_lightning(tensorboard_folder: Path, tmp_path: P
 @pytest.mark.parametrize("tracker", ["wandb", "tensorboard"])
 def test_damaged_files_are_said(tracker: str, cut: float, flip: bool, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(f"{tracker}_folder")
-    read: Callable[..., bs.Runs] = getattr(bs, f"import_{tracker}")
+    read: Callable[..., bs.Runs] = getattr(bs.importers, f"import_{tracker}")
     file = next(path for path in folder.rglob("*") if path.name == "run-small.wandb" or path.match("small/*tfevents*"))
     content = bytearray(file.read_bytes())
     at = min(int(cut * len(content)), len(content) - 1)
