@@ -2,7 +2,7 @@
 
 Every run on offer gets two numbers: how much it would narrow the forecast of the big run, and what it would add to the
 expected payoff of the decision, less its price in the same unit. Pilots that are paid out of the budget of the big run
-leave less for it, so "buy nothing, spend it now" is a possible answer.
+leave less for it, so "buy nothing" is a possible answer.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def fan(content: Content) -> Figure:
 
 
 def sizes(content: Content) -> Figure:
-    """Draw the loss of every size that spends the budget, with what loses next to nothing."""
+    """Draw the loss of every size that spends the budget, with the sizes that lose almost nothing."""
     at, plan = content["outlook"]["sizes"], content["recommendation"]
     figure, ax = _figure(5.2, 4.0)
     params = np.array(at["params"])
@@ -108,7 +108,7 @@ def sizes(content: Content) -> Figure:
     ax.plot(params, at["expected_loss"], color=BLUE, linewidth=1.6, label="expected loss")
     ax.plot(params, at["cvar"], color=PURPLE, linewidth=1.4, linestyle="--", label="mean of the worst 5 %")
     flat = plan["flat_params"]
-    ax.axvspan(flat["low"], flat["high"], color=GREEN, alpha=0.16, linewidth=0, label="loses next to nothing")
+    ax.axvspan(flat["low"], flat["high"], color=GREEN, alpha=0.16, linewidth=0, label="loses almost nothing")
     rules = [(row["params"], row["expected_loss"]) for row in plan["rules"][1:]]
     seen = [(x, y) for x, y in rules if params[0] <= x <= params[-1]]
     if seen:
@@ -241,7 +241,7 @@ def _efficient(expected: np.ndarray, worst: np.ndarray) -> np.ndarray:
 
 
 def inline(figure: Figure, name: str) -> str:
-    """Return a figure as SVG for a page: colours as CSS variables, ids of its own, nothing that tells the time."""
+    """Return a figure as SVG for a page: colours as CSS variables, ids of its own, and no date."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = stream.getvalue()

@@ -1,4 +1,4 @@
-"""Where a report comes from: laws with their priors, the table, versions, citations, the checklist filled in."""
+"""Where a report comes from: laws with their priors, the table, versions, citations and the checklist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("bayes-scaling", "jax", "numpyro", "numpy", "scipy", "pandas", "arvi
 CHECKLIST = "Li et al. 2025, (Mis)Fitting: A Survey of Scaling Laws, arXiv 2502.18969"
 ENTRY = re.compile(r"(?P<authors>.+?) (?P<year>\d{4}), (?P<title>.+)")
 ARXIV = re.compile(r",? \(?arXiv (?P<number>\d{4}\.\d{4,5}).*")
-SAID = {
+QUESTIONS = {
     "architecture": "Architecture and its shapes",
     "tokeniser": "Tokeniser",
     "repetition": "Repetition of training data",
@@ -35,14 +35,14 @@ SAID = {
     "evaluation": "Evaluation set",
     "checkpoints": "Whether intermediate checkpoints were used",
     "smoothing": "Smoothing of losses",
-    "exclusions": "Runs that were left out, and why",
-    "points_published": "Where the points can be had",
+    "exclusions": "Runs left out, and why",
+    "points_published": "Where the points are published",
 }
 """Fields of the checklist that only the people who trained the runs can fill, by their name in the study file."""
 
 
 def methods(study: Study, comparison: Comparison, draft: bool) -> dict[str, Any]:
-    """Return what somebody needs to check a report or to make it again."""
+    """Return what is needed to check a report or to make it again."""
     laws = _laws(comparison.candidates)
     fits = comparison.fits
     some = fits[comparison.best]
@@ -100,7 +100,7 @@ def _prior(row: Any) -> dict[str, str]:
 
 
 def table_of(runs: Runs) -> dict[str, Any]:
-    """Return what the table holds: rows, hash, ranges, what was noted on the way in."""
+    """Return what the table holds: rows, hash, ranges, and notes from reading it."""
     columns = []
     for name in (one for one in NUMERIC if one in runs):
         values = runs.column(name)
@@ -135,7 +135,7 @@ def table_of(runs: Runs) -> dict[str, Any]:
 
 
 def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[str, Any]]:
-    """Return the fields of the (Mis)Fitting checklist, each with its answer; None where nobody gave one."""
+    """Return the fields of the (Mis)Fitting checklist, each with its answer; None where there is none."""
     runs, laws = comparison.runs, _laws(comparison.candidates)
     fits = comparison.fits.values()
 
@@ -146,7 +146,7 @@ def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[st
         return f"{short_number(values.min())} to {short_number(values.max())}, {len(np.unique(values))} distinct"
 
     given: dict[str, str] = dict(study.about)  # type: ignore[arg-type]
-    said = {name: given.get(name) for name in SAID}
+    said = {name: given.get(name) for name in QUESTIONS}
     unique = "unique_tokens" in runs
     counted = (
         None
@@ -166,20 +166,20 @@ def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[st
             "Sizes": span("params"),
             "Tokens": span("tokens"),
             "Counting of parameters": counted,
-            **{SAID[name]: said[name] for name in list(SAID)[:8]},
+            **{QUESTIONS[name]: said[name] for name in list(QUESTIONS)[:8]},
         },
-        "Data": {SAID[name]: said[name] for name in list(SAID)[8:]}
+        "Data": {QUESTIONS[name]: said[name] for name in list(QUESTIONS)[8:]}
         | {"Hash of the points": f"SHA-256 {runs.content_hash}"},
         "Fit": {
             "Objective": f"posterior; likelihood {next(iter(fits)).noise.label} in log loss",
             "Optimiser and initialisation": f"{sampler}; chains start from draws of the prior or of its Laplace fit",
             "Weighting of points": "none: each row counts once",
-            "Uncertainty": "posterior draws; bands are equal-tailed credible intervals and say what they contain",
+            "Uncertainty": "posterior draws; bands are equal-tailed credible intervals and state what they include",
             "Validation": "leave-largest-out scores and coverage, posterior predictive checks",
         },
     }
-    if unique and fields["Training"][SAID["repetition"]] is None:
-        fields["Training"][SAID["repetition"]] = f"unique tokens {span('unique_tokens')}"
+    if unique and fields["Training"][QUESTIONS["repetition"]] is None:
+        fields["Training"][QUESTIONS["repetition"]] = f"unique tokens {span('unique_tokens')}"
     return [
         {"group": group, "field": field, "answer": a} for group, rows in fields.items() for field, a in rows.items()
     ]

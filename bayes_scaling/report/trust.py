@@ -1,4 +1,4 @@
-"""Whether a report can be trusted: checks, each by a stated rule, with the number behind it."""
+"""Whether a report can be trusted: checks by stated rules, with the numbers behind them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from bayes_scaling.evaluate.sensitivity import prior_sensitivity
 from bayes_scaling.predict.ensemble import used
 
 GREEN, AMBER, RED = "green", "amber", "red"
-WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "not to be trusted"}
+WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "do not trust"}
 LISTED = 5  # runs that are named
 NOMINAL = 0.9
 COVERED, BARELY = 0.8, 0.65  # share of held-out runs inside their 90 % band
 FEW = 8  # distinct held-out runs below which their share says little
 FEW_OUTLIERS, MANY_OUTLIERS = 0.02, 0.1  # of the runs
-CHEAP, DEAR = 0.001, 0.005  # share of the loss that staying with the plan may cost
+CHEAP, EXPENSIVE = 0.001, 0.005  # share of the loss that keeping the plan may cost
 QUARTER, HALF = 0.25, 0.5  # of the 90 % band
-FURTHER = 10.0  # beyond the distance that was tried
+FURTHER = 10.0  # factor beyond the distance that was tested
 LITTLE_WEIGHT, MUCH_WEIGHT = 0.05, 0.2  # of laws that disagree
 MINOR = 0.1  # weight of laws whose sampler did not converge
 
@@ -41,7 +41,7 @@ class Verdict:
     level : ``green``, ``amber`` or ``red``
     says : what was found, in words, with ``numbers`` to be filled in by name
     numbers : by name, value and how it is written
-    rule : when it is green and when it is amber, likewise
+    rule : when it is green and when it is amber, in words
     """
 
     name: str
@@ -87,7 +87,7 @@ def verdicts(
     comparison : laws, weights, scores
     recommended : the run of the plan
     changed : rows of what would change it
-    laws : what each law says of that run
+    laws : what each law forecasts for that run
     extrapolation : training FLOPs of that run over those of the largest fitted one
     cautions : where the plan resembles no fitted run
     draft : whether posteriors are normal approximations
@@ -159,7 +159,7 @@ def _calibration(comparison: Comparison) -> Verdict:
     return Verdict(
         "Forecasts of the largest runs",
         GREEN if good else AMBER if share >= BARELY else RED,
-        "{share} of {count} held-out losses ({runs} runs) fell inside their 90 % band; where they fell is {distance} "
+        "{share} of {count} held-out losses ({runs} runs) fell inside their 90 % band; their quantiles are {distance} "
         "away from uniform (calibrated: up to {limit}), {side} on average",
         {
             "share": (share, "probability"),
@@ -199,7 +199,7 @@ def _distance(comparison: Comparison, extrapolation: float, cautions: Sequence[s
     return Verdict(
         "Distance",
         AMBER if found == GREEN and cautions else found,
-        "the plan has {distance} the compute of the largest fitted run; forecasts were tried up to {tried}"
+        "the plan has {distance} the compute of the largest fitted run; forecasts were tested up to {tried}"
         + _plain("".join(f"; {caution}" for caution in cautions)),
         {"distance": (extrapolation, "factor"), "tried": (tried, "factor")},
         "green up to the largest distance at which held-out runs were forecast, for a plan that resembles fitted runs "
@@ -262,14 +262,14 @@ def _outliers(comparison: Comparison) -> Verdict:
 
 def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, Any]]) -> Verdict:
     kept = [row["keeping"] for row in changed if row["kind"] == "runs" and row.get("keeping") is not None]
-    rule = "green when staying with the plan would then cost less than 0.1 % of the loss, amber below 0.5 %"
+    rule = "green when keeping the plan would then cost less than 0.1 % of the loss, amber below 0.5 %"
     if not kept:
-        return Verdict("Influential runs", AMBER, "no fit without them could be made", {}, rule)
+        return Verdict("Influential runs", AMBER, "no fit without them succeeded", {}, rule)
     share = max(kept) / recommended["expected_loss"]
     return Verdict(
         "Influential runs",
-        level(share, CHEAP, DEAR),
-        "without the runs that move the answer most, staying with the plan would cost {share} of the loss",
+        level(share, CHEAP, EXPENSIVE),
+        "without the runs that move the answer most, keeping the plan would cost {share} of the loss",
         {"share": (share, "percent")},
         rule,
     )
@@ -281,11 +281,11 @@ def _learnable(comparison: Comparison) -> Verdict:
     weak = [name for name in best.law_names if best.contraction[name] < 0.5]
     spoken = "".join(f"; {sentence}" for sentence in said)
     return Verdict(
-        "What the table teaches",
+        "What the runs determine",
         level(len(said) + len(weak), 0, 1),
-        "the prior speaks for {weak} of {count} parameters of the leading law" + _plain(spoken),
+        "the prior dominates {weak} of {count} parameters of the leading law" + _plain(spoken),
         {"weak": (len(weak), "integer"), "count": (len(best.law_names), "integer")},
-        "green when the runs fix every parameter of the leading law, amber with one complaint",
+        "green when the runs determine every parameter of the leading law, amber for one exception",
     )
 
 
@@ -293,7 +293,7 @@ def _learnable(comparison: Comparison) -> Verdict:
 
 
 def details(comparison: Comparison) -> dict[str, Any]:
-    """Return tables for the person who checks: parameters and priors, runs that stand out, calibration."""
+    """Return tables for a reviewer: parameters and priors, unusual runs, calibration."""
     best = comparison.fits[comparison.best]
     summary = best.summary(0.9)
     sensitivity = prior_sensitivity(best).set_index("parameter")
