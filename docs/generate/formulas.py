@@ -85,16 +85,23 @@ class _Reader:
 
     def product(self, inline: bool) -> str:
         """Read factors side by side; a division has all factors so far above it, and one below."""
+        begin, divided = self.next, False
         factors = [self.factor()]
         while self.peek() and self.peek() not in {"+", "-", "=", "<", ">", ",", ";", ")", "]"}:
             if self.peek() != "/":
                 factors.append(self.factor())
                 continue
-            self.take()
-            below = self.factor()
             if inline or self.inline:
-                factors = [f"{_joined(factors)} / {below}"]
+                self.take()
+                factors = [f"{_joined(factors)} / {self.factor()}"]
             else:
+                self.inline = True  # no fraction within a fraction: read what stands above it again
+                if not divided:
+                    slash, self.next, factors = self.next, begin, []
+                    while self.next < slash:
+                        factors.append(self.factor())
+                self.take()
+                below, self.inline, divided = self.factor(), False, True
                 above = _bare(factors[0]) if len(factors) == 1 else _joined(factors)
                 factors = [rf"\frac{{{above}}}{{{_bare(below)}}}"]
         return _joined(factors)

@@ -162,16 +162,21 @@ def options(entry: Entry) -> str:
     """Return the table of the options that a law takes at load, with the formula of each choice."""
     if not entry.options:
         return ""
-    name = entry.law.name
-    lines = [
-        f"Options are chosen at load: `bs.load_law({name!r}, {entry.options[0][0]}=...)`, or `--law "
-        f"{name}:{entry.options[0][0]}=...` on the command line.\n\n| option | choice | formula |\n|---|---|---|"
+    name, first = entry.law.name, entry.options[0][0]
+    rows = [
+        (key, choice, choice == default, latex_of(load_law(name, **{key: choice}).formula))
+        for key, default, choices in entry.options
+        for choice in choices or (default,)
     ]
-    for key, default, choices in entry.options:
-        for choice in choices or (default,):
-            law = load_law(name, **{key: choice})
-            default_mark = " (default)" if choice == default else ""
-            lines.append(f"| `{key}` | `{choice}`{default_mark} | ${latex_of(law.formula)}$ |")
+    differ = len({latex for *_, latex in rows}) > 1
+    lines = [
+        f"Options are chosen at load: `bs.load_law({name!r}, {first}=...)`, or `--law {name}:{first}=...` on the "
+        "command line.\n",
+        "| option | choice | formula |\n|---|---|---|" if differ else "| option | choice |\n|---|---|",
+    ]
+    for key, choice, is_default, latex in rows:
+        formula = f" ${latex}$ |" if differ else ""
+        lines.append(f"| `{key}` | `{choice}`{' (default)' if is_default else ''} |{formula}")
     return "\n".join(lines)
 
 
