@@ -21,7 +21,7 @@ from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import centre_of
 from bayes_scaling.model.simulate import draw_prior, simulate
-from tests.conftest import design_for, fit_exact
+from tests.support import design_for, fit_exact
 
 
 def _every_law() -> list[str]:

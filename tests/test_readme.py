@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
-from tests.cli.test_cli import run
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact, run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

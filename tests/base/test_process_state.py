@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
-import logging
-import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,50 +21,10 @@ import bayes_scaling as bs
 from bayes_scaling import plot
 from bayes_scaling.base.programs import STORE
 from bayes_scaling.data import importers
-from tests.conftest import design, fit_exact
+from tests.base.process_state import unchanged
+from tests.support import design, fit_exact
 
 CHINCHILLA = {"params": 7e10, "tokens": 1.4e12}
-
-
-def process_state() -> dict[str, Any]:
-    """Return everything that a library shares with the rest of its process."""
-    loggers = [logging.getLogger(name) for name in ("", "jax", "numpyro", "matplotlib", "arviz_stats", "bayes_scaling")]
-    return {
-        **{f"jax {name}": value for name, value in jax.config.values.items()},
-        **{f"matplotlib {name}": value for name, value in dict.items(matplotlib.rcParams)},
-        **{f"variable {name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
-        **{f"signal {number}": signal.getsignal(number) for number in signal.valid_signals()},
-        **{
-            f"logger {one.name}": (one.level, one.propagate, one.disabled, list(one.handlers), list(one.filters))
-            for one in loggers
-        },
-        "logging is disabled": logging.root.manager.disable,
-        "warnings": list(warnings.filters),
-        "warnings are shown by": warnings.showwarning,
-        "numpy errors": np.geterr(),
-        "numpy prints": np.get_printoptions(),
-        "numpy random": str(np.random.get_state()),  # noqa: NPY002
-        "random": random.getstate(),
-        "folder": Path.cwd(),
-        "path": list(sys.path),
-        "excepthook": sys.excepthook,
-    }
-
-
-@contextlib.contextmanager
-def unchanged() -> Iterator[None]:
-    """Check that the process is afterwards as it was before."""
-    before = process_state()
-    try:
-        yield
-    finally:
-        after = process_state()
-        changed = {
-            name: (before.get(name), after.get(name))
-            for name in before.keys() | after.keys()
-            if before.get(name) != after.get(name)
-        }
-        assert not changed
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +173,7 @@ FRESH = """
     from pathlib import Path
     import jax, matplotlib, numpyro
     import bayes_scaling as bs
-    from tests.base.test_process_state import unchanged
+    from tests.base.process_state import unchanged
     with unchanged():
         fit = bs.load_fit(sys.argv[1])
         bs.forecast(fit, params=7e10, tokens=1.4e12)

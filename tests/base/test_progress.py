@@ -12,7 +12,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base import progress as _progress
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 SCRIPT = """
 import time

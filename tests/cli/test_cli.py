@@ -10,27 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 import bayes_scaling as bs
-from bayes_scaling import cli
-from bayes_scaling.cli._remedies import as_option
-from tests.conftest import design
+from tests.support import design, run
 
 COMMANDS = (
     "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
     "preregister", "score", "report",
 )  # fmt: skip
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Run the command line in this process; (exit code, standard output, standard error)."""
-    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
-    if isinstance(result.exception, bs.BayesScalingError):  # what `main` turns into one line
-        return 2, result.stdout, f"error: {result.exception.worded(as_option)}"
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from rich.console import Console
 
 import bayes_scaling as bs
 from bayes_scaling.cli.show_plans import plan_table
-from tests.cli.test_cli import run
-from tests.decide.test_decide_space import THREE, believed
+from tests.support import THREE, believed, run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.cli.test_cli import run
+from tests.support import run
 
 BETWEEN = ("--between", "params=1e8:1e9", "--between", "tokens=1e10")
 

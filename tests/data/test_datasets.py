@@ -8,7 +8,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.cli.demo import CUT
 from bayes_scaling.data import datasets
-from tests.cli.test_cli import run
+from tests.support import run
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,8 @@ from bayes_scaling.base.files import write_table
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series
 from bayes_scaling.data.importers.protobuf import fields
-from tests.cli.test_cli import run
 from tests.data import tracker_files
-from tests.data.test_reading import refusal
+from tests.support import refusal, run
 
 MAP = {"params": "n_params", "tokens": "tokens", "loss": "val/loss"}
 WANDB_MAP = {**MAP, "params": "model.n_params"}

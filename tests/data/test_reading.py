@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +16,9 @@ from hypothesis import strategies as st
 from bayes_scaling import Runs
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.errors import DataError
+from tests.support import refusal
 
 GOOD = "params,tokens,loss\n1e6,1e8,3.1\n2e6,2e8,2.9\n"
-
-
-def refusal(call: Callable[[], object]) -> str:
-    """Return the message of the `DataError` that ``call`` must raise: one line that prints, and not a long one."""
-    with pytest.raises(DataError) as caught:
-        call()
-    message = str(caught.value)
-    assert message.isprintable(), message
-    assert 10 < len(message) < 900, message
-    return message
 
 
 def written(folder: Path, content: str | bytes, name: str = "runs.csv") -> Path:

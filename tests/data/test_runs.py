@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from bayes_scaling import Runs
 from bayes_scaling.data.runs import CONVENTIONS, NUMERIC, SPELLINGS
 from bayes_scaling.errors import DataError
-from tests.conftest import public_table
-from tests.data.test_reading import refusal
+from tests.support import public_table, refusal
 
 SWEEP = Path(__file__).parents[2] / "bayes_scaling" / "data" / "datasets" / "stdlib_sweep.csv"
 

@@ -26,7 +26,7 @@ from bayes_scaling.errors import PlanError
 from bayes_scaling.model.families import PARTS, Normal, NormalParts
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive, Residuals
-from tests.conftest import fit_exact, scattered
+from tests.support import fit_exact, scattered
 
 PEAK = 989e12
 

@@ -16,7 +16,7 @@ from bayes_scaling.decide.objectives import Objective, cvar, expected_improvemen
 from bayes_scaling.decide.portfolio import Portfolio, _Split
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import Ensemble
-from tests.decide.test_decide_space import THREE, believed
+from tests.support import THREE, believed
 
 TRUTH = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values)
 

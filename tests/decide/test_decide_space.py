@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,36 +21,11 @@ from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
-from bayes_scaling.model.program import Composition, model_of
-from bayes_scaling.predict.ensemble import Ensemble, Member, Paths
-from bayes_scaling.predict.predictive import Residuals
-from tests.conftest import design_for, public_table
+from bayes_scaling.predict.ensemble import Ensemble
+from tests.support import THREE, believed, public_table
 
 PEAK = 989e12
 KAPLAN = {"N_c": 6.5e13, "alpha_N": 0.077, "S_c": 2.1e3, "alpha_S": 0.76, "B_star": 2.1e8, "alpha_B": 0.21}
-THREE = {"E": 1.7, "A": 300.0, "K": 30.0, "J": 5e4, "alpha": 0.33, "beta": 0.4, "gamma": 0.75}
-
-
-def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread: float = 0.02) -> Ensemble:
-    """Ensemble around constants, as a posterior would hold them, without the time that a fit takes."""
-    law, noise = bs.load_law(name), bs.Noise("normal")
-    runs = bs.simulate(law, design_for(law), constants, noise=noise, seed=1)
-    rng = np.random.default_rng(0)
-    theta = {k: v * np.exp(spread * rng.standard_normal(draws) * (np.arange(draws) > 0)) for k, v in constants.items()}
-    theta["sigma"] = np.full(draws, 0.005)
-    right = bs.Discrepancy("none")
-    fit: Any = SimpleNamespace(
-        law=law,
-        noise=noise,
-        discrepancy=right,
-        runs=runs,
-        model=model_of(Composition(law, noise, right, {})),
-        problems=(),
-        manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},
-    )
-    paths = Paths(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1)))
-    member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)))
-    return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))
 
 
 # --- batch and steps ---

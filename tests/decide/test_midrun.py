@@ -11,7 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.predict.continuation import _own_deviation
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 STEPS = np.geomspace(1000, 16_000, 9)
 BATCH = 5e5

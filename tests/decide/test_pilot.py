@@ -16,7 +16,7 @@ import bayes_scaling as bs
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.information import Joint, learned, posteriors, shifts_of, winsorise
 from bayes_scaling.predict.ensemble import Ensemble
-from tests.conftest import fit_exact, scattered
+from tests.support import fit_exact, scattered
 
 BUDGET = 1e23
 OFFERS = pd.DataFrame(itertools.product((1e8, 1e9, 1e10), (1e9, 1e10, 1e11)), columns=["params", "tokens"])

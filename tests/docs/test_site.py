@@ -18,8 +18,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.laws.catalogue import catalogue
-from tests.cli.test_cli import run
-from tests.conftest import design
+from tests.support import design, run
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -8,7 +8,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate.baselines import PointFit, isoflop_parabola, point_fit
-from tests.conftest import design, public_table
+from tests.support import design, public_table
 
 CHINCHILLA = bs.load_law("chinchilla")
 TRUTH = dict(CHINCHILLA.at("besiroglu2024").constants.values)

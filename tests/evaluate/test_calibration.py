@@ -20,7 +20,7 @@ from bayes_scaling.evaluate.calibration import RANKED, Ranks, loo_pit, predictiv
 from bayes_scaling.laws.law import resolve
 from bayes_scaling.model.program import centre_of
 from bayes_scaling.model.simulate import grid, simulate
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 LAW = bs.load_law("power_law:input=tokens")
 DESIGN = grid(tokens=np.logspace(8, 11, 24))

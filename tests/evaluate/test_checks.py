@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 CHINCHILLA = bs.load_law("chinchilla")
 

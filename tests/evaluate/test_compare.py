@@ -17,8 +17,7 @@ from bayes_scaling.evaluate import refits as _refits
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
 from bayes_scaling.evaluate.weights import PRIOR_ROWS
 from bayes_scaling.plot.comparisons import save_comparison_pictures
-from tests.cli.test_cli import run
-from tests.conftest import design
+from tests.support import design, run
 
 LAWS = ("power_law:input=tokens", "power_law:input=tokens,form=pure")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bayes_scaling.evaluate.scores import coverage, crps, extrapolation_range, score, summarise
 from bayes_scaling.predict.predictive import Predictive
-from tests.conftest import scattered
+from tests.support import scattered
 
 
 def normal(mean: float, sd: float, draws: int = 4000, points: int = 1) -> Predictive:

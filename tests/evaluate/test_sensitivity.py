@@ -7,7 +7,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate.sensitivity import floor_panel, floor_parameter, prior_sensitivity
-from tests.conftest import design
+from tests.support import design
 
 
 def test_the_table_speaks_where_there_is_much_of_it(chinchilla_fit: bs.Fit) -> None:

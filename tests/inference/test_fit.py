@@ -17,7 +17,7 @@ from bayes_scaling.inference.methods import sample_nuts
 from bayes_scaling.inference.result import parts
 from bayes_scaling.inference.sampling import Chains, Diagnostics, Mode, Settings, diagnose
 from bayes_scaling.model.program import Composition, padded_length
-from tests.conftest import fit_exact, public_table
+from tests.support import fit_exact, public_table
 
 GROUPS = {
     "posterior",

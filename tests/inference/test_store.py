@@ -11,8 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.inference import store as _store
-from tests.conftest import fit_exact
-from tests.laws.test_catalogue import GOOD
+from tests.support import LAW_FILE, fit_exact
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +134,12 @@ def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
 
 def test_a_law_file_that_changed_or_moved_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(GOOD)
+    file.write_text(LAW_FILE)
     law = bs.load_law(file)
     runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 16)), {"E": 1.5, "alpha": 0.3, "A": 300.0}, seed=0)
     fit_exact(law, runs, sampler="laplace").save(tmp_path / "fit.nc")
     assert bs.load_fit(tmp_path / "fit.nc").law.parameter_names == law.parameter_names
-    file.write_text(GOOD + "\nraise SystemExit('this must not run')\n")
+    file.write_text(LAW_FILE + "\nraise SystemExit('this must not run')\n")
     with pytest.raises(bs.errors.FitError, match="another version of"):
         bs.load_fit(tmp_path / "fit.nc")
     file.unlink()

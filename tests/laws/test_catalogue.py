@@ -9,26 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact
-
-GOOD = """
-import numpyro.distributions as dist
-from bayes_scaling.laws import Law, Parameter, power
-
-def mean(params, E, A, alpha):
-    return E + A * power(params, -alpha)
-
-LAW = Law(
-    name="mine", title="t", formula="L = E + A / N^alpha", mean=mean, references=("me",), holds="here", fails="there",
-    decreasing_in=("params",),
-    parameters=(
-        Parameter("E", dist.LogNormal(0.0, 0.3), unit="loss", meaning="floor", source="guess"),
-        Parameter("alpha", dist.LogNormal(-1.0, 0.3), unit="1", meaning="exponent", source="guess"),
-        Parameter("A", dist.LogNormal(0.0, 0.5), unit="loss params^alpha", meaning="coefficient", source="guess",
-                  quantity="term / loss", value=lambda draw, at, alpha: draw * at.loss * power(at.params, alpha)),
-    ),
-)
-"""
+from tests.support import LAW_FILE, fit_exact
 
 
 def write(tmp_path: Path, text: str, name: str = "mine.py") -> Path:
@@ -38,7 +19,7 @@ def write(tmp_path: Path, text: str, name: str = "mine.py") -> Path:
 
 
 def test_a_users_file_works_like_ours(tmp_path: Path) -> None:
-    law = bs.load_law(write(tmp_path, GOOD))
+    law = bs.load_law(write(tmp_path, LAW_FILE))
     assert law.parameter_names == ("E", "alpha", "A") and law.inputs == ("params",)
     assert bs.load_law(str(tmp_path / "mine.py")).mean is law.mean
     runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 16)), {"E": 1.5, "alpha": 0.3, "A": 300.0}, seed=0)
@@ -48,9 +29,9 @@ def test_a_users_file_works_like_ours(tmp_path: Path) -> None:
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
     import os
 
-    path = write(tmp_path, GOOD)
+    path = write(tmp_path, LAW_FILE)
     before = bs.load_law(path)
-    path.write_text(GOOD.replace("E + A * power", "E + 2 * A * power"))
+    path.write_text(LAW_FILE.replace("E + A * power", "E + 2 * A * power"))
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**9))
     after = bs.load_law(path)
     constants = {"E": 1.0, "alpha": 0.5, "A": 10.0}
@@ -90,9 +71,9 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says: str) -> None:
-    assert old in GOOD
+    assert old in LAW_FILE
     with pytest.raises(bs.errors.LawError) as caught:
-        bs.load_law(write(tmp_path, GOOD.replace(old, new)))
+        bs.load_law(write(tmp_path, LAW_FILE.replace(old, new)))
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.model.choices import default_noise
 from bayes_scaling.model.curves import APART, draw_deviations, lanes_of, one_step_ahead
 from bayes_scaling.model.families import Normal, StudentT
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 TRUTH = {"sigma_curve": 0.7, "length": 1.3}
 

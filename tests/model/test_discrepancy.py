@@ -13,7 +13,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.result import parts
 from bayes_scaling.model.discrepancy import KNOTS, Departure, _covariance, log_size, size_inputs
 from bayes_scaling.predict.ensemble import Paths
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 
 def power_law_runs(n: int = 20, tau: float = 0.0, seed: int = 0, sigma: float = 0.005) -> bs.Runs:

@@ -14,7 +14,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.model.families import Family, Normal, StudentT
 from bayes_scaling.predict.predictive import Predictive, Residuals
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 
 @dataclasses.dataclass(frozen=True)

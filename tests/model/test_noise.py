@@ -9,7 +9,7 @@ import scipy.stats
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.model.noise import FAMILIES, SCALES
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 TRUTH = {"sigma": 0.01, "nu": 4.0, "kappa": 0.3}
 

@@ -10,7 +10,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model.pooling import Groups, checked_pooling, spread_prior, varies_over
-from tests.conftest import design, fit_exact
+from tests.support import design, fit_exact
 
 ALPHA = {"a": 0.28, "b": 0.32, "c": 0.30, "d": 0.34}
 

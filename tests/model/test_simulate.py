@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import design
+from tests.support import design
 
 
 def test_grid_is_every_combination() -> None:

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact, public_table
-from tests.models.test_golden import close, optimum
+from tests.support import close, fit_exact, optimum, public_table
 
 CHINCHILLA = bs.load_law("chinchilla")
 TIED = bs.load_law("chinchilla_tied")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact, public_table
+from tests.support import fit_exact, public_table
 
 REFIT = {"85M": 2191, "151M": 3240, "302M": 5433, "604M": 7907, "1.2B": 11131}  # sequences of 512 tokens, least squares
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from tests.models.test_golden import close
+from tests.support import close
 
 POWER = bs.load_law("power_law:input=tokens")
 SHIFTED = bs.load_law("shifted_power_law")

@@ -11,34 +11,10 @@ import scipy.optimize
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.predict.frontier import _best_split
-from tests.conftest import public_table
+from tests.support import PF_DAY, close, optimum, public_table, pure
 
-PF_DAY = 8.64e19
 CHINCHILLA = bs.load_law("chinchilla")
 KAPLAN = bs.load_law("kaplan_joint").at("kaplan2020")
-
-
-def pure(column: str, name: str = "kaplan2020") -> bs.laws.Curve:
-    return bs.load_law("power_law", input=column, form="pure").at(name)
-
-
-def close(actual: object, expected: object, tolerance: float = 5e-4) -> None:
-    np.testing.assert_allclose(actual, expected, rtol=tolerance)
-
-
-def optimum(name: str, flops: float) -> tuple[float, float, float]:
-    """Return (N, D, L) of the compute-optimal split under a published set, by our optimiser."""
-    constants = CHINCHILLA.at(name).constants.values
-    with scope():
-        theta = {key: jnp.asarray(value) for key, value in constants.items()}
-
-        def log_mean(log_params: jax.Array, log_tokens: jax.Array) -> jax.Array:
-            return jnp.log(CHINCHILLA.mean(params=jnp.exp(log_params), tokens=jnp.exp(log_tokens), **theta))
-
-        log_params, log_loss = _best_split(log_mean, jnp.asarray(np.log(flops)))
-    params = float(np.exp(log_params))
-    return params, flops / (6 * params), float(np.exp(log_loss))
 
 
 def test_g01_kaplan_loss_of_params() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bayes_scaling as bs
-from tests.models.test_golden import close, pure
+from tests.support import close, pure
 
 
 def test_g33_losses_of_domains() -> None:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from tests.conftest import fit_exact
-from tests.models.test_golden import PF_DAY, close, pure
+from tests.support import PF_DAY, close, fit_exact, pure
 
 JOINT = bs.load_law("kaplan_joint").at("kaplan2020")
 STEPS = bs.load_law("kaplan_steps").at("kaplan2020")

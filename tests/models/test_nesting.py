@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from tests.models.test_golden import close
+from tests.support import close
 
 NESTING = bs.load_law("nesting")
 WITH_COMPUTE = bs.load_law("nesting:terms=ndc")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact, public_table
+from tests.support import fit_exact, public_table
 
 
 @pytest.mark.slow

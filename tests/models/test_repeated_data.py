@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact, public_table
-from tests.models.test_golden import close
+from tests.support import close, fit_exact, public_table
 
 LAW = bs.load_law("repeated_data")
 FREE = bs.load_law("repeated_data:exponents=free")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact, public_table
+from tests.support import fit_exact, public_table
 
 ANNEALING = bs.load_law("annealing")
 MULTI_POWER = bs.load_law("multi_power")

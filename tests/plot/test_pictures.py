@@ -19,7 +19,7 @@ import bayes_scaling as bs
 from bayes_scaling.plot import fits, parameters
 from bayes_scaling.plot import style as drawing
 from bayes_scaling.predict.forecast import Forecast, forecast
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 NEW_RUN = "of new runs (parameters + run noise)"
 MEAN = "of mean curves (parameters)"

@@ -11,7 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.predict.forecast import MOST_PLACES
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
-from tests.conftest import fit_exact
+from tests.support import fit_exact
 
 
 def closed_form(theta: dict[str, np.ndarray], flops: float) -> tuple[np.ndarray, np.ndarray]:
