@@ -211,8 +211,8 @@ class Noise:
         As if the scatter were normal: no row counts less for lying far out.
         """
         normal = dataclasses.replace(self, family=Normal())
-        location, scale = normal.location_and_scale(log_mean, theta, runs, log_loss)
-        return ((log_loss - location) / scale) ** 2
+        observed = normal.distribution(log_mean, theta, runs, log_loss)
+        return ((log_loss - observed.loc) / observed.scale) ** 2
 
     # --- draws ---
 
