@@ -128,14 +128,7 @@ def allocate(
     )
     answers = _Answers(problem, budget, models)
     answers.plan(others)
-    if budgets:
-        answers.curve(numbers(budgets, "--budgets"))
-    if odds:
-        answers.odds(numbers(odds, "--odds"))
-    if runs != 1:
-        answers.portfolio(runs)
-    if ladder is not None:
-        answers.ladder(ladder, reserve)
+    answers.more(budgets, odds, runs, ladder, reserve)
     if as_json:
         print_json(answers.content)
     else:
@@ -167,6 +160,16 @@ class _Answers:
 
         plan = self.problem.allocate(self.budget, candidates=self.models, compare_with=others)
         self._add("plan", plan.to_dict(), plan_table(plan))
+
+    def more(self, budgets: str, odds: str, runs: int, share: float | None, reserve: float) -> None:
+        if budgets:
+            self.curve(numbers(budgets, "--budgets"))
+        if odds:
+            self.odds(numbers(odds, "--odds"))
+        if runs != 1:
+            self.portfolio(runs)
+        if share is not None:
+            self.ladder(share, reserve)
 
     def curve(self, budgets: list[float]) -> None:
         from bayes_scaling.cli.show_plans import curve_table

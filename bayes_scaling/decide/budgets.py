@@ -131,13 +131,13 @@ def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[f
         return -1.0, math.nan, math.nan
     optima = optima_of(thinned, space)
     order = np.argsort(optima.log_params, kind="stable")
-    spread = order[np.linspace(0.005 * (len(order) - 1), 0.995 * (len(order) - 1), BLOCK).round().astype(int)]
-    ends = optima.log_params[spread[[0, -1]]]
+    chosen = order[np.linspace(0.005 * (len(order) - 1), 0.995 * (len(order) - 1), BLOCK).round().astype(int)]
+    ends = optima.log_params[chosen[[0, -1]]]
     params = np.clip(np.exp(np.linspace(ends[0], ends[1], BLOCK)), least, most)
     tokens = np.asarray(space.surface.tokens(params))
     batch = None
     if space.batched:
-        batch = np.exp(log_batch(np.log(tokens), optima.share[spread], space.constraints.log_batch))
+        batch = np.exp(log_batch(np.log(tokens), optima.share[chosen], space.constraints.log_batch))
     runs = run_columns(params, tokens, batch, space.given)
     reached = probability_below(problem.ensemble.new_run(runs), problem.goal.target).mean(axis=0)
     best = int(reached.argmax())

@@ -169,8 +169,8 @@ class _Split:
         """Return two starts, equal shares and one dominant run, with sizes over the range of the draws' own optima."""
         space = self.problem.space(self.budget / self.count)
         place = self.problem.best_place(self.few, space)
-        spread = np.quantile(optima_of(self.few, space).log_params, (np.arange(self.count) + 0.5) / self.count)
-        log_params = place[0] + spread - spread.mean()
+        sizes = np.quantile(optima_of(self.few, space).log_params, (np.arange(self.count) + 0.5) / self.count)
+        log_params = place[0] + sizes - sizes.mean()
         batch = np.full(self.count, place[1] if space.batched else 0.0)
         out = []
         for lead in (0.0, math.log(5.0)):

@@ -14,6 +14,8 @@ import pandas as pd
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.decide.decision import DecisionProblem
+from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
@@ -76,17 +78,7 @@ def gather(
         advance("what would change it", 0.5)
         changed = changes.changes(context, problem, plan, others, pilots["best"])
         advance("other sizes", 0.8)
-        size = FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens")
-        reach = max(float(size.max()), recommended["run"]["training_flops"])
-        outlook = {
-            "budgets": others,
-            "reaching": decision.reaching(problem),
-            "fan": decision.fan(context, problem.ensemble, float(size.min()), 1.5 * reach),
-            "sizes": decision.sizes(problem, plan),
-            "runs": _dots(runs, size),
-            "largest_fitted": float(size.max()),
-            "extrapolation": recommended["run"]["training_flops"] / float(size.max()),
-        }
+        outlook = _outlook(context, problem, plan, others)
         advance("checks", 0.85)
         medians = decision.law_medians(comparison, context.inputs_of(plan), study.seed, context.unconverged)
         checks = trust.verdicts(
@@ -120,6 +112,22 @@ def gather(
         }
     plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
     return plain
+
+
+def _outlook(context: Context, problem: DecisionProblem, plan: Plan, others: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return other budgets and sizes, the band along compute, and how far the plan lies beyond the runs."""
+    runs, planned = context.comparison.runs, decision.run_of(plan)["training_flops"]
+    size = FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens")
+    reach = max(float(size.max()), planned)
+    return {
+        "budgets": others,
+        "reaching": decision.reaching(problem),
+        "fan": decision.fan(context, problem.ensemble, float(size.min()), 1.5 * reach),
+        "sizes": decision.sizes(problem, plan),
+        "runs": _dots(runs, size),
+        "largest_fitted": float(size.max()),
+        "extrapolation": planned / float(size.max()),
+    }
 
 
 def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:

@@ -310,8 +310,8 @@ def test_distance_is_judged_by_what_was_tried(distance: float, cautions: list[st
 
 def test_checklist_lists_what_is_missing(report: Report) -> None:
     rows = {row["field"]: row["answer"] for row in report.content["methods"]["checklist"]}
-    assert rows[provenance.SAID["optimiser"]] == EVIL
-    assert rows[provenance.SAID["tokeniser"]] is None and rows["Number of runs"] == "48 runs"
+    assert rows[provenance.QUESTIONS["optimiser"]] == EVIL
+    assert rows[provenance.QUESTIONS["tokeniser"]] is None and rows["Number of runs"] == "48 runs"
     assert report.html.count(">missing<") == sum(answer is None for answer in rows.values())
 
 
