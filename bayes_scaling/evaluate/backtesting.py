@@ -70,7 +70,7 @@ def backtest(
     tables: Mapping[str, Runs],
     laws: Sequence[str | Law],
     *,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     seed: int = 0,
     progress: bool | None = None,
     **options: Any,

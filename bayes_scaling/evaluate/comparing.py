@@ -27,7 +27,7 @@ def compare(
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = ALONGSIDE,
     loo: bool = True,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Comparison:
@@ -51,6 +51,7 @@ def compare(
         When there is no law, the table lacks a column, or it has too few sizes to hold out the largest.
     """
     started = time.perf_counter()
+    folder = None if folder is None else Path(folder)
     found = candidates_of(laws, alongside)
     cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
     tasks = [(candidate, cut) for candidate in found for cut in (*cuts, None) if candidate.weighted or cut is not None]
