@@ -58,7 +58,7 @@ bs.plot.forecast(fit, ahead, measured=large.loss)
 # %% [markdown]
 # ## Decide
 #
-# A budget of 2e14 FLOP is four times the largest run that anybody trained here. What should it buy?
+# A budget of 2e14 FLOP is about what the largest run here took. What should it buy?
 
 # %%
 fit = bs.fit("chinchilla", runs, seed=0)
