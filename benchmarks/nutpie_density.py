@@ -111,11 +111,11 @@ int64_t expand(uint64_t dim, uint64_t expanded, const double *u, double *out, co
 """The posterior of `LAW` with its default priors and Student-t noise, by hand; checked against the model's own."""
 
 C_SITES = {
-    "L_0_quantity": "LogNormal",
-    "E_quantity": "Beta",
+    "L_0.quantity": "LogNormal",
+    "E.quantity": "Beta",
     "alpha": "LogNormal",
-    "beta_quantity": "LogNormal",
-    "A_quantity": "Beta",
+    "beta.quantity": "LogNormal",
+    "A.quantity": "Beta",
     "sigma": "LogNormal",
     "nu": "Gamma",
 }

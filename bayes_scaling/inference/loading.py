@@ -68,6 +68,8 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
                     f"{path.name} has format {attrs['format']}, newer than {FORMAT}, the newest this version reads; "
                     "upgrade bayes-scaling"
                 )
+            if int(attrs["format"]) < FORMAT:
+                raise FitError(f"{path.name} has format {attrs['format']}, older than {FORMAT}; fit again")
             groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
             unconstrained = np.asarray(tree["unconstrained_posterior"]["u"].values)
     except FitError:

@@ -28,7 +28,7 @@ from bayes_scaling.inference.sampling import (
     potentials,
     run_chains,
 )
-from bayes_scaling.model.program import PATH, Geometry, Model, Observations, Priors
+from bayes_scaling.model.program import BASIS, Geometry, Model, Observations, Priors
 
 OTHER_SEED = 1_000_003  # how far seeds of further chains lie from those of the first
 PRIOR_STARTS = 23  # draws of the prior that are looked at
@@ -142,7 +142,7 @@ def _with_whitened_path(problem: Problem) -> Problem:
     first look takes all rows for equal, the second knows better.
     """
     model, data = problem.model, problem.data
-    basis = np.asarray(data.columns[PATH])
+    basis = np.asarray(data.columns[BASIS])
     pulls, sigma = basis * (np.asarray(data.weight) / FIRST_SCALE**2)[:, None], FIRST_SCALE
     for look in range(LOOKS):
         curvature = basis.T @ pulls

@@ -28,7 +28,7 @@ from bayes_scaling.model.discrepancy import Departure, Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import (
-    PATH,
+    INCREMENTS,
     SIZES,
     Composition,
     Model,
@@ -62,7 +62,7 @@ class Fit:
     composition : what was fitted: law, noise, discrepancy and pooling
     runs : the table
     draws : by parameter, in the notation of the paper, (chain, draw); a parameter that varies between groups has an
-        entry for each, ``alpha[c4]``, and one for the spread of the population, ``alpha_spread``
+        entry for each, ``alpha[c4]``, and one for the standard deviation between groups, ``alpha_sd``
     prior : by parameter, (prior draw,)
     unconstrained : (chain, draw, coordinate) coordinates that were sampled
     stats : sampler statistics by name, (chain, draw)
@@ -217,7 +217,7 @@ class Fit:
         u = self.unconstrained.reshape(-1, len(model.sites))
         rng = np.random.default_rng([seed, 3])
         priors = site_priors(self.composition)
-        pooled = [site for site, count in model.blocks.items() if count and site != PATH]
+        pooled = [site for site, count in model.blocks.items() if count and site != INCREMENTS]
         fresh = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
         with scope():
             _, data, arguments = parts(self.composition, self.runs)
@@ -257,7 +257,7 @@ class Fit:
                 theta = constrained(model)(u, data, priors)
             else:
                 theta = _device_draws({name: values[self.kept] for name, values in self.flat().items()})
-                theta[PATH] = jnp.asarray(self.increments[self.kept])
+                theta[INCREMENTS] = jnp.asarray(self.increments[self.kept])
             return tuple(np.asarray(value)[:, : len(self.runs)] for value in _at_observations(model)(theta, data))
 
     @property
@@ -346,7 +346,7 @@ class Fit:
 def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, np.ndarray]:
     """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
     rng = np.random.default_rng(seed)
-    priors = {**site_priors(composition), PATH: dist.Normal(0.0, 1.0)}
+    priors = {**site_priors(composition), INCREMENTS: dist.Normal(0.0, 1.0)}
     draws = {}
     for site, count in model.blocks.items():
         values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))

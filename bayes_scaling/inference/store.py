@@ -21,7 +21,7 @@ from bayes_scaling.model.program import spelled_out
 if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = "bayes_scaling fit"
 
 
@@ -92,13 +92,16 @@ def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], 
     over = varies_over(fit.composition.rows, fit.pooling)
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
+    over_of: dict[str, tuple[str, ...]] = {}
     for name, keys in spelled_out(fit.composition, fit.groups).items():
         attrs = {"unit": units[name]} if name in units else {}
         values = [draws[key] for key, _ in keys]
         if not over.get(name):
             variables[name] = (dims, values[0], attrs)
             continue
-        group = re.sub(r"\W", "_", "_".join(over[name])) + "_group"
+        group = "group." + re.sub(r"\W", "_", "_".join(over[name]))
+        while over_of.setdefault(group, over[name]) != over[name]:
+            group += "_"
         coords[group] = np.array([key[len(name) + 1 : -1] for key, _ in keys], dtype=str)
         variables[name] = ((*dims, group), np.stack(values, axis=-1), attrs)
     return xr.Dataset(variables, coords)

@@ -21,6 +21,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import INPUTS, Derived, Law, Origin, Parameter, ReferencePoint, resolve
+from bayes_scaling.laws.names import check_names
 from bayes_scaling.laws.priors import prior_quantile
 
 
@@ -197,9 +198,7 @@ def _check_structure(law: Law) -> None:
     names = [row.name for row in law.parameters]
     if not law.parameter_names:
         raise LawError(f"law {law.name}: no argument of its mean has a Parameter row, so nothing has a prior")
-    doubled = [name for name in names if names.count(name) > 1]
-    if doubled:
-        raise LawError(f"law {law.name} lists parameter {doubled[0]} twice")
+    check_names(law)
     for name in law.inputs:
         if name not in INPUTS and name not in law.columns:
             raise LawError(

@@ -141,8 +141,11 @@ class Parameter:
 
     @property
     def site(self) -> str:
-        """Name of the sampled NumPyro site: the parameter itself, or its quantity."""
-        return self.name if self.value is None else f"{self.name}_quantity"
+        """Name of the sampled NumPyro site: the parameter itself, or its quantity, ``E.quantity``.
+
+        Names of users are identifiers, so nothing of theirs can hold the point.
+        """
+        return self.name if self.value is None else f"{self.name}.quantity"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -379,8 +382,12 @@ class Law:
 
     @property
     def source_hash(self) -> str:
-        """SHA-256 of the law file, 16 hex digits."""
-        return self.hash_of(Path(inspect.getfile(self.mean)))
+        """SHA-256 of the law file, 16 hex digits; of the compiled mean where it was written at a prompt."""
+        file = Path(inspect.getfile(self.mean))
+        if file.is_file():
+            return self.hash_of(file)
+        code = self.mean.__code__
+        return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names)).encode()).hexdigest()[:16]
 
     @staticmethod
     def hash_of(file: Path) -> str:

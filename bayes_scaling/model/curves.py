@@ -88,14 +88,14 @@ def one_step_ahead(
     residual : (n_row,) log loss minus the log of the law's mean
     scale : of the scatter of single rows, scalar or (n_row,)
     theta : ``sigma_curve``, ``length`` and the parameters of the family, scalar or (n_row,)
-    columns : ``lane_row`` and ``lane_gap`` of `Lanes`
+    columns : ``noise.lane_row`` and ``noise.lane_gap`` of `Lanes`
     family : of the scatter of single rows
 
     Returns
     -------
     (n_row,) expectation and scale of each residual, given the residuals before it
     """
-    row, gap = columns["lane_row"].astype(int), columns["lane_gap"]
+    row, gap = columns["noise.lane_row"].astype(int), columns["noise.lane_gap"]
 
     def laid_out(values: Any, empty: float) -> Array:
         if jnp.ndim(values) == 0:

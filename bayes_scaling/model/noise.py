@@ -91,11 +91,11 @@ class Known(Scale):
 
     label = "known"
     parameters = (_SIGMA,)
-    columns = ("relative_se",)
+    columns = ("noise.relative_se",)
 
     def value(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Any:
         """Return sqrt(sigma^2 + se^2), se the standard error over the loss."""
-        return jnp.sqrt(theta["sigma"] ** 2 + runs["relative_se"] ** 2)
+        return jnp.sqrt(theta["sigma"] ** 2 + runs["noise.relative_se"] ** 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Growing(Scale):
 
     label = "growing"
     parameters = (_SIGMA, _GROWTH)
-    columns = ("relative_size",)
+    columns = ("noise.relative_size",)
 
     def value(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Any:
         """Return sigma times a power of the size over its geometric mean."""
-        return theta["sigma"] * jnp.exp(-theta["kappa"] * jnp.log(runs["relative_size"]))
+        return theta["sigma"] * jnp.exp(-theta["kappa"] * jnp.log(runs["noise.relative_size"]))
 
 
 SCALES: Mapping[str, Scale] = {scale.label: scale for scale in (Constant(), Known(), Growing())}
@@ -157,7 +157,7 @@ class Noise:
     @property
     def columns(self) -> tuple[str, ...]:
         """What this noise model reads of each run besides its loss."""
-        return (*SCALES[self.scale].columns, *(("lane_row", "lane_gap") if self.correlated else ()))
+        return (*SCALES[self.scale].columns, *(("noise.lane_row", "noise.lane_gap") if self.correlated else ()))
 
     @property
     def label(self) -> str:
@@ -173,7 +173,7 @@ class Noise:
         Parameters
         ----------
         theta : noise parameters
-        runs : ``relative_se`` (standard error over loss) or ``relative_size`` (size over its geometric mean)
+        runs : ``noise.relative_se`` (standard error over loss) or ``noise.relative_size`` (over its geometric mean)
         """
         return SCALES[self.scale].value(theta, runs)
 

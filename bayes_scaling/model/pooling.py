@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpyro.distributions as dist
@@ -16,8 +16,8 @@ from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.laws.law import Derived, Parameter
 from bayes_scaling.laws.priors import prior_quantile
 
-SPREAD = 0.3  # prior median of the spread of groups, in prior standard deviations of the parameter
-SPREAD_WIDTH = 0.6  # of its logarithm: 90 % between 0.11 and 0.8 prior standard deviations
+BETWEEN = 0.3  # prior median of the standard deviation between groups, in prior standard deviations of the parameter
+BETWEEN_SCALE = 0.6  # of its logarithm: 90 % between 0.11 and 0.8 prior standard deviations
 
 type Rows = tuple[Parameter | Derived, ...]
 
@@ -45,12 +45,12 @@ type Pooling = Mapping[str, Pool]
 
 
 def partial(by: str) -> Pool:
-    """Draw a parameter's value in each group from a population whose centre and spread are learned.
+    """Draw a parameter's value in each group from a population whose centre and standard deviation are learned.
 
     On the scale on which the parameter is sampled (the logarithm of an exponent, the log odds of a share) values of
-    groups are normal around the population. The prior of the spread is log-normal around 0.3 prior standard
-    deviations of the parameter (90 %: 0.11 to 0.8): groups of one table differ less than the literature does, and a
-    population without any spread is not a hypothesis of this model but the model that shares the parameter.
+    groups are normal around the population. Their standard deviation, ``alpha_sd`` for ``alpha``, has a log-normal
+    prior around 0.3 prior standard deviations of the parameter (90 %: 0.11 to 0.8): groups of one table differ less
+    than the literature does. Groups that do not differ at all are another model: the one that shares the parameter.
 
     What varies is the quantity that the prior describes (``bayes-scaling laws show`` lists it): of a coefficient that
     is the share of its term at the centre of all data. Where groups differ in an exponent, their shares differ as well.
@@ -85,11 +85,16 @@ def checked_pooling(pooling: Pooling, rows: Rows) -> dict[str, Pool]:
     return {name: pooling[name] for name in names if name in pooling}
 
 
-def spread_prior(row: Parameter) -> dist.Distribution:
-    """Return the prior of the spread of a parameter between groups, on the scale on which it is sampled."""
+def sd_name(name: str) -> str:
+    """Name the draws of the standard deviation between groups of a partially pooled parameter."""
+    return f"{name}_sd"
+
+
+def sd_prior(row: Parameter) -> dist.Distribution:
+    """Return the prior of the standard deviation between groups, on the scale on which a parameter is sampled."""
     to_line = biject_to(row.prior.support).inv
     low, high = (float(to_line(prior_quantile(row.prior, q))) for q in (0.16, 0.84))
-    return dist.LogNormal(math.log(SPREAD * abs(high - low) / 2), SPREAD_WIDTH)
+    return dist.LogNormal(math.log(BETWEEN * abs(high - low) / 2), BETWEEN_SCALE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +140,7 @@ class Groups:
         cells, cell = np.unique(np.array(index).T, axis=0, return_inverse=True)
         return tuple(tuple(int(i) for i in row) for row in cells), cell.reshape(-1)
 
-    def named(self, name: str, columns: Iterable[str]) -> list[tuple[str, int]]:
+    def named(self, name: str, columns: Sequence[str]) -> list[tuple[str, int]]:
         """Return the name of a parameter in each group, ``alpha[c4]``, with a cell that has its value.
 
         Parameters
@@ -143,11 +148,16 @@ class Groups:
         columns : those that the parameter varies over
         """
         positions = [self.columns.index(column) for column in columns]
-        found: dict[str, int] = {}
+        found: dict[str, tuple[tuple[str, ...], int]] = {}
         for i, cell in enumerate(self.cells):
-            label = ",".join(self.labels[p][cell[p]] for p in positions)
-            found.setdefault(f"{name}[{label}]", i)
-        return list(found.items())
+            labels = tuple(self.labels[p][cell[p]] for p in positions)
+            first, _ = found.setdefault(f"{name}[{','.join(labels)}]", (labels, i))
+            if first != labels:
+                raise DataError(
+                    f"groups {first} and {labels} of {name} would both be called {name}[{','.join(labels)}]; "
+                    f"use no commas in the names of groups in {' and '.join(columns)}"
+                )
+        return [(key, i) for key, (_, i) in found.items()]
 
 
 def group_names(table: pd.DataFrame, column: str, source: str) -> list[str]:

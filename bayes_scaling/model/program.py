@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,17 +17,22 @@ from numpyro.infer.util import potential_energy
 
 from bayes_scaling.base.programs import STORE
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.laws.law import Array, Derived, Law, Parameter, ReferencePoint, resolve
+from bayes_scaling.laws.names import RESERVED_PARAMETERS, check_names, refuse_illegal
 from bayes_scaling.laws.priors import WrittenPrior, as_argument, as_distribution
 from bayes_scaling.model.curves import Lanes, lanes_of
 from bayes_scaling.model.discrepancy import Departure, Discrepancy, log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.pooling import Groups, Pooling, spread_prior, varies_over
+from bayes_scaling.model.pooling import Groups, Pooling, sd_name, sd_prior, varies_over
 
 type Priors = Mapping[str, WrittenPrior | dist.Distribution]
 
-PATH = "path"  # site of the increments of the law's discrepancy, and the column of what they add to each row
+# Sites and columns of the program itself. Names of users are identifiers, so none of theirs can meet these.
+CELL = "groups.cell"  # column: the cell of groups of each row
+INCREMENTS = "discrepancy.increments"  # site of the increments of the law's discrepancy
+BASIS = "discrepancy.basis"  # column: what each increment adds to each row
+LOG_LOSS = "log.loss"  # site of the observed log losses
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +49,10 @@ class Composition:
     noise: Noise
     discrepancy: Discrepancy
     pooling: Pooling
+
+    def __post_init__(self) -> None:
+        check_names(self.law)
+        _refuse_doubles(self)
 
     @property
     def rows(self) -> tuple[Parameter | Derived, ...]:
@@ -68,6 +77,27 @@ class Composition:
     def departure(self, runs: Runs) -> Departure:
         """Return where the discrepancy is held on a table."""
         return Departure.of(self.discrepancy, self.law, {name: runs.column(name) for name in self.law.inputs})
+
+
+def _refuse_doubles(composition: Composition) -> None:
+    """Refuse parameters of two pieces that have one name."""
+    law, noise, pooling = composition.law, composition.noise, composition.pooling
+    pooled = [sd_name(name) for name, pool in pooling.items() if pool.mode == "partial"]
+    pieces: tuple[tuple[str, Sequence[str], str], ...] = (
+        (f"law {law.label}", [row.name for row in law.parameters], ""),
+        (f"{noise.label} noise", [row.name for row in noise.parameters], "take another noise model"),
+        ("the discrepancy", [row.name for row in composition.discrepancy.parameters], "fit with discrepancy='none'"),
+        ("pooling, for a standard deviation between groups,", pooled, "do not pool partially"),
+    )
+    owners: dict[str, str] = {}
+    for owner, names, instead in pieces:
+        for name in names:
+            refuse_illegal(owner, "parameter", name, RESERVED_PARAMETERS)
+            if name in owners:
+                raise LawError(
+                    f"{owners[name]} and {owner} both have a parameter {name}; rename that of the law, or {instead}"
+                )
+            owners[name] = owner
 
 
 # --- the table as arrays ----------------------------------------------------------------------------------------
@@ -117,8 +147,8 @@ class Observations:
 
     Attributes
     ----------
-    columns : (n_padded,) inputs of the law and of the noise model, ``cell``, the cell of groups of each row, and
-        ``path``, (n_padded, size), what the increments of the discrepancy add to each row
+    columns : (n_padded,) inputs of the law and of the noise model, the cell of groups of each row, and
+        (n_padded, size) what the increments of the discrepancy add to each row
     log_loss : (n_padded,) natural logarithm of the loss
     weight : (n_padded,) 1 for a run, 0 for padding
     cells : (n_cell, n_group_column) group of each cell in each column that something is pooled over
@@ -176,13 +206,13 @@ def model_columns(
     size : the column that measures the size of a run and its geometric mean over the fitted runs
     """
     columns = law.arrays(table)
-    if "relative_se" in noise.columns:
+    if "noise.relative_se" in noise.columns:
         # A planned run has no standard error of its own: its scatter is sigma alone.
-        columns["relative_se"] = (
+        columns["noise.relative_se"] = (
             table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(table[law.inputs[0]])
         )
-    if "relative_size" in noise.columns:
-        columns["relative_size"] = table[size[0]] / size[1]
+    if "noise.relative_size" in noise.columns:
+        columns["noise.relative_size"] = table[size[0]] / size[1]
     return columns
 
 
@@ -220,9 +250,9 @@ def padded_length(n: int) -> int:
 def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Observations:
     """Turn a table of runs into arrays padded like those of a table of ``rows`` rows, by default its own number."""
     law, noise, pooling = composition.law, composition.noise, composition.pooling
-    if "relative_se" in noise.columns and "loss_se" not in runs:
+    if "noise.relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
-    if "relative_size" in noise.columns and not size_of(runs)[0]:
+    if "noise.relative_size" in noise.columns and not size_of(runs)[0]:
         raise DataError(f"noise scale 'growing' reads one of {', '.join(SIZES)}; {runs.source} has none of them")
     n, total = len(runs), padded_length(max(len(runs), rows or 0))
     table = law_table(law, runs)
@@ -233,12 +263,12 @@ def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Ob
     def pad(values: np.ndarray, fill: Any) -> np.ndarray:
         return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
-    columns = {**model_columns(law, noise, table, size_of(runs)), "cell": cell}
+    columns = {**model_columns(law, noise, table, size_of(runs)), CELL: cell}
     if departure.size:
-        columns[PATH] = departure.basis(log_size(law, table))
+        columns[BASIS] = departure.basis(log_size(law, table))
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
     if (layout := lanes(noise, table)) is not None:
-        padded |= {"lane_row": layout.row, "lane_gap": layout.gap}
+        padded |= {"noise.lane_row": layout.row, "noise.lane_gap": layout.gap}
     centring = {
         offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
         for row in composition.sampled
@@ -307,9 +337,9 @@ class Model:
                 mode, _, count = self.pools.get(row.name, ("shared", 0, 0))
                 blocks[row.site] = count if mode == "separate" else None
                 if mode == "partial":
-                    blocks |= {spread_site(row): None, offset_site(row): count}
+                    blocks |= {sd_site(row): None, offset_site(row): count}
         # Last: where the increments are thought to lie depends on everything before them.
-        return {**blocks, PATH: self.increments} if self.increments else blocks
+        return {**blocks, INCREMENTS: self.increments} if self.increments else blocks
 
     @functools.cached_property
     def sites(self) -> tuple[str, ...]:
@@ -320,7 +350,7 @@ class Model:
 
     def _by_row(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
         """Give each row of the table the parameters of its cell."""
-        return {name: value[columns["cell"].astype(int)] if jnp.ndim(value) else value for name, value in theta.items()}
+        return {name: value[columns[CELL].astype(int)] if jnp.ndim(value) else value for name, value in theta.items()}
 
     def log_law(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law, ``(n_row,)``."""
@@ -331,9 +361,9 @@ class Model:
     def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the expected loss: the law and its discrepancy, ``(n_row,)``."""
         log_law = self.log_law(theta, columns)
-        if PATH not in columns:
+        if BASIS not in columns:
             return log_law
-        log_mean: Array = log_law + theta["tau"] * (columns[PATH] @ theta[PATH])
+        log_mean: Array = log_law + theta["tau"] * (columns[BASIS] @ theta[INCREMENTS])
         return log_mean
 
     def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
@@ -346,7 +376,7 @@ class Model:
         """Sample the rows, derive the papers' constants, observe the log losses: the NumPyro program."""
         draws: dict[str, Any] = {}
         for site, count in self.blocks.items():
-            if site != PATH:
+            if site != INCREMENTS:
                 prior = self._prior(site, draws, priors, data.geometry.centring)
                 draws[site] = numpyro.sample(site, prior if count is None else prior.expand([count]))
         theta = resolve(self.rows, self._in_cells(draws, data.cells, data.geometry.centring, priors), data.at)
@@ -355,10 +385,10 @@ class Model:
                 numpyro.deterministic(name, value)
         if self.increments:
             centre, width = self._where_it_lies(theta, data)
-            remaining = numpyro.sample(PATH, dist.Normal(-centre / width, 1 / width))
-            theta = {**theta, PATH: data.geometry.rotation @ (centre + width * remaining)}
+            remaining = numpyro.sample(INCREMENTS, dist.Normal(-centre / width, 1 / width))
+            theta = {**theta, INCREMENTS: data.geometry.rotation @ (centre + width * remaining)}
         with numpyro.handlers.mask(mask=data.weight > 0):
-            numpyro.sample("log_loss", self.observation(theta, data), obs=data.log_loss)
+            numpyro.sample(LOG_LOSS, self.observation(theta, data), obs=data.log_loss)
 
     def _where_it_lies(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array]:
         """Return mean and standard deviation of the rotated increments given all else, ``(increments,)`` each."""
@@ -386,7 +416,7 @@ class Model:
     def _population(self, site: str, draws: Mapping[str, Any], priors: Priors) -> tuple[Any, Any]:
         """Return the centre, on the line, and the spread of the population of a site of offsets."""
         row = self.populations[site]
-        return self._bijection(priors, row.site).inv(draws[row.site]), draws[spread_site(row)]
+        return self._bijection(priors, row.site).inv(draws[row.site]), draws[sd_site(row)]
 
     def _in_cells(
         self, draws: Mapping[str, Any], cells: Any, centring: Mapping[str, Any], priors: Priors
@@ -418,13 +448,13 @@ class Model:
             parts[site] = after.centring[site] * centre + spread ** after.centring[site] * standard
         if self.increments:
             named = self._named(draws, data, priors)
-            parts[PATH] = self._remaining(named, dataclasses.replace(data, geometry=after))
+            parts[INCREMENTS] = self._remaining(named, dataclasses.replace(data, geometry=after))
         return jnp.concatenate([jnp.ravel(value) for value in parts.values()])
 
     def _remaining(self, named: Mapping[str, Any], data: Observations) -> Array:
         """Return the coordinates of the increments of named parameters."""
         centre, width = self._where_it_lies(named, data)
-        remaining: Array = (data.geometry.rotation.T @ named[PATH] - centre) / width
+        remaining: Array = (data.geometry.rotation.T @ named[INCREMENTS] - centre) / width
         return remaining
 
     def on_the_line(self, u: Array, centring: Mapping[str, Any], priors: Priors) -> dict[str, tuple[Array, Array]]:
@@ -461,33 +491,33 @@ class Model:
         }
         centring = {site: jnp.append(values, 0.0) for site, values in data.geometry.centring.items()}
         geometry = dataclasses.replace(data.geometry, centring=centring)
-        return self._named_without_path(draws, dataclasses.replace(data, geometry=geometry), priors)
+        return self._named_alone(draws, dataclasses.replace(data, geometry=geometry), priors)
 
     def _sampled(self, u: Array, priors: Priors) -> dict[str, Array]:
         return {
-            site: value if site == PATH else self._bijection(priors, site)(value)
+            site: value if site == INCREMENTS else self._bijection(priors, site)(value)
             for site, value in self.unravel(u).items()
         }
 
     def _named(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
-        named = self._named_without_path(draws, data, priors)
+        named = self._named_alone(draws, data, priors)
         if self.increments:
             centre, width = self._where_it_lies(named, data)
-            named[PATH] = data.geometry.rotation @ (centre + width * draws[PATH])
+            named[INCREMENTS] = data.geometry.rotation @ (centre + width * draws[INCREMENTS])
         return named
 
-    def _named_without_path(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
+    def _named_alone(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
         values = resolve(self.rows, self._in_cells(draws, data.cells, data.geometry.centring, priors), data.at)
-        spreads = {f"{row.name}_spread": draws[spread_site(row)] for row in self.populations.values()}
-        return {**{name: values[name] for name in self.names}, **spreads}
+        between = {sd_name(row.name): draws[sd_site(row)] for row in self.populations.values()}
+        return {**{name: values[name] for name in self.names}, **between}
 
     def place(self, draws: Mapping[str, Array], data: Observations, priors: Priors) -> tuple[Array, dict[str, Array]]:
         """Return the unconstrained vector and the parameters of draws of the sampled sites; inverts `constrain`."""
-        named = self._named_without_path(draws, data, priors)
-        line = {site: self._bijection(priors, site).inv(draws[site]) for site in self.blocks if site != PATH}
+        named = self._named_alone(draws, data, priors)
+        line = {site: self._bijection(priors, site).inv(draws[site]) for site in self.blocks if site != INCREMENTS}
         if self.increments:
-            named[PATH] = draws[PATH]
-            line[PATH] = self._remaining(named, data)
+            named[INCREMENTS] = draws[INCREMENTS]
+            line[INCREMENTS] = self._remaining(named, data)
         return jnp.concatenate([jnp.ravel(value) for value in line.values()]), named
 
     def log_prior(self, u: Array, priors: Priors) -> dict[str, Array]:
@@ -495,7 +525,7 @@ class Model:
         return {
             site: jnp.sum(as_distribution(priors[site]).log_prob(value))
             for site, value in self._sampled(u, priors).items()
-            if site != PATH
+            if site != INCREMENTS
         }
 
     def _bijection(self, priors: Priors, site: str) -> dist.transforms.Transform:
@@ -529,7 +559,7 @@ class Model:
             pull: Array = jax.jvp(force, (jnp.zeros_like(log_mean),), (direction,))[1]
             return pull
 
-        pulls: Array = jax.lax.map(along, data.columns[PATH].T)
+        pulls: Array = jax.lax.map(along, data.columns[BASIS].T)
         return pulls.T
 
     def at_rows(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, ...]:
@@ -545,14 +575,14 @@ class Model:
         return log_mean, width, location, jnp.broadcast_to(scale, log_mean.shape), density
 
 
-def spread_site(row: Parameter) -> str:
-    """Name the site of the spread of a partially pooled parameter."""
-    return f"{row.site}_spread"
+def sd_site(row: Parameter) -> str:
+    """Name the site of the standard deviation between groups of a partially pooled parameter."""
+    return f"{row.name}.sd"
 
 
 def offset_site(row: Parameter) -> str:
     """Name the site of the standardised offsets of its groups."""
-    return f"{row.site}_offset"
+    return f"{row.name}.offset"
 
 
 def model_of(composition: Composition, groups: Groups | None = None) -> Model:
@@ -587,13 +617,13 @@ def site_priors(composition: Composition) -> dict[str, dist.Distribution]:
     for row in composition.sampled:
         priors[row.site] = row.prior
         if row.name in composition.pooling and composition.pooling[row.name].mode == "partial":
-            priors |= {spread_site(row): spread_prior(row), offset_site(row): dist.Normal(0.0, 1.0)}
+            priors |= {sd_site(row): sd_prior(row), offset_site(row): dist.Normal(0.0, 1.0)}
     return priors
 
 
 def spelled_out(composition: Composition, groups: Groups) -> dict[str, list[tuple[str, int]]]:
     """Return for every parameter the names under which its draws are kept, each with a cell that has them."""
     over = varies_over(composition.rows, composition.pooling)
-    spreads = [f"{name}_spread" for name, pool in composition.pooling.items() if pool.mode == "partial"]
+    between = [sd_name(name) for name, pool in composition.pooling.items() if pool.mode == "partial"]
     kept = {name: groups.named(name, over[name]) if over[name] else [(name, 0)] for name in composition.names}
-    return {**kept, **{name: [(name, 0)] for name in spreads}}
+    return {**kept, **{name: [(name, 0)] for name in between}}

@@ -19,7 +19,7 @@ from bayes_scaling.laws.law import Law, ReferencePoint, resolve
 from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.discrepancy import Departure, Discrepancy, log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import ALONG, centre_of, lanes, model_columns
+from bayes_scaling.model.program import ALONG, Composition, centre_of, lanes, model_columns
 
 
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def simulate(
     at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
     discrepancy = chosen_discrepancy(discrepancy)
-    known = {*law.parameter_names, *(row.name for row in (*noise.parameters, *discrepancy.parameters))}
+    known = Composition(law, noise, discrepancy, {}).names
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
@@ -94,7 +94,7 @@ def simulate(
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.row_scale(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
-    drawn = {name: np.array([theta[name]]) for name in known & theta.keys()}
+    drawn = {name: np.array([theta[name]]) for name in known if name in theta}
     layout = lanes(noise, columns)
     log_mean = np.log(loss)[None] + _departure(law, discrepancy, theta, columns, seed)
     scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)

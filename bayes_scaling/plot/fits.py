@@ -176,7 +176,7 @@ def forecast_shown(fit: Fit, table: pd.DataFrame) -> Forecast:
     """Forecast along a curve, of a fit that may not have converged: its picture is marked."""
     table = table.assign(**shown_group(fit))
     size = size_of(fit.runs)[0]
-    if "relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
+    if "noise.relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
         # The noise reads the size of a run, which one input does not give: it follows the trend of the fitted runs.
         names = list(fit.law.inputs)
         fitted, wanted = (np.log(frame[names].to_numpy(float)) for frame in (fit.runs.table, table))

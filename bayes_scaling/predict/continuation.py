@@ -168,7 +168,7 @@ def _own_deviation(
     lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
     slow, length = theta["sigma_curve"], theta["length"]
     with scope():
-        columns = {"lane_row": jnp.asarray(lanes.row), "lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.lane_row": jnp.asarray(lanes.row), "noise.lane_gap": jnp.asarray(lanes.gap)}
         known = {row.name: jnp.asarray(theta[row.name]) for row in noise.parameters}
         seen, own = np.append(residual, np.zeros((len(residual), 1)), axis=1), scale[:, : rows + 1]
         ahead_of = jax.vmap(functools.partial(one_step_ahead, family=noise.shape), (0, 0, 0, None))

@@ -22,7 +22,7 @@ from bayes_scaling.errors import PlanError
 from bayes_scaling.inference.result import Fit, location_and_width
 from bayes_scaling.laws.law import Array
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.program import model_columns, size_of
+from bayes_scaling.model.program import CELL, model_columns, size_of
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
@@ -121,7 +121,7 @@ def law_and_scale(
     """
     columns = model_columns(fit.law, fit.noise, points, size_of(fit.runs))
     count = len(next(iter(columns.values())))
-    columns["cell"] = np.zeros(count, int) if cell is None else cell
+    columns[CELL] = np.zeros(count, int) if cell is None else cell
     padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
     laws, scales = [], []
     with scope():

@@ -237,7 +237,7 @@ def _of_fit(
     table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}
     if "run" in frame:
         table["run"] = pd.factorize(frame["run"])[0]
-    if "relative_size" in fit.noise.columns and size[0] not in table:
+    if "noise.relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta, cell = fit.in_groups(frame, "the planned runs", seed)
     log_law, scale = law_and_scale(fit, theta, table, cell)

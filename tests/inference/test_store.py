@@ -128,7 +128,7 @@ def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
     copy.write_bytes(saved.read_bytes())
     with h5py.File(copy, "a") as file:
         file.attrs["format"] = 99
-    with pytest.raises(bs.errors.FitError, match="format 99, newer than 1"):
+    with pytest.raises(bs.errors.FitError, match="format 99, newer than 2"):
         bs.load_fit(copy)
 
 

@@ -43,7 +43,7 @@ def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> N
     residual = rng.multivariate_normal(np.zeros(len(run)), dense)
     lanes = lanes_of(run, position)
     with scope():
-        columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.lane_row": jnp.asarray(lanes.row, float), "noise.lane_gap": jnp.asarray(lanes.gap)}
         expected, scale = one_step_ahead(jnp.asarray(residual), jnp.asarray(width), TRUTH, columns, Normal())
     ours = scipy.stats.norm(np.asarray(expected), np.asarray(scale)).logpdf(residual).sum()
     assert ours == pytest.approx(scipy.stats.multivariate_normal(np.zeros(len(run)), dense).logpdf(residual), rel=1e-9)
@@ -138,7 +138,7 @@ def test_heavy_tails_take_a_spike_for_a_spike() -> None:
     residual[10] = 0.2
     lanes = lanes_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
     with scope():
-        columns = {"lane_row": jnp.asarray(lanes.row, float), "lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.lane_row": jnp.asarray(lanes.row, float), "noise.lane_gap": jnp.asarray(lanes.gap)}
         theta = {"sigma_curve": 0.01, "length": 1.0, "nu": 3.0}
         moved = {
             tails: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta, columns, family)[0][11])

@@ -30,14 +30,14 @@ def test_density_draws_and_cumulative_agree(family: str) -> None:
 
 def test_known_errors_add_in_quadrature() -> None:
     with scope():
-        width = bs.Noise("normal", "known").row_scale(TRUTH, {"relative_se": np.array([0.0, 0.01])})
+        width = bs.Noise("normal", "known").row_scale(TRUTH, {"noise.relative_se": np.array([0.0, 0.01])})
     np.testing.assert_allclose(width, [0.01, 0.01 * np.sqrt(2)])
 
 
 def test_growing_noise_is_wider_for_small_runs() -> None:
     with scope():
         width = np.asarray(
-            bs.Noise("normal", "growing").row_scale(TRUTH, {"relative_size": np.array([0.01, 1.0, 100.0])})
+            bs.Noise("normal", "growing").row_scale(TRUTH, {"noise.relative_size": np.array([0.01, 1.0, 100.0])})
         )
     np.testing.assert_allclose(width, 0.01 * np.array([100**0.3, 1, 100**-0.3]))
 

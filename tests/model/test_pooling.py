@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.model.pooling import Groups, checked_pooling, spread_prior, varies_over
+from bayes_scaling.model.pooling import Groups, checked_pooling, sd_prior, varies_over
 from tests.support import design, fit_exact
 
 ALPHA = {"a": 0.28, "b": 0.32, "c": 0.30, "d": 0.34}
@@ -35,8 +35,8 @@ def test_every_group_has_its_own_value_and_the_rest_is_shared(pooled: bs.Fit) ->
     assert pooled.converged, pooled
     assert {f"alpha[{g}]" for g in "abcd"} <= pooled.draws.keys()
     assert {f"A[{g}]" for g in "abcd"} <= pooled.draws.keys(), "what follows from a pooled parameter varies, too"
-    assert {"sigma", "alpha_spread", "E_spread"} <= pooled.draws.keys()
-    assert "alpha" not in pooled.draws and "L_0_spread" not in pooled.draws
+    assert {"sigma", "alpha_sd", "E_sd"} <= pooled.draws.keys()
+    assert "alpha" not in pooled.draws and "L_0_sd" not in pooled.draws
     for name, value in ALPHA.items():
         low, high = np.quantile(pooled.draws[f"alpha[{name}]"], [0.005, 0.995])
         assert low < value < high
@@ -90,8 +90,8 @@ def test_pooled_fit_survives_its_file(pooled: bs.Fit, tmp_path: Path) -> None:
     for name, draws in pooled.draws.items():
         np.testing.assert_array_equal(again.draws[name], draws)
     posterior = pooled.idata["posterior"]
-    assert posterior["alpha"].dims == ("chain", "draw", "family_group")
-    assert list(posterior["alpha"].coords["family_group"].values) == list("abcd")
+    assert posterior["alpha"].dims == ("chain", "draw", "group.family")
+    assert list(posterior["alpha"].coords["group.family"].values) == list("abcd")
     here, there = (bs.forecast(f, params=7e10, tokens=1.4e12, family="b") for f in (pooled, again))
     np.testing.assert_array_equal(here.new_run, there.new_run)
     assert len(pooled.log_prior) == 10  # six sites, two spreads, two sets of offsets
@@ -167,7 +167,7 @@ def test_what_varies_is_what_depends() -> None:
 
 def test_spread_has_the_scale_of_the_prior() -> None:
     rows = {row.name: row for row in bs.load_law("chinchilla").sampled}
-    assert float(np.exp(spread_prior(rows["alpha"]).loc)) == pytest.approx(0.3 * 0.5, rel=0.02)
+    assert float(np.exp(sd_prior(rows["alpha"]).loc)) == pytest.approx(0.3 * 0.5, rel=0.02)
 
 
 def test_group_names_are_text_whatever_the_column() -> None:
