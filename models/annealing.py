@@ -43,6 +43,7 @@ LAW = Law(
             dist.Beta(6.0, 2.0),
             unit="loss",
             meaning="irreducible loss of this model size (L_0 in the paper)",
+            role="irreducible",
             source="fits of Luo et al. 2025 to curves of three sizes: 0.85 to 0.93",
             quantity="E / L_0",
             value=lambda draw, L_0: draw * L_0,
@@ -52,6 +53,7 @@ LAW = Law(
             dist.LogNormal(log(0.5), 0.4),
             unit="1",
             meaning="exponent of the sum of rates",
+            role="exponent",
             source="Luo et al. 2025, a law of the same first two terms: 0.43 to 0.51",
         ),
         Parameter(
@@ -67,6 +69,7 @@ LAW = Law(
             "A",
             unit="loss (rate steps)^alpha",
             meaning="coefficient of the sum of rates",
+            role="coefficient",
             value=lambda at, L_0, E, alpha, C: (L_0 - E + C * at.S_2) * power(at.S_1, alpha),
         ),
     ),

@@ -46,6 +46,7 @@ LAW = Law(
             dist.LogNormal(log(0.25), 0.5),
             unit="1",
             meaning="exponent of parameters and of tokens",
+            role="exponent",
             source="15 published pairs with E > 0: median 0.25, log-sd 0.44",
         ),
         Parameter(
@@ -53,6 +54,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss params^alpha",
             meaning="coefficient of parameters",
+            role="coefficient",
             source="about half on the compute-optimal frontier, more or less off it",
             quantity="(A / N^alpha) / (L_0 - E) at the centre of the data",
             value=lambda draw, at, L_0, E, alpha: draw * (L_0 - E) * power(at.params, alpha),
@@ -61,6 +63,7 @@ LAW = Law(
             "B",
             unit="loss tokens^alpha",
             meaning="coefficient of tokens",
+            role="coefficient",
             value=lambda at, L_0, E, A, alpha: (L_0 - E - A * power(at.params, -alpha)) * power(at.tokens, alpha),
         ),
     ),

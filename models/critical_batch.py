@@ -34,6 +34,7 @@ STEPS_AT_CENTRE = dataclasses.replace(
     name="S_0",
     unit="steps",
     meaning="steps at the centre",
+    role="level",
     quantity="S_0 / median steps of the runs",
 )
 FEWEST = Parameter(

@@ -39,6 +39,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.LogNormal(-1.0, 1.5),
                 unit=input,
                 meaning="scale at which the loss begins to fall",
+                role="scale",
                 source="weakly informative: mostly before the centre of the data",
                 quantity=f"X_0 over the {input} at the centre of the data",
                 value=lambda draw, at: draw * at.inputs[input],
@@ -48,6 +49,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.LogNormal(log(0.3), 0.7),
                 unit="1",
                 meaning=f"exponent of {input} far above X_0",
+                role="exponent",
                 source="published exponents with an irreducible loss: 0.05 to 0.7",
             ),
             Derived(

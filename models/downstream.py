@@ -33,6 +33,7 @@ CENTRE = Parameter(
     dist.LogNormal(0.0, 0.2),
     unit="error",
     meaning="error at the centre of the data",
+    role="level",
     source="the law passes near the middle of its own data",
     quantity="Err_0 / median error of the runs",
     value=lambda draw, at: draw * at.loss,
@@ -67,6 +68,7 @@ EXPONENTIAL = (
         "k",
         unit="error",
         meaning="coefficient",
+        role="coefficient",
         value=lambda eps, gamma, L_zero: eps * jnp.exp(gamma * L_zero),
     ),
 )

@@ -37,6 +37,7 @@ LAW = Law(
             dist.LogNormal(log(0.124), 0.45),
             unit="1",
             meaning="exponent of compute",
+            role="exponent",
             source="alpha beta / (alpha + beta) of 15 published pairs: about 0.12, log-sd 0.4",
         ),
         Parameter(
@@ -44,6 +45,7 @@ LAW = Law(
             dist.Beta(12.0, 12.0),
             unit="1",
             meaning="exponent of the optimal parameters",
+            role="exponent",
             source="text 0.44 to 0.58 (17 published values), other data 0.36 to 0.78",
         ),
         Parameter(
@@ -60,6 +62,7 @@ LAW = Law(
             dist.LogNormal(0.0, 1.0),
             unit="params FLOPs^-a",
             meaning="scale of the optimal parameters",
+            role="scale",
             source="runs at fixed compute lie on both sides of the optimum",
             quantity="N_opt over the parameters at the centre of the data",
             value=lambda draw, at, a: draw * at.params * power(at.flops, -a),
@@ -68,6 +71,7 @@ LAW = Law(
             "K",
             unit="loss FLOPs^gamma",
             meaning="coefficient of compute",
+            role="coefficient",
             value=lambda at, L_0, E, gamma, k, G, a: (
                 (L_0 - E) * power(at.flops, gamma) / (1 + k * jnp.log(at.params / (G * power(at.flops, a))) ** 2)
             ),

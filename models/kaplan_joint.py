@@ -50,6 +50,7 @@ LAW = Law(
             dist.LogNormal(log(0.08), 0.5),
             unit="1",
             meaning="exponent of parameters",
+            role="exponent",
             source="pure power laws of language models: 0.037 to 0.10",
         ),
         Parameter(
@@ -57,6 +58,7 @@ LAW = Law(
             dist.LogNormal(log(0.10), 0.5),
             unit="1",
             meaning="exponent of data",
+            role="exponent",
             source="Kaplan et al. 2020: 0.095 alone, 0.103 jointly",
         ),
         Parameter(
@@ -64,6 +66,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="params",
             meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+            role="scale",
             source="weakly informative: either bottleneck may dominate the data",
             quantity="share of the parameter term in the bracket at the centre of the data",
             value=lambda draw, at, L_0, alpha_N, alpha_D: (
@@ -74,6 +77,7 @@ LAW = Law(
             "D_c",
             unit="tokens",
             meaning="scale of data (depends on tokeniser and data, no meaning of its own)",
+            role="scale",
             value=lambda at, L_0, alpha_N, alpha_D, N_c: (
                 at.tokens * (power(L_0, 1 / alpha_D) - power(N_c / at.params, alpha_N / alpha_D))
             ),

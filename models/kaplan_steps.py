@@ -46,6 +46,7 @@ LAW = Law(
             dist.LogNormal(log(0.08), 0.5),
             unit="1",
             meaning="exponent of parameters",
+            role="exponent",
             source="pure power laws of language models: 0.037 to 0.10",
         ),
         Parameter(
@@ -53,6 +54,7 @@ LAW = Law(
             dist.LogNormal(log(0.72), 0.25),
             unit="1",
             meaning="exponent of steps",
+            role="exponent",
             source="Kaplan et al. 2020: 0.76; other data somewhat less",
         ),
         Parameter(
@@ -60,6 +62,7 @@ LAW = Law(
             dist.Beta(1.5, 4.0),
             unit="steps",
             meaning="scale of steps (no meaning of its own)",
+            role="scale",
             source="a tenth of the other term, alpha_N / alpha_S, on the compute-efficient frontier; more early on",
             quantity="share of the step term in L_0",
             value=lambda draw, at, L_0, alpha_S: at.steps * power(draw * L_0, 1 / alpha_S),
@@ -68,6 +71,7 @@ LAW = Law(
             "N_c",
             unit="params",
             meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+            role="scale",
             value=lambda at, L_0, alpha_N, alpha_S, S_c: (
                 at.params * power(L_0 - power(S_c / at.steps, alpha_S), 1 / alpha_N)
             ),

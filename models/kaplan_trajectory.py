@@ -91,6 +91,7 @@ TERMS = (
         dist.Beta(1.5, 4.0),
         unit="steps",
         meaning="scale of steps (no meaning of its own)",
+        role="scale",
         source="a tenth of the other term, alpha_N / alpha_S, on the compute-efficient frontier; more early on",
         quantity="share of the step term in what is above E at the centre of the data",
         value=lambda draw, at, L_0, R_0, alpha_S, alpha_B, B_star: (
@@ -101,6 +102,7 @@ TERMS = (
         "N_c",
         unit="params",
         meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+        role="scale",
         value=lambda at, L_0, R_0, alpha_N, alpha_S, alpha_B, B_star, S_c: (
             at.params * power(R_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S), 1 / alpha_N)
         ),

@@ -109,6 +109,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 dist.Beta(1.5, 1.5),
                 unit="loss",
                 meaning="irreducible loss",
+                role="irreducible",
                 source="published E over the loss at the centre of the data: 0.16 to 0.72",
                 quantity="L_inf / L_0",
                 value=lambda draw, L_0: draw * L_0,
@@ -118,6 +119,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 dist.LogNormal(log(0.25), 0.5),
                 unit="1",
                 meaning="exponent of parameters",
+                role="exponent",
                 source="15 published laws with an irreducible loss: median 0.25, log-sd 0.44",
             ),
             Parameter(
@@ -125,6 +127,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 dist.LogNormal(0.0, 0.25),
                 unit="1",
                 meaning="exponent of tokens",
+                role="exponent",
                 source="15 published pairs: log-sd of the ratio 0.18",
                 quantity="alpha_D / alpha_N",
                 value=lambda draw, alpha_N: draw * alpha_N,

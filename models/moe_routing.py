@@ -62,6 +62,7 @@ LAW = Law(
             dist.LogNormal(log(0.07), 0.4),
             unit="1",
             meaning="exponent of N at the centre of the data",
+            role="exponent",
             source="three kinds of routing: about 0.07 at 32 experts",
         ),
         Parameter(
@@ -69,6 +70,7 @@ LAW = Law(
             dist.LogNormal(log(0.4), 0.3),
             unit="1",
             meaning="exponent of Ehat at the centre of the data",
+            role="exponent",
             source="three kinds of routing at 4e8 parameters: 0.34 to 0.46",
             quantity="exponent of Ehat / exponent of N, both at the centre of the data",
             value=lambda draw, slope: draw * slope,
@@ -86,12 +88,14 @@ LAW = Law(
             "a",
             unit="1",
             meaning="minus the exponent of N at Ehat = 1",
+            role="exponent",
             value=lambda at, E_start, E_max, slope, c: -slope - c * log_experts(at.experts, E_start, E_max),
         ),
         Derived(
             "b",
             unit="1",
             meaning="minus the exponent of Ehat at N = 1",
+            role="exponent",
             value=lambda at, b_slope, c: -b_slope - c * jnp.log10(at.params),
         ),
         Derived(

@@ -53,12 +53,15 @@ LAW = Law(
     columns={"learning_rate": Column("learning rate of the step", 0, 1e-3)},
     decreasing_in=("steps",),
     parameters=(
-        dataclasses.replace(LOSS_AT_CENTRE, meaning="loss at the centre of the data, had its mean rate been held"),
+        dataclasses.replace(
+            LOSS_AT_CENTRE, meaning="loss at the centre of the data, had its mean rate been held", role="level"
+        ),
         Parameter(
             "E",
             dist.Beta(6.0, 2.0),
             unit="loss",
             meaning="irreducible loss of this model size (L_0 in the paper)",
+            role="irreducible",
             source="fits of three sizes: 0.83 to 0.9",
             quantity="E / L_0",
             value=lambda draw, L_0: draw * L_0,
@@ -68,6 +71,7 @@ LAW = Law(
             dist.LogNormal(log(0.5), 0.4),
             unit="1",
             meaning="exponent of the sum of rates",
+            role="exponent",
             source="fits of three sizes: 0.43 to 0.51",
         ),
         Parameter(
@@ -83,6 +87,7 @@ LAW = Law(
             "A",
             unit="loss (rate steps)^alpha",
             meaning="coefficient of the sum of rates",
+            role="coefficient",
             value=lambda at, L_0, E, alpha, B: (L_0 - E - B * at.learning_rate) * power(at.S, alpha),
         ),
         Parameter(
@@ -90,6 +95,7 @@ LAW = Law(
             dist.LogNormal(log(0.65), 0.3),
             unit="1",
             meaning="how much faster falls to lower rates pay, per sum of rates",
+            role="exponent",
             source="fits of three sizes: 0.64 to 0.66",
         ),
         Parameter(
@@ -97,6 +103,7 @@ LAW = Law(
             dist.LogNormal(log(0.6), 0.4),
             unit="1",
             meaning="exponent with which the rest of a fall's worth fades",
+            role="exponent",
             source="fits of three sizes: 0.58 to 0.60",
         ),
         Parameter(

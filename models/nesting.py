@@ -6,8 +6,9 @@ N parameters, D training tokens, C training FLOPs (``terms=ndc``), L loss. q = 1
 with q = beta is Kaplan's joint law, whose T_N is (N_c / N)^alpha_N and T_D is (D_c / D)^alpha_D; q towards 0 keeps the
 largest term only. The data say which law they prefer through the posterior of q.
 
-Members: Hoffmann et al. 2022 (arXiv 2203.15556), eq 2; Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5. The family is
-ours.
+Members: Hoffmann et al. 2022 (arXiv 2203.15556), eq 2; Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5. With the terms of
+N and D it is what OpenEuroLLM 2026 (arXiv 2608.28308) call the Skaling law, L = E + (A' N^-a + B' D^-b)^k: k = q,
+a = alpha / q, b = beta / q, A' = A^(1/q), B' = B^(1/q). The compute term is ours.
 """
 
 from math import log
@@ -110,6 +111,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 dist.LogNormal(log(0.2), 0.6),
                 unit="1",
                 meaning="exponent of parameters",
+                role="exponent",
                 source="published: 0.25, log-sd 0.44, with E; 0.07 to 0.08 without",
             ),
             Parameter(
@@ -117,6 +119,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 dist.LogNormal(0.0, 0.25),
                 unit="1",
                 meaning="exponent of tokens",
+                role="exponent",
                 source="15 published pairs: log-sd of beta / alpha 0.18; Kaplan et al. 2020: 1.36",
                 quantity="beta / alpha",
                 value=lambda draw, alpha: draw * alpha,
@@ -148,5 +151,6 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
         references=(
             "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556",
             "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",
+            "OpenEuroLLM 2026, arXiv 2608.28308",
         ),
     )

@@ -48,6 +48,7 @@ LAW = Law(
             dist.LogNormal(log(0.125), 0.5),
             unit="1",
             meaning="exponent of compute at fixed tokens per parameter",
+            role="exponent",
             source="half the exponent of parameters: 15 published laws with E > 0, median 0.25, log-sd 0.44",
         ),
         Parameter(
@@ -55,6 +56,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss FLOPs^eta",
             meaning="coefficient of what a finite model costs",
+            role="coefficient",
             source="about half on the compute-optimal frontier, more or less off it",
             quantity="(a M^eta / C^eta) / (L_0 - E) at the centre of the data",
             value=lambda draw, at, L_0, E, eta: draw * (L_0 - E) * power(6 * at.params**2, eta),
@@ -63,6 +65,7 @@ LAW = Law(
             "b",
             unit="loss FLOPs^eta",
             meaning="coefficient of what finite data cost",
+            role="coefficient",
             value=lambda at, L_0, E, a, eta: (
                 (L_0 - E - a * power(6 * at.params**2, -eta)) * power(6 * at.tokens**2, eta)
             ),

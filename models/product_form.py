@@ -36,6 +36,7 @@ def exponent(name: str, of: str, median: float) -> Parameter:
         dist.LogNormal(log(median), 0.5),
         unit="1",
         meaning=f"exponent of {of}",
+        role="exponent",
         source="pure power laws of language models: 0.037 to 0.10 for one input, here shared among several",
     )
 
@@ -48,6 +49,7 @@ ROWS = {
             "K",
             unit="loss params^a tokens^b",
             meaning="coefficient",
+            role="coefficient",
             value=lambda at, L_0, a, b: L_0 / two(at.params, at.tokens, jnp.ones(()), a, b),
         ),
     ),
@@ -59,6 +61,7 @@ ROWS = {
             "K",
             unit="loss params^a tokens^b FLOPs^c",
             meaning="coefficient",
+            role="coefficient",
             value=lambda at, L_0, a, b, c: L_0 / three(at.params, at.tokens, at.flops, jnp.ones(()), a, b, c),
         ),
     ),

@@ -60,7 +60,7 @@ def coefficient_of_tokens(
     return (L_0 - E) / (r * power(params, -alpha) + power(tokens, -beta))
 
 
-TIED = Derived("beta", unit="1", meaning="exponent of tokens", value=lambda alpha: alpha)
+TIED = Derived("beta", unit="1", meaning="exponent of tokens", role="exponent", value=lambda alpha: alpha)
 FREE = Parameter(
     "beta",
     dist.LogNormal(0.0, 0.25),
@@ -92,6 +92,7 @@ def law(exponents: Literal["tied", "free"] = "tied") -> Law:
                 dist.LogNormal(log(0.25), 0.5),
                 unit="1",
                 meaning=f"exponent of parameters{' and of tokens' if is_tied else ''}",
+                role="exponent",
                 source="15 published pairs with E > 0: median 0.25, log-sd 0.44",
             ),
             TIED if is_tied else FREE,

@@ -74,6 +74,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss",
             meaning="irreducible loss, including the penalty of the shape at the centre of the data",
+            role="irreducible",
             source="published E over the loss at the centre of the data: 0.16 to 0.72",
             quantity="share of L_0",
             value=lambda draw, L_0: draw * L_0,
@@ -83,6 +84,7 @@ LAW = Law(
             dist.LogNormal(log(0.25), 0.5),
             unit="1",
             meaning="exponent of parameters",
+            role="exponent",
             source="15 published pairs with E > 0: median 0.25, log-sd 0.44",
         ),
         Parameter(
@@ -90,6 +92,7 @@ LAW = Law(
             dist.LogNormal(0.0, 0.25),
             unit="1",
             meaning="exponent of tokens",
+            role="exponent",
             source="15 published pairs: log-sd of beta / alpha 0.18",
             quantity="beta / alpha",
             value=lambda draw, alpha: draw * alpha,
@@ -106,6 +109,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss params^alpha",
             meaning="coefficient of parameters",
+            role="coefficient",
             source="about half on the compute-optimal frontier, more or less off it",
             quantity="share of A N^-alpha in the reducible loss at the centre of the data",
             value=lambda draw, at, centre, E, alpha: draw * (centre - E) * power(size(at.layers, at.width), alpha),
@@ -114,6 +118,7 @@ LAW = Law(
             "B",
             unit="loss tokens^beta",
             meaning="coefficient of tokens",
+            role="coefficient",
             value=lambda at, centre, E, A, alpha, beta: (
                 (centre - E - A * power(size(at.layers, at.width), -alpha)) * power(at.tokens, beta)
             ),

@@ -38,6 +38,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.LogNormal(log(0.2), 0.6),
                 unit="1",
                 meaning=f"exponent of {input} below X_s",
+                role="exponent",
                 source="published: 0.05 (compute) to 0.5",
             ),
             Parameter(
@@ -45,6 +46,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.Beta(1.5, 1.5),
                 unit=input,
                 meaning="scale at which the curve bends",
+                role="scale",
                 source="published floors over the loss at the centre of the data: 0.16 to 0.72",
                 quantity="floor b / X_s^c over L_0",
                 value=lambda draw, at, c: at.inputs[input] * jnp.expm1(-jnp.log(draw) / c),
@@ -53,6 +55,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 "b",
                 unit=f"loss {input}^c",
                 meaning="coefficient",
+                role="coefficient",
                 value=lambda at, L_0, c, X_s: L_0 * power(1 / at.inputs[input] + 1 / X_s, -c),
             ),
         ),

@@ -57,6 +57,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.LogNormal(0.0, 0.5),
                 unit="1",
                 meaning="how slowly the curve leaves L_max",
+                role="exponent",
                 source="log-sd 0.5 around 1, the prior over curves of Lee et al. 2025 (arXiv 2505.23032)",
             ),
             Parameter(
@@ -64,12 +65,14 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 dist.LogNormal(log(0.25), 0.6),
                 unit="1",
                 meaning=f"exponent of {input}",
+                role="exponent",
                 source="published: 0.05 (compute) to 0.5",
             ),
             Derived(
                 "b",
                 unit=f"loss^(1 - a) {input}^c",
                 meaning="coefficient",
+                role="coefficient",
                 value=lambda at, L_0, E, L_max, a, c: (L_0 - E) * power(L_max - L_0, -a) * power(at.inputs[input], c),
             ),
         ),

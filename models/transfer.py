@@ -32,6 +32,7 @@ GROWTH = Parameter(
     dist.LogNormal(log(0.3), 0.7),
     unit="1",
     meaning="growth of the offset as the source loss falls",
+    role="exponent",
     source="weakly informative: Kaplan et al. 2020 call the growth very slow",
 )
 OFFSET = Quantity(

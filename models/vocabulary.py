@@ -47,6 +47,7 @@ LAW = Law(
             dist.LogNormal(log(0.3), 0.5),
             unit="1",
             meaning="exponent of parameters outside the vocabulary",
+            role="exponent",
             source="15 published pairs: median 0.25; Tao et al. 2024: 0.45",
         ),
         Parameter(
@@ -54,6 +55,7 @@ LAW = Law(
             dist.LogNormal(0.0, 0.25),
             unit="1",
             meaning="exponent of tokens",
+            role="exponent",
             source="15 published pairs: log-sd of beta / alpha 0.18; Tao et al. 2024 tie them",
             quantity="beta / alpha_1",
             value=lambda draw, alpha_1: draw * alpha_1,
@@ -63,6 +65,7 @@ LAW = Law(
             dist.LogNormal(log(1.3), 0.3),
             unit="1",
             meaning="exponent of parameters of the vocabulary",
+            role="exponent",
             source="Tao et al. 2024: 1.5",
             quantity="alpha_2 / alpha_1",
             value=lambda draw, alpha_1: draw * alpha_1,
@@ -72,6 +75,7 @@ LAW = Law(
             dist.Beta(1.5, 6.0),
             unit="loss params^alpha_2",
             meaning="coefficient of the vocabulary",
+            role="coefficient",
             source="weakly informative: a small part; Tao et al. 2024: 0.01 to 0.1",
             quantity="share of A_2 / N_v^alpha_2 in L_0 - E at the centre of the data",
             value=lambda draw, at, L_0, E, alpha_2: draw * (L_0 - E) * power(at.vocabulary_params, alpha_2),
@@ -87,6 +91,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss params^alpha_1",
             meaning="coefficient of parameters outside the vocabulary",
+            role="coefficient",
             source="about half on the compute-optimal frontier, more or less off it",
             quantity="its share of the other two terms at the centre of the data",
             value=lambda draw, at, alpha_1, rest: draw * rest * power(at.params, alpha_1),
@@ -95,6 +100,7 @@ LAW = Law(
             "B",
             unit="loss tokens^beta",
             meaning="coefficient of tokens",
+            role="coefficient",
             value=lambda at, alpha_1, beta, rest, A_1: (
                 (rest - A_1 * power(at.params, -alpha_1)) * power(at.tokens, beta)
             ),

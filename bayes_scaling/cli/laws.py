@@ -70,6 +70,7 @@ def laws_show(
                     "name": row.name,
                     "unit": row.unit,
                     "meaning": row.meaning,
+                    "role": row.role,
                     "prior": describe_prior(row.prior),
                     "prior_of": row.quantity or row.name,
                     "source": row.source,
@@ -77,7 +78,7 @@ def laws_show(
                 for row in law.sampled
             ],
             "derived": [
-                {"name": row.name, "unit": row.unit, "meaning": row.meaning}
+                {"name": row.name, "unit": row.unit, "meaning": row.meaning, "role": row.role}
                 for row in law.parameters
                 if row not in law.sampled
             ],

@@ -148,7 +148,7 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
 
 
 def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:
-    """Return the dimensionless parameters whose effect on the loss depends on one input column."""
+    """Return the exponents whose effect on the loss depends on one input column."""
     at = reference_point(law, runs)
     table = law_table(law, runs)
     with scope():
@@ -161,11 +161,9 @@ def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:
         slope = jax.jit(jax.grad(loss))
         here, there = (slope(theta, law.arrays({**table, column: factor * table[column]})) for factor in (1.0, 2.0))
         return [
-            row.name
-            for row in law.parameters
-            if row.unit == "1"
-            and row.name in here
-            and not np.isclose(here[row.name], there[row.name], rtol=1e-6, atol=0)
+            name
+            for name in law.exponents
+            if name in here and not np.isclose(here[name], there[name], rtol=1e-6, atol=0)
         ]
 
 

@@ -87,9 +87,9 @@ def floor_parameter(law: Law) -> str:
     ForecastError
         When the law has none.
     """
-    for row in law.sampled:
-        if row.meaning.startswith("irreducible loss") and row.quantity:
-            return row.name
+    row = law.irreducible
+    if row is not None and row.quantity:
+        return row.name
     raise ForecastError(f"law {law.label} has no irreducible loss, so there is no prior of it to vary")
 
 

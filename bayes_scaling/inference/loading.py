@@ -95,6 +95,7 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         stats=groups["sample_stats"],
         diagnostics=diagnostics,
         manifest=manifest,
+        drawn=int(attrs["drawn"]),
     )
 
 

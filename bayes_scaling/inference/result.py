@@ -68,6 +68,7 @@ class Fit:
     stats : sampler statistics by name, (chain, draw)
     diagnostics : convergence of the sampler
     manifest : everything needed to say where this came from and to make it again
+    drawn : number of draws that the diagnostics judged, where only some of them are kept (see `thinned`)
     """
 
     composition: Composition
@@ -78,6 +79,7 @@ class Fit:
     stats: Mapping[str, np.ndarray]
     diagnostics: Diagnostics
     manifest: Mapping[str, Any]
+    drawn: int | None = None
 
     @property
     def law(self) -> Law:
@@ -115,7 +117,7 @@ class Fit:
     @property
     def problems(self) -> tuple[str, ...]:
         """Limits of convergence that are broken; empty for a fit that can be used."""
-        return self.diagnostics.problems(int(np.prod(self.unconstrained.shape[:2])))
+        return self.diagnostics.problems(self.drawn or int(np.prod(self.unconstrained.shape[:2])))
 
     @property
     def converged(self) -> bool:
@@ -130,6 +132,27 @@ class Fit:
                 "fit again with more draws or tighter priors, or use it anyway with {remedy}",
                 Remedy("unconverged", value=True),
             )
+
+    def thinned(self, most: int) -> Fit:
+        """Keep about so many draws, evenly from every chain, with their statistics.
+
+        The diagnostics remain those of all draws, which is what they were judged on.
+
+        Parameters
+        ----------
+        most : draws that are kept, over all chains; at least one per chain is
+        """
+        chains, draws = self.unconstrained.shape[:2]
+        if chains * draws <= most:
+            return self
+        kept = np.unique(np.linspace(0, draws - 1, max(most // chains, 1)).round().astype(int))
+        return dataclasses.replace(
+            self,
+            draws={name: values[:, kept] for name, values in self.draws.items()},
+            unconstrained=self.unconstrained[:, kept],
+            stats={name: values[:, kept] for name, values in self.stats.items()},
+            drawn=self.drawn or chains * draws,
+        )
 
     def flat(self) -> dict[str, np.ndarray]:
         """Return the draws of every parameter in one row, ``(chain * draw,)``."""

@@ -72,6 +72,7 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         "format": FORMAT,
         "manifest": json.dumps(fit.manifest),
         "diagnostics": json.dumps(dataclasses.asdict(fit.diagnostics)),
+        "drawn": fit.drawn or fit.unconstrained.shape[0] * fit.unconstrained.shape[1],
         "runs": json.dumps(
             {
                 "params_convention": fit.runs.params_convention,

@@ -13,6 +13,7 @@ from bayes_scaling.laws.law import Law as Law
 from bayes_scaling.laws.law import Parameter as Parameter
 from bayes_scaling.laws.law import Published as Published
 from bayes_scaling.laws.law import Quantity as Quantity
+from bayes_scaling.laws.law import Role as Role
 from bayes_scaling.laws.law import power as power
 from bayes_scaling.laws.law import root as root
 from bayes_scaling.laws.priors import read_priors as read_priors

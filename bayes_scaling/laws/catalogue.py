@@ -20,7 +20,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.errors import LawError
-from bayes_scaling.laws.law import INPUTS, Derived, Law, Origin, Parameter, ReferencePoint, resolve
+from bayes_scaling.laws.law import INPUTS, Derived, Law, Origin, Parameter, ReferencePoint, Role, resolve
 from bayes_scaling.laws.names import check_names
 from bayes_scaling.laws.priors import prior_quantile
 
@@ -243,12 +243,20 @@ def _check_row(law: Law, row: Parameter | Derived) -> None:
     for text in words:
         if not getattr(row, text):
             raise LawError(f"law {law.name}: parameter {row.name} has no {text}")
+    if row.role not in get_args(Role.__value__):
+        raise LawError(
+            f"law {law.name}: parameter {row.name} has role {row.role!r}; choose {', '.join(get_args(Role.__value__))}"
+        )
     if isinstance(row, Derived):
         return
     if not isinstance(row.prior, dist.Distribution):
         raise LawError(f"law {law.name}: the prior of {row.name} is {row.prior!r}, not a numpyro distribution")
     if row.value is not None and not row.quantity:
         raise LawError(f"law {law.name}: parameter {row.name} has a value function but no word for its quantity")
+    if row.role == "irreducible":
+        others = [other.name for other in law.sampled if other.role == "irreducible" and other is not row]
+        if others:
+            raise LawError(f"law {law.name} calls both {row.name} and {others[0]} irreducible; only one can be")
 
 
 def _check_numbers(law: Law) -> None:

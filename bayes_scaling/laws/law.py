@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,13 @@ from bayes_scaling.errors import LawError
 
 type Array = jax.Array
 type Constants = Mapping[str, Any]
+type Role = Literal["level", "irreducible", "exponent", "coefficient", "scale", "other"]
+"""What a parameter is to its law, for whoever asks a law that they do not know.
+
+``level`` is the loss at the centre of the data, ``irreducible`` the loss that no input removes (at most one, whose
+prior is on its share of the level), ``exponent`` a power of an input or of the loss, ``coefficient`` what multiplies a
+power, ``scale`` an input over which a power is taken.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +136,7 @@ class Parameter:
     quantity : in words, what ``prior`` describes, when that is not the parameter itself
     value : ``value(draw, ...) -> parameter``; further arguments may be ``at`` (the `ReferencePoint`) and the names
         of parameters listed above this one
+    role : what it is to the law; pictures of exponents and priors of the irreducible loss are found by it
     """
 
     name: str
@@ -138,6 +146,7 @@ class Parameter:
     source: str
     quantity: str = ""
     value: Callable[..., Any] | None = None
+    role: Role = "other"
 
     @property
     def site(self) -> str:
@@ -159,7 +168,7 @@ class Derived:
 
     Attributes
     ----------
-    name, unit, meaning : as in `Parameter`
+    name, unit, meaning, role : as in `Parameter`
     value : ``value(...) -> parameter``; arguments may be ``at`` and the names of rows listed above this one
     """
 
@@ -167,6 +176,7 @@ class Derived:
     unit: str
     meaning: str
     value: Callable[..., Any]
+    role: Role = "other"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -179,6 +189,7 @@ LOSS_AT_CENTRE = Parameter(
     dist.LogNormal(0.0, 0.2),
     unit="loss",
     meaning="loss at the centre of the data",
+    role="level",
     source="the law passes near the middle of its own data",
     quantity="L_0 / median loss of the runs",
     value=lambda draw, at: draw * at.loss,
@@ -195,6 +206,7 @@ IRREDUCIBLE = Parameter(
     dist.Beta(1.5, 1.5),
     unit="loss",
     meaning="irreducible loss",
+    role="irreducible",
     source="published E over the loss at the centre of the data: 0.16 to 0.72",
     quantity="E / L_0",
     value=lambda draw, L_0: draw * L_0,
@@ -342,6 +354,16 @@ class Law:
     def sampled(self) -> tuple[Parameter, ...]:
         """Rows that have a prior."""
         return tuple(row for row in self.parameters if isinstance(row, Parameter))
+
+    @property
+    def exponents(self) -> tuple[str, ...]:
+        """Names of the exponents."""
+        return tuple(row.name for row in self.parameters if row.role == "exponent")
+
+    @property
+    def irreducible(self) -> Parameter | None:
+        """Row of the irreducible loss, whose prior is on its share of the level; None where the law has none."""
+        return next((row for row in self.sampled if row.role == "irreducible"), None)
 
     @property
     def inputs(self) -> tuple[str, ...]:

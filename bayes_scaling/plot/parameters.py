@@ -105,7 +105,7 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     Parameters
     ----------
     fit : posterior; one that did not converge is drawn, and marked
-    names : parameters; by default the exponents, which are the law's parameters of unit 1
+    names : parameters; by default the exponents of the law
 
     Raises
     ------
@@ -152,7 +152,7 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
 
 def exponents_of(fit: Fit) -> tuple[str, ...]:
     """Return the names of the exponents of a fitted law."""
-    return tuple(row.name for row in fit.law.parameters if row.unit == "1" and row.name in fit.draws)
+    return tuple(name for name in fit.law.exponents if name in fit.draws)
 
 
 def _regions(ax: Axes, x: np.ndarray, y: np.ndarray, bands: Bands) -> None:

@@ -62,10 +62,10 @@ class Context:
         for one in fits:
             one.require_convergence(self.unconverged)
         if isinstance(source, Fit):
-            source = thinned(source, most)
+            source = source.thinned(most)
         else:
             source = dataclasses.replace(
-                source, fits={n: thinned(f, most) if f in fits else f for n, f in source.fits.items()}
+                source, fits={n: f.thinned(most) if f in fits else f for n, f in source.fits.items()}
             )
         return Ensemble.of(source, self.study.seed, unconverged=True)
 
@@ -91,17 +91,6 @@ class Context:
         """Return the inputs of the laws at the recommended run."""
         read = {"params": plan.params, "tokens": plan.tokens, "batch_tokens": plan.batch_tokens, "steps": plan.steps}
         return {**self.study.given, **{name: value for name, value in read.items() if value is not None}}
-
-
-def thinned(fitted: Fit, most: int) -> Fit:
-    """Keep some draws of a fit, evenly from every chain; its diagnostics remain those of all draws."""
-    chains, draws = fitted.unconstrained.shape[:2]
-    kept = np.unique(np.linspace(0, draws - 1, max(most // chains, 1)).round().astype(int))
-    return dataclasses.replace(
-        fitted,
-        draws={name: values[:, kept] for name, values in fitted.draws.items()},
-        unconstrained=fitted.unconstrained[:, kept],
-    )
 
 
 # --- the plan -------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from bayes_scaling.report.study import Study
 PACKAGES = ("bayes-scaling", "jax", "numpyro", "numpy", "scipy", "pandas", "arviz", "matplotlib")
 CHECKLIST = "Li et al. 2025, (Mis)Fitting: A Survey of Scaling Laws, arXiv 2502.18969"
 ENTRY = re.compile(r"(?P<authors>.+?) (?P<year>\d{4}), (?P<title>.+)")
-ARXIV = re.compile(r",? \(?arXiv (?P<number>\d{4}\.\d{4,5}).*")
+ARXIV = re.compile(r"(?:,? |^)\(?arXiv (?P<number>\d{4}\.\d{4,5}).*")
 QUESTIONS = {
     "architecture": "Architecture and its shapes",
     "tokeniser": "Tokeniser",
@@ -206,7 +206,7 @@ def _entry(reference: str) -> tuple[str, str] | None:
     first = re.sub(r"[^a-z]", "", names.split()[0].lower())
     word = next((w for w in re.findall(r"[a-z]+", title.lower()) if len(w) > 3), "paper")
     key = f"{first}{year}{word}"
-    fields = {"author": names, "title": f"{{{title}}}", "year": year}
+    fields = {"author": names, **({"title": f"{{{title}}}"} if title else {}), "year": year}
     if arxiv:
         fields |= {"eprint": arxiv.group("number"), "archiveprefix": "arXiv"}
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())

@@ -119,6 +119,20 @@ def test_outliers_do_not_move_the_default_fit(chinchilla_runs: bs.Runs, chinchil
     assert outliers["outlier"].sum() <= 6
 
 
+def test_a_thinned_fit_keeps_draws_and_statistics_together(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
+    few = chinchilla_fit.thinned(400)
+    assert few.unconstrained.shape[:2] == (4, 100)
+    for values in (*few.draws.values(), *few.stats.values()):
+        assert values.shape == (4, 100)
+    np.testing.assert_array_equal(few.draws["alpha"][:, [0, -1]], chinchilla_fit.draws["alpha"][:, [0, -1]])
+    assert few.problems == chinchilla_fit.problems and few.drawn == 4000
+    assert dict(few.idata["sample_stats"].sizes) == {"chain": 4, "draw": 100}
+    few.save(tmp_path / "few.nc")
+    again = bs.load_fit(tmp_path / "few.nc")
+    assert again.drawn == 4000 and again.thinned(40).drawn == 4000
+    assert chinchilla_fit.thinned(9999) is chinchilla_fit
+
+
 def test_the_data_tree_has_arviz_groups(chinchilla_fit: bs.Fit) -> None:
     tree = chinchilla_fit.idata
     assert set(tree.children) == GROUPS

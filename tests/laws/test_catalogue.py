@@ -120,3 +120,25 @@ def test_published_sets_are_asked_by_name() -> None:
         law.at("besiroglu2024")(params=7e10)
     with pytest.raises(bs.errors.LawError, match="does not take flops"):
         law.at("besiroglu2024")(params=7e10, tokens=1e12, flops=1e20)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('meaning="exponent", role="power"', "parameter alpha has role 'power'; choose level, irreducible, exponent"),
+        ('meaning="exponent", role="irreducible"', "law mine calls both E and alpha irreducible; only one can be"),
+    ],
+)
+def test_a_role_that_does_not_fit_is_refused(tmp_path: Path, row: str, says: str) -> None:
+    text = LAW_FILE.replace('meaning="floor"', 'meaning="floor", role="irreducible"').replace('meaning="exponent"', row)
+    with pytest.raises(bs.errors.LawError, match=says):
+        bs.load_law(write(tmp_path, text))
+
+
+def test_roles_say_what_the_parameters_of_a_law_are(tmp_path: Path) -> None:
+    law = bs.load_law("chinchilla")
+    assert law.exponents == ("alpha", "beta")
+    assert law.irreducible is not None and law.irreducible.name == "E"
+    assert bs.load_law("kaplan_joint").irreducible is None
+    plain = bs.load_law(write(tmp_path, LAW_FILE))
+    assert plain.exponents == () and plain.irreducible is None
