@@ -58,7 +58,8 @@ def test_a_newcomer_reads_it_in_two_minutes() -> None:
 
 def test_the_table_of_laws_is_that_of_the_law_files() -> None:
     catalogue = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
-    table = catalogue.partition("<!-- laws: bayes-scaling laws --markdown -->\n")[2].partition("<!-- end of laws -->")[0]
+    after = catalogue.partition("<!-- laws: bayes-scaling laws --markdown -->\n")[2]
+    table = after.partition("<!-- end of laws -->")[0]
     code, out, _ = run("laws", "--markdown")
     assert code == 0 and all(f"`{name}`" in out for name in bs.available_laws())
     assert table.strip() == out.strip(), "the table is stale: paste what 'bayes-scaling laws --markdown' prints"
