@@ -55,6 +55,11 @@ class Residuals:
         theta = {name: values[draws] for name, values in self.theta.items()}
         return Residuals(self.family, theta, NormalParts(self.parts.offset[draws], self.parts.stretch[draws]))
 
+    def like(self, other: Residuals) -> bool:
+        """Whether another block has the same family, with parameters of the same shape."""
+        shapes = ({name: np.shape(values)[1:] for name, values in one.theta.items()} for one in (self, other))
+        return self.family == other.family and next(shapes) == next(shapes)
+
     def at(self, points: Chosen) -> Residuals:
         """Keep some points."""
         theta = {name: values[:, points] if values.ndim == 2 else values for name, values in self.theta.items()}
@@ -93,7 +98,7 @@ class Predictive:
         return cls(
             np.concatenate([member.location for member in members]),
             np.concatenate([member.scale for member in members]),
-            tuple(block for member in members for block in member.residuals),
+            _joined([block for member in members for block in member.residuals]),
             np.concatenate([member.deviation for member in members]),
         )
 
@@ -207,3 +212,19 @@ class Predictive:
         """Draw one loss of each part, ``(n_draw * n_part, n_point)``."""
         noise = np.random.default_rng([seed, 12]).standard_normal(self.width.shape[:2])[:, :, None]
         return np.asarray(np.exp(self.centre + self.width * noise).reshape(-1, self.location.shape[1]))
+
+
+def _joined(blocks: Sequence[Residuals]) -> tuple[Residuals, ...]:
+    """Join blocks of one family that follow each other, so that they share a stream of random numbers."""
+    joined: list[Residuals] = []
+    for block in blocks:
+        if not joined or not joined[-1].like(block):
+            joined.append(block)
+            continue
+        last = joined.pop()
+        theta = {name: np.concatenate([values, block.theta[name]]) for name, values in last.theta.items()}
+        offset, stretch = (
+            np.concatenate([getattr(one.parts, of) for one in (last, block)]) for of in ("offset", "stretch")
+        )
+        joined.append(Residuals(last.family, theta, NormalParts(offset, stretch)))
+    return tuple(joined)
