@@ -1,1 +1,1 @@
-"""What every step uses: wording of messages, whole-or-nothing files, progress, our own JAX scope."""
+"""What every step uses: wording of messages, atomic file writes, progress bars, a JAX scope of our own."""

@@ -1,7 +1,7 @@
-"""Compiled programs on disk: JAX's own cache, switched on only while our computations run.
+"""Compiled programs on disk: JAX's own cache, enabled only while our computations run.
 
-JAX has one compilation cache per process. A user who has set one keeps it, and we use it too. Otherwise ours is set
-when the first scope is entered, and unset when the last one is left, in whatever thread.
+JAX has one compilation cache per process. If the user has set one, we use it and leave it as it is. Otherwise ours
+is set when the first scope is entered and unset when the last one is left, whichever thread that happens in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 FOLDER = "jax_compilation_cache_dir"
 SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.1, "jax_persistent_cache_min_entry_size_bytes": 0}
-"""What is set beside the folder: many of our programs compile in less than the second that JAX waits for."""
+"""Settings for the folder: by default JAX stores only what took a second to compile, and ours is often faster."""
 
 
 def cache_folder() -> Path:
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 class _Switch:
-    """The cache's switch: on while any scope is open, over all threads."""
+    """Switch of the cache: on while a scope is open in any thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -68,7 +68,7 @@ class _Switch:
     def _turn_off(self) -> None:
         if not self.ours:
             return
-        # What the user set meanwhile, in another thread or a callback, stays.
+        # Keep what the user set in the meantime, in another thread or a callback.
         _update({name: value for name, value in self.theirs.items() if getattr(jax.config, name) == self.ours[name]})
         self.ours, self.theirs = {}, {}
         reset_cache()  # JAX opens the folder once and would go on writing the user's programs to it
@@ -79,7 +79,7 @@ _SWITCH = _Switch()
 
 @contextmanager
 def disk_cache() -> Iterator[None]:
-    """Let JAX keep compiled programs on disk; ``BAYES_SCALING_CACHE=off`` turns it off."""
+    """Let JAX store compiled programs on disk; ``BAYES_SCALING_CACHE=off`` turns this off."""
     _SWITCH.enter()
     try:
         yield
@@ -94,7 +94,7 @@ def _update(settings: Mapping[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=8)
 def _made(folder: Path) -> bool:
-    """Make the folder; a home that is read-only costs a few seconds of compiling, nothing else."""
+    """Create the folder; if the home directory is read-only, the only cost is compiling again."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

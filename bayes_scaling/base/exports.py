@@ -1,7 +1,7 @@
-"""Public names of a package, read from its ``__init__.pyi`` and imported when first used.
+"""Public names of a package, read from its ``__init__.pyi`` and imported on first use.
 
-The stub is the one list: type checkers and editors read it as it stands, and so does the package itself. Importing the
-package, or asking the command line for help, then costs nothing.
+The stub is the only list of names: type checkers, editors and the package itself all read it. Importing the package, or
+printing the help of the command line, then takes almost no time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def public_names(stub: Path) -> dict[str, tuple[str, str]]:
-    """Return the module and the name behind every public name that a stub lists."""
+    """Return the module and the name in it for every public name that a stub lists."""
     imports = (node for node in ast.parse(stub.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom))
     return {alias.asname or alias.name: (str(node.module), alias.name) for node in imports for alias in node.names}
 

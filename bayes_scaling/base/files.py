@@ -1,4 +1,4 @@
-"""Files: written whole or not at all."""
+"""Atomic file writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLES = (".csv", ".parquet", ".jsonl")
 
 
 def write_text(text: str, path: Path) -> Path:
-    """Write a file whole: a temporary file beside it, then a rename.
+    """Write a file atomically: to a temporary file in the same folder, then rename it.
 
     Raises
     ------
@@ -29,12 +29,12 @@ def write_text(text: str, path: Path) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table whole, in the form that the ending says: ``.csv``, ``.parquet`` or ``.jsonl``.
+    """Write a table atomically, in the format of the file's ending: ``.csv``, ``.parquet`` or ``.jsonl``.
 
     Raises
     ------
     DataError
-        When the ending is another one, or the file cannot be written.
+        When the ending is unknown, or the file cannot be written.
     """
     ending = path.suffix.lower()
     if ending == ".csv":
@@ -53,12 +53,12 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let ``write`` make a file: a temporary one in the same folder, which is then renamed; return the path.
+    """Call ``write`` with a temporary path in the same folder, then rename the file; return the final path.
 
     Raises
     ------
     DataError
-        When it cannot be written; what was there before is there still.
+        When it cannot be written; an existing file is left unchanged.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

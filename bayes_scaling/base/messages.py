@@ -1,4 +1,4 @@
-"""Wording of messages: a message stays one readable line whatever a table or a user holds."""
+"""Wording of messages: a message stays one readable line, whatever text a table or a user puts in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayes_scaling.errors import ForecastError
 
 
 def plain(text: str, limit: int = 80) -> str:
-    """Return a name as it is where it prints on one line, else quoted and escaped; long ones are cut."""
+    """Return a name unchanged if it prints on one line, else quoted and escaped; long names are cut."""
     if not text or not text.isprintable() or text != text.strip():
         return shown(text, limit)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
@@ -40,17 +40,17 @@ def listed(names: Iterable[Any], limit: int = 30) -> str:
 
 
 def encodable(text: str) -> bool:
-    """Say whether text can be written to a file: half of a surrogate pair, which JSON can carry, cannot."""
+    """Return whether text can be written to a file: half of a surrogate pair, which JSON allows, cannot."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def folded(name: str) -> str:
-    """Return a column name without case, with underscores for blanks and hyphens, to compare spellings."""
+    """Return a column name in lower case, with underscores for blanks and hyphens, to compare spellings."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def checked_probability(value: float, what: str = "probability") -> float:
-    """Return a probability strictly between 0 and 1, or say that it looks like a percentage."""
+    """Return a probability strictly between 0 and 1; the error says when it looks like a percentage."""
     if not 0 < value < 1:
         hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
         raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")

@@ -1,7 +1,7 @@
-"""Compiled programs and the models they belong to: kept for the next call, in one store of bounded size.
+"""Compiled programs and the models they belong to, cached for the next call in one store of bounded size.
 
-A second fit of the same kind compiles nothing, because its model and every program compiled for it are found here. What
-has gone unused for longest is dropped first, so a long process that meets many laws does not grow for ever.
+A second fit of the same kind compiles nothing, because its model and every program compiled for it are found here. The
+least recently used entries are dropped first, so a long process that fits many laws does not keep growing.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any, Concatenate
 
 MOST_MODELS = 128
-"""Models whose programs are kept; a comparison of every law in the catalogue needs about 70."""
+"""Number of models whose programs are kept; comparing every law in the catalogue needs about 70."""
 
 MAPS = Path("/proc/self/maps")  # of this process, on Linux
 MOST_MAPS = Path("/proc/sys/vm/max_map_count")
-ROOM = 0.5  # share of the allowed memory maps above which compiled programs are dropped
-GROWTH = 0.1  # share of them by which others must have grown before programs are dropped again
-OFTEN = 5.0  # seconds between two looks at the memory maps
+MAPS_LIMIT = 0.5  # share of the allowed memory maps; above it, compiled programs are dropped
+GROWTH = 0.1  # share of them that must have been added since then before programs are dropped again
+OFTEN = 5.0  # seconds between two checks of the memory maps
 
 
 class Store:
-    """Models by what defines them, and programs by model.
+    """Models by their key, and programs by model.
 
     Parameters
     ----------
-    most : models that are kept
+    most : number of models to keep
     """
 
     def __init__(self, most: int = MOST_MODELS) -> None:
@@ -39,11 +39,11 @@ class Store:
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
-        """Return the number of models that are kept, or whose programs are."""
+        """Return the number of models in the store, or with programs in it."""
         return max(len(self._models), len(self._programs))
 
     def model[M](self, key: Hashable, make: Callable[[], M]) -> M:
-        """Return the one model with a key, made where it is not there."""
+        """Return the model with a key; build it if it is missing."""
         with self._lock:
             if key not in self._models:
                 self._models[key] = make()
@@ -55,7 +55,7 @@ class Store:
             return found
 
     def program[P](self, model: Hashable, key: Hashable, make: Callable[[], P]) -> P:
-        """Return the program of a model with a key, made where it is not there."""
+        """Return the program of a model with a key; build it if it is missing."""
         with self._lock:
             programs = self._programs.setdefault(model, {})
             self._programs.move_to_end(model)
@@ -67,17 +67,17 @@ class Store:
             return found
 
     def drop_programs(self) -> None:
-        """Drop every program; models stay, and their programs are made again when they are next called."""
+        """Drop every program but keep the models; their programs are built again on the next call."""
         with self._lock:
             self._programs.clear()
 
 
 STORE = Store()
-"""What this process has compiled."""
+"""The programs that this process has compiled."""
 
 
 def compiled[M: Hashable, **P, R](make: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
-    """Keep what a function returns for a model and settings, as `functools.cache` would, in the bounded store."""
+    """Cache what a function returns for a model and settings, as `functools.cache` would, in the bounded store."""
 
     @functools.wraps(make)
     def found(model: M, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -88,7 +88,7 @@ def compiled[M: Hashable, **P, R](make: Callable[Concatenate[M, P], R]) -> Calla
 
 
 class _Watch:
-    """When the memory maps were last looked at, and how many were left after programs were dropped."""
+    """When the memory maps were last checked, and how many were left after programs were dropped."""
 
     def __init__(self) -> None:
         self.looked = 0.0
@@ -99,10 +99,10 @@ _WATCH = _Watch()
 
 
 def make_room() -> None:
-    """Drop our programs before they use up the memory maps that Linux grants a process.
+    """Drop our programs before they use up the memory maps that Linux allows a process.
 
     Every program that XLA compiles for a CPU holds some maps; a process that compiles thousands of them would crash at
-    65,530. A program that is needed again is read from the cache on disk. Programs of the user are left alone.
+    65,530. A dropped program is read from the cache on disk when it is needed again. The user's programs stay.
     """
     now = time.monotonic()
     if now - _WATCH.looked < OFTEN:
@@ -110,7 +110,7 @@ def make_room() -> None:
     _WATCH.looked = now
     try:
         most = int(MOST_MAPS.read_text())
-        if _maps() > max(ROOM * most, _WATCH.left + GROWTH * most):
+        if _maps() > max(MAPS_LIMIT * most, _WATCH.left + GROWTH * most):
             STORE.drop_programs()
             _WATCH.left = _maps()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A progress bar that appears only on a terminal, and only when there is something to wait for."""
+"""A progress bar that appears only on a terminal, and only for work that takes a while."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def silent(stage: str, fraction: float) -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str, shown: bool | None = None) -> Iterator[Callable[[str, float], None]]:
-    """Give a callback ``(stage, fraction)`` that drives a bar on standard error.
+    """Yield a callback ``(stage, fraction)`` that updates a bar on standard error.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Where our own JAX computations run: in float64, on a chosen device, with compiled programs kept on disk.
 
-Everything that a scope switches is as the user had it once the scope is left.
+When a scope is left, every setting that it changed is restored.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from bayes_scaling.base.disk_cache import disk_cache
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
 
-LARGE_TABLE = 50_000  # rows; below it a CPU is faster than starting kernels on an accelerator
+LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching kernels on an accelerator
 
 
 @contextmanager
 def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
-    """Switch on float64, the device and the compilation cache for our own computations only.
+    """Set float64, the device and the compilation cache for our own computations only.
 
-    Scopes may be nested and entered from several threads; float64 and the device hold for the thread that entered,
-    see `carried`.
+    Scopes may be nested and entered from several threads; float64 and the device apply to the thread that
+    entered, see `carried`.
 
     Parameters
     ----------
     device : ``auto``, ``cpu``, ``gpu``
-    rows : size of the table, which decides for ``auto``
+    rows : size of the table, by which ``auto`` chooses
     """
     if device not in ("auto", "cpu", "gpu"):
         raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")

@@ -1,4 +1,4 @@
-"""Columns of a run that follow from others: the one place where they are derived."""
+"""Columns of a run that follow from others: the only place where they are derived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 
 type Points = Mapping[str, np.ndarray]
-"""Runs that are planned or asked about: columns in raw units, (n_point,) each."""
+"""Planned runs, or runs to evaluate: columns in raw units, (n_point,) each."""
 
 
 class Rule(NamedTuple):
@@ -18,8 +18,8 @@ class Rule(NamedTuple):
 
     Attributes
     ----------
-    name : the column
-    needs : what it follows from
+    name : the derived column
+    needs : the columns that it follows from
     words : the rule in words
     value : the rule
     """
@@ -46,11 +46,11 @@ RULES = (
         lambda params, tokens: FLOPS_PER_PARAM_TOKEN * params * tokens,
     ),
 )
-"""In the order in which they are tried; a column that is there already is never replaced."""
+"""Rules in the order in which they are tried; an existing column is never replaced."""
 
 
 def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Add the columns that follow from those that are there.
+    """Add the columns that follow from the existing ones.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[st
 
     Returns
     -------
-    all columns, and what was derived, in words
+    all columns, and a sentence for each derived one
     """
-    known, said = dict(columns), []
+    known, derived = dict(columns), []
     for rule in RULES:
         if rule.name not in known and all(need in known for need in rule.needs):
             known[rule.name] = rule.value(*(known[need] for need in rule.needs))
-            said.append(f"{rule.name} derived as {rule.words}")
-    return known, tuple(said)
+            derived.append(f"{rule.name} derived as {rule.words}")
+    return known, tuple(derived)

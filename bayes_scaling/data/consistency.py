@@ -1,4 +1,4 @@
-"""Rows of a table of runs that contradict themselves or each other, and rows that only look wrong."""
+"""Checks of a table of runs: rows that contradict themselves or each other, and rows that only look wrong."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from bayes_scaling.data.validation import PF_DAY, Origin, others
 from bayes_scaling.errors import DataError
 
 FLOPS_FACTOR = 10.0
-"""C may differ from 6ND by this factor (attention, embeddings, counting rules) and no more."""
+"""C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 
 
 def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
-    """Refuse rows that contradict themselves or each other, once canonical columns are validated and derived."""
-    if "tokens" in table and (table["tokens"] < 1).any():  # given tokens are at least one: these were derived
+    """Refuse rows that contradict themselves or each other; canonical columns are already validated and derived."""
+    if (
+        "tokens" in table and (table["tokens"] < 1).any()
+    ):  # tokens from the user are at least one, so these were derived
         row = int(np.flatnonzero(table["tokens"] < 1)[0])
         raise DataError(
             f"{origin.source}, row {row + 1}: flops / (6 x params) gives {table['tokens'].iloc[row]:.3g} tokens: "
@@ -29,7 +31,7 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         moving = [name for name in ("tokens", "steps", "flops") if name in table]
         keys, what = table[["run", *moving]], "the same run at the same point of training"
     else:
-        # Cells of other columns may be lists or objects, which pandas cannot compare: their text can.
+        # Cells of other columns may be lists or objects, which pandas cannot compare, so their text is compared.
         kinds = pd.api.types
         keys = pd.DataFrame(
             {c: v if kinds.is_numeric_dtype(v.dtype) else v.astype(object).map(repr) for c, v in table.items()}
@@ -61,7 +63,7 @@ def _refuse_wrong_flops(table: pd.DataFrame, origin: Origin) -> None:
 
 
 def _unit_guess(power: float) -> str:
-    """Say which unit would explain FLOPs that are ``10 ** power`` times 6ND."""
+    """Return which unit would explain FLOPs that are ``10 ** power`` times 6ND."""
     if abs(power + np.log10(PF_DAY)) < 0.35:
         return f", as if flops were given in PF-days of {PF_DAY:g} FLOPs"
     for digits in (3, 6, 9, 12, 15, 18, 21):
@@ -85,7 +87,7 @@ def _refuse_changed_size(table: pd.DataFrame, origin: Origin) -> None:
 
 
 def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
-    """Say what looks wrong in a validated table without being impossible."""
+    """Return warnings for what looks wrong in a validated table but is possible."""
     odd = []
     if {"params", "tokens"} <= set(table):
         per_param = float(np.median(table["tokens"] / table["params"]))
@@ -95,11 +97,11 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
                     f"{per_param:.3g} tokens per parameter: {name} look as if given in millions or billions; "
                     "every column is read in raw units"
                 )
-    # Smaller than any training that takes a second: with few columns this is all there is to see of a wrong unit.
+    # Smaller than any training run of a second: with few columns, only this reveals a wrong unit.
     for name, least in (("flops", 1e9), ("params", 1e3), ("tokens", 1e4)):
         if name in table and (largest := float(table[name].max())) < least:
             odd.append(
-                f"the largest {name} is {largest:.3g}: it looks as if given in another unit than raw {name}"
+                f"the largest {name} is {largest:.3g}: it looks as if the unit is not raw {name}"
                 + (f" (a PF-day is {PF_DAY:g} FLOPs)" if name == "flops" else "")
             )
     for name in ("params", "tokens"):
@@ -109,7 +111,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
     for small, large, why in (
         ("unique_tokens", "tokens", "a run cannot see more distinct tokens than it processes"),
-        ("loss_se", "loss", "a standard error above the loss itself says nothing"),
+        ("loss_se", "loss", "a standard error above the loss itself is no information"),
     ):
         if {small, large} <= set(table) and (bad := (table[small] > 1.01 * table[large]).to_numpy()).any():
             odd.append(f"{small} is above {large} in row {int(np.flatnonzero(bad)[0]) + 1}{others(bad)}: {why}")

@@ -1,4 +1,4 @@
-"""Files of runs, as DataFrames; every failure is one line that names the file."""
+"""Read files of runs as DataFrames; every error is one line that names the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FOREIGN: Mapping[bytes, str] = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
-"""First bytes of files that are often given a wrong ending."""
+"""First bytes of formats whose files often have a wrong ending."""
 
 _WHOLE = frozenset("0123456789-")
 _DECIMAL = _WHOLE | frozenset(".eE+")
@@ -48,13 +48,13 @@ def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
 def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     """Read a comma-separated file with a header line.
 
-    The file is read here and not by pandas, which renames doubled columns, fills short rows, turns the run ids
-    ``007`` and ``1e5`` into numbers and ``NA`` into nothing, and guesses without a word.
+    The file is not read by pandas, which silently renames duplicate columns, fills short rows, turns the run ids
+    ``007`` and ``1e5`` into numbers and ``NA`` into a missing value.
 
     Parameters
     ----------
     path : UTF-8 text, with or without a byte order mark
-    text : folded names of columns that stay text even where they look like numbers
+    text : folded names of columns that stay text even if they look like numbers
     """
     name, content = plain(path.name), _text(path, "a CSV file")
     reader = csv.reader(io.StringIO(content, newline=""), skipinitialspace=True, strict=True)
@@ -77,7 +77,7 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
         raise DataError(
             f"{name}, line {reader.line_num}: this is not CSV ({plain(str(error))}); check its quotes"
         ) from error
-    if header is None:  # nothing but empty quotes
+    if header is None:  # only empty quotes
         raise DataError(f"{name} is blank: expected one row per training run")
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     named = [(title, cells) for title, cells in zip(header, columns, strict=True) if title or any(cells)]
@@ -87,13 +87,13 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _header(cells: list[str], name: str) -> list[str]:
-    """Return the column names, or say what the first line is instead of a header."""
+    """Return the column names; the error says what the first line is if it is not a header."""
     cells = [cell.strip() for cell in cells]
     if len(cells) == 1:
         for separator, word in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (None, "spaces")):
             if len(cells[0].split(separator)) > 1:
                 raise DataError(
-                    f"{name} looks separated by {word} (its header is {shown(cells[0])}); separate its cells by "
+                    f"{name} seems to be separated by {word} (its header is {shown(cells[0])}); separate its cells by "
                     "commas, with a point as the decimal mark"
                 )
     if all(number(cell) is not None for cell in cells):
@@ -106,12 +106,12 @@ def _header(cells: list[str], name: str) -> list[str]:
 
 
 def _typed(cells: Sequence[str], as_text: bool) -> pd.Series:
-    """Return numbers where every filled cell is one, True and False likewise, else text; empty cells are missing."""
+    """Return numbers if every filled cell is one, booleans likewise, else text; empty cells are missing."""
     if not as_text:
         characters = set("".join(cells))
         values = _quickly(cells) if characters <= _DECIMAL else None
         values = [number(cell) for cell in cells] if values is None else values
-        # A label such as None is a word for a missing number only among numbers.
+        # A label such as None means a missing number only in a column of numbers.
         if None not in values and (any(value == value for value in values) or not any(map(str.strip, cells))):
             if characters <= _WHOLE and cells and all(0 < len(cell) <= 18 for cell in cells):
                 return pd.Series([int(cell) for cell in cells], dtype=np.int64)
@@ -122,7 +122,7 @@ def _typed(cells: Sequence[str], as_text: bool) -> pd.Series:
 
 
 def _quickly(cells: Sequence[str]) -> Sequence[float | None] | None:
-    """Return a full column of plain decimals; with no other characters, `float` and `number` agree."""
+    """Return a column of plain decimals without gaps; for those characters, `float` and `number` agree."""
     try:
         return [float(cell) for cell in cells]
     except ValueError:
@@ -136,7 +136,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(content)
     except ImportError as error:
         raise DataError(f"reading {plain(path.name)} needs pyarrow: pip install 'bayes-scaling[parquet]'") from error
-    except Exception as error:  # pyarrow raises what its decoders raise, of many kinds, on a damaged file
+    except Exception as error:  # on a damaged file pyarrow raises whatever its decoders raise, of many types
         reason = plain(str(error).strip().split("\n")[0] or type(error).__name__, 160)
         raise DataError(f"{plain(path.name)} is not a readable Parquet file ({reason})") from error
 
@@ -144,7 +144,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def read_json_lines(path: Path) -> pd.DataFrame:
     """Read a file with one JSON object per line; empty lines are skipped."""
     name, rows = plain(path.name), []
-    # Not splitlines(): JSON strings may hold the other characters that it takes for the end of a line.
+    # Not splitlines(): it also splits at characters that JSON strings may contain.
     for line, content in enumerate(_text(path, "a file of JSON lines").split("\n"), start=1):
         if not content.strip():
             continue
@@ -165,12 +165,12 @@ def read_json_lines(path: Path) -> pd.DataFrame:
     names = list(dict.fromkeys(key for row in rows for key in row))
     if not names:
         raise DataError(f'{name} holds only empty objects: expected one run per object, like {{"loss": 2.1}}')
-    # As objects: pandas would round whole numbers beside a gap, and could not hold very large ones.
+    # As objects: pandas would round integers in a column with gaps, and cannot hold very large ones.
     return pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in names}).infer_objects()
 
 
 def _whole(text: str) -> int | float:
-    """Return a whole number, or infinity where it has more digits than a float, or Python, can take."""
+    """Return an integer, or infinity if it has more digits than a float or Python accepts."""
     return int(text) if len(text) < 300 else float(text)
 
 
@@ -184,7 +184,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _text(path: Path, kind: str) -> str:
-    """Return the text of a UTF-8 file that is not blank."""
+    """Return the text of a UTF-8 file; a blank one is refused."""
     content, name = _content(path, kind), plain(path.name)
     for magic, what in _FOREIGN.items():
         if content.startswith(magic):
@@ -204,7 +204,7 @@ def _text(path: Path, kind: str) -> str:
 
 
 def _content(path: Path, kind: str) -> bytes:
-    """Return the bytes of a file that is not empty."""
+    """Return the bytes of a file; an empty one is refused."""
     try:
         if path.is_dir():
             raise DataError(f"{plain(str(path), 200)} is a folder; expected {kind}")

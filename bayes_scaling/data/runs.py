@@ -1,4 +1,4 @@
-"""The table of runs: canonical columns in raw units; what is impossible is refused, and what is derived is noted."""
+"""The table of runs: canonical columns in raw units; impossible values are refused, derived columns are noted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
     "run": ("run_id", "run_name", "id", "name"),
 }
-"""Canonical columns, and other spellings that are recognised (in any case, blanks and hyphens too) and said."""
+"""Canonical columns, and other spellings that are recognised (in any case, with blanks or hyphens) and noted."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
 CONVENTIONS = ("total", "non_embedding", "unstated")
@@ -48,12 +48,12 @@ class Runs:
 
     Attributes
     ----------
-    table : one row per observation, canonical columns first, other columns kept as they came
+    table : one row per observation, canonical columns first, other columns unchanged
     params_convention : what N counts: ``total``, ``non_embedding`` or ``unstated``
     loss_unit : unit of the loss column, used in labels (laws work in any unit)
-    source : file or object the rows came from, used in messages
-    notes : what was recognised or derived on the way in
-    warnings : what looks wrong but is not impossible
+    source : file or object that the rows came from, used in messages
+    notes : what was recognised or derived on import
+    warnings : what looks wrong but is possible
     """
 
     table: pd.DataFrame
@@ -63,7 +63,7 @@ class Runs:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    # --- ways in ---
+    # --- constructors ---
 
     @classmethod
     def from_frame(
@@ -79,7 +79,7 @@ class Runs:
         Parameters
         ----------
         frame : one row per run, or per evaluated step of a run; raw units (parameters, tokens, FLOPs)
-        columns : canonical name to the frame's name, where they differ: ``{"params": "N"}``
+        columns : from canonical names to the frame's names, where they differ: ``{"params": "N"}``
         params_convention : what N counts: ``total``, ``non_embedding`` or ``unstated``
         loss_unit : unit of the loss, for labels
         source : named in error messages
@@ -87,7 +87,7 @@ class Runs:
         Raises
         ------
         DataError
-            With the row (counted from 1, without the header), the column and the value that is impossible.
+            For an impossible value, with its row (counted from 1, without the header) and column.
         """
         if params_convention not in CONVENTIONS:
             raise DataError(f"params_convention is {shown(params_convention)}; choose one of {', '.join(CONVENTIONS)}")
@@ -144,13 +144,13 @@ class Runs:
         return column in self.table.columns
 
     def column(self, name: str) -> np.ndarray:
-        """Return a numeric column as a new array, ``(n_row,)`` float64.
+        """Return a copy of a numeric column, ``(n_row,)`` float64.
 
         Raises
         ------
         DataError
-            When the table does not have it, or a cell of it is text, missing or infinite. Canonical columns are also
-            positive; others are as they came.
+            When the column does not exist, or a cell of it is text, missing or infinite. Canonical columns hold only
+            positive values.
         """
         if not isinstance(name, str) or name not in self.table:
             have = f"{self.source} has no column {shown(name)} (it has {listed(self.table)})"
@@ -172,12 +172,12 @@ class Runs:
 
     @property
     def labels(self) -> list[str]:
-        """A name for every row: its run id where there is one, else its row number from 1."""
+        """A name for every row: its run id if the table has one, else its row number from 1."""
         return self.table["run"].astype(str).tolist() if "run" in self.table else [str(i + 1) for i in range(len(self))]
 
     @property
     def counted(self) -> str:
-        """How much there is, in words: ``48 runs``, or ``1361 rows of 43 runs`` for training curves."""
+        """The size of the table in words: ``48 runs``, or ``1361 rows of 43 runs`` for training curves."""
         runs = self.table["run"].nunique() if "run" in self.table else len(self)
         return f"{len(self)} runs" if runs == len(self) else f"{len(self)} rows of {runs} runs"
 
@@ -187,7 +187,7 @@ class Runs:
         return self.hash_of(())
 
     def hash_of(self, others: Iterable[str]) -> str:
-        """Return the SHA-256 of the canonical and some other columns, 16 hex digits."""
+        """Return the SHA-256 of the canonical columns and some others, 16 hex digits."""
         names = [*(name for name in SPELLINGS if name in self.table), *sorted(set(others) - set(SPELLINGS))]
         return hashlib.sha256(self.table[names].to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:16]
 
@@ -195,7 +195,7 @@ class Runs:
         """Return the rows where ``keep``, ``(n_row,)`` bool, is true."""
         chosen = np.asarray(keep)
         if chosen.dtype == object and all(isinstance(one, bool | np.bool_) for one in chosen.flat):
-            chosen = chosen.astype(bool)  # pandas hands out its nullable booleans as objects
+            chosen = chosen.astype(bool)  # pandas returns its nullable booleans as objects
         if chosen.dtype != bool or chosen.shape != (len(self),):
             raise DataError(
                 f"expected True or False for each of the {len(self)} rows of {self.source}, "
@@ -207,7 +207,7 @@ class Runs:
         return dataclasses.replace(self, table=table, warnings=oddities(table, self.loss_unit))
 
     def cut(self, column: str, at: float) -> tuple[Runs, Runs]:
-        """Split into rows with ``column <= at`` and rows above: fit the first, score the second."""
+        """Split into rows with ``column <= at`` and rows above, to fit the first and score the second."""
         limit = number(at)
         if limit is None or np.isnan(limit):
             raise DataError(f"cannot cut {plain(str(column))} at {shown(at)}; expected a number")
@@ -217,25 +217,25 @@ class Runs:
             if not side.any():
                 low, high = values.min(), values.max()
                 raise DataError(
-                    f"no run has {plain(column)} {name} {shown(limit)}; it goes from {low:.3g} to {high:.3g}"
+                    f"no run has {plain(column)} {name} {shown(limit)}; it ranges from {low:.3g} to {high:.3g}"
                 )
         return self.where(below), self.where(~below)
 
     # --- training curves ---
 
     def after_warmup(self, fraction: float = 0.1, **limit: float) -> Runs:
-        """Leave out the first part of every training curve, where no scaling law holds.
+        """Drop the first part of every training curve, where no scaling law holds.
 
         Parameters
         ----------
-        fraction : of each run's last row (in steps, or else tokens, or FLOPs) up to which rows are left out; early
-            rows are best dropped by about a tenth (Choshen et al. 2024, arXiv 2410.11840)
-        limit : an absolute rule instead: ``steps=3000`` or ``tokens=1e10``
+        fraction : rows up to this fraction of a run's last row (in steps, or else tokens, or FLOPs) are dropped; about
+            a tenth is best (Choshen et al. 2024, arXiv 2410.11840)
+        limit : an absolute limit instead: ``steps=3000`` or ``tokens=1e10``
 
         Returns
         -------
         Runs
-            With a note that says how many rows were left out. A run of a single row stays.
+            With a note on the number of dropped rows. A run of a single row is kept.
         """
         column, position = self._along(limit)
         if limit:
@@ -251,7 +251,7 @@ class Runs:
         return dataclasses.replace(kept, notes=(*kept.notes, note))
 
     def ends(self) -> Runs:
-        """Keep the last row of every run: final losses, for laws of finished runs."""
+        """Keep only the last row of every run, its final loss, for laws of finished runs."""
         column, position = self._along({})
         last = self.table.groupby(self.table["run"])[column].transform("max").to_numpy(float)
         kept = self.where(position == last)
@@ -262,7 +262,7 @@ class Runs:
         """Return the column that grows along a run, and its values."""
         if "run" not in self:
             raise DataError(
-                f"{self.source} has no column run, which says what rows are one curve (it has {listed(self.table)})"
+                f"{self.source} has no column run, which says which rows form one curve (it has {listed(self.table)})"
             )
         candidates = list(limit) or ["steps", "tokens", "flops"]
         found = [name for name in candidates if name in self]
@@ -292,7 +292,7 @@ def _text_columns(options: Mapping[str, Any]) -> set[str]:
 
 
 def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return a copy with text as column names, and named levels of its index as columns."""
+    """Return a copy with column names as text, and with named index levels as columns."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"expected a pandas DataFrame with one row per run, got {type(frame).__name__}")
     if frame.columns.nlevels > 1:
@@ -300,14 +300,14 @@ def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
     titles = [str(name) for name in frame.columns]
     broken = [title for title in titles if not encodable(title)]
     if broken:
-        raise DataError(f"{source} has a column named {shown(broken[0])}, which is no valid text; rename it")
+        raise DataError(f"{source} has a column named {shown(broken[0])}, which is not valid text; rename it")
     frame = frame.copy().set_axis(titles, axis="columns")
     doubled = frame.columns[frame.columns.duplicated()]
     if len(doubled):
         raise DataError(f"{source} has two columns named {shown(doubled[0])}; rename or drop one")
     notes = []
     for level, title in enumerate(frame.index.names):
-        if title is not None and str(title) not in frame:  # as groupby and set_index leave them
+        if title is not None and str(title) not in frame:  # as from groupby and set_index
             frame[str(title)] = frame.index.get_level_values(level)
             notes.append(f"index {shown(str(title))} read as a column")
     return frame.reset_index(drop=True), notes
@@ -316,11 +316,11 @@ def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
 def _named(
     frame: pd.DataFrame, columns: Mapping[str, str], source: str
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """Rename columns to canonical names: those that the user mapped, then known spellings.
+    """Rename columns to canonical names: first by the user's mapping, then by known spellings.
 
     Returns
     -------
-    the renamed table, canonical name to the name that it had, and notes
+    the renamed table, a mapping from canonical to original names, and notes
     """
     spelled = _mapping(frame, columns, source)
     notes = []
@@ -349,7 +349,7 @@ def _named(
     if "loss" not in table:
         raise DataError(f"{source} has no loss column {have}; map one with {REMEDY}", Remedy("columns", "loss", "name"))
     sizes = ("params", "tokens", "flops", "steps")
-    # A law may read columns of its own alone, a loss or a position, say; but something has to be there to read.
+    # A law may read only columns of its own, such as a position, but the table must have at least one number.
     numbers = [name for name in table.select_dtypes("number") if name not in ("loss", "loss_se", "run")]
     if not any(name in table for name in sizes):
         none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
@@ -361,7 +361,7 @@ def _named(
 
 
 def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> dict[str, str]:
-    """Return the mapping that the user gave, or say what is wrong with it."""
+    """Return the user's mapping once it is checked."""
     if not isinstance(columns, Mapping):
         raise DataError(f"columns is {shown(columns)}; expected a mapping like {{'loss': 'val_loss'}}")
     unknown = [name for name in columns if name not in SPELLINGS]
@@ -374,6 +374,6 @@ def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> di
         twice = [other for other, column in mapping.items() if column == theirs]
         if len(twice) > 1:
             raise DataError(
-                f"the column mapping reads {shown(theirs)} as {' and as '.join(twice)}; a column is one thing"
+                f"the column mapping reads {shown(theirs)} as {' and as '.join(twice)}; a column has one meaning"
             )
     return mapping

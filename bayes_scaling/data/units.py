@@ -1,8 +1,8 @@
 """Parameters, tokens, FLOPs and units of a training run, as the papers count them.
 
-Papers disagree on what N and C contain, and their constants hold only for their own count: names below say whether
-embeddings, attention and the output head are in. Every function takes numbers or arrays, broadcasts them, and refuses
-what no training run can have.
+Papers disagree on what N and C include, and their constants hold only for their own count. The names below say whether
+embeddings, attention and the output head are included. Every function takes numbers or arrays, broadcasts them, and
+refuses values that no training run can have.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from bayes_scaling.errors import DataError
 type Numbers = float | np.ndarray
 
 FLOPS_PER_PARAM_TOKEN = 6.0
-"""One multiply and one add per parameter and token, once forward and twice backward."""
+"""One multiplication and one addition per parameter and token, once forward and twice backward."""
 
 CHINCHILLA_EMBEDDING = 47491.0
 """gamma of Pearce and Song 2024 for the Chinchilla models: (width / layers / 12)^(1/3) x vocabulary of 32k."""
 
 _MATRICES = ("qkv", "projection", "feedforward")
 
-# What an input can be, by its name: the least or the most, and the complaint beyond it.
+# Limits of inputs by name, each with the error message for values beyond it.
 _COUNTS = frozenset({"params", "non_embedding", "total", "tokens", "layers", "width", "vocabulary", "context"})
 _COUNT = (1.0, "expected a count of at least 1 in raw units")
 _POSITIVE = (1 / LARGEST, "expected a positive number")
 _FINITE = (LARGEST, f"above {LARGEST:g}: no training run has that, check the unit")
 _MOST = {
-    # A byte-level tokeniser has one; the rest is room for special tokens.
-    "tokens_per_byte": (1.5, "more than any tokeniser has: for bytes per token give the inverse"),
+    # A byte-level tokeniser has one; the rest allows for special tokens.
+    "tokens_per_byte": (1.5, "more than any tokeniser has: if this is bytes per token, give the inverse"),
     "alpha": (2.0, "expected an exponent, about 0.1 to 1"),
     "beta": (2.0, "expected an exponent, about 0.1 to 1"),
 }
@@ -50,17 +50,17 @@ _MOST = {
 class Shape:
     """Shape of a decoder-only transformer, and its counts by Kaplan et al. 2020 (arXiv 2001.08361), table 1.
 
-    Biases and norms are left out, as there. Fields broadcast, so a shape may hold a whole family of models.
+    As in that table, biases and norms are not counted. Fields broadcast, so a shape may hold a whole family of models.
 
     Attributes
     ----------
     layers : n_layer
     width : d_model
     attention_width : d_attn, heads x head size; ``width`` by default
-    feedforward_width : d_ff; four times ``width`` by default. Gated layers have three matrices, the table two: give
-        1.5 times theirs
-    vocabulary : n_vocab; 0 where unknown, and then counts that need it are refused
-    context : n_ctx, tokens; 0 where unknown, likewise
+    feedforward_width : d_ff; four times ``width`` by default. Gated layers have three matrices where the
+        table has two: give 1.5 times their width
+    vocabulary : n_vocab; 0 if unknown, then counts that need it are refused
+    context : n_ctx in tokens; 0 if unknown, likewise
     """
 
     layers: ArrayLike
@@ -83,7 +83,7 @@ class Shape:
     def params_by_part(self) -> dict[str, Numbers]:
         """Parameters by row of the table; the output head is tied to ``embedding``.
 
-        A model without learned positions lacks ``positions``; an untied head is another ``embedding``.
+        A model without learned positions has no ``positions``; an untied head adds another ``embedding``.
         """
         n, d, attention, feedforward, vocabulary, context = dataclasses.astuple(self)
         return {
@@ -152,14 +152,14 @@ def _is_unknown(name: str, value: Any) -> bool:
 def training_flops(params: ArrayLike, tokens: ArrayLike) -> Numbers:
     """Return training FLOPs as 6 N D, eq 2.2 of Kaplan et al. 2020 without its context term.
 
-    They contain what ``params`` contain: give non-embedding parameters for non-embedding FLOPs.
+    They count what ``params`` counts: give non-embedding parameters for non-embedding FLOPs.
     """
     N, D = _numeric(params=params, tokens=tokens)
     return FLOPS_PER_PARAM_TOKEN * N * D
 
 
 def training_flops_of_forward(flops_per_token: ArrayLike, tokens: ArrayLike) -> Numbers:
-    """Return training FLOPs as three forward passes over ``tokens``: the backward pass costs two.
+    """Return training FLOPs as three forward passes over ``tokens``; the backward pass costs as much as two.
 
     Parameters
     ----------
@@ -192,13 +192,13 @@ def flops_of_pf_days(days: ArrayLike) -> Numbers:
 
 
 def bits_per_byte(nats_per_token: ArrayLike, tokens_per_byte: ArrayLike) -> Numbers:
-    """Return a loss in bits per byte of text, which tokenisers share: nats per token x tokens per byte / ln 2."""
+    """Return a loss in bits per byte, comparable between tokenisers: nats per token x tokens per byte / ln 2."""
     loss, density = _numeric(nats_per_token=nats_per_token, tokens_per_byte=tokens_per_byte)
     return loss * density / math.log(2)
 
 
 def nats_per_token(bits_per_byte: ArrayLike, tokens_per_byte: ArrayLike) -> Numbers:
-    """Return a loss in nats per token from bits per byte of text."""
+    """Return a loss in nats per token from one in bits per byte."""
     loss, density = _numeric(bits_per_byte=bits_per_byte, tokens_per_byte=tokens_per_byte)
     return loss * math.log(2) / density
 
@@ -206,15 +206,15 @@ def nats_per_token(bits_per_byte: ArrayLike, tokens_per_byte: ArrayLike) -> Numb
 def total_params(non_embedding: ArrayLike, gamma: ArrayLike = CHINCHILLA_EMBEDDING) -> Numbers:
     """Return total parameters N + gamma N^(1/3) for non-embedding N (Pearce and Song 2024, arXiv 2406.12907).
 
-    The embedding grows with width, the rest with its cube at a fixed aspect ratio; ``gamma`` holds that ratio and the
-    vocabulary, by default those of the Chinchilla models.
+    The embedding grows with width, the rest with its cube at a fixed aspect ratio; ``gamma`` depends on that ratio and
+    the vocabulary; the default is that of the Chinchilla models.
     """
     N, g = _numeric(non_embedding=non_embedding, gamma=gamma)
     return N + g * np.cbrt(N)
 
 
 def non_embedding_params(total: ArrayLike, gamma: ArrayLike = CHINCHILLA_EMBEDDING) -> Numbers:
-    """Return non-embedding parameters from total ones: the exact inverse of :func:`total_params`."""
+    """Return non-embedding parameters from total parameters, the exact inverse of :func:`total_params`."""
     whole, g = _numeric(total=total, gamma=gamma)
     if np.any(whole < 1 + g):
         raise DataError(f"total is {shown(float(np.min(whole)))}, less than its embeddings alone: is gamma right?")
@@ -228,7 +228,7 @@ def non_embedding_params(total: ArrayLike, gamma: ArrayLike = CHINCHILLA_EMBEDDI
 
 @dataclasses.dataclass(frozen=True)
 class PowerOfCompute:
-    """A power law of training compute, scale x (C / unit)^exponent; call it with C in FLOPs, whatever its unit."""
+    """A power law of training compute, scale x (C / unit)^exponent; call it with C in FLOPs."""
 
     scale: float
     exponent: float
@@ -246,12 +246,12 @@ class Frontier:
 
     Attributes
     ----------
-    name, source : its key, and the paper with the place in it
+    name, source : its key, and the place in the paper
     convention : what its N and C count
     note : when not to trust it
-    tokens : D of C, processed tokens
-    params : N of C; None where the source gives none
-    flops_per_token : training FLOPs per token of C, where the source gives these in place of N
+    tokens : D as a function of C, processed tokens
+    params : N as a function of C; None if the source does not give it
+    flops_per_token : training FLOPs per token as a function of C, if the source gives these instead of N
     """
 
     name: str
@@ -264,7 +264,7 @@ class Frontier:
 
 
 def _split(scale: float, exponent: float) -> dict[str, PowerOfCompute]:
-    """Return N = scale (C/6)^exponent and the D that spends the rest of C = 6 N D."""
+    """Return N = scale (C/6)^exponent and D = C / (6 N)."""
     return {
         "params": PowerOfCompute(scale, exponent, FLOPS_PER_PARAM_TOKEN),
         "tokens": PowerOfCompute(1 / scale, 1 - exponent, FLOPS_PER_PARAM_TOKEN),
@@ -277,7 +277,7 @@ def _chinchilla_split(A: float, B: float, alpha: float, beta: float) -> dict[str
 
 
 _TOTAL = "N total parameters, embeddings included; C = 6 N D"
-_KAPLAN = "N non-embedding parameters; C non-embedding C_min, the compute had the batch been far below critical"
+_KAPLAN = "N non-embedding parameters; C non-embedding C_min, the compute at a batch size far below critical"
 
 PUBLISHED_FRONTIERS: Mapping[str, Frontier] = MappingProxyType(
     {
@@ -307,8 +307,8 @@ PUBLISHED_FRONTIERS: Mapping[str, Frontier] = MappingProxyType(
             Frontier(
                 "deepseek2024",
                 "DeepSeek-AI 2024 (arXiv 2401.02954)",
-                "M non-embedding training FLOPs per token, attention included, in place of N; C = M D",
-                "moves with the data: on others they find exponents of M of 0.450 and 0.578",
+                "M non-embedding training FLOPs per token, attention included, instead of N; C = M D",
+                "depends on the data: on others they find exponents of M of 0.450 and 0.578",
                 PowerOfCompute(5.8316, 0.4757),
                 flops_per_token=PowerOfCompute(0.1715, 0.5243),
             ),
@@ -323,8 +323,8 @@ PUBLISHED_FRONTIERS: Mapping[str, Frontier] = MappingProxyType(
                 "kaplan2020",
                 "Kaplan et al. 2020 (arXiv 2001.08361), table 6",
                 _KAPLAN,
-                "trains at the critical batch, so 6 N D is about 2 C_min; the exponent of N owes much to counting and "
-                "tuning (Porian et al. 2024, Pearce and Song 2024)",
+                "trains at the critical batch, so 6 N D is about 2 C_min; the exponent of N is largely due to counting "
+                "and tuning (Porian et al. 2024, Pearce and Song 2024)",
                 PowerOfCompute(2e10, 0.27, PF_DAY),
                 PowerOfCompute(1.3e9, 0.73, PF_DAY),
             ),
@@ -338,26 +338,26 @@ PUBLISHED_FRONTIERS: Mapping[str, Frontier] = MappingProxyType(
         )
     }
 )
-"""Published compute-optimal allocations by name. Their N and C count different things: read ``convention``."""
+"""Published compute-optimal allocations by name. Their N and C count different things, see ``convention``."""
 
 
 def inference_tokens(params: ArrayLike, tokens: ArrayLike, constants: Mapping[str, Any]) -> Numbers:
-    """Return the tokens served over a model's life for which its training was the cheapest way to its loss.
+    """Return the number of tokens to serve over a model's lifetime that makes its N and D the cheapest way to its loss.
 
     Sardana et al. 2023 (arXiv 2401.00448) minimise 6 N D + 2 N D_inf at a fixed loss. With a Chinchilla law the minimum
     has D_inf / D = 3 (alpha A N^-alpha / (beta B D^-beta) - 1): zero for a compute-optimal run, and negative for one
-    with too few training tokens, which no amount of serving justifies.
+    with too few training tokens, which serving cannot justify.
 
     Parameters
     ----------
     params, tokens : N and D of the run, N counted as for the constants
     constants : values of A, B, alpha and beta, numbers or one per posterior draw; other names are ignored. Both
-        ``law.at("besiroglu2024").constants.values`` and ``fit.flat()`` fit
+        ``law.at("besiroglu2024").constants.values`` and ``fit.flat()`` are accepted
 
     Returns
     -------
     Numbers
-        tokens, in the common shape of everything given
+        tokens, in the broadcast shape of all arguments
     """
     names = ("A", "B", "alpha", "beta")
     if missing := [name for name in names if name not in constants]:
@@ -366,17 +366,17 @@ def inference_tokens(params: ArrayLike, tokens: ArrayLike, constants: Mapping[st
     return 3 * D * np.expm1(np.log(alpha * A) - alpha * np.log(N) - np.log(beta * B) + beta * np.log(D))
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _numeric(**given: Any) -> list[Numbers]:
-    """Return every input as a float or an array of floats, or say in one line which is impossible."""
+    """Return every input as a float or an array of floats; the error names the one that is impossible."""
     values = {name: _numbers(name, value) for name, value in given.items()}
     try:
         np.broadcast_shapes(*(value.shape for value in values.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in values.items())
-        raise DataError(f"shapes do not fit together: {shapes}; give arrays of one shape, or single numbers") from None
+        raise DataError(f"shapes do not broadcast: {shapes}; give arrays of one shape, or single numbers") from None
     return [value if value.ndim else float(value) for value in values.values()]
 
 
@@ -390,7 +390,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
         raise DataError(f"{name} is {shown(value)}, expected a number or an array of numbers")
     least, too_low = _COUNT if name in _COUNTS else _POSITIVE
     most, too_high = _MOST.get(name, _FINITE)
-    for bad, problem in ((~(values >= least), too_low), (values > most, too_high)):  # NaN fails the first
+    for bad, problem in ((~(values >= least), too_low), (values > most, too_high)):  # NaN fails the first comparison
         if bad.any():
             first = np.unravel_index(int(np.argmax(bad)), bad.shape)
             place = f"[{', '.join(map(str, first))}]" if first else ""

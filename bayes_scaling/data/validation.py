@@ -1,4 +1,4 @@
-"""What a cell of a table of runs may hold; every refusal is one line that names the cell."""
+"""Checks of the cells of a table of runs; every error is one line that names the cell."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bayes_scaling.base.messages import encodable, plain, shown
 from bayes_scaling.errors import DataError
 
 LARGEST = 1e50
-"""No quantity of a training run comes near this; the bound also keeps every derived product finite."""
+"""Far above any quantity of a training run; the bound also keeps every derived product finite."""
 
 COUNTS = ("params", "tokens", "unique_tokens", "steps", "batch_tokens")
-"""Columns that count something: below one they are in another unit."""
+"""Columns of counts: a value below one means another unit."""
 
 PF_DAY = 8.64e19  # FLOPs
 
@@ -31,12 +31,12 @@ _INFINITE = frozenset({"inf", "infinity", "+inf", "+infinity", "-inf", "-infinit
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where a table came from, to name its cells as their owner knows them.
+    """Where a table came from, so that messages use the user's names.
 
     Attributes
     ----------
-    source : the file or object, already fit for a message
-    spelled : canonical name to the name in the source
+    source : the file or object, already escaped for messages
+    spelled : from canonical names to names in the source
     """
 
     source: str
@@ -48,15 +48,15 @@ class Origin:
         return f"column {name}" if theirs == name else f"column {plain(theirs)} (read as {name})"
 
     def cell(self, row: int, name: str) -> str:
-        """Name a cell; ``row`` counts from 0, the message from 1 and without the header."""
+        """Name a cell; ``row`` counts from 0, the message counts from 1 without the header."""
         return f"{self.source}, row {row + 1}, {self.column(name)}"
 
 
 def number(cell: object) -> float | None:
-    """Return a cell as a float, NaN where it is missing, None where it is no number.
+    """Return a cell as a float, NaN if it is missing, None if it is not a number.
 
-    Text counts only when it is a plain decimal number: ``1,000``, ``1_000`` and ``70B`` are left to their owner,
-    because a guess that is wrong by a factor of a thousand would go unseen.
+    Text counts only if it is a plain decimal number: ``1,000``, ``1_000`` and ``70B`` are refused, because a guess
+    that is wrong by a factor of a thousand would go unnoticed.
     """
     if isinstance(cell, str):
         text = cell.strip()
@@ -79,7 +79,7 @@ def number(cell: object) -> float | None:
 
 
 def floats(cells: pd.Series, place: Callable[[int], str]) -> np.ndarray:
-    """Return a column as float64, ``(n_row,)``, or say which cell is not a number; ``place(row)`` names a cell."""
+    """Return a column as float64, ``(n_row,)``; the error names the cell that is not a number, by ``place(row)``."""
     kinds = pd.api.types
     if (
         kinds.is_numeric_dtype(cells.dtype)
@@ -108,9 +108,7 @@ def _remedy(cell: object) -> str:
 def refuse_gaps(values: np.ndarray, place: Callable[[int], str]) -> None:
     """Refuse missing and infinite values."""
     _refuse(np.isnan(values), None, place, "the value is missing: fill the cell or drop the row")
-    _refuse(
-        np.isinf(values), values, place, "is infinite or too large: a diverged run is not an observation, drop the row"
-    )
+    _refuse(np.isinf(values), values, place, "is infinite or too large: drop the row if the run diverged")
 
 
 def _refuse(bad: np.ndarray, values: np.ndarray | None, place: Callable[[int], str], what: str) -> None:
@@ -121,17 +119,17 @@ def _refuse(bad: np.ndarray, values: np.ndarray | None, place: Callable[[int], s
 
 
 def others(bad: np.ndarray) -> str:
-    """Return how many rows have the same problem as the one that is named, to end a message with."""
+    """Return the end of a message: how many more rows have the same problem."""
     more = int(bad.sum()) - 1
     return f" (and {more} more row{'s' if more > 1 else ''})" if more else ""
 
 
 def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_zero: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the table with these columns as positive, finite float64; the first impossible cell is named.
+    """Return the table with these columns as positive, finite float64; the error names the first impossible cell.
 
     Parameters
     ----------
-    may_be_zero : columns in which zero is a value like any other
+    may_be_zero : columns in which zero is allowed
     """
     columns = {}
     for name in names:
@@ -153,7 +151,7 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_ze
 
 
 def run_ids(cells: pd.Series, origin: Origin) -> list[str]:
-    """Return run ids as text, so that they are the same from every kind of file."""
+    """Return run ids as text, so that they do not depend on the file format."""
     ids = []
     for row, cell in enumerate(cells.astype(object)):
         value = number(cell) if not isinstance(cell, str) else None
@@ -164,7 +162,7 @@ def run_ids(cells: pd.Series, origin: Origin) -> list[str]:
         elif isinstance(cell, numbers.Integral) and not isinstance(cell, bool):
             ids.append(str(int(cell)))
         elif value is not None and value.is_integer():
-            ids.append(str(int(value)))  # pandas turns whole numbers into floats on the slightest occasion
+            ids.append(str(int(value)))  # pandas easily turns integers into floats
         else:
-            raise DataError(f"{origin.cell(row, 'run')}: {shown(cell)} is no run id: expected text or a whole number")
+            raise DataError(f"{origin.cell(row, 'run')}: {shown(cell)} is not a run id: expected text or an integer")
     return ids

@@ -1,7 +1,7 @@
-"""The address of the catalogue of laws.
+"""The package that holds the catalogue of laws.
 
-In a wheel the law files lie in this folder. In a checkout they lie in the top-level ``models/`` folder, which joins
-the search path here when a ``pyproject.toml`` lies beside it (so that no other project's ``models/`` is taken).
+In a wheel the law files are in this folder. In a checkout they are in the top-level ``models/`` folder, which is added
+to the search path here if there is a ``pyproject.toml`` next to it (so that no other project's ``models/`` is used).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of every step, in one style."""
+"""Figures for every step, in one style."""
 
 from bayes_scaling.base.exports import lazily
 

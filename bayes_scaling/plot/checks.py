@@ -1,6 +1,6 @@
-"""Pictures that check a fit: residuals and traces.
+"""Figures that check a fit: residuals and traces.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bayes_scaling.plot.style import (
 
 @styled
 def plot_residuals(fit: Fit) -> Figure:
-    """Show how far each run lies from the law, in percent of its loss, against each input and the fitted loss.
+    """Show the residual of each run, in percent of its loss, against each input and the fitted loss.
 
-    The residual is 100 (log loss - posterior median of the log mean). The five largest are named.
+    The residual is 100 (log loss - posterior median of the log mean). The five largest are labelled.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
+    fit : a fit; one that did not converge is drawn and marked
     """
     middle = np.median(fit.log_mean, axis=0)
     residual = 100 * (np.log(fit.runs.loss) - middle)
@@ -64,7 +64,7 @@ def plot_residuals(fit: Fit) -> Figure:
 
 
 def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
-    """Where outliers would flatten all other runs, compress what is far from zero; say so for the axis label."""
+    """Compress large residuals if outliers would flatten all others; return what to add to the axis label."""
     low, high = min(residual.min(), -sigma), max(residual.max(), sigma)
     if max(-low, high) < 15 * sigma:
         return ""
@@ -81,17 +81,17 @@ def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
 
 @styled
 def plot_traces(fit: Fit) -> Figure:
-    """Show the chains of every parameter: their ranks, which should stay flat, and their draws in order.
+    """Show the chains of every parameter: their ranks, which should be uniform, and their draws in order.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
+    fit : a fit; one that did not converge is drawn and marked
     """
-    import arviz_base  # three seconds, and no other picture needs it
+    import arviz_base  # takes three seconds to import, and no other figure needs it
     import arviz_plots
     import xarray as xr
 
-    plots: Any = arviz_plots  # has no types
+    plots: Any = arviz_plots  # is untyped
     names = list(fit.draws)
     figure = new_figure(fit, "Chains", 9.0, 1.25 * len(names) + 1.4)
     grid = figure.subplots(len(names), 2, squeeze=False, sharex="col", width_ratios=(1, 2))
@@ -100,7 +100,7 @@ def plot_traces(fit: Fit) -> Figure:
     for column, draw in enumerate((plots.plot_rank, plots.plot_trace)):
         panels = xr.Dataset({name: ((), ax) for name, ax in zip(names, grid[:, column], strict=True)})
         on = xr.DataTree.from_dict({"/": xr.Dataset({"figure": ((), figure)}), "plot": panels})
-        # Handing ArviZ our own axes keeps it from opening a pyplot figure.
+        # Given our own axes, ArviZ does not open a pyplot figure.
         collection = plots.PlotCollection(
             data["posterior"].to_dataset(), on, aes={"color": ["chain"], "overlay": ["chain"]}, backend="matplotlib"
         )
@@ -110,8 +110,8 @@ def plot_traces(fit: Fit) -> Figure:
     for ax in grid[:-1].ravel():
         ax.tick_params(labelbottom=False)
     for line in (line for ax in grid[:, 1] for line in ax.get_lines()):
-        line.set(linewidth=0.4, rasterized=True)  # as vectors, thousands of draws make a huge file
-    # The p-value is of draws without autocorrelation; R-hat and effective sample size judge those there are.
-    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p takes draws as independent)")
+        line.set(linewidth=0.4, rasterized=True)  # thousands of draws as vectors make a huge file
+    # The p-value assumes draws without autocorrelation; R-hat and effective sample size do not.
+    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p assumes independent draws)")
     grid[-1, 1].set_xlabel("draw")
     return figure

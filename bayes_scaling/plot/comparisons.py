@@ -1,6 +1,6 @@
-"""Pictures of a comparison: what each law would have forecast and what happened, who earns weight, who is calibrated.
+"""Figures of a comparison: held-out forecasts of each law with measured losses, scores and weights, calibration.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _weighted(comparison: Comparison) -> list[str]:
 
 @styled
 def plot_held_out(comparison: Comparison) -> Figure:
-    """Draw what each candidate forecast beyond the lowest cut, relative to its median, and what was measured."""
+    """Draw the forecasts of each candidate beyond the lowest cut and the measured losses, relative to its median."""
     names = _weighted(comparison)
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
     columns = min(len(names), 4)
@@ -91,7 +91,7 @@ def _draw_held_out(ax: Axes, held_out: pd.DataFrame) -> None:
 
 @styled
 def plot_ranking(comparison: Comparison) -> Figure:
-    """Draw scores relative to the best law with their standard errors, and the weights of the stacked forecast."""
+    """Draw scores relative to the best law, with standard errors, and the weights of the stacked forecast."""
     ranked = comparison.to_frame()
     figure = _figure(comparison, "Leave-largest-out", 10.0, 0.36 * len(ranked) + 1.9)
     scores, weights = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
@@ -119,7 +119,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
 
 @styled
 def plot_pit(comparison: Comparison) -> Figure:
-    """Draw how often losses fell below each quantile of their forecast, all cuts together."""
+    """Draw how often losses were below each quantile of their forecast, over all cuts."""
     names = _weighted(comparison)[: len(MARKED)]
     figure = _figure(comparison, "Calibration of held-out forecasts", 6.4, 5.0)
     ax = figure.subplots()
@@ -135,13 +135,13 @@ def plot_pit(comparison: Comparison) -> Figure:
         share = np.arange(1, len(pit) + 1) / len(pit)
         steps = np.pad(np.stack([pit, share]), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
         ax.step(steps[0], steps[1], where="post", color=colour, label=escaped_text(name))
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability that was given to a lower loss (PIT)")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="forecast probability of a lower loss (PIT)")
     ax.set_ylabel("share of held-out rows at or below")
     ax.legend(loc="upper left", fontsize=8)
     return figure
 
 
 def save_comparison_pictures(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write ``held_out``, ``ranking`` and ``pit`` as PNG into a folder, each whole or not at all."""
+    """Write ``held_out``, ``ranking`` and ``pit`` as PNG files into a folder, each atomically."""
     pictures = {"held_out": plot_held_out, "ranking": plot_ranking, "pit": plot_pit}
     return [saved(draw(comparison), folder / f"{name}.png") for name, draw in pictures.items()]

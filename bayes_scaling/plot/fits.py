@@ -1,6 +1,6 @@
-"""Pictures of a fit and its runs: every band says its probability and what it contains, every axis its unit.
+"""Figures of a fit and its runs: every band is labelled with its probability and contents, every axis with its unit.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from bayes_scaling.predict.forecast import forecast as forecast_at
 def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     """Show runs and fitted curves against each input of the law, on log-log axes.
 
-    One panel per input. Where the law has another input, runs are coloured by it, and a curve with bands is drawn for
-    a few of its values (marked at the colour bar), over the range where runs near that value lie. Inputs beyond two
-    are held at their geometric mean along a curve. A law that reads whole runs gets one panel with the fitted curve of
-    each run instead.
+    One panel per input. If the law has a second input, runs are coloured by it, and a curve with bands is drawn for
+    a few of its values (marked at the colour bar), over the range of the runs near that value. Along a curve, further
+    inputs are fixed at their geometric mean. A law that reads whole runs gets one panel with the fitted curve of each
+    run instead.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
-    probabilities : contents of the equal-tailed bands for one new run
+    fit : a fit; one that did not converge is drawn and marked
+    probabilities : probabilities of the equal-tailed bands for one new run
 
     Raises
     ------
@@ -73,7 +73,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     others = [next((other for other in inputs if other != name), None) for name in inputs]
     curves = [_curves(fit, name, other) for name, other in zip(inputs, others, strict=True)]
     points = pd.concat([curve for panel in curves for curve in panel], ignore_index=True)
-    along = forecast_shown(fit, points)  # one call, so that it compiles once
+    along = forecast_shown(fit, points)  # a single call compiles only once
     draws = (np.split(kind, len(points) // CURVE, axis=1) for kind in (along.mean, along.new_run))
     drawn = zip(*draws, strict=True)
     for ax, name, other, panel in zip(panels, inputs, others, curves, strict=True):
@@ -87,7 +87,7 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
             log_axis(ax, ax.xaxis, name, axis_label(fit, name))
         log_axis(ax, ax.yaxis, "loss", axis_label(fit, "loss"))
         ax.tick_params(labelleft=True)
-    held = "; further inputs at their geometric mean" if len(inputs) > 2 else ""
+    held = "; other inputs at their geometric mean" if len(inputs) > 2 else ""
     held += "".join(f"; {escaped_text(f'{column} = {name}')}" for column, name in shown_group(fit).items())
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
@@ -97,10 +97,10 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
 
 
 def _fitted_runs(fit: Fit, bands: Bands) -> Figure:
-    """Show every run's losses along its training and the law's curve at the same rows."""
+    """Show the losses of every run during training, and the law's curve at the same rows."""
     along = next((name for name in ALONG if name in fit.runs), None)
     if along is None or "run" not in fit.runs:
-        raise ForecastError(f"{fit.runs.source} has no run ids and steps, tokens or flops to draw runs along")
+        raise ForecastError(f"{fit.runs.source} has no run ids, or no steps, tokens or flops, to draw curves along")
     figure = new_figure(fit, "Fit", 9.0, 5.6)
     ax = figure.subplots()
     labels, x = np.array(fit.runs.labels), fit.runs.column(along)
@@ -124,17 +124,17 @@ def _fitted_runs(fit: Fit, bands: Bands) -> Figure:
 
 
 def _curves(fit: Fit, name: str, other: str | None) -> list[pd.DataFrame]:
-    """Return the curves of a panel: points along its input at a few values of the other input."""
-    # Along an axis that may be zero, distances are differences; along the others, ratios.
+    """Return the curves of a panel: points along one input at a few values of the other."""
+    # Distances are differences along an axis that may be zero, ratios along others.
     plain = set(fit.law.may_be_zero)
     scaled = {c: fit.runs.column(c) if c in plain else np.log(fit.runs.column(c)) for c in fit.law.inputs}
     z = scaled[other] if other else np.zeros(len(fit.runs))
     targets = np.linspace(np.quantile(z, 0.03), np.quantile(z, 0.97), 5)
-    levels = np.unique(z[np.argmin(np.abs(z[:, None] - targets), axis=0)])  # of runs that exist
+    levels = np.unique(z[np.argmin(np.abs(z[:, None] - targets), axis=0)])  # of existing runs
     nearest = np.argmin(np.abs(z[:, None] - levels), axis=1)
     curves = []
     for i, level in enumerate(levels):
-        # A curve stays where runs near its value lie; elsewhere it would pass for a fit to runs of other values.
+        # A curve is drawn only near runs with its value; elsewhere it would look like a fit to runs with other values.
         own = scaled[name][nearest == i]
         margin = 0.0 if name in plain else 0.1
         points = {column: np.full(CURVE, level if column == other else x.mean()) for column, x in scaled.items()}
@@ -164,7 +164,7 @@ def _coloured_runs(
 
 
 def shown_group(fit: Fit) -> dict[str, str]:
-    """Return the group that curves of a pooled fit are drawn for: the one with most rows."""
+    """Return the group for which the curves of a pooled fit are drawn: the one with most rows."""
     if not fit.pooling:
         return {}
     return {
@@ -173,14 +173,14 @@ def shown_group(fit: Fit) -> dict[str, str]:
 
 
 def forecast_shown(fit: Fit, table: pd.DataFrame) -> Forecast:
-    """Forecast along a curve, of a fit that may not have converged: its picture is marked."""
+    """Forecast along a curve; the fit may not have converged, because its figure is marked."""
     table = table.assign(**shown_group(fit))
     size = size_of(fit.runs)[0]
     if "noise.relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
-        # The noise reads the size of a run, which one input does not give: it follows the trend of the fitted runs.
+        # The noise needs the size of a run; one input does not determine it, so it follows the trend of fitted runs.
         names = list(fit.law.inputs)
         fitted, wanted = (np.log(frame[names].to_numpy(float)) for frame in (fit.runs.table, table))
         trend, *_ = np.linalg.lstsq(np.insert(fitted, 0, 1.0, axis=1), np.log(fit.runs.column(size)))
         table = table.assign(**{size: np.exp(np.insert(wanted, 0, 1.0, axis=1) @ trend)})
-    with np.errstate(over="ignore"):  # a draw from a very heavy tail may be infinite; no band reaches it
+    with np.errstate(over="ignore"):  # a draw from a very heavy tail may be infinite, but no band reaches that far
         return forecast_at(fit, table, unconverged=True)

@@ -1,6 +1,6 @@
-"""Pictures of a forecast: the curve along size with its bands, and planned runs.
+"""Figures of a forecast: the curve along size with its bands, and planned runs.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ def plot_forecast(
     measured: np.ndarray | Sequence[float] | None = None,
     target: float | None = None,
 ) -> Figure:
-    """Show fitted runs, forecast runs with their intervals, and where the data end, against the size of a run.
+    """Show fitted runs and forecast runs with intervals against the size of a run, and mark the largest fitted size.
 
-    Size is training compute for laws of several inputs, else the law's only input. A law of params and tokens also
-    gets the lowest loss that each amount of compute can buy, a law of one input the bands along it.
+    Size is training compute for laws of several inputs, else the law's only input. For a law of params and tokens
+    the figure also shows the lowest loss at each amount of compute, for a law of one input the bands along it.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
-    forecast : what it forecasts at future runs
-    measured : (n_point,) losses of those runs in the forecast's unit; NaN where not known
-    target : loss to draw as a line
+    fit : a fit; one that did not converge is drawn and marked
+    forecast : its forecast of future runs
+    measured : (n_point,) losses of those runs in the forecast's unit; NaN if unknown
+    target : loss to mark with a line
 
     Raises
     ------
@@ -97,7 +97,7 @@ def plot_forecast(
 
 
 def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
-    """Draw fitted runs, what the law says along the sizes of runs, and where the fitted sizes end."""
+    """Draw fitted runs, the law along the size of runs, and the end of the fitted sizes."""
     fitted = fit.runs.column(name)
     left, right = min(fitted.min(), x.min()) / 1.3, 1.5 * max(fitted.max(), x.max())
     bands = checked_bands((0.5, 0.9))
@@ -118,7 +118,7 @@ def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
 def _draw_points(
     fit: Fit, ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
 ) -> None:
-    """Draw intervals, medians and measured losses of some forecast points, loss on the vertical axis or the other."""
+    """Draw intervals, medians and measured losses of some forecast points, with the loss on either axis."""
     for probability, of, width, colour in INTERVALS:
         low, high = forecast.interval(probability, of)[shown].T
         lines = ax.vlines if upright else ax.hlines

@@ -1,6 +1,6 @@
-"""All pictures of a fit, written to a folder.
+"""All figures of a fit, written to a folder.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ def save_pictures(
     file_format: str = "png",
     progress: bool | None = None,
 ) -> list[Path]:
-    """Draw every picture of a fit into a folder, which is made where it is missing.
+    """Draw every figure of a fit into a folder, which is created if it is missing.
 
-    Each file is written under a temporary name and renamed, so that a picture that is there is whole.
+    Each file is written under a temporary name and then renamed, so that no file is ever incomplete.
 
     Parameters
     ----------
-    fit : posterior
-    folder : existing pictures of the same name are replaced
-    forecast, measured, target : for `plot_forecast`, which is left out without a forecast
-    file_format : ``png``, ``pdf``, ``svg`` or another that Matplotlib writes
+    fit : a fit
+    folder : where to write; files of the same name are replaced
+    forecast, measured, target : for `plot_forecast`, which is skipped without a forecast
+    file_format : ``png``, ``pdf``, ``svg`` or another format that Matplotlib writes
     progress : show a bar; by default on a terminal
 
     Returns
     -------
     list of Path
-        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (of laws that have some), ``forecast``.
+        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (if the law has any), ``forecast``.
 
     Raises
     ------

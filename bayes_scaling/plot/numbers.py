@@ -1,4 +1,4 @@
-"""How numbers are written in pictures and reports, by what they are."""
+"""How numbers are written in figures and reports, by kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTHING = "–"
 
 
 def power_of_ten(value: float, digits: int = 3) -> str:
-    """Return a number with its power of ten: 5.76 × 10²³, and 10¹⁵ where that is all."""
+    """Return a number with its power of ten: 5.76 × 10²³, or just 10¹⁵ if the factor is 1."""
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPT)
     mantissa = mantissa.rstrip("0").rstrip(".")
@@ -19,18 +19,18 @@ def power_of_ten(value: float, digits: int = 3) -> str:
 
 
 def plain(value: float, digits: int = 3) -> str:
-    """Return a number with so many digits, as it is where that is short, else with its power of ten."""
+    """Return a number with some significant digits, in plain form if that is short, else with its power of ten."""
     short = value == 0 or 1e-3 <= abs(value) < 1e5
     return f"{float(f'{value:.{digits}g}'):g}" if short else power_of_ten(value, digits)
 
 
 def loss(value: float) -> str:
-    """Return a loss with three decimals, small ones with two digits."""
+    """Return a loss with three decimals, or with two significant digits if it is small."""
     return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else plain(value, 2)
 
 
 def probability(value: float) -> str:
-    """Return a probability in percent; nothing is called certain that is not."""
+    """Return a probability in percent; only a certain event gets 0 % or 100 %."""
     if 0.995 <= value < 1:
         return "> 99 %"
     if 0 < value < 0.005:
@@ -39,27 +39,27 @@ def probability(value: float) -> str:
 
 
 def quantile(value: float) -> str:
-    """Return at which quantile something lies."""
+    """Return the quantile of a value in words."""
     return f"at the {100 * value:.0f} % quantile"
 
 
 def percent(value: float) -> str:
-    """Return a share in percent with two digits; not all of it unless it is."""
+    """Return a share in percent with two digits; 100 % only if it is exact."""
     return "> 99 %" if 0.995 <= value < 1 else f"{plain(100 * value, 2)} %"
 
 
 def factor(value: float) -> str:
-    """Return how many times."""
+    """Return a factor, as in 3 times."""
     return f"{plain(value, 2) if value < 100 else short_number(value)} ×"
 
 
 def change(value: float) -> str:
-    """Return a loss that is at stake with two digits; next to nothing as such."""
+    """Return a change of the loss with two digits; a tiny one is written as below a bound."""
     return "< 0.0001" if 0 < value < 1e-4 else f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".")
 
 
 def small(value: float) -> str:
-    """Return a difference that is judged against others, however small, with two digits."""
+    """Return a difference with two digits, however small, so that it can be compared with others."""
     return plain(value, 2)
 
 
@@ -98,5 +98,5 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
 
 
 def written(value: float | None, kind: str) -> str:
-    """Return a number as text; a dash where there is none."""
+    """Return a number as text; a dash if there is none."""
     return NOTHING if value is None else WRITERS[kind](value)

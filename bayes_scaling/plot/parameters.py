@@ -1,6 +1,6 @@
-"""Pictures of what a fit learned: prior against posterior, exponents in pairs.
+"""Figures of what a fit learned: prior and posterior, exponents in pairs.
 
-Each function returns a `matplotlib.figure.Figure` of its own, outside pyplot; nothing global is changed.
+Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from bayes_scaling.plot.style import (
     symbol_of,
 )
 
-DENSITIES = 24  # panels of one picture that can still be read
+DENSITIES = 24  # more panels in one figure would be too small to read
 
 
 @styled
 def plot_prior_posterior(fit: Fit) -> Figure:
-    """Show the prior and the posterior density of every parameter of law and noise, and how much the data taught.
+    """Show the prior and posterior densities of every parameter of law and noise, and how much was learned.
 
     Densities are scaled to the same height. The axis is logarithmic where a skewed prior of a positive
     parameter spans more than 1.5 decades; ``learned`` is 1 minus posterior over prior variance.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked. Of a pooled fit the first 24 parameters are shown
+    fit : a fit; one that did not converge is drawn and marked. For a pooled fit, the first 24 parameters are shown
     """
     known = {row.name: row for row in fit.composition.rows}
     of_groups = [name for name in fit.draws if name.split("[")[0] in known]
@@ -61,7 +61,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     for ax, (name, row) in zip(panels, rows, strict=False):
         before, after = np.asarray(fit.prior[name]), posterior[name]
         low, middle, high = np.quantile(before, [0.01, 0.5, 0.99])
-        skewed = high - middle > 2 * (middle - low)  # a prior with a wide but even spread reads better as it is
+        skewed = high - middle > 2 * (middle - low)  # a wide but symmetric prior is easier to read on a linear axis
         log = bool(min(before.min(), after.min()) > 0 and high > 10**1.5 * low and skewed)
         _density(ax, before, GREY, log, label="prior (peak scaled to 1)")
         _density(ax, after, BLUE, log, label="posterior (peak scaled to 1)")
@@ -73,9 +73,9 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         ax.set_xlim(min(low, after.min()), max(high, after.max()))
         learned = fit.contraction[name]
         median, *ends = (plain_number(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
-        taught = ">99%" if learned >= 0.995 else f"{learned:.0%}"
+        percent = ">99%" if learned >= 0.995 else f"{learned:.0%}"
         group = escaped_text(name[len(row.name) :])
-        ax.set_title(f"{symbol_of(row.name)}{group}: learned {taught}\n{median} (90%: {' to '.join(ends)})")
+        ax.set_title(f"{symbol_of(row.name)}{group}: learned {percent}\n{median} (90%: {' to '.join(ends)})")
     for ax in panels[len(rows) :]:
         ax.set_axis_off()
     legend_below(figure, panels[0].get_lines())
@@ -88,7 +88,7 @@ def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label:
     low, high = z.min(), z.max()
     grid = np.linspace(low, high, 200)
     kde = gaussian_kde(z[:: -(-len(z) // DRAWN)])
-    # Mirrored at the extreme draws, so that a density that ends at a bound does not sag there.
+    # Mirrored at the extreme draws, so that a density that ends at a bound does not drop there.
     y = kde(grid) + kde(2 * low - grid) + kde(2 * high - grid)
     x = np.exp(grid) if log else grid
     ax.fill_between(x, y / y.max(), color=colour, alpha=0.3, linewidth=0)
@@ -100,17 +100,17 @@ def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label:
 
 @styled
 def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
-    """Show parameters in pairs: highest-density regions of the posterior, marginals, constants of papers.
+    """Show pairs of parameters: highest-density regions of the posterior, marginals, published constants.
 
     Parameters
     ----------
-    fit : posterior; one that did not converge is drawn, and marked
+    fit : a fit; one that did not converge is drawn and marked
     names : parameters; by default the exponents of the law
 
     Raises
     ------
     LawError
-        When a name is no parameter of the fit, or the law has no exponents and none are named.
+        When a name is not a parameter of the fit, or the law has no exponents and none are named.
     """
     shown = exponents_of(fit) if names is None else tuple(names)
     unknown = [name for name in shown if name not in fit.draws]

@@ -1,6 +1,6 @@
-"""Pictures of a report, drawn from its content alone, as SVG whose text and colours follow the page.
+"""Figures of a report, drawn from its content only, as SVG that takes fonts and colours from the page.
 
-Colours are written as CSS variables, so that one picture serves light and dark pages; text stays text.
+Colours are written as CSS variables, so that one figure serves light and dark pages; text remains text.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ VARIABLES: Mapping[str, str] = {
     STYLE["grid.color"]: "grid",
     "#ffffff": "paper",
 }
-"""CSS variables of the page, by the colour that is drawn."""
+"""CSS variables of the page, by the colour used in drawing."""
 
 OURS: Any = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "bayes-scaling", "font.size": 10, "axes.titlesize": 10}
 PLAN: Any = {
@@ -58,11 +58,11 @@ PLAN: Any = {
     "zorder": 6,
 }
 SHOWN_ERROR = 0.5  # of the loss; a forecast further off is drawn at the edge
-NAMED = 4  # sizes that are named along the frontier
+NAMED = 4  # sizes that are labelled along the frontier
 
 
 def pictures(content: Content) -> dict[str, str]:
-    """Return every picture of a report by name, as inline SVG."""
+    """Return every figure of a report by name, as inline SVG."""
     drawn: Sequence[Callable[[Content], Figure]] = (fan, sizes, frontier, budgets, calibration)
     laws = content["laws"]["held_out"].values()
     with matplotlib.rc_context(OURS):
@@ -71,11 +71,11 @@ def pictures(content: Content) -> dict[str, str]:
         return {name: inline(figure, name) for name, figure in figures.items()}
 
 
-# --- the pictures ---------------------------------------------------------------------------------------------------
+# --- the figures ----------------------------------------------------------------------------------------------------
 
 
 def fan(content: Content) -> Figure:
-    """Draw runs, the band at the best split of every amount of compute, and the plan."""
+    """Draw the runs, the band at the best split of each amount of compute, and the plan."""
     outlook, unit = content["outlook"], content["loss_unit"]
     figure, ax = _figure(5.8, 4.6)
     along, run = outlook["fan"], content["recommendation"]["run"]
@@ -100,7 +100,7 @@ def fan(content: Content) -> Figure:
 
 
 def sizes(content: Content) -> Figure:
-    """Draw the loss of every size that spends the budget, with the sizes that lose almost nothing."""
+    """Draw the loss of every size that spends the budget, and mark the sizes that lose almost nothing."""
     at, plan = content["outlook"]["sizes"], content["recommendation"]
     figure, ax = _figure(5.2, 4.0)
     params = np.array(at["params"])
@@ -120,7 +120,7 @@ def sizes(content: Content) -> Figure:
 
 
 def frontier(content: Content) -> Figure:
-    """Draw risk against return over sizes: what is expected, and the mean of the worst outcomes."""
+    """Draw risk against return over sizes: the expected loss, and the mean of the worst outcomes."""
     at, run = content["outlook"]["sizes"], content["recommendation"]["run"]
     figure, ax = _figure(5.2, 4.0)
     expected, worst, params = (np.array(at[name]) for name in ("expected_loss", "cvar", "params"))
@@ -142,7 +142,7 @@ def frontier(content: Content) -> Figure:
 
 
 def budgets(content: Content) -> Figure:
-    """Draw what other budgets would bring, by the objective."""
+    """Draw the objective at other budgets."""
     rows, plan = content["outlook"]["budgets"], content["recommendation"]
     figure, ax = _figure(5.2, 4.0)
     x, value, error = (np.array([row[name] for row in rows]) for name in ("budget", "value", "value_se"))
@@ -158,7 +158,7 @@ def budgets(content: Content) -> Figure:
 
 
 def held_out(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw what a law would have forecast of the largest runs, relative to its median, and what was measured."""
+    """Draw the held-out forecast of the largest runs by one law, with measured losses, relative to its median."""
     figure, ax = _figure(4.2, 3.5)
     columns = {name: np.array([row[name] for row in rows], float) for name in rows[0] if name != "run"}
 
@@ -179,7 +179,7 @@ def held_out(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def calibration(content: Content) -> Figure:
-    """Draw how often losses fell below each quantile of their forecast."""
+    """Draw how often losses were below each quantile of their forecast."""
     trust = content["trust"]
     figure, ax = _figure(5.2, 4.0)
     grid = np.linspace(0, 1, 101)
@@ -192,7 +192,9 @@ def calibration(content: Content) -> Figure:
         share = np.arange(1, len(pit) + 1) / len(pit)
         steps = np.pad(np.stack([pit, share]), ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
         ax.step(steps[0], steps[1], where="post", color=colour, linewidth=1.5, label=words)
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given to a lower loss", ylabel="share of losses at or below")
+    ax.set(
+        xlim=(0, 1), ylim=(0, 1), xlabel="forecast probability of a lower loss", ylabel="share of losses at or below"
+    )
     return _with_legend(figure, ax)
 
 
@@ -221,7 +223,7 @@ def _goals(ax: Axes, plan: Mapping[str, Any]) -> None:
 
 
 def _log(ax: Axes, axis: Axis, name: str, label: str) -> None:
-    """Make an axis logarithmic, with ticks whose text needs no mathematics."""
+    """Make an axis logarithmic, with tick labels that need no mathtext."""
     kind = {"flops": "flops", "budget": "cost", "factor": "factor"}.get(name, "count")
     ax.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
     axis.set_major_locator(LogTicks("flops" if name == "budget" else name))
@@ -232,7 +234,7 @@ def _log(ax: Axes, axis: Axis, name: str, label: str) -> None:
 
 
 def _efficient(expected: np.ndarray, worst: np.ndarray) -> np.ndarray:
-    """Return the indices of the points that no other beats in both, in order along the curve."""
+    """Return the indices of the points that no other point beats in both coordinates, in order along the curve."""
     beaten = [bool(np.any((expected < e) & (worst < w))) for e, w in zip(expected, worst, strict=True)]
     return np.flatnonzero(~np.array(beaten))
 
@@ -241,7 +243,7 @@ def _efficient(expected: np.ndarray, worst: np.ndarray) -> np.ndarray:
 
 
 def inline(figure: Figure, name: str) -> str:
-    """Return a figure as SVG for a page: colours as CSS variables, ids of its own, and no date."""
+    """Return a figure as SVG for a page: colours as CSS variables, unique ids, and no date."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = stream.getvalue()

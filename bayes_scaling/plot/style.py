@@ -1,4 +1,4 @@
-"""How our pictures look: colours, words and units on axes, bands with their names, figures outside pyplot."""
+"""Style of all figures: colours, axis labels with units, labelled bands, figures outside pyplot."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from bayes_scaling.base.files import write_whole
 from bayes_scaling.base.messages import checked_probability
 from bayes_scaling.inference.result import Fit
 
-# Okabe-Ito colours, told apart by readers with any common colour vision.
+# Okabe-Ito colours, which are distinguishable with any common colour vision.
 BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#7F7F7F"
-MARKED = tuple(zip((VERMILLION, BLACK, GREEN, ORANGE, PURPLE), "Ds^vP", strict=True))  # by colour and by shape
-SEQUENTIAL = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale on white
+MARKED = tuple(zip((VERMILLION, BLACK, GREEN, ORANGE, PURPLE), "Ds^vP", strict=True))  # differ in colour and in shape
+SEQUENTIAL = ListedColormap(
+    matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256))
+)  # its light end is too pale on white
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -70,24 +72,24 @@ MEASURED: Any = {
     "label": "measured",
 }
 CURVE = 60  # points of a curve
-DRAWN = 4000  # posterior draws that a density estimate uses; more change nothing that can be seen
-LISTED = 30  # forecast points that are listed one by one
+DRAWN = 4000  # posterior draws that a density estimate uses; more make no visible difference
+LISTED = 30  # up to this many forecast points are listed one by one
 
 
 type Bands = Sequence[tuple[float, float]]
-"""Probabilities of nested bands, widest first, each with its opacity."""
+"""Probabilities of nested bands, widest first, with their opacities."""
 
 
 # --- text -------------------------------------------------------------------------------------------------------
 
 
 def escaped_text(text: object) -> str:
-    """Return text from data so that Matplotlib prints it as it is."""
+    """Return text from data, escaped so that Matplotlib prints it unchanged."""
     return str(text).replace("$", r"\$")
 
 
 def symbol_of(name: str) -> str:
-    """Return a parameter as papers print it: ``alpha`` as α, ``N_c`` with a subscript."""
+    """Return the symbol of a parameter as in papers: ``alpha`` as α, ``N_c`` with a subscript."""
     letter, bar, subscript = name.partition("_")
     letter = escaped_text(GREEK.get(letter, letter))
     plain = re.fullmatch(r"[A-Za-z0-9]+", subscript)
@@ -114,12 +116,12 @@ def power_of_ten(value: float) -> str:
 
 
 def plain_number(value: float) -> str:
-    """Return a value of a parameter: plain where that is short, else with a power of ten."""
+    """Return a value of a parameter: in plain form if that is short, else with a power of ten."""
     return f"{value:g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else power_of_ten(value)
 
 
 def number_writer(name: str) -> Callable[[float], str]:
-    """Return how values of a column, or ``constant`` for a parameter, are written."""
+    """Return the function that writes values of a column, or of a parameter (``constant``)."""
     writers: Mapping[str, Callable[[float], str]] = {
         "factor": "{:g}x".format,
         "flops": power_of_ten,
@@ -135,13 +137,13 @@ def tick_formatter(name: str) -> FuncFormatter:
 
 
 def band_name(fit: Fit, probability: float, of: str) -> str:
-    """Return the legend entry of a band: its probability and what it contains."""
+    """Return the legend label of a band: its probability and what it contains."""
     error = " + law's error" if fit.departure.size else ""
     return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
 
 
 def axis_label(fit: Fit, name: str) -> str:
-    """Return the label of an axis for a column: what it is, symbol, unit."""
+    """Return the axis label of a column: meaning, symbol, unit."""
     if name == "loss":
         return f"loss [{escaped_text(fit.runs.loss_unit)}]"
     convention = fit.runs.params_convention.replace("_", "-")
@@ -153,7 +155,7 @@ def axis_label(fit: Fit, name: str) -> str:
 
 
 def styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in our style, whatever the user's rcParams say, and leave those alone."""
+    """Draw in our style whatever the user's rcParams are, without changing them."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -164,7 +166,7 @@ def styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(fit: Fit, what: str, width: float, height: float) -> Figure:
-    """Return an empty figure whose title names what was fitted, and says so when the fit cannot be trusted."""
+    """Return an empty figure whose title names the fit, and warns if it did not converge."""
     pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure = Figure(figsize=(width, height), dpi=150, layout=pads)
     title = f"{what}: {fit.law.label}, {fit.runs.counted} of {fit.runs.source}"
@@ -175,14 +177,14 @@ def new_figure(fit: Fit, what: str, width: float, height: float) -> Figure:
 
 
 class LogTicks(Locator):
-    """Ticks of a log axis that stay readable over any span: round numbers, then 1-2-5, then powers of ten."""
+    """Ticks of a log axis that are readable over any range: round numbers, then 1-2-5, then powers of ten."""
 
     def __init__(self, name: str) -> None:
-        self.wide = name == "flops"  # a label with a power of ten needs the room of two
+        self.wide = name == "flops"  # a label with a power of ten is twice as wide
 
     def __call__(self) -> list[float]:
-        """Return the places of ticks."""
-        assert self.axis is not None  # Matplotlib asks for ticks only of a locator that an axis holds
+        """Return the tick positions."""
+        assert self.axis is not None  # Matplotlib calls a locator only after it was attached to an axis
         return self.tick_values(*self.axis.get_view_interval())
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
@@ -211,7 +213,7 @@ def log_axis(ax: Axes, axis: Axis, name: str, label: str) -> None:
 
 
 def checked_bands(probabilities: Sequence[float]) -> Bands:
-    """Return probabilities from the widest band to the narrowest, with the opacity of each."""
+    """Return probabilities from the widest band to the narrowest, with opacities."""
     wide_first = sorted({checked_probability(p) for p in probabilities}, reverse=True)
     return list(zip(wide_first, np.linspace(0.2, 0.4, len(wide_first)), strict=True))
 
@@ -219,12 +221,12 @@ def checked_bands(probabilities: Sequence[float]) -> Bands:
 def draw_fan(
     fit: Fit, ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None
 ) -> None:
-    """Fill equal-tailed bands of draws, (n_draw, n_x), of new runs or else of the mean curve, around its median."""
+    """Draw equal-tailed bands and the median of draws, (n_draw, n_x), of new runs or of the mean curve."""
     for probability, shade in bands:
         tails = [(1 - probability) / 2, (1 + probability) / 2]
         edges = np.quantile(mean, tails, axis=0)
         if new is not None:
-            # Quantiles of simulated scatter jitter from point to point, but what it adds to the mean varies smoothly.
+            # Quantiles of simulated noise jitter from point to point, but what noise adds to the mean varies smoothly.
             powers = np.vander(np.linspace(-1, 1, len(x)), 6)
             added = np.log(np.quantile(new, tails, axis=0) / edges)
             edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
@@ -234,18 +236,20 @@ def draw_fan(
 
 
 def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
-    """Scatter runs: smaller where there are many, as an image where vectors would make a huge file."""
+    """Plot runs as points: smaller if there are many, and as an image if vectors would make a huge file."""
     size = float(np.clip(3000 / max(len(x), 1), 4, 22))
     ax.scatter(x, y, **{"s": size, "linewidths": 0.3, "rasterized": len(x) > 2000, "zorder": 3, **style})
 
 
 def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    """Place one legend below all axes of a figure, in as many columns as fit."""
+    """Place one legend below all axes of a figure, with as many columns as fit."""
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = max(1, int(figure.get_figwidth() // (0.6 + 0.061 * longest)))  # inches of a marker, and of a letter
+    columns = max(
+        1, int(figure.get_figwidth() // (0.6 + 0.061 * longest))
+    )  # widths of a marker and of a letter, in inches
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def saved(figure: Figure, path: Path) -> Path:
-    """Write a figure whole; return the path."""
+    """Write a figure atomically; return the path."""
     return write_whole(path, lambda partial: figure.savefig(partial, format=path.suffix[1:]))

@@ -1,9 +1,9 @@
-"""Continuations: where a run that is being trained will go, given its curve so far.
+"""Continuations: forecasts of the rest of a run that is being trained, given its curve so far.
 
-The run's own rows say more of its future than other runs do: they inform the law, and they show how far this run lies
-from it. With correlated rows that distance is an Ornstein-Uhlenbeck process along the curve
-(`bayes_scaling.model.curves`); filtered over the rows so far it is known at the last one, and forgotten with every
-e-fold of steps ahead.
+A run's own rows say more about its future than other runs do: they inform the law, and they show how far this run
+deviates from it. With correlated rows that deviation is an Ornstein-Uhlenbeck process along the curve
+(`bayes_scaling.model.curves`). Filtering over the rows so far gives the deviation at the last row; its influence decays
+with every e-fold of further steps.
 """
 
 from __future__ import annotations
@@ -44,21 +44,22 @@ def continued(
     ----------
     fit : posterior of a law of whole curves, fitted to other runs and to this one so far
     run : its id in the column ``run``
-    ahead : what changes along the run, at future rows: ``{"steps": [20_000, 40_000]}``, or a table; what is the same in
-        all its rows so far (params, batch, group) is taken over. A row may stand where the run is now, none before
-    seed : of what is not known yet
+    ahead : future rows, by the columns that change along the run: ``{"steps": [20_000, 40_000]}``, or a table. Columns
+        that are constant in all its rows so far (params, batch, group) are filled in. The first row may be at the
+        current position of the run, not before it
+    seed : of the noise and the discrepancy ahead
     unconverged : go on with a fit that did not converge
 
     Returns
     -------
     Forecast
-        ``fitted``: the law where the runs put it; ``mean``: this run's own curve, without the scatter of single rows;
-        ``new_run``: what an evaluation would read.
+        ``fitted``: the fitted law; ``mean``: this run's own curve, without the noise of single rows; ``new_run``: the
+        loss that an evaluation would measure.
 
     Raises
     ------
     ForecastError
-        When the fitted table has no such run, or an input of the law is missing, or a row lies before the last one.
+        When the fitted table has no such run, or an input of the law is missing, or a row is before the last one.
     """
     fit.require_convergence(unconverged)
     so_far, along = curve_so_far(fit, run)
@@ -68,7 +69,7 @@ def continued(
     theta, cell = fit.in_groups(both, "the run", seed)
     log_law, scale = law_and_scale(fit, theta, table, cell)
     learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))
-    # All rows are of one run, and so of one group.
+    # All rows belong to one run, and so to one group.
     own_theta = {name: values[:, -1] if values.ndim == 2 else values for name, values in by_row(theta, cell).items()}
     now = len(so_far)
     own = _own_deviation(
@@ -79,7 +80,7 @@ def continued(
         fit.noise,
         np.random.default_rng([seed, 5]),
     )
-    # What the path does beyond the last knot counts from the row where the run is now.
+    # Beyond the last knot the path starts from the current row of the run.
     fresh = unresolved[:, now:] - unresolved[:, [now - 1]]
     log_mean = (log_law + learned)[:, now:] + fresh + own
     residuals = Residuals.of(fit.noise.shape, own_theta, len(log_mean), seed)
@@ -100,16 +101,16 @@ def continued(
 
 
 def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
-    """Return the fitted rows of a run, in order, and the column along which they are ordered.
+    """Return the fitted rows of a run, in order, and the column that orders them.
 
     Raises
     ------
     ForecastError
-        When the fitted table has no such run, or it is no curve to the law.
+        When the fitted table has no such run, or the law does not read it as a curve.
     """
     table = fit.runs.table
     if "run" not in table:
-        raise ForecastError("the fitted table has no column run, so that no run of it can be continued")
+        raise ForecastError("the fitted table has no column run, so none of its runs can be continued")
     ids = table["run"].astype(str)
     if run not in set(ids):
         raise ForecastError(f"the fitted table has no run {run!r}; it has {listed(list(dict.fromkeys(ids)), 8)}")
@@ -123,7 +124,7 @@ def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
 def _rows_ahead(
     fit: Fit, run: str, so_far: pd.DataFrame, along: str, ahead: Mapping[str, Any] | pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the rows ahead of a run, with what is the same in all its rows so far taken over."""
+    """Return the future rows of a run, with the columns that are constant in its rows so far filled in."""
     frame = pd.DataFrame({str(name): np.atleast_1d(np.asarray(values)) for name, values in dict(ahead).items()})
     same = [name for name in so_far if name not in frame and name != "loss" and so_far[name].nunique() == 1]
     for name in same:
@@ -140,7 +141,7 @@ def _rows_ahead(
 
 
 def _lengths(fit: Fit) -> tuple[str, ...]:
-    """Return the lengths of a run that a law reads by way of others."""
+    """Return the columns for the length of a run that a law reads indirectly."""
     return ("steps", "tokens") if {"steps", "batch_tokens"} & set(fit.law.inputs) else ()
 
 
@@ -152,19 +153,19 @@ def _own_deviation(
     noise: Noise,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw how far a run lies from the law at rows ahead, given its rows so far, ``(n_draw, n_ahead)``.
+    """Draw the deviation of a run from the law at future rows, given its rows so far, ``(n_draw, n_ahead)``.
 
     Parameters
     ----------
     residual : (n_draw, n_row) of the rows so far
-    scale : (n_draw, n_row + n_ahead) of the scatter of single rows
+    scale : (n_draw, n_row + n_ahead) of the noise of single rows
     theta : noise parameters, (n_draw,) each
     position : (n_row + n_ahead,) steps, in order
     """
     rows, ahead = residual.shape[1], len(position) - residual.shape[1]
     if not noise.correlated:
         return np.zeros((len(residual), ahead))
-    # The filter predicts the first row ahead: its deviation is what it predicts less the scatter of a single row.
+    # The filter predicts the first future row; the deviation is that prediction without the noise of a single row.
     lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
     slow, length = theta["sigma_curve"], theta["length"]
     with scope():

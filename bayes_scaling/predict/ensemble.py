@@ -1,7 +1,7 @@
-"""Ensembles: what the posteriors of one law or of several, with weights, say of any run.
+"""Ensembles: posterior draws of one law, or of several laws with weights, that predict any run.
 
-Each draw is one law, one path along which the truth leaves it, and one scale of the scatter of runs. A path is drawn
-once, where it is held, so that it is the same function wherever it is asked.
+Each draw has one law, one path of its discrepancy and one scale of the noise. A path is drawn once and stored, so that
+it is the same function wherever it is evaluated.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.program import CELL, model_columns, size_of
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
-BEYOND, STEPS = 30.0, 256  # e-folds beyond the largest fitted size along which paths are followed, and places there
-BLOCK = 32  # points that are looked at together
-LEAST_WEIGHT = 1e-3  # below which a law is not asked
+BEYOND, STEPS = (
+    30.0,
+    256,
+)  # how far paths extend beyond the largest fitted size, in e-folds, and the number of places there
+BLOCK = 32  # points that are evaluated together
+LEAST_WEIGHT = 1e-3  # laws with less weight are left out
 
 
 class WeightedFits(Protocol):
-    """Several fits of one table with weights, as a comparison hands them on."""
+    """Several fits of one table with weights, as a comparison provides them."""
 
     @property
     def fits(self) -> Mapping[str, Fit]:
@@ -45,19 +48,19 @@ class WeightedFits(Protocol):
 
     @property
     def runs(self) -> Runs:
-        """The table that all were fitted to."""
+        """The table that all laws were fitted to."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Paths:
-    """How far the truth lies from the law along the size of runs, one path per draw.
+    """The discrepancy of a law along the size of runs, one path per draw.
 
     Attributes
     ----------
-    sizes : (n_place,) log sizes where paths are held, sorted
-    learned : (n_draw, n_place) log loss that the fitted runs say the truth adds to the law there
-    unresolved : (n_draw, n_place) what they leave open; both are 0 for a law that is taken to be right
+    sizes : (n_place,) log sizes at which paths are stored, sorted
+    learned : (n_draw, n_place) part of the discrepancy that the fitted runs determine, in log loss
+    unresolved : (n_draw, n_place) the rest of it; both are 0 for a law that is assumed to be exact
     """
 
     sizes: np.ndarray
@@ -91,11 +94,11 @@ class Paths:
 
     @functools.cached_property
     def total(self) -> np.ndarray:
-        """All that the truth adds to the law where paths are held, ``(n_draw, n_place)``."""
+        """The whole discrepancy where paths are stored, in log loss, ``(n_draw, n_place)``."""
         return np.asarray(self.learned + self.unresolved)
 
     def at(self, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Interpolate values held at the places, ``(n_draw, n_place)``, at log sizes; constant beyond the ends."""
+        """Interpolate values stored at the places, ``(n_draw, n_place)``, at log sizes; constant beyond the ends."""
         if len(self.sizes) == 1:
             return np.repeat(values, len(sizes), axis=1)
         before = np.clip(np.searchsorted(self.sizes, sizes, side="right") - 1, 0, len(self.sizes) - 2)
@@ -111,13 +114,13 @@ def fitted_sizes(fit: Fit) -> np.ndarray:
 def law_and_scale(
     fit: Fit, theta: Mapping[str, np.ndarray | Array], points: Points, cell: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return log of the law and scale of the scatter at points, ``(n_draw, n_point)`` each, a block at a time.
+    """Return the log of the law and the scale of the noise at points, ``(n_draw, n_point)`` each, block by block.
 
     Parameters
     ----------
     theta : draws of law and noise parameters, ``(n_draw,)``, or ``(n_draw, n_cell)`` where groups differ
-    points : columns of runs, measured or planned
-    cell : (n_point,) the cell of groups of each point; by default there is one
+    points : columns of measured or planned runs
+    cell : (n_point,) which cell of groups each point is in; by default there is only one
     """
     columns = model_columns(fit.law, fit.noise, points, size_of(fit.runs))
     count = len(next(iter(columns.values())))
@@ -141,11 +144,11 @@ class Member:
     Attributes
     ----------
     fit : the posterior
-    weight : of the law
+    weight : weight of the law
     theta : (n_draw,) draws of law and noise parameters
-    paths : how far the truth lies from the law
+    paths : discrepancy of the law
     residuals : standardised residuals of new runs
-    deviation : (n_draw, 1) further scatter that all rows of a run share, 0 where rows are independent
+    deviation : (n_draw, 1) standard deviation that all rows of a run share, 0 where rows are independent
     """
 
     fit: Fit
@@ -189,7 +192,7 @@ class Member:
         return law_and_scale(self.fit, self.device, points)
 
     def discrepancy(self, points: Points) -> np.ndarray:
-        """Return how far the truth lies from the law, ``(n_draw, n_point)``, held constant off the grid."""
+        """Return the discrepancy, ``(n_draw, n_point)``, constant beyond the grid."""
         return self.paths.at(self.paths.total, log_size(self.fit.law, points))
 
     def new_run(self, points: Points) -> Predictive:
@@ -199,20 +202,20 @@ class Member:
 
     @property
     def reads_batch(self) -> bool:
-        """Whether the law reads the batch, or the steps that follow from it."""
+        """Whether the law reads the batch size, or the steps that follow from it."""
         return bool({"steps", "batch_tokens"} & set(self.fit.law.inputs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Draws of what any run would reach, of one law or of several.
+    """Posterior draws of the loss of any run, under one law or several.
 
     Attributes
     ----------
-    members : by label, the laws with their weights; their draws stand one after the other
-    loss_unit : of the losses
+    members : by label, the laws with their weights; their draws are concatenated in this order
+    loss_unit : unit of the losses
     best_loss : the lowest loss in the fitted table
-    group : of pooled fits, the group that the draws are of
+    group : the group that the draws are for, where fits are pooled
     """
 
     members: Mapping[str, Member]
@@ -229,14 +232,14 @@ class Ensemble:
         group: Mapping[str, str] | None = None,
         unconverged: bool = False,
     ) -> Ensemble:
-        """Take the draws of a fit, or those of a comparison: its laws, by their weights.
+        """Take the draws of a fit, or draws of every law of a comparison in proportion to its weight.
 
         Parameters
         ----------
-        source : posterior, or several with weights
-        seed : of paths and noise; the same seed gives the same ensemble
+        source : a fit, or several with weights
+        seed : of discrepancy paths and noise; the same seed gives the same ensemble
         group : which group of a pooled fit, ``{"dataset": "c4"}``
-        unconverged : go on with fits that did not converge
+        unconverged : accept fits that did not converge
 
         Raises
         ------
@@ -255,14 +258,14 @@ class Ensemble:
 
     @property
     def label(self) -> str:
-        """Names of the laws, with their weights where there are several."""
+        """Names of the laws, with their weights if there are several."""
         return label_of({name: member.weight for name, member in self.members.items()})
 
     def __len__(self) -> int:
         return sum(len(member) for member in self.members.values())
 
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
-        """Keep some draws, by their index over all members."""
+        """Keep some draws, by index over all members."""
         wanted, start, members = np.asarray(draws, int), 0, {}
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
@@ -278,12 +281,12 @@ class Ensemble:
         return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
 
     def points(self, **inputs: Any) -> Points:
-        """Return runs by what the laws read of them, one row of numbers for each input, checked.
+        """Return planned runs as checked columns, one for each input that the laws read.
 
         Parameters
         ----------
-        inputs : in raw units, numbers or equally long rows; what follows from the others (FLOPs from params and
-            tokens, tokens from steps and batch, steps from tokens and batch) may be left out
+        inputs : in raw units, numbers or rows of equal length; an input that follows from others (FLOPs from params
+            and tokens, tokens from steps and batch, steps from tokens and batch) may be left out
 
         Raises
         ------
@@ -295,7 +298,7 @@ class Ensemble:
             given = {name: np.atleast_1d(np.asarray(values, float)) for name, values in inputs.items()}
             given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
         except (TypeError, ValueError):
-            raise PlanError("inputs of a run: expected numbers, or equally long rows of them") from None
+            raise PlanError("inputs of a run: expected numbers, or rows of equal length") from None
         for name, values in given.items():
             least = 0.0 if name in may_be_zero else math.ulp(0.0)
             if values.ndim != 1 or not (np.isfinite(values).all() and (values >= least).all()):
@@ -315,11 +318,11 @@ class Ensemble:
         return np.concatenate([member.law_and_scale(points)[0] for member in self.members.values()])
 
     def discrepancy(self, points: Points) -> np.ndarray:
-        """Return how far the truth lies from the law at each point, in log loss, ``(n_draw, n_point)``."""
+        """Return the discrepancy at each point, in log loss, ``(n_draw, n_point)``."""
         return np.concatenate([member.discrepancy(points) for member in self.members.values()])
 
     def log_mean(self, points: Points) -> np.ndarray:
-        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law and discrepancy."""
+        """Return the log of the expected loss at each point, ``(n_draw, n_point)``: law plus discrepancy."""
         return np.asarray(self.log_law(points) + self.discrepancy(points))
 
     def new_run(self, points: Points) -> Predictive:
@@ -328,19 +331,19 @@ class Ensemble:
 
 
 def used(weights: Mapping[str, float]) -> dict[str, float]:
-    """Return the laws that are asked at all: one without weight may have failed."""
+    """Return the laws that are used: a law without weight may have failed to converge."""
     return {name: weight for name, weight in weights.items() if weight >= LEAST_WEIGHT}
 
 
 def label_of(weights: Mapping[str, float]) -> str:
-    """Name laws, with their weights where there are several."""
+    """Name the laws, with their weights if there are several."""
     if len(weights) == 1:
         return next(iter(weights))
     return "stack of " + ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
 
 
 def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
-    """Choose draws of each law by its weight, as indices; all together are as many as the largest fit has."""
+    """Choose draws of each law by its weight, as indices; their total is the number of draws of the largest fit."""
     rng = np.random.default_rng([seed, 6])
     wanted = _divided(np.array(list(weights.values())), max(counts.values()))
     return {
@@ -350,7 +353,7 @@ def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], see
 
 
 def _divided(weights: np.ndarray, count: int) -> np.ndarray:
-    """Divide a number of draws by weight, the largest remainders rounded up; at least one each."""
+    """Divide a number of draws by weight, rounding up the largest remainders; each law gets at least one."""
     exact = weights / weights.sum() * count
     whole: np.ndarray = np.maximum(np.floor(exact).astype(int), 1)
     for index in np.argsort(whole - exact)[: max(count - int(whole.sum()), 0)]:

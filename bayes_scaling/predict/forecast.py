@@ -1,4 +1,4 @@
-"""Forecasts: what loss runs that were not trained would reach, with bands that say what they contain."""
+"""Forecasts: the loss of runs that were not trained, with bands that say what they contain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_PLACES = 512  # sizes at which paths are drawn exactly
 
 KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
-"""What a band can be of: the law where the runs put it, the expected loss, the loss of a run."""
+"""What a band can describe: the fitted law, the expected loss, the loss of one run."""
 
 
 def contents(known: Sequence[str], error: Sequence[str] = ()) -> dict[str, str]:
@@ -36,8 +36,8 @@ def contents(known: Sequence[str], error: Sequence[str] = ()) -> dict[str, str]:
 
     Parameters
     ----------
-    known : parts of the spread of the fitted curve
-    error : what comes on top where the law may be wrong beyond the runs
+    known : sources of uncertainty of the fitted curve
+    error : sources added by the law's error beyond the fitted runs
     """
     return {
         "fitted": f"{KINDS['fitted']} ({listed(known)})",
@@ -53,14 +53,14 @@ class Forecast:
     Attributes
     ----------
     points : one row per future run, the law's inputs in raw units
-    fitted : (n_draw, n_point) loss on the law's curve, moved by what the runs say of the law's error
-    mean : (n_draw, n_point) expected loss, where the truth may have left the law since
-    new_run : (n_draw, n_point) loss of one new run, with its scatter
+    fitted : (n_draw, n_point) loss on the law's curve, corrected by the part of the law's error that the runs show
+    mean : (n_draw, n_point) expected loss, including the law's error beyond the runs
+    new_run : (n_draw, n_point) loss of one new run, including noise
     predictive : the distribution of log loss of one new run
     loss_unit, label : unit of the losses, name of the law
-    contains : what the bands of each kind contain, in words
-    extrapolation : (n_point,) size of each point over the largest fitted run (FLOPs where known)
-    members : of a stacked forecast, by law: its weight and its own forecast
+    contains : what each kind of band contains, in words
+    extrapolation : (n_point,) size of each point over that of the largest fitted run (FLOPs where known)
+    members : for a stacked forecast, the weight and the forecast of each law
     """
 
     points: pd.DataFrame
@@ -95,22 +95,22 @@ class Forecast:
 
         Parameters
         ----------
-        probability : content of the interval, a fraction
-        of : ``new_run`` (all of it), ``mean`` (without run noise) or ``fitted`` (parameters, no error beyond the runs)
+        probability : probability that the interval contains, a fraction
+        of : ``new_run`` (everything), ``mean`` (no run noise) or ``fitted`` (parameters only, no error beyond the runs)
         """
         tail = (1 - checked_probability(probability)) / 2
         return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
 
     def uncertainty(self) -> pd.DataFrame:
-        """Say what the uncertainty of one new run is made of.
+        """Split the uncertainty of one new run into its sources.
 
         Returns
         -------
         pandas.DataFrame
-            One row per point: ``parameters`` (of the law, and of its error where runs show it), ``law_form`` (laws of
-            a stack that disagree; 0 for one law), ``discrepancy`` (the law's error beyond the runs), ``run_noise`` and
-            ``total``: half-widths of the central 68 % of log loss, the parts such that their squares add up to that of
-            the total.
+            One row per point: ``parameters`` (of the law, and of its error as far as the runs show it), ``law_form``
+            (disagreement between the laws of a stack; 0 for one law), ``discrepancy`` (a law's error beyond the runs),
+            ``run_noise`` and ``total``. Each is a half-width of the central 68 % of log loss; the squares of the parts
+            add up to the square of the total.
         """
         within = [weight * _half(member.fitted) ** 2 for weight, member in self.members.values()]
         halves = [np.sqrt(np.sum(within, axis=0)) if within else _half(self.fitted)]
@@ -127,12 +127,12 @@ class Forecast:
         return np.asarray(np.mean(self.draws(of) <= loss, axis=0))
 
     def to_frame(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> pd.DataFrame:
-        """Return one row per point: inputs, median, bands of both kinds, odds of the target.
+        """Return one row per point: inputs, median, both kinds of bands, probability of the target.
 
         Parameters
         ----------
-        probabilities : contents of the bands, as fractions
-        target : loss for a column ``P(loss <= target)``
+        probabilities : probabilities that the bands contain, as fractions
+        target : adds a column ``P(loss <= target)``
         """
         frame = self.points.copy()
         frame["extrapolation"] = self.extrapolation
@@ -158,7 +158,7 @@ class Forecast:
         return json.dumps(content, indent=2)
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the draws as xarray, dimensions ``sample`` and ``point``."""
+        """Return the draws as an xarray data set with dimensions ``sample`` and ``point``."""
         import xarray as xr
 
         inputs = {str(name): ("point", self.points[name].to_numpy()) for name in self.points}
@@ -191,19 +191,19 @@ def forecast(
 
     Parameters
     ----------
-    source : posterior; or several with weights, a comparison or an ensemble, whose draws are mixed by weight
+    source : a fit, or a comparison or an ensemble, whose laws are mixed by weight
     points : table with the law's inputs in raw units; or give them by name:
-    inputs : numbers or equally long lists, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run where
-        the fit is pooled, ``dataset="c4"`` (a name that the fitted table does not have is a new group, drawn from
-        the population)
-    seed : of the scatter of new runs
-    unconverged : go on with a fit that did not converge
+    inputs : numbers or lists of equal length, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run if the
+        fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
+        population)
+    seed : of the noise of new runs
+    unconverged : accept a fit that did not converge
 
     Returns
     -------
     Forecast
-        Draws of the mean curve and of one new run at every point. Of several laws: as many as the largest fit has,
-        divided by weight; its ``members`` are the laws' own forecasts.
+        Draws of the mean curve and of one new run at every point. With several laws there are as many draws as in the
+        largest fit, divided by weight, and ``members`` holds the forecast of each law.
 
     Raises
     ------
@@ -212,14 +212,14 @@ def forecast(
     ForecastError
         When an input of the law is missing or unknown.
     DataError
-        When a planned number is not a positive number.
+        When an input is not a positive number.
     """
     if isinstance(source, Fit):
         return _of_fit(source, points, seed, unconverged, inputs)
     if isinstance(source, Ensemble):
         weights = {name: member.weight for name, member in source.members.items()}
         fits = {name: member.fit for name, member in source.members.items()}
-        unconverged = True  # who made the ensemble said so, or all fits converged
+        unconverged = True  # whoever made the ensemble accepted this, or all fits converged
         inputs = {**(source.group if points is None else {}), **inputs}
     else:
         weights, fits = used(source.weights), dict(source.fits)
@@ -285,13 +285,13 @@ def _mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: 
 
 
 def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw how far the truth lies from the law at runs of a table, in log loss, ``(n_draw, n_row)`` each.
+    """Draw the discrepancy at the runs of a table, in log loss, ``(n_draw, n_row)`` each.
 
-    Paths are held at the very sizes that are asked about, or on a grid between them where these are many.
+    Paths are drawn exactly at the sizes of these runs, or interpolated on a grid if there are many.
 
     Returns
     -------
-    what the fitted runs say of it, and what they leave open; both are 0 for a law that is taken to be right
+    the part that the fitted runs determine, and the rest; both are 0 for a law that is assumed to be exact
     """
     if not fit.departure.size:
         return np.zeros((1, 1)), np.zeros((1, 1))
@@ -319,7 +319,7 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         except ValueError as error:
             lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
             raise ForecastError(
-                f"inputs of different lengths ({lengths}); give equal lengths or single numbers"
+                f"inputs of different lengths ({lengths}); give lists of equal length or single numbers"
             ) from error
         frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
     else:
@@ -340,7 +340,7 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
 
 
 def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
-    """Return how many times larger each point is than the largest fitted run."""
+    """Return the size of each point over that of the largest fitted run."""
     for name in (*SIZES, *fit.law.inputs):
         if name in frame and name in fit.runs:
             return np.asarray(frame[name].to_numpy(float) / fit.runs.column(name).max())

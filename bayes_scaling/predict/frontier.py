@@ -1,6 +1,6 @@
-"""Questions asked backwards: the best split of a compute budget, and what it takes to reach a loss.
+"""Inverse problems: the best split of a compute budget, and the inputs needed to reach a loss.
 
-Each posterior draw is one possible law; the question is answered for every draw, so the answer is a distribution.
+Each posterior draw is one possible law, and the problem is solved for every draw, so the answer is a distribution.
 Compute is 6 N D.
 """
 
@@ -26,12 +26,12 @@ from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Paths, fitted_sizes
 from bayes_scaling.predict.solvers import minimise, where_met
 
-LARGEST = 1e40  # of any input; a loss not reached there is counted as out of reach
+LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
 SMALLER, BEYOND, STEPS = (
     5.0,
     30.0,
     200,
-)  # e-folds around the fitted sizes along which paths are followed, and steps
+)  # range of the paths in e-folds around the fitted sizes, and number of steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Optimum:
     ----------
     flops : the budget
     params, tokens : (n_draw,) the split with the lowest mean loss
-    loss : (n_draw,) that loss, where the truth may have left the law
+    loss : (n_draw,) that loss, including the law's discrepancy
     """
 
     flops: float
@@ -66,8 +66,8 @@ class Requirement:
     ----------
     loss : the target
     of : ``flops``, ``params``, ``tokens``, ...
-    draws : (n_draw,) raw units; infinite where the law never reaches the target
-    along : how the other inputs follow
+    draws : (n_draw,) in raw units; infinite where the law never reaches the target
+    along : what happens to the other inputs
     """
 
     loss: float
@@ -81,7 +81,7 @@ class Requirement:
         return float(np.mean(np.isfinite(self.draws)))
 
     def quantile(self, probability: float) -> float:
-        """Return a quantile of the requirement; infinite when too many draws never reach the target."""
+        """Return a quantile of the required input; infinite when too many draws never reach the target."""
         return float(np.quantile(self.draws, checked_probability(probability), method="inverted_cdf"))
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
@@ -99,9 +99,9 @@ def compute_optimal(
     ----------
     fit : of a law that takes params and tokens
     flops : budget in FLOPs, C = 6 N D
-    group : which group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : go on with a fit that did not converge
-    seed : of how the truth may leave the law at this size; the split does not depend on it
+    group : the group of a pooled fit, ``{"dataset": "c4"}``
+    unconverged : accept a fit that did not converge
+    seed : of the discrepancy at this size; the split does not depend on it
     """
     fit.require_convergence(unconverged)
     if set(fit.law.inputs) != {"params", "tokens"}:
@@ -129,18 +129,18 @@ def required(
     seed: int = 0,
     **fixed: float,
 ) -> Requirement:
-    """Say how much compute (or of another input) reaches a loss on the mean curve.
+    """Return how much compute, or how much of another input, the mean curve needs to reach a loss.
 
     Parameters
     ----------
     fit : posterior
     loss : target, in the unit of the fitted losses
-    of : the input asked for; ``flops`` by default for laws in params and tokens, else the law's only input
-    tokens_per_param : with ``of="flops"``, a fixed ratio in place of the compute-optimal split
-    group : which group of a pooled fit, ``{"dataset": "c4"}``
-    fixed : the other inputs, where ``of`` is one input of the law: ``of="tokens", params=7e9``
-    unconverged : go on with a fit that did not converge
-    seed : of how the truth may leave the law on the way; the answer is the first size that reaches the loss
+    of : the input to solve for; ``flops`` by default for laws in params and tokens, else the law's only input
+    tokens_per_param : with ``of="flops"``, a fixed ratio instead of the compute-optimal split
+    group : the group of a pooled fit, ``{"dataset": "c4"}``
+    fixed : values of the other inputs when ``of`` is an input of the law: ``of="tokens", params=7e9``
+    unconverged : accept a fit that did not converge
+    seed : of the discrepancy along the way; the answer is the first size that reaches the loss
     """
     fit.require_convergence(unconverged)
     law = fit.law
@@ -162,7 +162,7 @@ def required(
         rest = sum(np.log(given[name]) for name in sizes) if of in size_inputs(law) else None
     elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
         if fixed:
-            raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params ask for of='tokens'")
+            raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params use of='tokens'")
         kind, along, rest = "optimal", "the compute-optimal split", -np.log(FLOPS_PER_PARAM_TOKEN)
         if tokens_per_param is not None:
             if not tokens_per_param > 0:
@@ -187,9 +187,9 @@ def _first_reached(
 
     Parameters
     ----------
-    kind, given : of `_along`
+    kind, given : as in `_along`
     target : log loss
-    rest : log size minus log of the input; None where the input is no part of the size
+    rest : log size minus log of the input; None if the size does not depend on the input
     """
     with scope():
         draws, fixed = _draws(fit, group), {name: jnp.asarray(value) for name, value in given.items()}
@@ -203,7 +203,7 @@ def _first_reached(
             return of_law(np.full(count, target))
         fitted = fitted_sizes(fit)
         if rest is None:
-            # The size is that of the largest fitted run, or wherever the fixed inputs put it.
+            # The size is that of the largest fitted run, or follows from the fixed inputs.
             known = [name for name in size_inputs(fit.law) if name in given]
             place = sum(np.log(given[name]) for name in known) if known else fitted.max()
             return of_law(target - _discrepancy(fit, np.array([place]), seed)[:, 0])
@@ -216,13 +216,13 @@ def _first_reached(
         drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
         share = np.where(first > 0, gap[rows, before] / drop, 0.0)
         reached = sizes[before] + share * (sizes[first] - sizes[before]) - rest
-        # Beyond the grid the path stays what it is there: where the law goes on to, nobody knows anyway.
+        # Beyond the grid the path is constant: that far out its course is arbitrary anyway.
         later = np.maximum(of_law(target - shift[:, -1]), sizes[-1] - rest)
         return np.asarray(np.where(below.any(axis=1), reached, later))
 
 
 def _discrepancy(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
-    """Draw how far the truth lies from the law at log sizes, ``(n_draw, n_size)``; 0 for a law that is right."""
+    """Draw the discrepancy at log sizes, ``(n_draw, n_size)``; 0 for a law that is assumed to be exact."""
     return Paths.drawn(fit, sizes, seed).total
 
 

@@ -1,8 +1,8 @@
-"""The predictive distribution of log loss at points: a mixture over posterior draws, of one law or of several.
+"""The predictive distribution of log loss at points: a mixture over the posterior draws of one law or several.
 
 Given a draw, the log loss of one run has a location, a scale and a family of residuals
-(`bayes_scaling.model.families`). Integrals over the residuals have a closed form when these are normal: a Student-t, or
-any other family, is also held as an equal mixture of normals, its parts.
+(`bayes_scaling.model.families`). Integrals over normal residuals have a closed form, so a Student-t, or any other
+family, is also represented by an equal mixture of normals, its parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ type Chosen = Sequence[int] | np.ndarray  # indices
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Residuals:
-    """Standardised residuals of draws that share a family.
+    """Standardised residuals of draws that share a noise family.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Residuals:
 
     @classmethod
     def of(cls, family: Family, theta: Theta, draws: int, seed: int) -> Residuals:
-        """Take the residuals of a family with the parameters of each of so many draws."""
+        """Return the residuals of a family for a number of draws, each with its own parameters."""
         own = {row.name: np.asarray(theta[row.name]) for row in family.parameters}
         whole = {name: values[:, 0] if values.ndim == 2 else values for name, values in own.items()}
         return cls(family, own, family.normal_parts(whole, draws, seed))
@@ -74,8 +74,8 @@ class Predictive:
     ----------
     location : (n_draw, n_point) location of log loss
     scale : (n_draw, n_point) scale of the residuals
-    residuals : their families, one for each block of draws
-    deviation : (n_draw, 1) standard deviation of a further normal term, that all rows of a run share; 0 without one
+    residuals : families of the residuals, one for each block of draws
+    deviation : (n_draw, 1) standard deviation of a normal term that all rows of a run share; 0 without one
     """
 
     location: np.ndarray
@@ -94,7 +94,7 @@ class Predictive:
 
     @classmethod
     def mixture(cls, members: Sequence[Predictive]) -> Predictive:
-        """Return the equal mixture of all draws of several; weights are numbers of draws."""
+        """Return the equal mixture of all draws of several distributions; a weight is a number of draws."""
         return cls(
             np.concatenate([member.location for member in members]),
             np.concatenate([member.scale for member in members]),
@@ -105,7 +105,7 @@ class Predictive:
     def __len__(self) -> int:
         return len(self.location)
 
-    # --- parts of it ---
+    # --- subsets ---
 
     def take(self, draws: np.ndarray) -> Predictive:
         """Keep some draws, by index; those of one law stay together."""
@@ -118,7 +118,7 @@ class Predictive:
         return Predictive(self.location[index], self.scale[index], tuple(kept), self.deviation[index])
 
     def every(self, step: int) -> Predictive:
-        """Keep every so many draws."""
+        """Thin the draws: keep one in ``step``."""
         return self if step == 1 else self.take(np.arange(0, len(self), step))
 
     def at(self, points: Chosen) -> Predictive:
@@ -132,7 +132,7 @@ class Predictive:
 
     @property
     def total_scale(self) -> np.ndarray:
-        """Scale of a run's residual with its deviation, ``(n_draw, n_point)``; exact where residuals are normal."""
+        """Scale of a run's residual including its deviation, ``(n_draw, n_point)``; exact for normal residuals."""
         return np.asarray(np.hypot(self.scale, self.deviation))
 
     # --- the distribution ---
@@ -179,7 +179,7 @@ class Predictive:
 
     @functools.cached_property
     def informative_variance(self) -> np.ndarray:
-        """Variance of a normal that says as much about the location as one run does, ``(n_draw, n_point)``."""
+        """Variance of a normal observation that tells as much about the location as a run, ``(n_draw, n_point)``."""
         factor = [block.family.informative_variance(block.theta, len(block)) for block, _ in self._blocks()]
         factors = [values[:, None] if values.ndim == 1 else values for values in factor]
         return np.asarray(np.concatenate(factors) * self.total_scale**2)
@@ -195,17 +195,17 @@ class Predictive:
 
     @functools.cached_property
     def width(self) -> np.ndarray:
-        """Standard deviation of each normal part of log loss, ``(n_draw, n_part, n_point)``; parts count the same."""
+        """Standard deviation of each normal part of log loss, ``(n_draw, n_part, n_point)``; weights are equal."""
         return np.asarray(np.hypot(self.scale[:, None] * self._of_parts("stretch"), self.deviation[:, :, None]))
 
     def _of_parts(self, name: str) -> np.ndarray:
-        """Return an attribute of the parts of all blocks, ``(n_draw, n_part, 1)``: the fewer repeated to match."""
+        """Return an attribute of the parts of all blocks, ``(n_draw, n_part, 1)``, repeated to equal counts."""
         values = [getattr(block.parts, name) for block in self.residuals]
         most = int(np.lcm.reduce([value.shape[1] for value in values]))
         return np.concatenate([np.repeat(value, most // value.shape[1], axis=1) for value in values])[:, :, None]
 
     def standardised(self, loss: np.ndarray | float) -> np.ndarray:
-        """Return the distance of a loss from the centre of each part in widths, ``(n_draw, n_part, n_point)``."""
+        """Return the z-score of a loss in each part, ``(n_draw, n_part, n_point)``."""
         return np.asarray((np.log(loss) - self.centre) / self.width)
 
     def losses_of_parts(self, seed: int = 0) -> np.ndarray:

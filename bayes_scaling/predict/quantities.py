@@ -1,4 +1,4 @@
-"""What a fitted law says besides the loss: critical batches, frontiers, data requirements, with uncertainty."""
+"""Quantities of a fitted law other than the loss, with uncertainty: critical batch sizes, frontiers, data needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class QuantityDraws:
     Attributes
     ----------
     name, unit, meaning : as the law file states them
-    points : one row per point, what the quantity was asked at; a single empty row where it takes nothing
+    points : one row per point, the inputs of the quantity; a single empty row if it takes none
     draws : (n_draw, n_point); NaN where a draw's law gives no answer (a loss below its floor, for example)
     """
 
@@ -53,7 +53,7 @@ class QuantityDraws:
         return np.stack([self.quantile(tail), self.quantile(1 - tail)], axis=1)
 
     def to_frame(self, probability: float = 0.9) -> pd.DataFrame:
-        """Return one row per point: what was asked, median, interval, probability that there is an answer."""
+        """Return one row per point: inputs, median, interval, probability that there is an answer."""
         low, high = self.interval(probability).T
         return self.points.assign(median=self.median(), low=low, high=high, defined=self.defined)
 
@@ -66,21 +66,21 @@ def quantity(
     unconverged: bool = False,
     **inputs: Any,
 ) -> QuantityDraws:
-    """Answer a question of a law (``law.quantities``) for every posterior draw.
+    """Compute a quantity of a law (``law.quantities``) for every posterior draw.
 
     Parameters
     ----------
     fit : posterior
-    name : of the quantity: ``"critical_batch"``
-    group : which group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : go on with a fit that did not converge
-    inputs : what the quantity takes, positive numbers or equally long lists: ``loss=[3.0, 2.5]``; an array of shape
-        ``(n_draw, 1)`` is taken draw by draw (parameters of another fit)
+    name : name of the quantity, ``"critical_batch"``
+    group : the group of a pooled fit, ``{"dataset": "c4"}``
+    unconverged : accept a fit that did not converge
+    inputs : inputs of the quantity, positive numbers or lists of equal length: ``loss=[3.0, 2.5]``; an array of shape
+        ``(n_draw, 1)`` gives one value per draw (parameters of another fit)
 
     Raises
     ------
     LawError
-        When the law has no such quantity, or it takes other inputs.
+        When the law has no such quantity, or the quantity takes other inputs.
     """
     fit.require_convergence(unconverged)
     theta = {key: values[:, None] for key, values in fit.theta(group).items()}
@@ -107,6 +107,8 @@ def _points(inputs: Mapping[str, Any]) -> pd.DataFrame:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, object)) for v in inputs.values()))
     except ValueError as error:
         lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
-        raise ForecastError(f"inputs of different lengths ({lengths}); give equal lengths or single numbers") from error
+        raise ForecastError(
+            f"inputs of different lengths ({lengths}); give lists of equal length or single numbers"
+        ) from error
     frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)), index=None if inputs else [0])
     return numeric(frame, list(inputs), Origin("the inputs", {}))

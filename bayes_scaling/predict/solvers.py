@@ -1,4 +1,4 @@
-"""Solvers for functions of one number, in JAX: the lowest place, and where a value is met; vectorised over draws."""
+"""Solvers for functions of one number, in JAX: minimum and root, vectorised over draws."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import jax.numpy as jnp
 
 from bayes_scaling.laws.law import Array
 
-GOLDEN, SECANT = 30, 2  # steps of a golden section, and of a secant on the slope after it
+GOLDEN, SECANT = 30, 2  # steps of the golden section, and of the secant on the slope that follows
 HALVINGS = 60
 
 
 def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array, Array]:
-    """Minimise a function on an interval: golden section, then where the slope through its last bracket vanishes.
+    """Minimise a function on an interval: golden section, then the root of the slope within its last bracket.
 
     Returns
     -------
-    the place and the value
+    the argument and the value of the minimum
     """
     ratio = (math.sqrt(5) - 1) / 2
 
@@ -50,7 +50,7 @@ def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array
 
 
 def where_met(decreasing: Callable[[Any], Any], target: Any, top: Any) -> Array:
-    """Solve ``decreasing(x) = target`` for x between 0 and ``top`` by bisection; ``top`` where it is never met."""
+    """Solve ``decreasing(x) = target`` for x between 0 and ``top`` by bisection; ``top`` where there is no solution."""
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket

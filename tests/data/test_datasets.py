@@ -55,7 +55,7 @@ def test_total_parameters_can_be_asked_for(table: bs.Runs) -> None:
     assert total.params_convention == "total" and (total.column("params") > table.column("params")).all()
     with pytest.raises(bs.errors.DataError, match="choose non_embedding or total"):
         datasets.load(params="active")
-    with pytest.raises(bs.errors.DataError, match="no bundled table is called 'c4'"):
+    with pytest.raises(bs.errors.DataError, match="there is no bundled table 'c4'"):
         datasets.load("c4")
 
 

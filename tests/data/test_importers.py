@@ -84,7 +84,7 @@ def test_wandb_offline_runs(wandb_folder: Path, last: bool) -> None:
     assert set(runs.table["data"]) == {"c4"} and set(runs.table["model.width"]) == {64}
     assert said(runs, "left out: run diverged", "val/loss at step 20", "nan")
     assert said(runs, "left out: run unsized", "it has no model.n_params")
-    assert said(runs, "did not finish", "stopped (failed with exit code 1)")
+    assert said(runs, "unfinished runs", "stopped (failed with exit code 1)")
 
 
 def test_wandb_nested_metrics_summary_and_steps(wandb_folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_wandb_values_of_every_kind(wandb_folder: Path) -> None:
         [1e6, 3.5, 1, -3],
         [2e6, 3.25, 2, -3],
     ]
-    assert said(runs, "did not finish", "typed (running or killed)")  # there is no exit in it
+    assert said(runs, "unfinished runs", "typed (running or killed)")  # there is no exit in it
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_mlflow_one_experiment_and_damage(mlflow_folder: Path, tmp_path: Path) -
     runs = bs.importers.import_mlflow(store, MAP)
     assert said(runs, f"left out: run {file.parents[2].name}", "metric val/loss, line 2", "damaged")
     message = refusal(lambda: bs.importers.import_mlflow(mlflow_folder, MAP))
-    assert "no MLflow tracking folder" in message and "mlflow.db" in message
+    assert "not an MLflow tracking folder" in message and "mlflow.db" in message
 
 
 @pytest.mark.parametrize("loss", ["val/loss", "tensor/1", "tensor/2"])
@@ -294,8 +294,8 @@ def test_wandb_histories(tmp_path: Path) -> None:
         ("x.json", "[1, 2]", "holds 1; expected objects"),
         ("x.json", "{", "x.json is not JSON"),
         ("x.json", "[]", "holds no rows"),
-        ("x.txt", "a", "no export of wandb"),
-        ("x.wandb", "text", "does not start as a run file"),
+        ("x.txt", "a", "not an export of wandb"),
+        ("x.wandb", "text", "does not start like a run file"),
         ("x.csv", "name,config\na,{oops\n", "no run of x.csv has 'n_params'"),
         ("x.json", '{"name": "a", "config": {}, "history": 3}', "its history is 3"),
     ],
@@ -386,7 +386,7 @@ def test_repeated_steps_gaps_and_mixed_groups_are_said() -> None:
     )  # fmt: skip
     other = logged("b", config={"n": 1e6, "seed": "one"}, tokens=[(1, 1e6)], loss=[(1, 3.0)])
     runs = assembled(run, other, groups=("seed", "layers"))
-    assert said(runs, "loss logged again at the same step", "1 row") and said(runs, "loss is not a number", "1 row")
+    assert said(runs, "loss logged more than once at a step", "1 row") and said(runs, "loss is not a number", "1 row")
     assert list(runs.table["seed"]) == ["1", "1", "one"] and said(runs, "layers empty: 1 row")
     assert list(runs.table["layers"])[:2] == ["[1, 2]"] * 2
 
@@ -395,7 +395,7 @@ def test_repeated_steps_gaps_and_mixed_groups_are_said() -> None:
     ("change", "words"),
     [
         ({"loss": "los"}, "no run of here has 'los', to be read as loss; it has metrics: loss, tokens; config: n"),
-        ({"groups": ("params",)}, "'params' is to be kept as a group"),
+        ({"groups": ("params",)}, "'params' cannot be a group"),
     ],
 )
 def test_mapping_mistakes(change: dict[str, object], words: str) -> None:
@@ -412,12 +412,12 @@ def test_without_a_mapping_the_keys_are_listed(tensorboard_folder: Path) -> None
     ("read", "words"),
     [
         (bs.importers.import_wandb, "holds neither run-*.wandb files nor exports"),
-        (bs.importers.import_mlflow, "is no MLflow tracking folder"),
+        (bs.importers.import_mlflow, "is not an MLflow tracking folder"),
         (bs.importers.import_tensorboard, "holds no TensorBoard event files"),
     ],
 )
 def test_places_that_hold_nothing(read: Callable[..., bs.Runs], words: str, tmp_path: Path) -> None:
-    assert "is not there" in refusal(lambda: read(tmp_path / "absent", MAP))
+    assert "does not exist" in refusal(lambda: read(tmp_path / "absent", MAP))
     assert words in refusal(lambda: read(tmp_path, MAP))
     assert "is an address" in refusal(lambda: read("https://tracker.example/runs", MAP))
     (tmp_path / "file").write_bytes(b"nothing of the kind" * 10)

@@ -595,7 +595,7 @@ def test_missing_run_ids(cell: Any) -> None:
 @pytest.mark.parametrize("cell", [True, 1.5, float("inf"), 1j, [1], "\ud800", pd.Timestamp("2025-01-01")], ids=ascii)
 def test_what_is_no_run_id(cell: Any) -> None:
     message = refusal(lambda: Runs.from_frame(table(run=pd.Series(["a", cell, "c", "d"], dtype=object))))
-    assert "row 2, column run: " in message and "is no run id: expected text or a whole number" in message
+    assert "row 2, column run: " in message and "is not a run id: expected text or an integer" in message
 
 
 def test_run_ids_of_a_csv_stay_as_they_are_written(tmp_path: Path) -> None:
@@ -652,7 +652,9 @@ def test_cut_parts_the_rows(at: float) -> None:
 
 def test_cuts_that_part_nothing() -> None:
     runs = Runs.from_frame(table(tag="x"))
-    assert "no run has params at or below 1000; it goes from 1e+07 to 8e+07" in refusal(lambda: runs.cut("params", 1e3))
+    assert "no run has params at or below 1000; it ranges from 1e+07 to 8e+07" in refusal(
+        lambda: runs.cut("params", 1e3)
+    )
     assert "no run has params above 80000000" in refusal(lambda: runs.cut("params", 8e7))
     for at in (float("nan"), "much", None, True, [1]):
         assert "expected a number" in refusal(lambda at=at: runs.cut("params", at))  # type: ignore[misc]
@@ -764,7 +766,7 @@ def test_ends_of_runs() -> None:
 
 
 def test_curves_need_run_ids_and_an_order() -> None:
-    assert "has no column run, which says what rows are one curve" in refusal(lambda: Runs.from_frame(table()).ends())
+    assert "has no column run, which says which rows form one curve" in refusal(lambda: Runs.from_frame(table()).ends())
     frame = pd.DataFrame({"run": ["a", "b"], "params": [1e6, 2e6], "loss": [3.0, 2.9]})
     assert "ordered by one of steps, tokens, flops; got none" in refusal(lambda: Runs.from_frame(frame).ends())
     assert "got steps, tokens" in refusal(lambda: curves().after_warmup(steps=1, tokens=2))

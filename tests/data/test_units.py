@@ -224,7 +224,7 @@ def test_arrays_broadcast_and_numbers_stay_numbers() -> None:
         (lambda: Shape(True, 768), "layers is True, expected a number or an array of numbers"),
         (
             lambda: Shape([1, 2], [1, 2, 3]),
-            "shapes do not fit together: layers (2,), width (3,), attention_width (3,), feedforward_width (3,); "
+            "shapes do not broadcast: layers (2,), width (3,), attention_width (3,), feedforward_width (3,); "
             "give arrays of one shape, or single numbers",
         ),
         (
@@ -242,7 +242,7 @@ def test_arrays_broadcast_and_numbers_stay_numbers() -> None:
         (lambda: training_flops(0.07, 1e12), "params is 0.07, expected a count of at least 1 in raw units"),
         (
             lambda: training_flops([1e9, 2e9], [1, 2, 3]),
-            "shapes do not fit together: params (2,), tokens (3,); give arrays of one shape, or single numbers",
+            "shapes do not broadcast: params (2,), tokens (3,); give arrays of one shape, or single numbers",
         ),
         (
             lambda: training_flops([[1], [1, 2]], 1),
@@ -262,7 +262,7 @@ def test_arrays_broadcast_and_numbers_stay_numbers() -> None:
         (lambda: flops_of_pf_days(-1), "days is -1, expected a positive number"),
         (
             lambda: bits_per_byte(2.5, 4.4),
-            "tokens_per_byte is 4.4, more than any tokeniser has: for bytes per token give the inverse",
+            "tokens_per_byte is 4.4, more than any tokeniser has: if this is bytes per token, give the inverse",
         ),
         (lambda: total_params(1e8, gamma=0), "gamma is 0, expected a positive number"),
         (lambda: non_embedding_params(1e4), "total is 10000, less than its embeddings alone: is gamma right?"),

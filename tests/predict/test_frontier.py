@@ -73,7 +73,7 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit) -> None:
         (lambda: bs.required(chinchilla_fit, 0.0), "target loss is 0"),
         (lambda: bs.required(chinchilla_fit, 2.0, of="steps"), "it cannot say how many steps"),
         (lambda: bs.required(chinchilla_fit, 2.0, of="tokens"), "needs these other inputs fixed: params; got none"),
-        (lambda: bs.required(chinchilla_fit, 2.0, params=1e9), "to fix params ask for of='tokens'"),
+        (lambda: bs.required(chinchilla_fit, 2.0, params=1e9), "to fix params use of='tokens'"),
         (lambda: bs.required(chinchilla_fit, 2.0, tokens_per_param=-2), "tokens_per_param is -2"),
         (lambda: bs.required(chinchilla_fit, 2.0).interval(95), "write 0.95 for 95 percent"),
         (lambda: bs.compute_optimal(chinchilla_fit, 1e23).interval("flops"), "not 'flops'"),

@@ -1,4 +1,4 @@
-"""Tables of runs that this project measured itself."""
+"""Tables of runs measured by this project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLES = {
     "stdlib_sweep": "byte-level transformers on the Python standard library, over N, D and seed",
     "stdlib_curves": "whole training curves of such transformers, over N, batch size and seed",
     "stdlib_schedules": "whole curves on three learning-rate schedules, over N and batch size",
-    "stdlib_rates": "the search for the learning rate of the curves",
+    "stdlib_rates": "search for the learning rate of the curves",
     "stdlib_repeated": "final losses over N, distinct text and epochs",
     "stdlib_shape": "final losses at one N over depth and width",
     "stdlib_lstm": "final losses of LSTMs over N and D",
@@ -48,4 +48,4 @@ def card(name: str = "stdlib_sweep") -> str:
 
 def _refuse_unknown(name: str) -> None:
     if name not in TABLES:
-        raise DataError(f"no bundled table is called {name!r}; there is {', '.join(TABLES)}")
+        raise DataError(f"there is no bundled table {name!r}; choose one of {', '.join(TABLES)}")

@@ -1,4 +1,4 @@
-"""From what runs logged to a table of runs: keys become columns, and what cannot be used is named."""
+"""Assemble logged runs into a table: keys become columns, and notes name what cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OWN_STEP = "_step"
 
 
 class _Unusable(Exception):
-    """A run that cannot be used; its message says why."""
+    """A run cannot be used; the message says why."""
 
 
 def assemble(
@@ -37,15 +37,15 @@ def assemble(
     params_convention: str,
     loss_unit: str,
 ) -> Runs:
-    """Return runs with the mapped columns, a row wherever a run logged its loss.
+    """Return runs with the mapped columns, one row for every logged loss.
 
-    Other metrics are read at the step of the loss. Where they were not logged there, what grows along a run (tokens,
-    steps, flops) is interpolated and held after its last value, and everything else is the last value before.
+    Other metrics are read at the step of the loss. If they were not logged there, columns that grow along a run
+    (tokens, steps, flops) are interpolated and stay constant after their last value; others take the last value before.
 
     Returns
     -------
     Runs
-        Whose notes say which runs were left out, and what else was done.
+        Their notes say which runs were left out, and what else was done.
     """
     found = list(found)
     left = [one for one in found if isinstance(one, LeftOut)]
@@ -68,7 +68,7 @@ def assemble(
     notes += [f"{what}: {plural(many, 'row')}" for what, many in counts.items() if many]
     if unfinished:
         words = (f"{one.run} ({one.status.lower()})" for one in unfinished)
-        notes.append(f"did not finish, but kept as far as they came: {listed(words)}")
+        notes.append(f"unfinished runs, kept up to their last row: {listed(words)}")
     runs = Runs.from_frame(
         _uniform(pd.concat(tables, ignore_index=True), groups),
         source=source,
@@ -86,7 +86,7 @@ def plural(many: int, what: str) -> str:
 def _wanted(
     columns: Mapping[str, str], groups: Sequence[str], runs: Sequence[Logged], left: Sequence[LeftOut], source: str
 ) -> dict[str, str]:
-    """Return column to key for everything that is to be read, or say what could be."""
+    """Return the mapping from column to key of everything to read; the error lists the keys that exist."""
     if not isinstance(columns, Mapping) or any(not isinstance(key, str) for key in columns.values()):
         raise DataError(f"columns is {shown(columns)}; expected a mapping like {{'loss': 'val_loss'}}")
     if not runs:
@@ -98,7 +98,7 @@ def _wanted(
         raise DataError(f"map the loss and what a law reads, like params=n_params,loss=val_loss; {source} has {have}")
     taken = [name for name in groups if name in (*columns, *SPELLINGS)]
     if taken:
-        raise DataError(f"{shown(taken[0])} is to be kept as a group, but is a column of its own; map it instead")
+        raise DataError(f"{shown(taken[0])} cannot be a group because it is a canonical column; map it instead")
     wanted = {**columns, **{key: key for key in groups}}
     for name, key in wanted.items():
         if key != OWN_STEP and not any(_found(run, key) for run in runs):
@@ -116,7 +116,7 @@ def _keys(runs: Sequence[Logged]) -> dict[str, set[str]]:
 
 
 def _found(run: Logged, key: str) -> tuple[str, Any] | None:
-    """Return the kind and the value of a key: points of a metric, or a value that the run has once."""
+    """Return the kind and the value of a key: points of a metric, or a value that a run has once."""
     kind, _, inner = key.partition(".")
     if kind == "metrics" and inner in run.metrics:
         return "metrics", run.metrics[inner]
@@ -125,7 +125,7 @@ def _found(run: Logged, key: str) -> tuple[str, Any] | None:
     found = [("metrics", run.metrics[key])] if key in run.metrics else []
     found += [(kind, values[key]) for kind, values in run.once.items() if key in values and _is_given(values[key])]
     if len(found) > 1 and found[0][0] == "metrics":
-        found = [found[0], *(one for one in found[1:] if one[0] in PLANS)]  # a summary repeats metrics
+        found = [found[0], *(one for one in found[1:] if one[0] in PLANS)]  # a summary repeats the metrics
     if len({repr(value) for _, value in found}) > 1:
         could = " or ".join(f"{kind}.{plain(key)}" for kind, _ in found)
         raise DataError(
@@ -142,7 +142,7 @@ def _is_given(value: Any) -> bool:
 
 
 def _table(run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool, said: Counter[str]) -> pd.DataFrame:
-    """Return the rows of a run; ``said`` counts what was done to them."""
+    """Return the rows of a run; ``said`` counts rows by what was done to them."""
     found = {name: (OWN_STEP, None) if key == OWN_STEP else _found(run, key) for name, key in wanted.items()}
     missing = [wanted[name] for name, what in found.items() if what is None and name not in groups]
     if missing:
@@ -184,12 +184,12 @@ def _table(run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool,
     for name in (name for name, what in found.items() if what is None):
         said[f"{plain(name)} empty"] += len(frame)
     if not last:
-        said["left out, the loss is not a number there"] += gaps
-        said["left out, training had not begun or not everything mapped was logged yet"] += int((~usable).sum()) - gaps
-        said["left out, a later loss is at the same point of training"] += int(later.sum())
+        said["left out, the loss is not a number"] += gaps
+        said["left out, training had not begun or a mapped key was not logged yet"] += int((~usable).sum()) - gaps
+        said["left out, a later row has the same point of training"] += int(later.sum())
     for key in wanted.values():
         many = run.overwritten.get(key.removeprefix("metrics."), 0)
-        said[f"{plain(key)} logged again at the same step, the last counts"] += many
+        said[f"{plain(key)} logged more than once at a step, the last value counts"] += many
     return frame
 
 
@@ -198,19 +198,19 @@ def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
 
 
 def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, Any], curve: bool) -> None:
-    """Refuse what was planned for the end of a run where it does not hold."""
+    """Refuse a planned value, such as the tokens of the whole run, where it does not describe the row."""
     planned = [name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)]
     if curve and not any(name in wanted for name in ALONG):
         raise DataError(
-            f"none of {', '.join(ALONG)} is mapped, so nothing tells the rows of a curve apart: "
+            f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
             f"add {REMEDY}, or map one",
             Remedy("last", value=True),
         )
     if planned and curve:
         key = plain(wanted[planned[0]])
         raise DataError(
-            f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot tell the "
-            f"rows of a curve apart: add {REMEDY}, or map a metric that grows along the run",
+            f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot distinguish "
+            f"the rows of a curve: add {REMEDY}, or map a metric that grows along the run",
             Remedy("last", value=True),
         )
     if planned and run.finished is False and found[planned[0]][0] in PLANS:
@@ -221,7 +221,7 @@ def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, An
 
 
 def _at(steps: np.ndarray, points: Points, along: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return a metric at the steps of the loss, and where it was logged elsewhere.
+    """Return a metric at the steps of the loss, and whether its value comes from another step.
 
     Returns
     -------
@@ -231,7 +231,7 @@ def _at(steps: np.ndarray, points: Points, along: bool) -> tuple[np.ndarray, np.
     if not logged.size:
         return np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
     values = np.array([points[step] for step in logged.tolist()])
-    if not along and len(set(values.tolist())) == 1:  # a size is often logged once, at whatever step
+    if not along and len(set(values.tolist())) == 1:  # a size is often logged once, at any step
         return np.full(len(steps), values[0]), np.zeros(len(steps), dtype=bool)
     before = np.searchsorted(logged, steps, side="right") - 1
     at = np.interp(steps, logged, values) if along else values[np.maximum(before, 0)]
@@ -246,12 +246,12 @@ def _real(value: Any, key: str) -> float:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell can hold it."""
+    """Return a value in a form that a cell can hold."""
     return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value, default=str)
 
 
 def _uniform(table: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """Write kept columns of mixed kinds as text, which every file can hold."""
+    """Write group columns of mixed types as text, which every file format can hold."""
     mixed = {
         name: table[name].map(lambda cell: None if cell is None else str(cell))
         for name in groups

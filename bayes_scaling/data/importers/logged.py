@@ -1,4 +1,4 @@
-"""What trackers have in common: runs with metrics along steps, and values that a run has once."""
+"""The data model that trackers share: runs with metrics along steps, and values that a run has once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bayes_scaling.base.messages import plain
 from bayes_scaling.errors import DataError
 
 Points = dict[int, float]
-"""Values of a metric by the tracker's step; NaN and infinity as they were logged."""
+"""Values of a metric by the tracker's step; NaN and infinity are kept."""
 
 PLANS = ("config", "params", "hparams", "columns")
-"""Kinds of values that may have been set before training; tokens of an unfinished run are not in them."""
+"""Kinds of values that may have been set before training, so that an unfinished run may not have reached them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Logged:
-    """One run as its tracker wrote it.
+    """One run as the tracker wrote it.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class Logged:
     id : the tracker's own id
     metrics : points by metric
     once : values that a run has once, by kind (``config``, ``summary``, ``tags``, ...) and key, nested keys with dots
-    status : the tracker's word for how it ended; empty where it does not say
-    overwritten : how many values of a metric share a step with a later one
-    notes : what was odd on the way in
+    status : how the run ended, in the tracker's word; empty if unknown
+    overwritten : number of values of a metric that were replaced by a later one at the same step
+    notes : oddities found while reading
     """
 
     run: str
@@ -43,7 +43,7 @@ class Logged:
 
     @property
     def finished(self) -> bool | None:
-        """Whether it ended by itself; None where the tracker does not say."""
+        """Whether the run ended normally; None if the tracker does not say."""
         return self.status.lower() == "finished" if self.status else None
 
 
@@ -60,25 +60,25 @@ class LeftOut:
 
 @dataclasses.dataclass
 class Series:
-    """Metrics of a run while it is read."""
+    """Metrics of a run while its file is read."""
 
     metrics: dict[str, Points] = dataclasses.field(default_factory=dict)
     overwritten: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def add(self, key: str, step: int, value: float) -> None:
-        """Note one value; at one step the last counts."""
+        """Add one value; at one step the last value counts."""
         points = self.metrics.setdefault(key, {})
         self.overwritten[key] += step in points
         points[step] = value
 
     def purge(self, start: int) -> None:
-        """Forget what was logged from a step on, for a run that was resumed there."""
+        """Drop what was logged from a step on, for a run that was resumed there."""
         for key, points in self.metrics.items():
             self.metrics[key] = {step: value for step, value in points.items() if step < start}
 
 
 def flat(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings under dotted keys."""
+    """Yield the leaves of nested mappings with dotted keys."""
     for key, value in content.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{key}.")
@@ -87,7 +87,7 @@ def flat(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def named_apart(runs: Iterable[Logged | LeftOut]) -> list[Logged | LeftOut]:
-    """Give runs that share a name their id behind it."""
+    """Append the id to the name of runs that share a name."""
     found = list(runs)
     names = Counter(one.run for one in found)
     return [
@@ -99,7 +99,7 @@ def named_apart(runs: Iterable[Logged | LeftOut]) -> list[Logged | LeftOut]:
 
 
 def local(path: str | Path, what: str) -> Path:
-    """Return a path that is there."""
+    """Return a path that exists."""
     if not isinstance(path, str | Path):
         raise DataError(f"expected the path of {what}, got {type(path).__name__}")
     if "://" in str(path):
@@ -108,12 +108,12 @@ def local(path: str | Path, what: str) -> Path:
         )
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{plain(str(path), 200)} is not there; expected {what}")
+        raise DataError(f"{plain(str(path), 200)} does not exist; expected {what}")
     return path
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of a file, or say why not."""
+    """Return the bytes of a file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -121,7 +121,7 @@ def content_of(path: Path) -> bytes:
 
 
 def yaml_of(path: Path, extra: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds, with only what plain YAML can say."""
+    """Return the mapping in a YAML file; only plain YAML is read."""
     name = plain(path.name)
     try:
         import yaml

@@ -20,7 +20,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 
 _STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
-"""As meta.yaml numbers them."""
+"""Status of a run by its number in meta.yaml."""
 
 
 def import_mlflow(
@@ -37,22 +37,22 @@ def import_mlflow(
     Parameters
     ----------
     path : a tracking folder, one experiment of it, or a SQLite file such as ``mlflow.db``
-    columns : canonical name to a metric, parameter or tag: ``{"params": "n_params", "loss": "val/loss"}``; ``_step``
+    columns : canonical names to metrics, parameters or tags: ``{"params": "n_params", "loss": "val/loss"}``; ``_step``
         is the step of a metric, ``run.experiment`` the experiment; ``metrics.KEY``, ``params.KEY`` and ``tags.KEY`` say
-        which is meant where several exist
+        which is meant if several exist
     last : keep the last row of each run, not its whole curve
-    groups : keys that are kept as columns of their own name
+    groups : keys to keep as columns under their own name
     params_convention, loss_unit : as in `Runs.from_frame`
 
     Returns
     -------
     Runs
-        Their notes name every run that was left out, and why. Deleted runs are not read.
+        The notes name every run that was left out, with the reason. Deleted runs are not read.
 
     Raises
     ------
     DataError
-        Where this is no MLflow store, or no run has what is mapped.
+        When this is not an MLflow store, or no run has the mapped keys.
     """
     path = local(path, "an MLflow tracking folder or SQLite file")
     found = _from_folder(path) if path.is_dir() else _from_sqlite(path)
@@ -68,7 +68,9 @@ def _from_folder(path: Path) -> list[Logged | LeftOut]:
     if not experiments:
         inside = sorted(path.glob("*.db"))
         hint = f"; for its SQLite file give {plain(str(inside[0]), 200)}" if inside else ""
-        raise DataError(f"{plain(str(path), 200)} is no MLflow tracking folder: no experiment with a meta.yaml{hint}")
+        raise DataError(
+            f"{plain(str(path), 200)} is not an MLflow tracking folder: it has no experiment with a meta.yaml{hint}"
+        )
     found: list[Logged | LeftOut] = []
     for experiment in experiments:
         name = str(yaml_of(experiment / "meta.yaml", "mlflow").get("name", experiment.name))
@@ -81,7 +83,7 @@ def _from_folder(path: Path) -> list[Logged | LeftOut]:
 
 
 def _from_files(folder: Path, experiment: str) -> list[Logged]:
-    """Return a run of a tracking folder, none where it was deleted."""
+    """Return a run of a tracking folder; None if it was deleted."""
     meta = yaml_of(folder / "meta.yaml", "mlflow")
     if meta.get("lifecycle_stage") == "deleted":
         return []
@@ -100,7 +102,7 @@ def _from_files(folder: Path, experiment: str) -> list[Logged]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield keys, which may hold slashes, and their files."""
+    """Yield keys, which may contain slashes, and their files."""
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith("."):
             yield file.relative_to(folder).as_posix(), file
@@ -122,7 +124,7 @@ def _from_sqlite(path: Path) -> list[Logged | LeftOut]:
             return list(_from_tables(store))
     except sqlite3.Error as error:
         raise DataError(
-            f"{plain(path.name)} is no readable SQLite file of MLflow ({plain(str(error), 120)}); "
+            f"{plain(path.name)} is not a readable SQLite file of MLflow ({plain(str(error), 120)}); "
             "expected a tracking folder or such a file"
         ) from error
 

@@ -1,4 +1,4 @@
-"""The wire format of Protocol Buffers, as far as event files and run files need it: no schema, no dependency."""
+"""The part of the Protocol Buffers wire format that event files and run files need, without schema or dependency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     Raises
     ------
     ValueError
-        Where the bytes are no message (wire format: protobuf.dev/programming-guides/encoding).
+        When the bytes are not a message (wire format: protobuf.dev/programming-guides/encoding).
     """
     at, end = 0, len(message)
     while at < end:
@@ -53,7 +53,7 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def last(message: bytes, number: int) -> int | bytes | None:
-    """Return the value of a field that comes once; None where it is absent."""
+    """Return the value of a field that occurs once; None if it is absent."""
     found: int | bytes | None = None
     for name, value in fields(message):
         if name == number:

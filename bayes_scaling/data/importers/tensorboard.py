@@ -39,21 +39,21 @@ def import_tensorboard(
     Parameters
     ----------
     path : a folder of runs, a folder of one run, or one event file
-    columns : canonical name to a scalar's tag or a hyperparameter: ``{"params": "n_params", "loss": "val/loss"}``;
-        ``_step`` is the step of an event, ``metrics.KEY`` and ``hparams.KEY`` say which is meant where both exist
+    columns : from canonical names to scalar tags or hyperparameters: ``{"params": "n_params", "loss": "val/loss"}``;
+        ``_step`` is the step of an event, ``metrics.KEY`` and ``hparams.KEY`` say which is meant if both exist
     last : keep the last row of each run, not its whole curve
-    groups : tags or hyperparameters that are kept as columns of their own name
+    groups : tags or hyperparameters to keep as columns under their own name
     params_convention, loss_unit : as in `Runs.from_frame`
 
     Returns
     -------
     Runs
-        Their notes name every run that was left out, and why.
+        The notes name every run that was left out, with the reason.
 
     Raises
     ------
     DataError
-        Where there are no event files, or no run has what is mapped.
+        When there are no event files, or no run has the mapped keys.
     """
     path = local(path, "a folder of TensorBoard event files")
     return assemble(_runs(path), columns, path.name or str(path), last, groups, params_convention, loss_unit)
@@ -75,7 +75,7 @@ def _runs(path: Path) -> list[Logged | LeftOut]:
         except (DataError, ValueError) as error:
             found[folder] = LeftOut(name, str(error))
     for folder, run in list(found.items()):
-        # SummaryWriter.add_hparams writes hyperparameters into a folder below that of the run they belong to.
+        # SummaryWriter.add_hparams writes hyperparameters into a subfolder of the run's folder.
         above = found.get(folder.parent)
         if isinstance(run, Logged) and run.once["hparams"] and isinstance(above, Logged) and not above.once["hparams"]:
             found[folder.parent] = dataclasses.replace(above, metrics={**run.metrics, **above.metrics}, once=run.once)
@@ -92,12 +92,12 @@ def _run(name: str, folder: Path, files: list[Path]) -> Logged:
             for event in _events(content):
                 _take(event, series, hparams)
         except EOFError:
-            notes.append(f"{said} ends within a record, as of a run that was stopped; what comes before it was read")
+            notes.append(f"{said} ends within a record, as if the run was stopped; the records before it were read")
         except (ValueError, IndexError, struct.error) as error:
-            raise DataError(f"{plain(file.name)} is damaged or no event file ({plain(str(error))})") from error
-    beside = folder / "hparams.yaml"  # as Lightning writes it
-    if beside.is_file():
-        hparams = {**dict(flat(yaml_of(beside, "tensorboard"))), **hparams}
+            raise DataError(f"{plain(file.name)} is damaged or not an event file ({plain(str(error))})") from error
+    yaml_file = folder / "hparams.yaml"  # as Lightning writes it
+    if yaml_file.is_file():
+        hparams = {**dict(flat(yaml_of(yaml_file, "tensorboard"))), **hparams}
     return Logged(name, name, series.metrics, {"hparams": hparams}, "", series.overwritten, tuple(notes))
 
 
@@ -117,7 +117,7 @@ def _events(content: bytes) -> Iterator[bytes]:
         if end + 4 > len(content):
             raise EOFError
         event = content[start:end]
-        # A scalar takes some fifty bytes; images and graphs are not read, and a checksum of theirs would take long.
+        # A scalar takes about fifty bytes; images and graphs are not read, and their checksums would take long.
         if size < 4096 and _masked(event) != struct.unpack_from("<I", content, end)[0]:
             raise ValueError(f"wrong checksum at byte {start}")
         yield event
@@ -149,7 +149,7 @@ def _masked(content: bytes) -> int:
 def _take(event: bytes, series: Series, hparams: dict[str, Any]) -> None:
     content = dict(fields(event))
     step = whole(content.get(2))
-    if 7 in content and last(part(content[7]), 1) == 1:  # a session starts: what was logged beyond it was undone
+    if 7 in content and last(part(content[7]), 1) == 1:  # a session starts: what was logged at later steps is void
         series.purge(step)
     for number, value in fields(part(content.get(5))):
         if number == 1:

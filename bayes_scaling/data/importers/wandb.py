@@ -1,4 +1,4 @@
-"""Runs of Weights & Biases: offline run folders and exports, read without its library.
+"""Runs from Weights & Biases: offline run folders and exports, read without its library.
 
 A run folder holds ``run-ID.wandb``: the LevelDB log format (doc/log_format.md of LevelDB, with its own header and plain
 CRC-32) around Record messages (wandb_internal.proto).
@@ -44,22 +44,22 @@ def import_wandb(
     path : a ``wandb`` folder, a run folder or its ``run-ID.wandb``; or an export (CSV, Parquet, JSON, JSON lines): the
         runs table, run histories, or objects ``{"name": "a", "config": {}, "summary": {}, "history": []}``; or a
         folder of exports
-    columns : canonical name to a metric or config key, nested ones with dots: ``{"params": "model.n_params", "loss":
+    columns : canonical names to metrics or config keys, nested ones with dots: ``{"params": "model.n_params", "loss":
         "val/loss"}``; ``_step`` is the step of a row, ``metrics.KEY``, ``config.KEY`` and ``summary.KEY`` say which is
-        meant where several exist
+        meant if several exist
     last : keep the last row of each run, not its whole curve
-    groups : keys that are kept as columns of their own name
+    groups : keys to keep as columns under their own name
     params_convention, loss_unit : as in `Runs.from_frame`
 
     Returns
     -------
     Runs
-        Their notes name every run that was left out, and why.
+        The notes name every run that was left out, with the reason.
 
     Raises
     ------
     DataError
-        Where there is nothing to read, or no run has what is mapped.
+        When there is nothing to read, or no run has the mapped keys.
     """
     path = local(path, "a wandb folder or an export")
     return assemble(
@@ -90,7 +90,7 @@ def _runs(path: Path) -> list[Logged | LeftOut]:
 
 @dataclasses.dataclass
 class _Run:
-    """A run while its file, or the files of its resumed parts, are read."""
+    """A run while its file, or the files of its resumed parts, are being read."""
 
     id: str
     series: Series = dataclasses.field(default_factory=Series)
@@ -118,7 +118,7 @@ def _from_logs(files: Sequence[Path]) -> list[Logged | LeftOut]:
                 _take(dict(fields(record)), run)
         except EOFError:
             run.notes.append(
-                f"{plain(file.name)} ends within a record, as of a run that was stopped; the rest was read"
+                f"{plain(file.name)} ends within a record, as if the run was stopped; the records before it were read"
             )
         except (DataError, ValueError, RecursionError) as error:
             left.append(LeftOut(name, f"{plain(file.name)} is damaged ({plain(str(error), 120)})"))
@@ -129,18 +129,18 @@ def _from_logs(files: Sequence[Path]) -> list[Logged | LeftOut]:
 def _records(content: bytes) -> Iterator[bytes]:
     """Yield the records of a LevelDB log; `EOFError` where the last is cut off."""
     if not content.startswith(_HEADER):
-        raise ValueError("it does not start as a run file of wandb")
+        raise ValueError("it does not start like a run file of wandb")
     at, parts = len(_HEADER), b""
     while at < len(content):
-        room = _BLOCK - at % _BLOCK
-        if room < 7:  # too few bytes for another head: the rest of the block is empty
-            at += room
+        left = _BLOCK - at % _BLOCK
+        if left < 7:  # too few bytes for another header: the rest of the block is padding
+            at += left
             continue
         if at + 7 > len(content):
             raise EOFError
         check, size, kind = struct.unpack_from("<IHB", content, at)
         if kind == 0 and size == 0:
-            at += room
+            at += left
             continue
         data = content[at + 7 : at + 7 + size]
         if len(data) < size:
@@ -154,7 +154,7 @@ def _records(content: bytes) -> Iterator[bytes]:
 
 
 def _take(record: Mapping[int, int | bytes], run: _Run) -> None:
-    """Take in a Record: history 2, summary 3, config 5, run 17, exit 18."""
+    """Read a Record: history 2, summary 3, config 5, run 17, exit 18."""
     if 2 in record:
         _take_history(part(record[2]), run)
     if 3 in record:
@@ -189,7 +189,7 @@ def _take_history(content: bytes, run: _Run) -> None:
 
 
 def _update(content: bytes, known: dict[str, Any]) -> None:
-    """Take in a ConfigRecord or SummaryRecord: update 1, remove 2."""
+    """Read a ConfigRecord or SummaryRecord: update 1, remove 2."""
     for kind, value in fields(content):
         if kind == 1:
             for key, leaf in flat(_item(part(value))):

@@ -26,17 +26,19 @@ Row = dict[str, Any]
 
 
 def exported(path: Path) -> list[Logged | LeftOut]:
-    """Read an export by its ending; what is empty is absent, and NaN is NaN."""
+    """Read an export by its ending; empty cells are absent, and NaN stays NaN."""
     ending = path.suffix.lower()
     if ending == ".csv":
         titles = {folded(str(title)) for title in read_csv(path)}
-        rows = _rows(read_csv(path, titles))  # as text, where an empty cell and a NaN that was logged differ
+        rows = _rows(read_csv(path, titles))  # as text, because an empty cell and a logged NaN differ
     elif ending == ".parquet":
         rows = _rows(read_parquet(path))
     elif ending in ENDINGS:
         rows = _json(path, lines=ending != ".json")
     else:
-        raise DataError(f"{plain(str(path), 200)} is no export of wandb; expected one of .wandb, {', '.join(ENDINGS)}")
+        raise DataError(
+            f"{plain(str(path), 200)} is not an export of wandb; expected one of .wandb, {', '.join(ENDINGS)}"
+        )
     if not rows:
         raise DataError(f"{plain(path.name)} holds no rows: expected runs or their history")
     rows = [{key: _literal(value) if key in _NESTED else value for key, value in row.items()} for row in rows]
@@ -49,7 +51,7 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     """Return rows as mappings without their empty cells."""
     if any(str(title).endswith("__MIN") for title in frame):
         raise DataError(
-            "this is the export of one panel, a metric beside its MIN and MAX, without any config; export the runs "
+            "this is the export of one panel, a metric with its MIN and MAX but without config; export the runs "
             "table, or run histories"
         )
     records = frame.astype(object).to_dict("records")
@@ -78,7 +80,7 @@ def _json(path: Path, lines: bool) -> list[Row]:
 
 
 def _literal(cell: Any) -> Any:
-    """Return a mapping or list that was written as text, as pandas writes it into a CSV; other cells as they are."""
+    """Return a mapping or list that was written as text, as pandas does in a CSV; other cells are unchanged."""
     if not isinstance(cell, str) or cell.strip()[:1] not in ("{", "["):
         return cell
     try:
@@ -88,7 +90,7 @@ def _literal(cell: Any) -> Any:
 
 
 class _Named(ast.NodeTransformer):
-    """Turns nan, inf and the words of JSON into what they stand for; Python's literals have no names for them."""
+    """Replace nan, inf and the words of JSON by their values; Python literals have no names for them."""
 
     known: Mapping[str, Any] = {
         "nan": math.nan, "NaN": math.nan, "inf": math.inf, "Infinity": math.inf,
@@ -140,7 +142,7 @@ def _series(rows: Sequence[Row]) -> Series:
 
 
 def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
-    """Return the runs of a table: a row for each run, or for each step of one run or several."""
+    """Return the runs of a table: one row per run, or one per step of one or several runs."""
     titles = list(dict.fromkeys(key for row in rows for key in row))
     names = [key for word in _NAMES for key in titles if folded(key) == word]
     step = next((key for word in _STEPS for key in titles if folded(key) == word), None)
@@ -167,7 +169,7 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
 
 
 def _whole(row: Row, name: str) -> Logged:
-    """Return a run of the runs table, where config and summary stand side by side."""
+    """Return a run of the runs table, which has config and summary in the same row."""
     status = str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
     return Logged(name, name, {}, {"columns": row}, status)
 
