@@ -140,11 +140,15 @@ def page(name: str, notebook: Any) -> dict[str, str | bytes]:
 
 def outputs(cell: Any) -> Iterator[str | bytes]:
     """Return what a cell printed or showed: Markdown, or a picture as bytes."""
+    said = ""
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
-            if output.name == "stdout":
-                yield _text(output.text)
-        elif output.output_type in {"display_data", "execute_result"}:
+            said += output.text if output.name == "stdout" else ""
+            continue
+        if said:
+            yield _text(said)
+            said = ""
+        if output.output_type in {"display_data", "execute_result"}:
             data = output.data
             if "image/png" in data:
                 yield base64.b64decode(data["image/png"])
@@ -154,6 +158,8 @@ def outputs(cell: Any) -> Iterator[str | bytes]:
                 yield f'<div class="output">{" ".join(table.split())}</div>'
             elif "text/plain" in data:
                 yield _text(data["text/plain"])
+    if said:
+        yield _text(said)
 
 
 def _text(text: str) -> str:
