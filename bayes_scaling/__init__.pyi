@@ -21,7 +21,6 @@ from bayes_scaling.decide.records import preregister as preregister
 from bayes_scaling.decide.records import score_registered as score_registered
 from bayes_scaling.errors import BayesScalingError as BayesScalingError
 from bayes_scaling.evaluate.backtesting import backtest as backtest
-from bayes_scaling.evaluate.candidates import Candidate as Candidate
 from bayes_scaling.evaluate.candidates import Cut as Cut
 from bayes_scaling.evaluate.comparing import compare as compare
 from bayes_scaling.evaluate.comparison import Comparison as Comparison
@@ -33,6 +32,7 @@ from bayes_scaling.inference.sampler import Sampler as Sampler
 from bayes_scaling.laws.catalogue import available_laws as available_laws
 from bayes_scaling.laws.catalogue import load_law as load_law
 from bayes_scaling.model.discrepancy import Discrepancy as Discrepancy
+from bayes_scaling.model.families import Family as NoiseFamily
 from bayes_scaling.model.noise import Noise as Noise
 from bayes_scaling.model.pooling import partial as partial
 from bayes_scaling.model.pooling import separate as separate

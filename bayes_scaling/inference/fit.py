@@ -132,7 +132,7 @@ def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seco
         "posterior_names": list(composition.names),
         "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
         "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
-        "noise": {"family": noise.shape.label, "scale": noise.scale, "rows": noise.rows},
+        "noise": noise.as_dict(),
         "discrepancy": dataclasses.asdict(composition.discrepancy),
         "pooling": {name: {"by": pool.by, "mode": pool.mode} for name, pool in pooling.items()},
         "runs": {

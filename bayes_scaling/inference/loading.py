@@ -21,6 +21,7 @@ from bayes_scaling.laws.catalogue import read_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool
 from bayes_scaling.model.program import Composition
@@ -38,13 +39,14 @@ def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     return flat
 
 
-def load_fit(path: str | Path, law: Law | None = None) -> Fit:
+def load_fit(path: str | Path, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
     """Read a fit that `Fit.save` wrote.
 
     Parameters
     ----------
     path : the netCDF file
     law : the law to use, where the file names a law file that has moved or changed since
+    noise : the noise model, where its family is one of your own
 
     Raises
     ------
@@ -81,7 +83,7 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         manifest = json.loads(attrs["manifest"])
         diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
         runs = _runs_of(json.loads(attrs["runs"]))
-        noise = Noise(**manifest["noise"])
+        noise = _noise_of(manifest["noise"], path, noise)
         discrepancy = Discrepancy(**manifest["discrepancy"])
         pooling = {name: Pool(**pool) for name, pool in manifest["pooling"].items()}
     except (KeyError, ValueError, TypeError) as error:
@@ -97,6 +99,19 @@ def load_fit(path: str | Path, law: Law | None = None) -> Fit:
         manifest=manifest,
         drawn=int(attrs["drawn"]),
     )
+
+
+def _noise_of(saved: dict[str, str], path: Path, given: Noise | None) -> Noise:
+    """Return the noise model of a saved fit, and refuse one that is not what was fitted."""
+    if given is None and saved["family"] not in FAMILIES:
+        raise FitError(
+            f"{path.name} was fitted with noise family {saved['family']}, which is not built in; "
+            "pass it: noise=Noise(...)"
+        )
+    noise = Noise(**saved) if given is None else given
+    if noise.as_dict() != saved:
+        raise FitError(f"{path.name} was fitted with other noise, {saved}; the noise given is {noise.as_dict()}")
+    return noise
 
 
 def _runs_of(saved: dict[str, Any]) -> Runs:

@@ -165,6 +165,10 @@ class Noise:
         scale = "" if self.scale == "constant" else f", {self.scale} scale"
         return f"{self.shape.label}{scale}{', correlated rows' if self.correlated else ''}"
 
+    def as_dict(self) -> dict[str, str]:
+        """Return family, scale and rows by name, for manifests."""
+        return {"family": self.shape.label, "scale": self.scale, "rows": self.rows}
+
     # --- in the program ---
 
     def row_scale(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Any:

@@ -158,7 +158,7 @@ def test_weights_agree_with_arviz_on_many_rows() -> None:
 
 def test_what_stands_beside_a_law_is_chosen() -> None:
     law = bs.load_law("chinchilla")
-    own = bs.Candidate("mine", law, noise=bs.Noise("normal"))
+    own = bs.evaluate.Candidate("mine", law, noise=bs.Noise("normal"))
     labels = [one.label for one in _candidates.candidates_of(["chinchilla", own])]
     beside = ["chinchilla, law alone", "chinchilla, huber point fit", "chinchilla, squares point fit"]
     assert labels == ["chinchilla", *beside, "mine"]
@@ -234,7 +234,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     loss = runs.loss.copy()
     loss[-1] *= 1.2
     odd = bs.Runs.from_frame(runs.table.assign(loss=loss))
-    candidate = bs.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
+    candidate = bs.evaluate.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
     fitted = _refits.fit_of(candidate, odd, len(odd), 0)
     scores, note = _refits.left_one_out_scores(candidate, fitted, None, 0)
     assert not note.startswith("0 of")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,3 +108,18 @@ def test_laws_with_different_scatter_are_mixed(chinchilla_runs: bs.Runs) -> None
     densities = [np.exp(forecast.predictive.log_density(loss)) for forecast in alone.values()]
     np.testing.assert_allclose(np.exp(both.log_density(loss)), np.mean(densities, axis=0))
     assert both.width.shape == (8000, 4, 1)
+
+
+def test_the_recipe_of_contributing_is_a_noise_model(chinchilla_runs: bs.Runs, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    recipe = re.findall(r"```python\n(.*?)```", text.partition("## Add a noise model")[2], re.DOTALL)[0]
+    assert len(recipe.splitlines()) <= 30
+    names = {"runs": chinchilla_runs}
+    exec(recipe, names)
+    fit: Any = names["fit"]
+    assert fit.converged and fit.noise.shape.label == "soft_laplace"
+    fit.save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc", noise=fit.noise)
+    np.testing.assert_array_equal(again.draws["alpha"], fit.draws["alpha"])
+    with pytest.raises(bs.errors.FitError, match="noise family soft_laplace, which is not built in; pass it: noise="):
+        bs.load_fit(tmp_path / "fit.nc")
