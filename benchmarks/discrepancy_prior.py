@@ -22,7 +22,7 @@ import scipy.stats
 from extrapolation import curves, tables
 
 import bayes_scaling as bs
-from bayes_scaling.model.discrepancy import SCALE_WIDTH
+from bayes_scaling.model.discrepancy import LOG_TAU_SD
 
 
 def everything(data: Path) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -35,7 +35,7 @@ def everything(data: Path) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
 
 def population(log_tau: list[np.ndarray]) -> tuple[float, float]:
     """Return centre and spread of the population of log tau, by maximum likelihood."""
-    prior = np.log(bs.Discrepancy().scale), SCALE_WIDTH
+    prior = np.log(bs.Discrepancy().scale), LOG_TAU_SD
 
     def loss(theta: np.ndarray) -> float:
         centre, spread = theta[0], np.exp(theta[1])

@@ -21,8 +21,9 @@ from bayes_scaling import cli
 from bayes_scaling.base.scope import scope
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.errors import DataError
+from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import Composition, model_of
+from bayes_scaling.model.program import model_of
 from bayes_scaling.predict.ensemble import Ensemble, Member, Paths
 from bayes_scaling.predict.frontier import _best_split
 from bayes_scaling.predict.predictive import Predictive, Residuals

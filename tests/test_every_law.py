@@ -16,10 +16,11 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.laws.catalogue import choices_of, options_of
-from bayes_scaling.laws.law import INPUTS, ReferencePoint, resolve
+from bayes_scaling.laws.columns import INPUTS
+from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import centre_of
+from bayes_scaling.model.observations import centre_of
 from bayes_scaling.model.simulate import draw_prior, simulate
 from tests.support import design_for, fit_exact
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from bayes_scaling.evaluate.comparison import Comparison
     from bayes_scaling.inference.result import Fit
     from bayes_scaling.laws.catalogue import Entry
-    from bayes_scaling.laws.law import Law, Parameter, Published
+    from bayes_scaling.laws.law import Law, Published
+    from bayes_scaling.laws.parameters import Parameter
     from bayes_scaling.predict.forecast import Forecast
     from bayes_scaling.predict.frontier import Requirement
     from bayes_scaling.predict.quantities import QuantityDraws
@@ -102,7 +103,7 @@ def _read(entry: Entry) -> list[str]:
 
 def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
     """Return everything a reader needs to know about a law before fitting it."""
-    from bayes_scaling.laws.law import Parameter
+    from bayes_scaling.laws.parameters import Parameter
     from bayes_scaling.laws.priors import describe_prior
 
     inputs = [f"{name} ({law.column(name).meaning})" for name in law.inputs]

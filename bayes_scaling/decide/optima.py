@@ -19,7 +19,7 @@ import numpy as np
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
-from bayes_scaling.laws.law import Array
+from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.solvers import minimise

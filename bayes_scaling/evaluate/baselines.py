@@ -24,11 +24,15 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import DataError, FitError
-from bayes_scaling.laws.law import Array, Law, Parameter, resolve
+from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import Parameter, resolve
 from bayes_scaling.laws.priors import as_distribution, draw_prior
+from bayes_scaling.model.composition import Composition, Priors, priors_of
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import Composition, Model, Observations, Priors, model_of, observe, priors_of
+from bayes_scaling.model.observations import Observations, observe
+from bayes_scaling.model.program import Model, model_of
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 LOSSES: Mapping[str, str] = {"huber": "Huber point fit", "squares": "least squares"}

@@ -26,14 +26,22 @@ from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import leave_one_out_weights
-from bayes_scaling.inference.methods import METHODS, Problem, with_good_geometry
-from bayes_scaling.inference.result import Fit, parts, prior_draws
-from bayes_scaling.inference.sampling import Settings, constrained, placed
+from bayes_scaling.inference.chains import Settings
+from bayes_scaling.inference.compiled import constrained, placed
+from bayes_scaling.inference.coordinates import with_good_geometry
+from bayes_scaling.inference.draws import parts, prior_draws
+from bayes_scaling.inference.methods import METHODS
+from bayes_scaling.inference.problem import Problem
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.catalogue import load_law
-from bayes_scaling.laws.law import Array, Law, ReferencePoint
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import ReferencePoint
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
+from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.program import Composition, Model, Observations, centre_of, law_table
+from bayes_scaling.model.observations import Observations, centre_of, law_table
+from bayes_scaling.model.program import Model
 from bayes_scaling.model.simulate import draw_prior, simulate
 
 TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
@@ -197,7 +205,7 @@ def predictive_check(fit: Fit) -> pd.DataFrame:
     along = np.argsort(log_size(fit.law, law_table(fit.law, fit.runs)), kind="stable")
     statistics: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "scale": lambda residual: residual.std(axis=1),
-        "largest": lambda residual: np.abs(residual / fit.width).max(axis=1),
+        "largest": lambda residual: np.abs(residual / fit.row_scale).max(axis=1),
         "neighbours": lambda residual: _lag_one(residual[:, along]),
         "skewness": lambda residual: np.asarray(scipy.stats.skew(residual, axis=1)),
     }

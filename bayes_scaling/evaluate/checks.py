@@ -13,9 +13,10 @@ import scipy.special
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.laws.law import Law, ReferencePoint, resolve
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.laws.priors import prior_quantile
-from bayes_scaling.model.program import law_table, reference_point
+from bayes_scaling.model.observations import law_table, reference_point
 
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
 

@@ -18,16 +18,20 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import DataError
-from bayes_scaling.inference.methods import Problem, with_good_geometry
-from bayes_scaling.inference.result import Fit, flattened, parts, prior_draws
+from bayes_scaling.inference.chains import Settings
+from bayes_scaling.inference.compiled import constrained, placed
+from bayes_scaling.inference.coordinates import with_good_geometry
+from bayes_scaling.inference.draws import flattened, parts, prior_draws
+from bayes_scaling.inference.nuts import PIECE
+from bayes_scaling.inference.problem import Problem
+from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import SamplerChoice, chosen_sampler
-from bayes_scaling.inference.sampling import PIECE, Settings, constrained, placed
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior, prior_to_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
+from bayes_scaling.model.composition import Composition, spelled_out
 from bayes_scaling.model.pooling import Pooling, checked_pooling
-from bayes_scaling.model.program import Composition, spelled_out
 from bayes_scaling.version import __version__
 
 

@@ -14,17 +14,17 @@ import xarray as xr
 
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import FitError, LawError
+from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampling import Diagnostics
 from bayes_scaling.inference.store import FORMAT, MAGIC
 from bayes_scaling.laws.catalogue import read_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
+from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool
-from bayes_scaling.model.program import Composition
 
 
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:

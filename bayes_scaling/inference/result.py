@@ -8,49 +8,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 import pandas as pd
 
 from bayes_scaling.base.messages import checked_probability, listed
-from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ConvergenceError, FitError, Remedy
-from bayes_scaling.inference.sampling import Diagnostics, constrained, placed
+from bayes_scaling.inference.compiled import (
+    at_observations,
+    constrained,
+    in_groups,
+    log_mean_and_scale,
+    log_priors,
+    placed,
+)
+from bayes_scaling.inference.diagnostics import Diagnostics
+from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, parts, prior_draws
 from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import draw_prior
+from bayes_scaling.model.composition import INCREMENTS, Composition, site_priors, spelled_out
 from bayes_scaling.model.curves import Lanes
-from bayes_scaling.model.discrepancy import Departure, Discrepancy
+from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.observations import SIZES, lanes, law_table
 from bayes_scaling.model.pooling import Groups, Pooling
-from bayes_scaling.model.program import (
-    INCREMENTS,
-    SIZES,
-    Composition,
-    Model,
-    Observations,
-    Priors,
-    lanes,
-    law_table,
-    model_of,
-    observe,
-    priors_of,
-    site_priors,
-    spelled_out,
-)
+from bayes_scaling.model.program import Model, model_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-PRIOR_DRAWS = 1000
 AT_ROWS = 25_000_000  # numbers in an array of draws by rows; a larger table is looked at with fewer draws
-
-
-# --- the result -------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,7 +115,7 @@ class Fit:
         return not self.problems
 
     def require_convergence(self, anyway: bool = False) -> None:
-        """Raise `ConvergenceError` for a fit that did not converge, unless told to go on ``anyway``."""
+        """Raise `ConvergenceError` for a fit that did not converge, unless asked to go on ``anyway``."""
         if self.problems and not anyway:
             raise ConvergenceError(
                 f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
@@ -241,18 +231,18 @@ class Fit:
         rng = np.random.default_rng([seed, 3])
         priors = site_priors(self.composition)
         pooled = [site for site, count in model.blocks.items() if count and site != INCREMENTS]
-        fresh = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
+        new = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
         with scope():
             _, data, arguments = parts(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.
             where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
-            values = _in_groups(model)(jnp.asarray(u), _device_draws(fresh), where, arguments)
+            values = in_groups(model)(jnp.asarray(u), device_draws(new), where, arguments)
         return {name: np.asarray(values[name]) for name in model.names}, cell
 
     @functools.cached_property
-    def departure(self) -> Departure:
+    def discrepancy_grid(self) -> DiscrepancyGrid:
         """Where the discrepancy is held."""
-        return self.composition.departure(self.runs)
+        return self.composition.discrepancy_grid(self.runs)
 
     @property
     def increments(self) -> np.ndarray:
@@ -279,9 +269,9 @@ class Fit:
                 u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites))[self.kept])
                 theta = constrained(model)(u, data, priors)
             else:
-                theta = _device_draws({name: values[self.kept] for name, values in self.flat().items()})
+                theta = device_draws({name: values[self.kept] for name, values in self.flat().items()})
                 theta[INCREMENTS] = jnp.asarray(self.increments[self.kept])
-            return tuple(np.asarray(value)[:, : len(self.runs)] for value in _at_observations(model)(theta, data))
+            return tuple(np.asarray(value)[:, : len(self.runs)] for value in at_observations(model)(theta, data))
 
     @property
     def log_mean(self) -> np.ndarray:
@@ -289,7 +279,7 @@ class Fit:
         return self._at_rows[0]
 
     @property
-    def width(self) -> np.ndarray:
+    def row_scale(self) -> np.ndarray:
         """Scale of the scatter of single rows of log loss, ``(kept, row)``."""
         return self._at_rows[1]
 
@@ -297,7 +287,7 @@ class Fit:
     def expected(self) -> tuple[np.ndarray, np.ndarray]:
         """Expectation and scale of the log loss of each row, ``(kept, row)`` each.
 
-        Where rows of a run are correlated, given the rows before it; elsewhere the same as `log_mean` and `width`.
+        Where rows of a run are correlated, given the rows before it; elsewhere the same as `log_mean` and `row_scale`.
         """
         return self._at_rows[2], self._at_rows[3]
 
@@ -313,14 +303,14 @@ class Fit:
         with scope():
             model, _, priors = parts(self.composition, self.runs)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
-            values = _log_priors(model)(u, priors)
+            values = log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
 
     @functools.cached_property
     def replicated(self) -> np.ndarray:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
         losses = self.noise.draw(
-            self.log_mean, self.width, self.theta_at_rows(), self._lanes, int(self.manifest["seed"])
+            self.log_mean, self.row_scale, self.theta_at_rows(), self._lanes, int(self.manifest["seed"])
         )
         return losses.reshape(len(self.unconstrained), -1, len(self.runs))
 
@@ -343,11 +333,11 @@ class Fit:
             few = min(PRIOR_DRAWS, max(AT_ROWS // len(self.runs), 100))
             sites = {site: values[:few] for site, values in sites.items()}
             _, theta = placed(model)(sites, data, priors)
-            values = location_and_width(model)(theta, data.columns)
-            log_mean, width = (np.asarray(value)[:, : len(self.runs)] for value in values)
+            values = log_mean_and_scale(model)(theta, data.columns)
+            log_mean, scale = (np.asarray(value)[:, : len(self.runs)] for value in values)
         _, cell = self.groups.place(self.runs.table, self.runs.source)
         noise = by_row({name: np.asarray(theta[name]) for name in model.names}, cell)
-        return self.noise.draw(log_mean, width, noise, self._lanes, int(self.manifest["seed"]))
+        return self.noise.draw(log_mean, scale, noise, self._lanes, int(self.manifest["seed"]))
 
     @functools.cached_property
     def idata(self) -> xr.DataTree:
@@ -361,61 +351,3 @@ class Fit:
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
         return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.sampler_used}, {state}>"
-
-
-# --- draws by name, and compiled functions of the model
-
-
-def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, np.ndarray]:
-    """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
-    rng = np.random.default_rng(seed)
-    priors = {**site_priors(composition), INCREMENTS: dist.Normal(0.0, 1.0)}
-    draws = {}
-    for site, count in model.blocks.items():
-        values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
-        draws[site] = values if count is None else values.reshape(PRIOR_DRAWS, count)
-    return draws
-
-
-def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:
-    """Return one array of draws, ``(n,)``, for every name of `spelled_out`."""
-    return {
-        key: values[name] if values[name].ndim == 1 else values[name][:, cell]
-        for name, keys in names.items()
-        for key, cell in keys
-    }
-
-
-def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.ndarray]:
-    """Give each row the parameters of its cell: ``(n_draw,)``, or ``(n_draw, n_row)`` where they vary."""
-    return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
-
-
-def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
-    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
-
-
-@compiled
-def location_and_width(model: Model) -> Any:
-    """Return the compiled function from draws and columns to log mean and scale of the scatter, (draw, row) each."""
-    return jax.jit(jax.vmap(model.location_and_width, (0, None)))
-
-
-@compiled
-def _at_observations(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.at_rows, (0, None)))
-
-
-@compiled
-def _in_groups(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.in_groups, (0, 0, None, None)))
-
-
-@compiled
-def _log_priors(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.log_prior, (0, None)))
-
-
-def _device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: jnp.asarray(values) for name, values in draws.items()}

@@ -7,7 +7,8 @@ from typing import Literal
 
 from bayes_scaling.base.messages import shown
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.methods import METHODS, SamplingMethod
+from bayes_scaling.inference.methods import METHODS
+from bayes_scaling.inference.problem import SamplingMethod
 
 type SamplerName = Literal["auto", "nuts", "laplace"]
 type SamplerChoice = SamplerName | Sampler

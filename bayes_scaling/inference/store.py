@@ -15,8 +15,8 @@ import xarray as xr
 
 from bayes_scaling.data.runs import NUMERIC
 from bayes_scaling.errors import FitError
+from bayes_scaling.model.composition import spelled_out
 from bayes_scaling.model.pooling import varies_over
-from bayes_scaling.model.program import spelled_out
 
 if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit

@@ -20,8 +20,10 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.errors import LawError
-from bayes_scaling.laws.law import INPUTS, Derived, Law, Origin, Parameter, ReferencePoint, Role, resolve
+from bayes_scaling.laws.columns import INPUTS
+from bayes_scaling.laws.law import Law, Origin
 from bayes_scaling.laws.names import check_names
+from bayes_scaling.laws.parameters import Derived, Parameter, ReferencePoint, Role, resolve
 from bayes_scaling.laws.priors import prior_quantile
 
 

@@ -9,7 +9,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import ALONG
+from bayes_scaling.model.observations import ALONG
 
 type NoiseChoice = Literal["auto", "student_t", "normal"] | Noise
 type DiscrepancyChoice = Literal["brownian", "none"] | Discrepancy

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.laws.law import Array
+from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.families import Family
 
 APART = 1e6  # e-folds between rows of different runs: far enough for no correlation, finite for gradients

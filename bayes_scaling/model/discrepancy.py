@@ -1,17 +1,17 @@
 """Discrepancy: how the truth may leave the law, most of all beyond the largest runs.
 
-No law is exactly right. Its trade-offs between inputs are taken as they are; what is doubted is its trend along the
-size of a run. There the truth wanders from the law in log loss,
+No law is exactly right. Its trade-offs between inputs are taken as given; its trend along the size of a run is not.
+There the true log loss wanders from the law,
 
     log loss = log law(x) + tau W(ln size) + noise,    E [W(u) - W(v)]^2 = |u - v|^(2 H),    W(centre of the runs) = 0,
 
-as Brownian motion (H = 1/2) or its fractional kin (Mandelbrot and Van Ness 1968): by tau over an e-fold of size, by
-more the further it goes. Where runs are, they say how far the truth lies from the law; beyond the largest one the path
-goes on from where they left it and spreads with every e-fold. Its scale ``tau`` is learned together with the law,
-under a prior that was calibrated on public tables.
+as Brownian motion (H = 1/2) or fractional Brownian motion (Mandelbrot and Van Ness 1968): by tau over one e-fold of
+size, and by more over several. Runs say how far the truth lies from the law at their sizes; beyond the largest run the
+path goes on from there, and its uncertainty grows with every e-fold. Its scale ``tau`` is learned together with the
+law, under a prior that was calibrated on public tables.
 
-A path of its own along every input would fit tables better and forecast them worse: slopes of paths trade off against
-the exponents of the law, and a handful of odd small runs then decides both.
+One path for every input would fit tables better and forecast them worse: slopes of paths trade off against the
+exponents of the law, and a few odd small runs then decide both.
 
 The path is held by its values at knots: at every distinct size of a small table, at well spread ones of a large one. A
 gradient then costs time linear in rows, and what a path does away from the knots is drawn exactly.
@@ -28,9 +28,10 @@ import numpyro.distributions as dist
 import scipy.linalg
 
 from bayes_scaling.errors import LawError
-from bayes_scaling.laws.law import Law, Parameter
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import Parameter
 
-SCALE_WIDTH = 1.0  # prior standard deviation of log tau
+LOG_TAU_SD = 1.0  # prior standard deviation of log tau
 KNOTS = 24  # more would cost time and resolve what single runs do not show
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
@@ -69,7 +70,7 @@ class Discrepancy:
             return ()
         tau = Parameter(
             "tau",
-            dist.LogNormal(math.log(self.scale), SCALE_WIDTH),
+            dist.LogNormal(math.log(self.scale), LOG_TAU_SD),
             unit="log loss over one e-fold",
             meaning="scale of the law's own error: how far the truth wanders from the law over one e-fold of size",
             source="population of public tables",
@@ -96,8 +97,8 @@ def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Departure:
-    """Where a path is held, on one table.
+class DiscrepancyGrid:
+    """The knots at which the path of a discrepancy is held, for one table.
 
     Attributes
     ----------
@@ -115,7 +116,7 @@ class Departure:
     size: int
 
     @classmethod
-    def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> Departure:
+    def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> DiscrepancyGrid:
         """Place knots at the distinct sizes of a table's runs, or at well spread ones when there are many."""
         size = discrepancy.knots(law)
         if not size:
@@ -131,20 +132,20 @@ class Departure:
     def basis(self, places: np.ndarray) -> np.ndarray:
         """Return what each standard normal increment adds to unit-scale log loss at log sizes, ``(n_place, size)``.
 
-        Places away from the knots get what the knots say of them; see `fresh` for what comes on top.
+        Places away from the knots get what the knots say of them; see `unresolved` for what comes on top.
         """
         basis = np.zeros((len(places), self.size))
         if len(self.knots):
             covariance = _covariance(self.knots, places, self.centre, self.smoothness)
-            told = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
-            basis[:, : len(self.knots)] = told.T
+            learned = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
+            basis[:, : len(self.knots)] = learned.T
         return basis
 
-    def fresh(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    def unresolved(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw what unit-scale paths do that their knots do not say, ``(draws, n_place)``; jointly over places."""
         distinct, where = np.unique(places, return_inverse=True)
-        told = self.basis(distinct)
-        rest = _covariance(distinct, distinct, self.centre, self.smoothness) - told @ told.T
+        learned = self.basis(distinct)
+        rest = _covariance(distinct, distinct, self.centre, self.smoothness) - learned @ learned.T
         values, vectors = np.linalg.eigh(rest)
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         return np.asarray((rng.standard_normal((draws, len(distinct))) @ factor.T)[:, where.reshape(-1)])

@@ -28,7 +28,7 @@ import numpyro.distributions as dist
 import scipy.special
 
 from bayes_scaling.base.scope import scope
-from bayes_scaling.laws.law import Parameter
+from bayes_scaling.laws.parameters import Parameter
 
 PARTS = 4  # normals of random scale by which a Student-t is represented, given a draw
 STRATA = 16  # normals by which any other family is represented

@@ -18,7 +18,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.errors import LawError
-from bayes_scaling.laws.law import Parameter
+from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import Lanes, draw_deviations, one_step_ahead
 from bayes_scaling.model.families import FAMILIES, Family, Normal
 

@@ -13,7 +13,7 @@ from numpyro.distributions import biject_to
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.errors import DataError, LawError
-from bayes_scaling.laws.law import Derived, Parameter
+from bayes_scaling.laws.parameters import Derived, Parameter
 from bayes_scaling.laws.priors import prior_quantile
 
 BETWEEN = 0.3  # prior median of the standard deviation between groups, in prior standard deviations of the parameter

@@ -15,11 +15,13 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.catalogue import load_law
-from bayes_scaling.laws.law import Law, ReferencePoint, resolve
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
-from bayes_scaling.model.discrepancy import Departure, Discrepancy, log_size
+from bayes_scaling.model.composition import Composition
+from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid, log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import ALONG, Composition, centre_of, lanes, model_columns
+from bayes_scaling.model.observations import ALONG, centre_of, lanes, model_columns
 
 
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:
@@ -96,7 +98,7 @@ def simulate(
     width = np.asarray(noise.row_scale(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
     drawn = {name: np.array([theta[name]]) for name in known if name in theta}
     layout = lanes(noise, columns)
-    log_mean = np.log(loss)[None] + _departure(law, discrepancy, theta, columns, seed)
+    log_mean = np.log(loss)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
     scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
     frame = table.assign(loss=scattered[0])
     if "run" not in frame:
@@ -113,16 +115,16 @@ def simulate(
     )
 
 
-def _departure(
+def _drawn_discrepancy(
     law: Law, discrepancy: Discrepancy, theta: Mapping[str, float], columns: Mapping[str, np.ndarray], seed: int
 ) -> Any:
     """Draw how far the truth lies from the law, ``(1, n_row)``; 0 for a law that is right."""
-    departure = Departure.of(discrepancy, law, columns)
-    if not departure.size:
+    grid = DiscrepancyGrid.of(discrepancy, law, columns)
+    if not grid.size:
         return 0.0
     rng, places = np.random.default_rng([seed, 5]), log_size(law, columns)
-    told = rng.standard_normal(departure.size) @ departure.basis(places).T
-    return theta["tau"] * (told + departure.fresh(places, 1, rng))
+    learned = rng.standard_normal(grid.size) @ grid.basis(places).T
+    return theta["tau"] * (learned + grid.unresolved(places, 1, rng))
 
 
 def _given(law: Law, constants: str | Mapping[str, float] | None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def plot_residuals(fit: Fit) -> Figure:
     middle = np.median(fit.log_mean, axis=0)
     residual = 100 * (np.log(fit.runs.loss) - middle)
     extreme, rest = np.split(np.argsort(-np.abs(residual)), [len(MARKED)])
-    sigma = 100 * float(np.median(fit.draws.get("sigma", fit.width)))
+    sigma = 100 * float(np.median(fit.draws.get("sigma", fit.row_scale)))
     panels = {name: (fit.runs.column(name), axis_label(fit, name)) for name in fit.law.inputs}
     panels["loss"] = (np.exp(middle), "fitted " + axis_label(fit, "loss"))
     figure = new_figure(fit, "Residuals", 3.9 * len(panels), 4.6)

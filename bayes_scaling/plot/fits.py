@@ -20,8 +20,8 @@ from matplotlib.patches import Patch
 
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.observations import ALONG, size_of
 from bayes_scaling.model.pooling import group_names
-from bayes_scaling.model.program import ALONG, size_of
 from bayes_scaling.plot.style import (
     BLUE,
     CURVE,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.program import SIZES
+from bayes_scaling.model.observations import SIZES
 from bayes_scaling.plot.fits import forecast_shown, shown_group
 from bayes_scaling.plot.style import (
     AXES,

@@ -138,7 +138,7 @@ def tick_formatter(name: str) -> FuncFormatter:
 
 def band_name(fit: Fit, probability: float, of: str) -> str:
     """Return the legend label of a band: its probability and what it contains."""
-    error = " + law's error" if fit.departure.size else ""
+    error = " + law's error" if fit.discrepancy_grid.size else ""
     return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
 
 

@@ -20,11 +20,12 @@ import pandas as pd
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.result import Fit, by_row
-from bayes_scaling.laws.law import INPUTS
+from bayes_scaling.inference.draws import by_row
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.curves import lanes_of, one_step_ahead
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.program import ALONG
+from bayes_scaling.model.observations import ALONG
 from bayes_scaling.predict.ensemble import law_and_scale
 from bayes_scaling.predict.forecast import Forecast, contents, paths_at, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -85,7 +86,7 @@ def continued(
     log_mean = (log_law + learned)[:, now:] + fresh + own
     residuals = Residuals.of(fit.noise.shape, own_theta, len(log_mean), seed)
     predictive = Predictive.of(log_mean, scale[:, now:], residuals)
-    error = ("the law's own error",) if fit.departure.size else ()
+    error = ("the law's own error",) if fit.discrepancy_grid.size else ()
     deviation = ("this run's own deviation",) if fit.noise.correlated else ()
     return Forecast(
         points=frame.drop(columns="run", errors="ignore"),

@@ -19,10 +19,12 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import PlanError
-from bayes_scaling.inference.result import Fit, location_and_width
-from bayes_scaling.laws.law import Array
+from bayes_scaling.inference.compiled import log_mean_and_scale
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.model.composition import CELL
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.program import CELL, model_columns, size_of
+from bayes_scaling.model.observations import model_columns, size_of
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 BEYOND, STEPS = (
@@ -70,14 +72,14 @@ class Paths:
     @classmethod
     def drawn(cls, fit: Fit, sizes: np.ndarray, seed: int) -> Paths:
         """Draw the paths of a fit at some log sizes, sorted."""
-        departure = fit.departure
+        grid = fit.discrepancy_grid
         count = len(fit.unconstrained) * fit.unconstrained.shape[1]
-        if not departure.size:
+        if not grid.size:
             nothing = np.zeros((count, len(sizes)))
             return cls(sizes, nothing, nothing)
         tau = fit.flat()["tau"][:, None]
-        fresh = departure.fresh(sizes, len(tau), np.random.default_rng([seed, 4]))
-        return cls(sizes, tau * (fit.increments @ departure.basis(sizes).T), tau * fresh)
+        fresh = grid.unresolved(sizes, len(tau), np.random.default_rng([seed, 4]))
+        return cls(sizes, tau * (fit.increments @ grid.basis(sizes).T), tau * fresh)
 
     @classmethod
     def on_grid(cls, fit: Fit, seed: int) -> Paths:
@@ -131,7 +133,7 @@ def law_and_scale(
         device = {name: jnp.asarray(values) for name, values in theta.items()}
         for start in range(0, count, BLOCK):
             given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
-            law, scale = location_and_width(fit.model)(device, given)
+            law, scale = log_mean_and_scale(fit.model)(device, given)
             laws.append(np.asarray(law))
             scales.append(np.asarray(scale))
     return np.concatenate(laws, axis=1)[:, :count], np.concatenate(scales, axis=1)[:, :count]

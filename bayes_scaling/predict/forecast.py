@@ -15,10 +15,11 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.result import Fit, by_row
-from bayes_scaling.laws.law import INPUTS
+from bayes_scaling.inference.draws import by_row
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.program import SIZES, lanes, size_of
+from bayes_scaling.model.observations import SIZES, lanes, size_of
 from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
@@ -255,7 +256,7 @@ def _of_fit(
         predictive=predictive,
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
-        contains=contents(("parameters",), ("the law's own error",) if fit.departure.size else ()),
+        contains=contents(("parameters",), ("the law's own error",) if fit.discrepancy_grid.size else ()),
         extrapolation=_extrapolation(fit, frame),
     )
 
@@ -293,7 +294,7 @@ def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.n
     -------
     the part that the fitted runs determine, and the rest; both are 0 for a law that is assumed to be exact
     """
-    if not fit.departure.size:
+    if not fit.discrepancy_grid.size:
         return np.zeros((1, 1)), np.zeros((1, 1))
     sizes = log_size(fit.law, table)
     places = np.unique(sizes)

@@ -20,7 +20,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.laws.law import Array
+from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Paths, fitted_sizes
@@ -199,7 +199,7 @@ def _first_reached(
         def of_law(targets: np.ndarray) -> np.ndarray:
             return np.asarray(root(draws, jnp.asarray(targets), fixed))
 
-        if not fit.departure.size:
+        if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))
         fitted = fitted_sizes(fit)
         if rest is None:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bayes_scaling.laws.law import Array
+from bayes_scaling.laws.arithmetic import Array
 
 GOLDEN, SECANT = 30, 2  # steps of the golden section, and of the secant on the slope that follows
 HALVINGS = 60

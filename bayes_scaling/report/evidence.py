@@ -136,7 +136,7 @@ def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
     weights = used(comparison.weights)
     if len(weights) > 1:
         known.append("which law is right")
-    if any(comparison.fits[name].departure.size for name in weights):
+    if any(comparison.fits[name].discrepancy_grid.size for name in weights):
         known.append("the laws' own error beyond the runs")
     how = "equal-tailed credible intervals" + (" of a normal approximation" if draft else "")
     return {"outer": 0.9, "inner": 0.5, "contains": [*known, "run noise"], "kind": how}

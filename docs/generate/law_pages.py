@@ -17,7 +17,8 @@ from formulas import GREEK, FormulaError, latex_of, latex_of_name, unit_html
 from matplotlib.figure import Figure
 
 from bayes_scaling.laws.catalogue import Entry, available_laws, catalogue, load_law
-from bayes_scaling.laws.law import Derived, Law, Parameter, Published
+from bayes_scaling.laws.law import Law, Published
+from bayes_scaling.laws.parameters import Derived, Parameter
 from bayes_scaling.laws.priors import describe_prior, prior_quantile
 
 FOLDER = Path(__file__).parents[2] / "models"

@@ -15,7 +15,8 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.base import programs
 from bayes_scaling.base.programs import STORE, Store, compiled
-from bayes_scaling.model.program import Composition, Model, model_of
+from bayes_scaling.model.composition import Composition
+from bayes_scaling.model.program import Model, model_of
 
 LAW = bs.load_law("power_law", input="tokens")
 

@@ -216,9 +216,9 @@ def test_messages_speak_the_language_of_the_command_line(tmp_path: Path) -> None
 
 
 def test_an_unconverged_fit_has_its_own_exit_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bayes_scaling.inference import sampling as _sampling
+    from bayes_scaling.inference import diagnostics as _diagnostics
 
-    monkeypatch.setattr(_sampling.Diagnostics, "problems", lambda self, draws: ("R-hat 1.5 of alpha is above 1.01",))
+    monkeypatch.setattr(_diagnostics.Diagnostics, "problems", lambda self, draws: ("R-hat 1.5 of alpha is above 1.01",))
     code, out, _ = run("fit", folder / "runs.csv", "--sampler", "laplace")
     assert code == 3 and "NOT CONVERGED" in out
     code, _, err = run("forecast", folder / "fit.nc", "--params", "1e9", "--tokens", "1e10")

@@ -17,8 +17,8 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.evaluate import calibration as _calibration
 from bayes_scaling.evaluate.calibration import RANKED, Ranks, loo_pit, predictive_check, sbc
-from bayes_scaling.laws.law import resolve
-from bayes_scaling.model.program import centre_of
+from bayes_scaling.laws.parameters import resolve
+from bayes_scaling.model.observations import centre_of
 from bayes_scaling.model.simulate import grid, simulate
 from tests.support import design, fit_exact
 

@@ -13,10 +13,13 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
+from bayes_scaling.inference.chains import Chains, Settings
+from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
+from bayes_scaling.inference.draws import parts
 from bayes_scaling.inference.methods import sample_nuts
-from bayes_scaling.inference.result import parts
-from bayes_scaling.inference.sampling import Chains, Diagnostics, Mode, Settings, diagnose
-from bayes_scaling.model.program import Composition, padded_length
+from bayes_scaling.inference.mode import Mode
+from bayes_scaling.model.composition import Composition
+from bayes_scaling.model.observations import padded_length
 from tests.support import fit_exact, public_table
 
 GROUPS = {
@@ -224,7 +227,7 @@ def test_every_limit_can_be_broken(broken: dict[str, float], says: str) -> None:
 
 
 def test_chains_that_disagree_are_seen(chinchilla_fit: bs.Fit) -> None:
-    from bayes_scaling.inference.sampling import Chains
+    from bayes_scaling.inference.chains import Chains
 
     u = chinchilla_fit.unconstrained.copy()
     u[0] += 5 * u[0].std(axis=0)

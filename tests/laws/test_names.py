@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import BayesScalingError, LawError
-from bayes_scaling.inference.result import parts
+from bayes_scaling.inference.draws import parts
 from bayes_scaling.laws import Column, Derived, Law, Parameter, Published, power
-from bayes_scaling.model.program import Composition
+from bayes_scaling.model.composition import Composition
 
 NAMES = ("E", "A", "alpha", "x", "z")
 """Ordinary names: a level, a coefficient that follows from it, an exponent, and two columns."""

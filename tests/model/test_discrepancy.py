@@ -10,8 +10,8 @@ import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.inference.result import parts
-from bayes_scaling.model.discrepancy import KNOTS, Departure, _covariance, log_size, size_inputs
+from bayes_scaling.inference.draws import parts
+from bayes_scaling.model.discrepancy import KNOTS, DiscrepancyGrid, _covariance, log_size, size_inputs
 from bayes_scaling.predict.ensemble import Paths
 from tests.support import design, fit_exact
 
@@ -43,12 +43,12 @@ def test_a_held_path_has_the_covariance_of_the_process(smoothness: float) -> Non
     """What knots say plus what they do not is exactly the process, at the runs and away from them."""
     law = bs.load_law("power_law:input=tokens")
     table = {"tokens": np.logspace(8, 11, 60)}
-    departure = Departure.of(bs.Discrepancy(smoothness=smoothness), law, table)
+    departure = DiscrepancyGrid.of(bs.Discrepancy(smoothness=smoothness), law, table)
     assert len(departure.knots) <= departure.size == KNOTS
     places = np.log(np.array([2e8, 3e9, 3e9, 5e10, 1e12, 1e14]))
     told = departure.basis(places)
     rng = np.random.default_rng(0)
-    draws = rng.standard_normal((200_000, KNOTS)) @ told.T + departure.fresh(places, 200_000, rng)
+    draws = rng.standard_normal((200_000, KNOTS)) @ told.T + departure.unresolved(places, 200_000, rng)
     exact = _covariance(places, places, departure.centre, smoothness)
     np.testing.assert_allclose(np.cov(draws.T), exact, atol=0.03 * exact.max())
     apart = np.var(draws[:, 4] - draws[:, 3])
@@ -71,7 +71,7 @@ def test_posterior_and_forecast_equal_a_dense_gaussian_process() -> None:
     assert fit.converged, fit
     theta, places = fit.flat(), np.log(runs.column("tokens"))
     future = np.log(np.array([5e11, 5e12]))
-    centre = fit.departure.centre
+    centre = fit.discrepancy_grid.centre
     rng = np.random.default_rng(0)
     dense, ours = [], np.concatenate([Paths.drawn(fit, places, 0).learned, Paths.drawn(fit, future, 1).total], axis=1)
     everywhere = np.concatenate([places, future])
@@ -93,8 +93,9 @@ def test_coordinates_do_not_change_the_posterior() -> None:
     """The whitened geometry and the standard one have the same density but for the constant of their map."""
     import jax
 
-    from bayes_scaling.inference.methods import Problem, with_good_geometry
-    from bayes_scaling.inference.sampling import Settings
+    from bayes_scaling.inference.chains import Settings
+    from bayes_scaling.inference.coordinates import with_good_geometry
+    from bayes_scaling.inference.problem import Problem
 
     runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
     fit = bs.fit("chinchilla", runs, seed=0, sampler="laplace")

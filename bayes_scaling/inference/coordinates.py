@@ -1,0 +1,95 @@
+"""Coordinates in which a posterior is easy to sample, chosen by what the table says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.base.programs import compiled
+from bayes_scaling.inference.compiled import constrained, potentials
+from bayes_scaling.inference.mode import Mode
+from bayes_scaling.inference.problem import Problem, moved
+from bayes_scaling.model.composition import BASIS
+from bayes_scaling.model.geometry import Geometry
+from bayes_scaling.model.program import Model
+
+CENTRING_DRAWS = 4000  # of the normal approximation, to see how much groups say
+FIRST_SCALE = 0.01  # of the scatter, for a first look at the table
+LOOKS = 2
+
+
+def with_good_geometry(problem: Problem) -> Problem:
+    """Return the same posterior in coordinates that suit what the table says about groups and discrepancy."""
+    if problem.model.increments:
+        problem = _with_whitened_increments(problem)
+    return _with_good_centring(problem) if problem.model.populations else problem
+
+
+def _with_whitened_increments(problem: Problem) -> Problem:
+    """Whiten the increments of the discrepancy given all else, by what the table says about them at the mode.
+
+    What a row says depends on the scale of the scatter and on whether it is an outlier, and so on the mode. The first
+    look counts all rows alike; the second weights them by what the mode of the first says.
+    """
+    model, data = problem.model, problem.data
+    basis = np.asarray(data.columns[BASIS])
+    pulls, sigma = basis * (np.asarray(data.weight) / FIRST_SCALE**2)[:, None], FIRST_SCALE
+    for look in range(LOOKS):
+        curvature = basis.T @ pulls
+        size, rotation = np.linalg.eigh((curvature + curvature.T) / 2)
+        geometry = Geometry(
+            data.geometry.centring,
+            jnp.asarray(rotation),
+            jnp.asarray(np.maximum(size, 0.0)),
+            jnp.asarray(rotation.T @ pulls.T),
+            jnp.asarray(float(sigma)),
+        )
+        problem = problem.in_geometry(geometry)
+        if look + 1 < LOOKS:
+            theta = _theta_at_mode(problem)
+            pulls, sigma = np.asarray(_pulls(model)(theta, data)), np.exp(np.mean(np.log(theta["sigma"])))
+    return problem
+
+
+def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
+    theta = constrained(problem.model)(jnp.asarray(problem.mode.u[None]), problem.data, problem.priors)
+    return {name: np.asarray(values[0]) for name, values in theta.items()}
+
+
+@compiled
+def _pulls(model: Model) -> Any:
+    return jax.jit(model.pulls)
+
+
+def _with_good_centring(problem: Problem) -> Problem:
+    """Return the same posterior in coordinates that suit how much each group says about itself.
+
+    A group whose runs fix its value is sampled as that value, one that says little as its offset from the
+    population; the share is 1 minus the variance of the group's value over that of the population, in the normal
+    approximation at the mode. The approximation itself is carried over to the new coordinates by its draws: a mode
+    sought there may run away to a population in which all groups are equal.
+    """
+    rng, mode = np.random.default_rng(problem.seed), problem.mode
+    draws = rng.multivariate_normal(mode.u, mode.covariance, CENTRING_DRAWS, method="eigh")
+    geometry = problem.data.geometry
+    values = _on_the_line(problem.model)(jnp.asarray(draws), geometry.centring, problem.priors)
+    centring = {}
+    for site, (line, sd) in values.items():
+        share = np.var(np.asarray(line), axis=0) / np.median(np.asarray(sd)) ** 2
+        centring[site] = jnp.asarray(np.clip(1 - share, 0, 1))
+    after = dataclasses.replace(geometry, centring=centring)
+    there = moved(problem, draws, after)
+    chosen = problem.in_geometry(after)
+    # Far draws of an approximation in many dimensions lie where the posterior is not: the better half says where it is.
+    energy = np.asarray(potentials(problem.model)(jnp.asarray(there), chosen.data, problem.priors))
+    better = there[np.argsort(np.where(np.isfinite(energy), energy, np.inf))[: CENTRING_DRAWS // 2]]
+    return dataclasses.replace(chosen, known_mode=Mode(better.mean(0), np.cov(better.T), np.empty((0, there.shape[1]))))
+
+
+@compiled
+def _on_the_line(model: Model) -> Any:
+    return jax.jit(jax.vmap(model.on_the_line, (0, None, None)))

@@ -1,0 +1,53 @@
+"""Draws by name: of the prior, by group and by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.laws.priors import draw_prior
+from bayes_scaling.model.composition import INCREMENTS, Composition, Priors, priors_of, site_priors
+from bayes_scaling.model.observations import Observations, observe
+from bayes_scaling.model.program import Model, model_of
+
+PRIOR_DRAWS = 1000
+
+
+def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, np.ndarray]:
+    """Draw every sampled site from its prior, ``(prior draw,)`` or ``(prior draw, group)``."""
+    rng = np.random.default_rng(seed)
+    priors = {**site_priors(composition), INCREMENTS: dist.Normal(0.0, 1.0)}
+    draws = {}
+    for site, count in model.blocks.items():
+        values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
+        draws[site] = values if count is None else values.reshape(PRIOR_DRAWS, count)
+    return draws
+
+
+def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:
+    """Return one array of draws, ``(n,)``, for every name of `spelled_out`."""
+    return {
+        key: values[name] if values[name].ndim == 1 else values[name][:, cell]
+        for name, keys in names.items()
+        for key, cell in keys
+    }
+
+
+def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.ndarray]:
+    """Give each row the parameters of its cell: ``(n_draw,)``, or ``(n_draw, n_row)`` where they vary."""
+    return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
+
+
+def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
+    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
+    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+
+
+def device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return draws as JAX arrays."""
+    return {name: jnp.asarray(values) for name, values in draws.items()}

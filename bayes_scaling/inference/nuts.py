@@ -1,0 +1,155 @@
+"""NUTS in whitened coordinates.
+
+Coordinates are whitened with a normal approximation at the mode. Where the posterior is nearly normal, NUTS then needs
+a short warm-up and few gradients per draw; elsewhere a dense mass matrix is learned on top in a long warm-up. Chains
+are advanced in short compiled pieces, by one thread per core: a piece compiles in about a second, progress can be
+shown, and an interrupt takes effect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer import NUTS
+
+from bayes_scaling.base.programs import compiled
+from bayes_scaling.base.scope import carried
+from bayes_scaling.inference.chains import Chains, Progress, Settings
+from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.model.composition import Priors
+from bayes_scaling.model.observations import Observations
+from bayes_scaling.model.program import Model
+
+PIECE = 50  # iterations in one compiled call
+
+
+@dataclasses.dataclass(frozen=True)
+class Whitening:
+    """Affine map from sampler coordinates to unconstrained ones: ``u = location + factor @ z``."""
+
+    location: Any
+    factor: Any
+
+
+jax.tree_util.register_dataclass(Whitening, data_fields=["location", "factor"], meta_fields=[])
+
+
+def _kernel(model: Model, data: Observations, priors: Priors, whitening: Whitening, settings: Settings) -> NUTS:
+    def potential(z: Array) -> Array:
+        return model.potential(whitening.location + whitening.factor @ z, data, priors)
+
+    return NUTS(
+        potential_fn=potential,
+        dense_mass=settings.adapt_mass,
+        adapt_mass_matrix=settings.adapt_mass,
+        target_accept_prob=settings.target_accept,
+        max_tree_depth=settings.max_tree_depth,
+    )
+
+
+@compiled
+def _start(model: Model, settings: Settings) -> Any:
+    @jax.jit
+    def start(key: Array, z: Array, data: Observations, priors: Priors, whitening: Whitening) -> Any:
+        return _kernel(model, data, priors, whitening, settings).init(key, settings.warmup, z, (), {})
+
+    return start
+
+
+@compiled
+def _advance(model: Model, settings: Settings) -> Any:
+    @jax.jit
+    def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
+        kernel = _kernel(model, data, priors, whitening, settings)
+        # Only an initialised kernel knows its adaptation schedule; what this computes is dropped by the compiler.
+        kernel.init(jax.random.PRNGKey(0), settings.warmup, jnp.zeros(len(model.sites)), (), {})
+
+        def step(state: Any, _: None) -> tuple[Any, Any]:
+            state = kernel.sample(state, (), {})
+            return state, (state.z, state.diverging, state.num_steps, state.energy, state.accept_prob)
+
+        return jax.lax.scan(step, state, None, length=PIECE)
+
+    return advance
+
+
+def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
+    """Return the map that gives a normal posterior approximation unit covariance."""
+    return Whitening(location, np.linalg.cholesky(covariance))
+
+
+@compiled
+def _compiled_rows(model: Model, program: Settings) -> set[int]:
+    """Return the padded lengths of tables for which the pieces of a chain are compiled already."""
+    return set()
+
+
+def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
+    """Compile what `run_chains` needs for tables of this size, by running one piece on the prior alone.
+
+    Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work.
+    """
+    program = _program(settings)
+    rows = len(data.log_loss)
+    if rows in (known := _compiled_rows(model, program)):
+        return
+    dim = len(model.sites)
+    nowhere = Whitening(np.zeros(dim), np.eye(dim))
+    no_runs = dataclasses.replace(data, weight=jnp.zeros_like(data.weight))
+    state = _start(model, program)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
+    _advance(model, program)(state, no_runs, priors, nowhere)
+    known.add(rows)
+
+
+def _program(settings: Settings) -> Settings:
+    """Return settings without what the compiled pieces do not depend on, as the key under which they are found."""
+    return dataclasses.replace(settings, chains=0, draws=0)
+
+
+def run_chains(
+    model: Model,
+    data: Observations,
+    priors: Priors,
+    whitening: Whitening,
+    starts: np.ndarray,
+    settings: Settings,
+    seed: int,
+    progress: Progress,
+) -> Chains:
+    """Run NUTS from ``starts``, ``(chain, site)`` in sampler coordinates.
+
+    The same seed on the same machine gives the same draws, whatever the number of threads.
+    """
+    start, advance = _start(model, _program(settings)), _advance(model, _program(settings))
+    pieces = -(-(settings.warmup + settings.draws) // PIECE)
+    done = [0] * settings.chains
+
+    same_scope = carried()
+
+    def chain(index: int) -> list[Any]:
+        with same_scope():
+            key = jax.random.fold_in(jax.random.PRNGKey(seed), index)
+            state = start(key, jnp.asarray(starts[index]), data, priors, whitening)
+            kept = []
+            for piece in range(pieces):
+                state, collected = advance(state, data, priors, whitening)
+                if piece * PIECE >= settings.warmup:
+                    kept.append(jax.tree.map(np.asarray, collected))
+                done[index] = piece + 1
+                progress("sampling", sum(done) / (pieces * settings.chains))
+            return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
+
+    workers = min(settings.chains, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        z, diverging, n_steps, energy, accept = (
+            np.stack(parts) for parts in zip(*pool.map(chain, range(settings.chains)), strict=True)
+        )
+    u = whitening.location + z @ np.asarray(whitening.factor).T
+    stats = {"diverging": diverging, "n_steps": n_steps, "energy": energy, "acceptance_rate": accept}
+    return Chains(u, stats)
