@@ -1,7 +1,7 @@
-"""What the learning curve of Kaplan et al. 2020 says besides the loss, section 5 and 6 and appendix B, in closed form.
+"""Quantities of the learning curve of Kaplan et al. 2020 other than the loss, in closed form (sections 5, 6, B).
 
-B_crit(L) = B_star / L^(1 / alpha_B) is the critical batch, C = C_min compute in FLOPs, 6 N B_crit S_min, what the run
-would have cost at a batch far below it. A run at B_crit takes twice C_min, S_min and E_min.
+B_crit(L) = B_star / L^(1 / alpha_B) is the critical batch size, C = C_min compute in FLOPs, 6 N B_crit S_min, the cost
+of the run at a batch size far below it. A run at B_crit takes twice C_min, S_min and E_min.
 """
 
 import inspect
@@ -220,7 +220,7 @@ def excess_compute(excess: Array, other: Array, alpha_N: Array, alpha_S: Array) 
 def crossing(alpha_C: Array, C_c: Array, alpha_D: Array, D_c: Array, tokens: Array, growth: Array) -> Array:
     """Return C at which (C_c / C)^alpha_C is (D_c / D)^alpha_D, where D = tokens (C / C_c)^growth.
 
-    Infinite where the frontier falls no faster than the law of data, so that they meet at no larger C.
+    Infinite where the frontier does not fall faster than the law of data, so that they never meet.
     """
     faster = alpha_C - alpha_D * growth
     return jnp.where(faster > 0, C_c * power(tokens / D_c, alpha_D / jnp.where(faster > 0, faster, 1.0)), jnp.inf)
@@ -293,7 +293,7 @@ def contradiction_loss(
 
 
 def without_floor(value: Callable[..., Array]) -> Callable[..., Array]:
-    """Return the same function at E = 0, without an argument E."""
+    """Return the function with E fixed at 0, so that E is not an argument."""
     arguments = inspect.signature(value).parameters
     if "E" not in arguments:
         return value
@@ -307,26 +307,26 @@ def without_floor(value: Callable[..., Array]) -> Callable[..., Array]:
 
 
 _CURVES: tuple[tuple[str, str, str, str, Callable[..., Array]], ...] = (
-    ("critical_batch", "tokens", "critical batch B_crit at a loss", "eq 5.3", critical_batch),
-    ("converged_loss", "loss", "least loss of a size, after steps without bound", "eq 5.6", converged_loss),
+    ("critical_batch", "tokens", "critical batch size B_crit at a loss", "eq 5.3", critical_batch),
+    ("converged_loss", "loss", "lowest loss of a size, after unlimited steps", "eq 5.6", converged_loss),
     ("minimum_steps", "steps", "fewest steps to a loss, at a very large batch", "eq 5.6", minimum_steps),
     ("minimum_tokens", "tokens", "fewest tokens to a loss, at a very small batch", "eq 5.2", minimum_tokens),
     ("steps_to", "steps", "steps to a loss at a batch", "eq 5.4", steps_to),
     ("tokens_to", "tokens", "tokens to a loss at a batch", "eq 5.1", tokens_to),
-    ("run_minimum_steps", "steps", "steps of a run, had its batch been very large", "eq 5.4", run_minimum_steps),
-    ("run_compute_share", "1", "C_min / C of a run: its cost, had its batch been small", "eq 5.5", run_compute_share),
+    ("run_minimum_steps", "steps", "steps of a run if its batch were very large", "eq 5.4", run_minimum_steps),
+    ("run_compute_share", "1", "C_min / C of a run, its cost if its batch were small", "eq 5.5", run_compute_share),
     (
         "stop_steps",
         "steps",
-        "steps before which early stopping is no use, gap = L(N, D) - L(N, inf)",
+        "steps before which early stopping does not help, gap = L(N, D) - L(N, inf)",
         "eq 5.7",
         stop_steps,
     ),
 )
 _FRONTIER: tuple[tuple[str, str, str, str, Callable[..., Array]], ...] = (
-    ("frontier_loss", "loss", "least loss for C_min", "eq B.6", frontier_loss),
+    ("frontier_loss", "loss", "lowest loss for C_min", "eq B.6", frontier_loss),
     ("frontier_params", "params", "best size for C_min", "eq B.9", frontier_params),
-    ("frontier_batch", "tokens", "critical batch at the frontier", "eq 1.7", frontier_batch),
+    ("frontier_batch", "tokens", "critical batch size at the frontier", "eq 1.7", frontier_batch),
     ("frontier_steps", "steps", "S_min at the frontier", "eq B.10", frontier_steps),
     ("frontier_tokens", "tokens", "E_min at the frontier", "eq 1.7", frontier_tokens),
     ("frontier_scale", "FLOPs loss^(1/alpha_C)", "C_c of L = (C_c / C_min)^alpha_C", "eq B.8", frontier_scale),
@@ -344,9 +344,9 @@ _FRONTIER: tuple[tuple[str, str, str, str, Callable[..., Array]], ...] = (
         size_compute,
     ),
     ("size_steps", "1", "S_min to the same loss at size_ratio times the best size, relative", "eq B.17", size_steps),
-    ("excess_params", "1", "size of a run stopped excess above L(N, inf), against other", "eq B.12", excess_params),
-    ("excess_steps", "1", "its steps to the same loss, against other", "eq B.13", excess_steps),
-    ("excess_compute", "1", "its compute to the same loss, against other", "eq B.14", excess_compute),
+    ("excess_params", "1", "size of a run stopped excess above L(N, inf), relative to other", "eq B.12", excess_params),
+    ("excess_steps", "1", "its steps to the same loss, relative to other", "eq B.13", excess_steps),
+    ("excess_compute", "1", "its compute to the same loss, relative to other", "eq B.14", excess_compute),
     (
         "contradiction_flops",
         "FLOPs",
@@ -361,7 +361,7 @@ _FRONTIER: tuple[tuple[str, str, str, str, Callable[..., Array]], ...] = (
 
 
 def quantities(form: str) -> tuple[Quantity, ...]:
-    """Return what the law says besides the loss; the frontier has a closed form only without a floor."""
+    """Return the quantities of the law; the frontier has a closed form only without an irreducible loss."""
     rows = (*_CURVES, *_FRONTIER) if form == "pure" else _CURVES
     return tuple(
         Quantity(name, unit, meaning, f"{PAPER}, {place}", without_floor(value) if form == "pure" else value)

@@ -1,20 +1,20 @@
-"""What laws of learning-rate schedules read of a whole run: sums of its rate, and of its falls.
+"""Features of a whole run for laws of learning-rate schedules: sums of its rate and of the decreases of the rate.
 
-A table holds the rate of a run at its rows only. Between rows the rate goes on a straight line, step by step; before
-the first row of a run a linear warm-up from zero to the rate of that row is assumed. Rows of a run need no order.
+A table has the learning rate of a run only at its rows. Between rows the rate is interpolated linearly, step by step;
+before the first row of a run, a linear warm-up from zero to the rate of that row is assumed. Rows may be in any order.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-DECAY = 0.999  # lambda of Tissue et al. 2024: how slowly a fall of the rate takes effect, per step
-PIECES = 48  # into how many a run's falls are summed up, and its rises besides
-MEAN = 0.4  # power in which rates of one piece are averaged: about gamma beta, which is right once a fall is old
+DECAY = 0.999  # lambda of Tissue et al. 2024: how slowly a decrease of the rate takes effect, per step
+PIECES = 48  # number of pieces for the decreases of a run's rate, and the same number for its increases
+MEAN = 0.4  # power with which rates of a piece are averaged: about gamma beta, which is exact for old decreases
 
 
 def by_run(run: np.ndarray, steps: np.ndarray, of_one: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Put together what ``of_one(rows in order of steps)`` gives for each run, ``(n_row, ...)``."""
+    """Combine the results of ``of_one(rows in order of steps)`` for each run, ``(n_row, ...)``."""
     order = np.lexsort((steps, run))
     starts = np.flatnonzero(np.diff(run[order], prepend=run[order][:1] - 1))
     parts = [of_one(rows) for rows in np.split(order, starts[1:])]
@@ -39,7 +39,7 @@ def sum_of_rates(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> np.nda
 def annealing(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> np.ndarray:
     """Return the sum over steps of m_i = lambda m_(i-1) + (rate_(i-1) - rate_i), ``(n_row,)``.
 
-    The warm-up does not count. Between rows the recursion has a closed form, so that sparse rows cost no more.
+    The warm-up does not count. Between rows the recursion has a closed form, so sparse rows cost no more.
     """
 
     def of_one(rows: np.ndarray) -> np.ndarray:
@@ -57,16 +57,16 @@ def annealing(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> np.ndarra
 
 
 def falls(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> dict[str, np.ndarray]:
-    """Sum up the falls of the rate before each row in pieces, the finer the nearer, ``(n_row, 2 PIECES)`` each.
+    """Sum the decreases of the rate before each row in pieces, finer for recent steps, ``(n_row, 2 PIECES)`` each.
 
-    Rises are negative falls, the warm-up from zero among them.
+    Increases, including the warm-up from zero, count as negative decreases.
 
     Returns
     -------
     dict
-        ``fall``: the sum of rate_(k-1) - rate_k over the steps k of a piece (falls in the first half of the pieces,
-        rises in the second); ``fallen_to``: the rate they lead to; ``since``: the sum of rates from step k
-        to the row. Both are means over the piece, weighted by its falls.
+        ``fall``: the sum of rate_(k-1) - rate_k over the steps k of a piece (decreases in the first half of the pieces,
+        increases in the second); ``fallen_to``: the rate they lead to; ``since``: the sum of rates from step k
+        to the row. Both are means over the piece, weighted by its decreases.
     """
 
     def of_one(rows: np.ndarray) -> np.ndarray:

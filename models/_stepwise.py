@@ -1,9 +1,9 @@
-"""The papers' own way to the constants of the learning curve: one pair after the other, points without uncertainty.
+"""The papers' recipe for the constants of the learning curve: one pair after another, point estimates only.
 
 First N_c and alpha_N from the final losses of large-batch runs, then S_c and alpha_S from their curves, then B_star
 and alpha_B from the steps that runs of several batches take to the same losses (Kaplan et al. 2020, section 5; Su et
-al. 2024). Each step takes the one before as exact, and the first takes the runs as converged: where they are not,
-N_c and alpha_N absorb what training would still have gained. The joint posterior does neither.
+al. 2024). Each step takes the results of the one before as exact, and the first assumes converged runs: if they
+are not, N_c and alpha_N absorb what further training would gain. The joint posterior assumes neither.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def stepwise(runs: Runs) -> dict[str, float]:
     Raises
     ------
     DataError
-        When the table lacks a column, or the runs that a step needs.
+        When the table lacks a column, or runs that a step needs.
     """
     missing = [name for name in ("run", "params", "steps", "batch_tokens") if name not in runs]
     if missing:
@@ -68,7 +68,7 @@ def stepwise(runs: Runs) -> dict[str, float]:
 
 
 def _learning(large: pd.DataFrame, N_c: float, alpha_N: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return steps of large-batch rows and what their loss is above the converged one, where that is clear."""
+    """Return steps of large-batch rows and their loss above the converged one, where the difference is clear."""
     converged = (N_c / large["params"].to_numpy(float)) ** alpha_N
     loss = large["loss"].to_numpy(float)
     clear = loss > 1.01 * converged

@@ -1,10 +1,10 @@
-"""Learning-rate annealing: a power law in the sum of learning rates, less what the decay of the rate has brought.
+"""Learning-rate annealing: a power law in the sum of learning rates, minus the gain from the decay of the rate.
 
     L = E + A S_1^-alpha - C S_2
 
 S_1 sum of the learning rates of all steps so far, S_2 sum over steps of a momentum m_i = 0.999 m_(i-1) + (rate_(i-1) -
-rate_i), which grows while the rate falls, E irreducible loss of this model size. Rows of one run in order give its
-schedule: the rate goes on a straight line between rows, and a linear warm-up from zero is assumed before its first row.
+rate_i), which grows while the rate falls, E irreducible loss of this model size. The rows of a run give its schedule:
+the rate is interpolated linearly between rows, and a linear warm-up from zero is assumed before its first row.
 
 Tissue et al. 2024 (arXiv 2408.11029).
 """
@@ -24,7 +24,7 @@ def mean(S_1: Array, S_2: Array, E: Array, A: Array, alpha: Array, C: Array) -> 
 
 
 def features(run: np.ndarray, steps: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
-    """Sum the rates and their falls over the steps of each run."""
+    """Sum the rates and their decreases over the steps of each run."""
     return {"S_1": sum_of_rates(run, steps, learning_rate), "S_2": annealing(run, steps, learning_rate)}
 
 
@@ -60,9 +60,9 @@ LAW = Law(
             "C",
             dist.LogNormal(log(0.05), 0.7),
             unit="loss / (rate steps)",
-            meaning="what a unit of S_2 takes off the loss",
+            meaning="reduction of the loss per unit of S_2",
             source="cosine and cooldown against a constant rate: 1 to 4 % of the loss",
-            quantity="C rate / (1 - 0.999) / E at the mean rate of the data: worth of its fall to zero in the end",
+            quantity="C rate / (1 - 0.999) / E at the mean rate of the data: final gain from its decay to zero",
             value=lambda draw, at, E: draw * E * (1 - DECAY) / at.learning_rate,
         ),
         Derived(
@@ -74,7 +74,7 @@ LAW = Law(
         ),
     ),
     holds="one model size and batch size, schedules with warm-up and a decay: constant, cosine, cooldown, two-stage",
-    fails="over-credits long and very slow decays; other peak rates or batch sizes; the first steps after warm-up; "
-    "rows so sparse that they miss a sudden fall",
+    fails="overestimates the gain from long, very slow decays; other peak rates or batch sizes; the first steps after "
+    "warm-up; rows so sparse that they miss a sudden decrease",
     references=("Tissue et al. 2024, Scaling Law with Learning Rate Annealing, arXiv 2408.11029",),
 )

@@ -1,11 +1,11 @@
-"""Broken neural scaling law in one input: power-law pieces with smooth breaks between them, over an irreducible loss.
+"""Broken neural scaling law in one input: power-law pieces with smooth breaks between them, plus an irreducible loss.
 
     L(X) = E + b X^-c_0 prod_i (1 + (X / d_i)^(1 / f_i))^(-c_i f_i)
 
 X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. The reducible loss falls as
 X^-c_0 up to the first break d_1, as X^-(c_0 + c_1) after it, and so on; f_i is the width of a break in e-folds of X.
-``breaks=0`` to ``3``; without one it is a power law with an irreducible loss. Under the priors every break makes the
-curve steeper: one that flattens it cannot be told from an irreducible loss until it is over.
+``breaks=0`` to ``3``; without breaks it is a power law with an irreducible loss. Under the priors every break makes the
+curve steeper: one that flattens it cannot be distinguished from an irreducible loss until the curve falls again.
 
 Caballero et al. 2022 (arXiv 2210.14891), eq 1 (there a for E).
 """
@@ -71,7 +71,7 @@ SLOPE_CHANGES = (
     lambda draw, c_0, c_1, c_2: draw * (c_0 + c_1 + c_2),
 )
 NEXT_BREAKS = (lambda draw, d_1: d_1 * draw, lambda draw, d_2: d_2 * draw)
-# Of ln (first break / centre): breaks lie around the centre. The more of them, the less one curve says where each is.
+# Of ln (first break / centre): breaks are near the centre. With more of them, a curve says less about each.
 FIRST = {"1": (0.0, 1.0), "2": (-1.5, 1.0), "3": (-3.0, 0.5)}
 
 
@@ -84,7 +84,7 @@ def rows_of_break(i: int, input: str, breaks: str) -> tuple[Parameter, ...]:
             unit="1",
             meaning=f"change of the exponent at break {i}",
             role="exponent",
-            source="about twice as steep after the break; a flattening is left to E",
+            source="about twice as steep after the break; flattening is described by E",
             quantity="change over the exponent before the break",
             value=SLOPE_CHANGES[i - 1],
         ),
@@ -124,7 +124,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens", breaks: Literal[
     indices = range(1, int(breaks) + 1)
     return Law(
         name="broken_power_law",
-        title=f"power law in {input} with {breaks} smooth breaks over an irreducible loss",
+        title=f"power law in {input} with {breaks} smooth breaks plus an irreducible loss",
         formula=f"L(X) = E + b X^-c_0 prod_i (1 + (X / d_i)^(1 / f_i))^(-c_i f_i), X = {input}",
         mean=MEANS[breaks],
         reads={"X": input},
@@ -156,7 +156,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens", breaks: Literal[
         ),
         weakly_identified=tuple(f"{name}_{i}" for i in indices for name in ("c", "d", "f")),
         holds="curves with visibly different stages, each with many points",
-        fails="a break beyond the data cannot be seen coming; few points, where its flexibility is all prior; "
-        "losses that rise again (double descent) and breaks that flatten, which the priors leave out",
+        fails="a break beyond the data cannot be predicted; with few points the prior determines its shape; "
+        "losses that rise again (double descent) and breaks that flatten, which the priors exclude",
         references=("Caballero et al. 2022, Broken Neural Scaling Laws, arXiv 2210.14891",),
     )

@@ -2,8 +2,8 @@
 
     L(N, D) = E + A / N^alpha + B / D^beta
 
-N parameters (total, embeddings included, in the papers), D training tokens, each seen once, L loss. E is what no model
-of the family can learn, A / N^alpha what a finite model leaves, B / D^beta what finite training leaves.
+N parameters (total, embeddings included, in the papers), D training tokens, each seen once, L loss. E is the
+loss that no model of the family can remove, A / N^alpha that of a finite model, B / D^beta that of finite training.
 
 Hoffmann et al. 2022 (arXiv 2203.15556), eq 2 and 10; refitted by Besiroglu et al. 2024 (arXiv 2404.10102).
 """
@@ -38,7 +38,7 @@ def loss_opt(flops: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Arr
 
 
 def flops_opt(loss: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """C = 6 [ (A G^-alpha + B G^beta) / (L - E) ]^(1 / gamma), without bound where L <= E."""
+    """C = 6 [ (A G^-alpha + B G^beta) / (L - E) ]^(1 / gamma), infinite where L <= E."""
     at_one = loss_opt(jnp.asarray(6.0), 0.0 * E, A, B, alpha, beta)
     reducible = jnp.where(loss > E, loss - E, 1.0)
     return jnp.where(loss > E, 6 * power(at_one / reducible, 1 / alpha + 1 / beta), jnp.inf)
@@ -82,7 +82,7 @@ LAW = Law(
             unit="loss params^alpha",
             meaning="coefficient of parameters",
             role="coefficient",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="(A / N^alpha) / (L_0 - E) at the centre of the data",
             value=lambda draw, at, L_0, E, alpha: draw * (L_0 - E) * power(at.params, alpha),
         ),
@@ -119,7 +119,7 @@ LAW = Law(
         Quantity("params_opt", "params", "compute-optimal parameters for a budget", "Hoffmann et al. eq 4", params_opt),
         Quantity("tokens_opt", "tokens", "compute-optimal tokens for a budget", "Hoffmann et al. eq 4", tokens_opt),
         Quantity("loss_opt", "loss", "loss at the compute-optimal split", "Hoffmann et al. eq 4", loss_opt),
-        Quantity("flops_opt", "FLOPs", "least compute that reaches a loss", "loss_opt solved for compute", flops_opt),
+        Quantity("flops_opt", "FLOPs", "lowest compute that reaches a loss", "loss_opt solved for compute", flops_opt),
         Quantity(
             "split_exponent",
             "1",
@@ -137,14 +137,14 @@ LAW = Law(
         Quantity(
             "inference_share",
             "1",
-            "tokens of inference per training token for which these params and tokens cost least; negative for a model "
-            "that is too large even without inference",
+            "tokens of inference per training token for which these params and tokens are cheapest; negative for a "
+            "model that is too large even without inference",
             "first-order condition of Sardana et al. 2023 (arXiv 2401.00448), 6 N D + 2 N D_inf at a given loss",
             inference_share,
         ),
     ),
     holds="one epoch, tuned decoder-only transformers, cosine schedule matched to D; 44M to 16B parameters",
-    fails="repeated data, mid-schedule checkpoints, badly tuned small runs; alpha and beta cannot be told apart from "
+    fails="repeated data, mid-schedule checkpoints, badly tuned small runs; alpha and beta cannot be distinguished in "
     "runs that all lie on the compute-optimal frontier",
     references=(
         "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556",

@@ -1,4 +1,4 @@
-"""Chinchilla with one exponent: parameters and tokens shrink the loss at the same rate.
+"""Chinchilla with one exponent: parameters and tokens reduce the loss at the same rate.
 
     L(N, D) = E + A / N^alpha + B / D^alpha
 
@@ -27,7 +27,7 @@ def loss_opt(flops: Array, E: Array, A: Array, B: Array, alpha: Array) -> Array:
 
 
 def flops_opt(loss: Array, E: Array, A: Array, B: Array, alpha: Array) -> Array:
-    """C = 6 [ 2 (A B)^(1/2) / (L - E) ]^(2 / alpha), without bound where L <= E."""
+    """C = 6 [ 2 (A B)^(1/2) / (L - E) ]^(2 / alpha), infinite where L <= E."""
     reducible = jnp.where(loss > E, loss - E, 1.0)
     return jnp.where(loss > E, 6 * power(2 * jnp.sqrt(A * B) / reducible, 2 / alpha), jnp.inf)
 
@@ -55,7 +55,7 @@ LAW = Law(
             unit="loss params^alpha",
             meaning="coefficient of parameters",
             role="coefficient",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="(A / N^alpha) / (L_0 - E) at the centre of the data",
             value=lambda draw, at, L_0, E, alpha: draw * (L_0 - E) * power(at.params, alpha),
         ),
@@ -99,7 +99,7 @@ LAW = Law(
             lambda A, B, alpha: power(B / A, 1 / alpha),
         ),
         Quantity("loss_opt", "loss", "loss at the compute-optimal split", "Hoffmann et al. eq 4", loss_opt),
-        Quantity("flops_opt", "FLOPs", "least compute that reaches a loss", "loss_opt solved for compute", flops_opt),
+        Quantity("flops_opt", "FLOPs", "lowest compute that reaches a loss", "loss_opt solved for compute", flops_opt),
     ),
     holds="one epoch, tuned decoder-only transformers, schedule matched to D; 7M to 9B parameters (Muennighoff et al.)",
     fails="repeated data (see repeated_data); where the two exponents differ, tokens per parameter at budgets far from "

@@ -2,8 +2,8 @@
 
     L(T) = a + b T^-c
 
-T tokens of context before the token, L mean loss of tokens at that position, of one model or of models that differ in
-nothing else. a is what unlimited context would leave.
+T tokens of context before the token, L mean loss of tokens at that position, of one model or of models that are
+otherwise the same. a is the loss with unlimited context.
 
 Kaplan et al. 2020 (arXiv 2001.08361), figure 20, which shows power laws in T per model but prints no constants.
 """
@@ -33,8 +33,8 @@ LAW = Law(
             "a",
             dist.Beta(3.0, 1.5),
             unit="loss",
-            meaning="loss with context without bound",
-            source="weakly informative: most of the loss of a late token is left whatever its context",
+            meaning="loss with unlimited context",
+            source="weakly informative: most of the loss of a late token remains with any context",
             quantity="a / L_0",
             value=lambda draw, L_0: draw * L_0,
         ),
@@ -44,12 +44,12 @@ LAW = Law(
             unit="1",
             meaning="exponent of the position",
             role="exponent",
-            source="weakly informative: half of what context gives is reached within tens of tokens",
+            source="weakly informative: half of the gain from context is reached within tens of tokens",
         ),
         Derived(
             "b",
             unit="loss tokens^c",
-            meaning="coefficient of the position: what no context costs, extrapolated to T = 1",
+            meaning="coefficient of the position: loss from lack of context, extrapolated to T = 1",
             role="coefficient",
             value=lambda at, L_0, a, c: (L_0 - a) * power(at.position, c),
         ),
@@ -64,6 +64,6 @@ LAW = Law(
         ),
     ),
     holds="positions of one context window, transformers",
-    fails="the very first tokens; other models than transformers late in the context; beyond the trained length",
+    fails="the very first tokens; late positions of models other than transformers; beyond the trained length",
     references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
 )

@@ -4,8 +4,8 @@
     S = S_min (1 + B_crit / B), S_min = S_1 N^q, B_crit = B_1 N^p      form=by_size
 
 S optimiser steps in which a run first reaches its target loss (the response, in the loss column), B batch in tokens. At
-B = B_crit steps and tokens are both twice their least, S_min and E_min = B_crit S_min. N parameters; each size may have
-a target of its own, which q then contains.
+B = B_crit steps and tokens are twice their minima, S_min and E_min = B_crit S_min. N parameters; each size may have
+its own target, which then affects q.
 
 McCandlish et al. 2018 (arXiv 1812.06162); Kaplan et al. 2020 (arXiv 2001.08361), eq 5.1 and 5.2.
 """
@@ -41,9 +41,9 @@ FEWEST = Parameter(
     "S_min",
     dist.Beta(2.5, 2.5),
     unit="steps",
-    meaning="fewest steps, at a batch without bound",
-    source="weakly informative: the batches of the data lie around B_crit",
-    quantity="S_min / S_0 at the centre of the data, what a batch without bound would still take",
+    meaning="fewest steps, at an unlimited batch size",
+    source="weakly informative: batch sizes of the data are around B_crit",
+    quantity="S_min / S_0 at the centre of the data: steps still needed at an unlimited batch size",
     value=lambda draw, S_0: draw * S_0,
 )
 ONE = (
@@ -53,9 +53,15 @@ ONE = (
 )
 BY_SIZE = (
     *ONE,
-    Parameter("q", dist.Normal(0.0, 0.2), "1", "exponent of size in S_min", "either sign: it contains the targets"),
     Parameter(
-        "p", dist.Normal(0.4, 0.15), "1", "exponent of size in B_crit", "none to square root; Zhang et al. 2024: 0.47"
+        "q", dist.Normal(0.0, 0.2), "1", "exponent of size in S_min", "either sign, because it depends on the targets"
+    ),
+    Parameter(
+        "p",
+        dist.Normal(0.4, 0.15),
+        "1",
+        "exponent of size in B_crit",
+        "from 0 to a square root; Zhang et al. 2024: 0.47",
     ),
     Derived("S_1", "steps params^-q", "coefficient of S_min", lambda at, S_min, q: S_min * power(at.params, -q)),
     Derived("B_1", "tokens params^-p", "coefficient of B_crit", lambda at, B_crit, p: B_crit * power(at.params, -p)),
@@ -78,15 +84,15 @@ OF_ONE = (
     Quantity(
         "speed",
         "1",
-        "share of the greatest speed, S_min / S; it takes 1 / (1 - speed) times the fewest tokens",
+        "share of the highest speed, S_min / S; it takes 1 / (1 - speed) times the fewest tokens",
         "Kaplan et al. 2020, eq 5.4",
         lambda B_crit, batch_tokens: batch_tokens / (batch_tokens + B_crit),
     ),
     Quantity(
         "batch_at_overhead",
         "tokens",
-        "batch that takes the share ``overhead`` more tokens than ``from_batch``",
-        "Zhang et al. 2024: overhead 0.2 from 256 sequences is what they call critical",
+        "batch size that takes the share ``overhead`` more tokens than ``from_batch``",
+        "Zhang et al. 2024: they call overhead 0.2 from 256 sequences critical",
         lambda B_crit, overhead, from_batch: overhead * B_crit + (1 + overhead) * from_batch,
     ),
 )
@@ -120,8 +126,8 @@ def law(form: Literal["one", "by_size"] = "one") -> Law:
         if is_one
         else (),
         quantities=OF_ONE if is_one else OF_SIZE,
-        holds="learning rate tuned at each batch; batches around the critical one",
-        fails="learning rate kept while the batch grows; steps known only to a coarse evaluation interval",
+        holds="learning rate tuned at each batch size; batch sizes around the critical one",
+        fails="learning rate not tuned to the batch size; steps known only to a coarse evaluation interval",
         response="steps to the target loss",
         references=(
             "McCandlish et al. 2018, An Empirical Model of Large-Batch Training, arXiv 1812.06162",

@@ -1,11 +1,11 @@
-"""Delayed power law in one input: flat until the input passes a scale of its own, then a power law over a floor.
+"""Delayed power law in one input: flat until the input passes a scale, then a power law plus an irreducible loss.
 
     L(X) = E + b (1 + X / X_0)^-c
 
 X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. Far below X_0 the loss is
 E + b, that of a model that has learned nothing yet; far above it the reducible loss falls as X^-c.
 
-Ours as it stands: the power law with a shift of its input, as in hyperbolic learning curves (Viering and Loog 2021,
+This form is ours: the power law with a shift of its input, as in hyperbolic learning curves (Viering and Loog 2021,
 arXiv 2103.10948, table of forms), with an irreducible loss.
 """
 
@@ -26,7 +26,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
     """Choose the input."""
     return Law(
         name="delayed_power_law",
-        title=f"power law in {input} that starts late, over an irreducible loss",
+        title=f"power law in {input} that starts late, plus an irreducible loss",
         formula=f"L(X) = E + b (1 + X / X_0)^-c, X = {input}",
         mean=mean,
         reads={"X": input},
@@ -55,13 +55,13 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
             Derived(
                 "b",
                 unit="loss",
-                meaning="what a model that has learned nothing is above E",
+                meaning="loss above E of a model that has learned nothing",
                 value=lambda at, L_0, E, X_0, c: (L_0 - E) * power(1 + at.inputs[input] / X_0, c),
             ),
         ),
         quantities=(Quantity("start", "loss", "loss at X = 0", "the formula at X = 0", lambda E, b, X_0, c: E + b),),
         weakly_identified=("X_0",),
-        holds="one curve from near its start: errors and losses that first hardly move",
-        fails="curves with several stages; without early rows X_0 is the prior speaking",
+        holds="one curve from near its start: errors and losses that hardly change at first",
+        fails="curves with several stages; without early rows the prior determines X_0",
         references=("Viering and Loog 2021, The Shape of Learning Curves: a Review, arXiv 2103.10948",),
     )

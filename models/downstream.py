@@ -3,8 +3,8 @@
     Err = eps - k exp(-gamma L)                        link=exponential
     Err = 1 - b - a / (1 + exp(k (L - L_mid)))         link=sigmoid
 
-L loss of the model (source_loss; the response, in the loss column, is the error rate, 1 - accuracy). Exponential: error
-is eps for a model that knows nothing. Sigmoid: accuracy goes from b at a high loss to a + b at a low one.
+L loss of the model (source_loss; the response, in the loss column, is the error rate, 1 - accuracy). Exponential: the
+error is eps for a model that knows nothing. Sigmoid: accuracy goes from b at a high loss to a + b at a low one.
 
 Gadre et al. 2024 (arXiv 2403.08540), eq 5; Bhagia et al. 2024 (arXiv 2412.04403).
 """
@@ -44,7 +44,7 @@ EXPONENTIAL = (
         "gamma",
         dist.LogNormal(log(2.5), 0.4),
         unit="1 / loss",
-        meaning="rate at which the error nears eps",
+        meaning="rate at which the error approaches eps",
         source="Gadre et al. 2024, three training sets: 2.3 to 2.5",
         quantity="gamma L at the centre of the data",
         value=lambda draw, at: draw / at.source_loss,
@@ -79,7 +79,7 @@ SIGMOID = (
         dist.LogNormal(log(8.0), 0.5),
         unit="1 / loss",
         meaning="steepness",
-        source="weakly informative: the rise takes a half to twice the loss at the centre",
+        source="weakly informative: the rise takes 0.5 to 2 times the loss at the centre",
         quantity="k L at the centre of the data",
         value=lambda draw, at: draw / at.source_loss,
     ),
@@ -88,7 +88,7 @@ SIGMOID = (
         dist.LogNormal(0.0, 0.15),
         unit="loss",
         meaning="loss in the middle of the rise",
-        source="weakly informative: within the data or not far from them",
+        source="weakly informative: within the data or near them",
         quantity="L_mid / L at the centre of the data",
         value=lambda draw, at: draw * at.source_loss,
     ),
@@ -97,7 +97,7 @@ SIGMOID = (
         dist.Beta(1.5, 3.0),
         unit="1",
         meaning="error at a low loss over error at a high loss",
-        source="weakly informative: most of what guessing misses can be learned",
+        source="weakly informative: most of the error of guessing can be removed",
     ),
     Derived(
         "b",

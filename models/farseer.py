@@ -1,10 +1,10 @@
-"""Farseer: irreducible loss, data coefficient and data exponent all move with the size of the model.
+"""Farseer: irreducible loss, data coefficient and data exponent all depend on the size of the model.
 
     L(N, D) = exp(s N^q + S) + exp(B N^b + Q) D^(-exp(A N^a + E))
 
 N non-embedding parameters, D training tokens, each seen once, L loss (the paper: bits per character). The best D / N
 then changes with compute. All three functions are ln f(N) = u N^v + w, a straight line in ln N as v goes to 0; priors
-are on their values and slopes at the centre of the data, and on small v of the signs of the paper.
+are on their values and slopes at the centre of the data, and on v, small and with the sign of the paper.
 
 Li et al. 2025 (arXiv 2506.10972).
 """
@@ -36,7 +36,7 @@ def mean(
 
 
 def curvature(name: str, of: str, centre: float, sign: int = 1) -> Parameter:
-    """Row of the power of N in one of the three functions."""
+    """Return the parameter for the power of N in one of the three functions."""
     return Parameter(
         name,
         dist.LogNormal(log(centre), 0.3),
@@ -64,8 +64,8 @@ LAW = Law(
             "floor",
             dist.Beta(2.0, 2.0),
             unit="loss",
-            meaning="loss that no data remove, at the centre of the data",
-            source="weakly informative: between little and most of the loss",
+            meaning="loss with unlimited data, at the centre of the data",
+            source="weakly informative: from a small part to most of the loss",
             quantity="floor / L_0",
             value=lambda draw, L_0: draw * L_0,
         ),
@@ -75,7 +75,7 @@ LAW = Law(
             unit="params^-q",
             meaning="coefficient of size in the log of the irreducible loss",
             role="coefficient",
-            source="a Chinchilla law with a third of its floor reducible: 0.1",
+            source="a Chinchilla law in which larger models remove a third of this loss: 0.1",
             quantity="- d ln floor / d ln N at the centre of the data",
             value=lambda draw, at, q: -draw / q * power(at.params, -q),
         ),
@@ -144,14 +144,14 @@ LAW = Law(
                 "a": 0.123,
                 "E": 0.424,
             },
-            source="Li et al. 2025, as remembered, not checked against the paper",
+            source="Li et al. 2025, from memory, not checked against the paper",
             note="bits per character, non-embedding parameters",
             verified=False,
         ),
     ),
     weakly_identified=("q",),
     holds="about 1,000 dense models of one recipe, 0.2e9 to 25e9 parameters, one epoch",
-    fails="nine parameters need dozens of runs off the frontier; far outside the data its curvatures run away, "
+    fails="nine parameters need dozens of runs off the frontier; far outside the data the curvatures dominate, "
     "and the loss may even rise with N",
     references=("Li et al. 2025, Predictable Scale Part II: Farseer, a refined scaling law, arXiv 2506.10972",),
 )

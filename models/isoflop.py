@@ -3,8 +3,8 @@
     L(N, C) = E + K / C^gamma [1 + k (ln N - ln N_opt(C))^2],  N_opt(C) = G C^a
 
 N parameters, C training FLOPs (6 N D), L loss. It is Chinchilla to second order around the optimum, where
-gamma = alpha beta / (alpha + beta), a = beta / (alpha + beta) and k = alpha beta / 2. Fitted at once to all budgets, so
-that what single parabolas leave open is carried into N_opt.
+gamma = alpha beta / (alpha + beta), a = beta / (alpha + beta) and k = alpha beta / 2. All budgets are fitted
+together, so that the uncertainty of single parabolas carries over to N_opt.
 
 Hoffmann et al. 2022 (arXiv 2203.15556), approach 2, there one parabola per budget.
 """
@@ -63,7 +63,7 @@ LAW = Law(
             unit="params FLOPs^-a",
             meaning="scale of the optimal parameters",
             role="scale",
-            source="runs at fixed compute lie on both sides of the optimum",
+            source="runs at fixed compute are on both sides of the optimum",
             quantity="N_opt over the parameters at the centre of the data",
             value=lambda draw, at, a: draw * at.params * power(at.flops, -a),
         ),
@@ -102,10 +102,10 @@ LAW = Law(
     ),
     holds="runs within a few times of the optimal size at each of several budgets; Hoffmann et al.: a = 0.49 on 9 "
     "budgets from 6e18 to 3e21 FLOPs",
-    fails="biased: the loss at fixed compute is no parabola. Without any noise, optimal tokens at 1e24 FLOPs from "
+    fails="biased: the loss at fixed compute is not a parabola. Without any noise, optimal tokens at 1e24 FLOPs from "
     "budgets 1e17 to 1e21 come out 0.3 % too low with sizes within 2x of the optimum and 5.1 % within 16x for "
     "Chinchilla's exponents, 1.7 % and 23 % for alpha, beta = 0.465, 0.155; on Llama 3's data 58 to 75 % too high "
-    "(Open Athena 2026, one parabola per budget). Grids off centre bias a too. The interval does not contain this "
+    "(Open Athena 2026, one parabola per budget). Grids off centre bias a, too. The interval does not cover this "
     "error: fit chinchilla to the same runs",
     references=(
         "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556",

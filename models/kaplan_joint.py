@@ -1,10 +1,10 @@
-"""Kaplan's joint law: one loss from two bottlenecks, a finite model and finite data.
+"""Kaplan's joint law: two bottlenecks, a finite model and finite data, in one formula.
 
     L(N, D) = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D
 
 N non-embedding parameters, D distinct tokens of the training set (early-stopped, possibly many epochs), L loss. With
-D without bound it is (N_c / N)^alpha_N, with N without bound (D_c / D)^alpha_D; there is no irreducible loss. The
-overfitting L(N, D) / L(N, inf) - 1 depends on N^(alpha_N / alpha_D) / D alone.
+unlimited D it is (N_c / N)^alpha_N, with unlimited N (D_c / D)^alpha_D; there is no irreducible loss. The
+overfitting L(N, D) / L(N, inf) - 1 depends only on N^(alpha_N / alpha_D) / D.
 
 Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5 and 4.1 to 4.4.
 """
@@ -65,7 +65,7 @@ LAW = Law(
             "N_c",
             dist.Beta(1.5, 1.5),
             unit="params",
-            meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+            meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
             role="scale",
             source="weakly informative: either bottleneck may dominate the data",
             quantity="share of the parameter term in the bracket at the centre of the data",
@@ -76,7 +76,7 @@ LAW = Law(
         Derived(
             "D_c",
             unit="tokens",
-            meaning="scale of data (depends on tokeniser and data, no meaning of its own)",
+            meaning="scale of data (depends on tokeniser and data, has no meaning by itself)",
             role="scale",
             value=lambda at, L_0, alpha_N, alpha_D, N_c: (
                 at.tokens * (power(L_0, 1 / alpha_D) - power(N_c / at.params, alpha_N / alpha_D))
@@ -92,11 +92,11 @@ LAW = Law(
         ),
     ),
     quantities=(
-        Quantity("unlimited", "loss", "loss with data without bound", "Kaplan et al. 2020, eq 4.1", unlimited),
+        Quantity("unlimited", "loss", "loss with unlimited data", "Kaplan et al. 2020, eq 4.1", unlimited),
         Quantity(
             "overfitting",
             "1",
-            "share by which finite data raise the loss, L(N, D) / L(N, inf) - 1",
+            "relative increase of the loss from finite data, L(N, D) / L(N, inf) - 1",
             "Kaplan et al. 2020, eq 4.2 and 4.3",
             overfitting,
         ),
@@ -109,6 +109,6 @@ LAW = Law(
         ),
     ),
     holds="WebText2, 768 to 1.5e9 non-embedding parameters, 22M to 23B distinct tokens, early stopping",
-    fails="very small data (2e7 tokens: 40 updates an epoch); flattening towards an irreducible loss, which it has not",
+    fails="very small data (2e7 tokens: 40 updates an epoch); curves that flatten towards an irreducible loss",
     references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
 )

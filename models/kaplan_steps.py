@@ -2,9 +2,9 @@
 
     L(N, S) = (N_c / N)^alpha_N + (S_c / S)^alpha_S
 
-N non-embedding parameters, S optimiser steps at a batch far above the critical one (S_min; `kaplan_trajectory` has
-them at any batch), L loss. Data do not limit, and the first steps, the warm-up, are left out. S_c and alpha_S are the
-same at every size, so that the curves of small models tell how fast a large one learns.
+N non-embedding parameters, S optimiser steps at a batch size far above the critical one (S_min; `kaplan_trajectory`
+allows any batch size), L loss. Data are unlimited, and the warm-up is left out. S_c and alpha_S are the same at every
+size, so the curves of small models show how fast a large one learns.
 
 Kaplan et al. 2020 (arXiv 2001.08361), eq 1.6 and 5.6.
 """
@@ -28,7 +28,7 @@ def converged_loss(params: Array, N_c: Array, alpha_N: Array) -> Array:
 
 
 def steps_to_loss(params: Array, loss: Array, N_c: Array, S_c: Array, alpha_N: Array, alpha_S: Array) -> Array:
-    """S = S_c (L - L(N, inf))^(-1 / alpha_S), infinite where the model never gets there."""
+    """S = S_c (L - L(N, inf))^(-1 / alpha_S), infinite where the model never reaches L."""
     excess = loss - converged_loss(params, N_c, alpha_N)
     return jnp.where(excess > 0, S_c * power(jnp.maximum(excess, 1e-300), -1 / alpha_S), jnp.inf)
 
@@ -61,7 +61,7 @@ LAW = Law(
             "S_c",
             dist.Beta(1.5, 4.0),
             unit="steps",
-            meaning="scale of steps (no meaning of its own)",
+            meaning="scale of steps (has no meaning by itself)",
             role="scale",
             source="a tenth of the other term, alpha_N / alpha_S, on the compute-efficient frontier; more early on",
             quantity="share of the step term in L_0",
@@ -70,7 +70,7 @@ LAW = Law(
         Derived(
             "N_c",
             unit="params",
-            meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+            meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
             role="scale",
             value=lambda at, L_0, alpha_N, alpha_S, S_c: (
                 at.params * power(L_0 - power(S_c / at.steps, alpha_S), 1 / alpha_N)
@@ -86,9 +86,7 @@ LAW = Law(
         ),
     ),
     quantities=(
-        Quantity(
-            "converged_loss", "loss", "loss after steps without bound", "Kaplan et al. 2020, eq 5.6", converged_loss
-        ),
+        Quantity("converged_loss", "loss", "loss after unlimited steps", "Kaplan et al. 2020, eq 5.6", converged_loss),
         Quantity(
             "steps_to_loss",
             "steps",
@@ -97,7 +95,7 @@ LAW = Law(
             steps_to_loss,
         ),
     ),
-    holds="data without limit, batch far above critical, after warm-up; WebText2",
-    fails="very few steps; small batches; schedules that decay the learning rate at different places",
+    holds="unlimited data, batch size far above critical, after warm-up; WebText2",
+    fails="very few steps; small batches; schedules that decay the learning rate at different steps",
     references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
 )

@@ -1,11 +1,11 @@
-"""Loss at any step, size and batch: Kaplan's learning curve with batches that need not be large.
+"""Loss at any step, size and batch size: Kaplan's learning curve without the assumption of large batches.
 
     L = (N_c / N)^alpha_N + [ (S_c / S) (1 + B_star / (B L^(1 / alpha_B))) ]^alpha_S            form=pure
     L = E + (N_c / N)^alpha_N + [ (S_c / S) (1 + B_star / (B L^(1 / alpha_B))) ]^alpha_S        form=irreducible
 
-N non-embedding parameters, S optimiser steps, B tokens per step, L loss, which stands on both sides: at that loss
-B_crit(L) = B_star / L^(1 / alpha_B) is the critical batch, and S / (1 + B_crit / B) the steps that a very large batch
-would have taken. Data do not limit, and the first steps, the warm-up, are left out. The form with E is in no paper.
+N non-embedding parameters, S optimiser steps, B tokens per step, L loss, which is on both sides: at that loss
+B_crit(L) = B_star / L^(1 / alpha_B) is the critical batch size, and S / (1 + B_crit / B) the steps that a very large
+batch would have taken. Data are unlimited, and the warm-up is left out. The form with E is not from a paper.
 
 Kaplan et al. 2020 (arXiv 2001.08361), eq 1.4, 5.4 and 5.6; Su et al. 2024 (arXiv 2403.06563), whole curves.
 """
@@ -36,7 +36,7 @@ def irreducible(
     """L = E + (N_c / N)^alpha_N + [ (S_c / S) (1 + B_star / (B L^(1 / alpha_B))) ]^alpha_S, solved for log L."""
 
     def residual(x: Array, converged: Array, scale: Array, batches: Array, alpha_S: Array, alpha_B: Array) -> Array:
-        # Increasing and concave in x = log L; below zero at the start, where the batch is without bound.
+        # Increasing and concave in x = log L; below zero at the start, where the batch size is unlimited.
         return x - jnp.log(converged + power(scale * (1 + batches * jnp.exp(-x / alpha_B)), alpha_S))
 
     terms = (E + power(N_c / params, alpha_N), S_c / steps, B_star / batch_tokens, alpha_S, alpha_B)
@@ -82,7 +82,7 @@ TERMS = (
         dist.LogNormal(0.0, 1.5),
         unit="tokens loss^(1/alpha_B)",
         meaning="critical batch at a loss of 1",
-        source="weakly informative: batches of the data around the critical one",
+        source="weakly informative: batch sizes of the data are around the critical one",
         quantity="B_crit(L_0) / B at the centre of the data",
         value=lambda draw, at, L_0, alpha_B: draw * at.batch_tokens * power(L_0, 1 / alpha_B),
     ),
@@ -90,10 +90,10 @@ TERMS = (
         "S_c",
         dist.Beta(1.5, 4.0),
         unit="steps",
-        meaning="scale of steps (no meaning of its own)",
+        meaning="scale of steps (has no meaning by itself)",
         role="scale",
         source="a tenth of the other term, alpha_N / alpha_S, on the compute-efficient frontier; more early on",
-        quantity="share of the step term in what is above E at the centre of the data",
+        quantity="share of the step term in the loss above E at the centre of the data",
         value=lambda draw, at, L_0, R_0, alpha_S, alpha_B, B_star: (
             reach(at, L_0, B_star, alpha_B) * power(draw * R_0, 1 / alpha_S)
         ),
@@ -101,7 +101,7 @@ TERMS = (
     Derived(
         "N_c",
         unit="params",
-        meaning="scale of parameters (depends on tokeniser and data, no meaning of its own)",
+        meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
         role="scale",
         value=lambda at, L_0, R_0, alpha_N, alpha_S, alpha_B, B_star, S_c: (
             at.params * power(R_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S), 1 / alpha_N)
@@ -125,13 +125,13 @@ PUBLISHED = (
 
 
 def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
-    """Choose whether there is an irreducible loss, which the papers do not have."""
+    """Choose whether to add an irreducible loss, which the papers do not have."""
     is_pure = form == "pure"
     bracket = "[ (S_c / S) (1 + B_star / (B L^(1 / alpha_B))) ]^alpha_S"
     prior, source = ALPHA_N[form]
     return Law(
         name="kaplan_trajectory",
-        title=f"loss at any size, step and batch{'' if is_pure else ', with an irreducible loss (a variant)'}",
+        title=f"loss at any size, step and batch size{'' if is_pure else ', with an irreducible loss (a variant)'}",
         formula=f"L = {'' if is_pure else 'E + '}(N_c / N)^alpha_N + {bracket}",
         mean=pure if is_pure else irreducible,
         decreasing_in=("params", "steps", "batch_tokens"),
@@ -144,7 +144,7 @@ def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
         published=PUBLISHED if is_pure else (),
         quantities=quantities(form),
         recipe=stepwise if is_pure else None,
-        holds="data without limit, after warm-up, tuned rates, one schedule; coefficients move with data and tokeniser",
+        holds="unlimited data, after warm-up, tuned rates, one schedule; coefficients depend on data and tokeniser",
         fails="batch sizes that change during a run; rates not tuned to the batch; very few steps; repeated data",
         references=(
             "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",

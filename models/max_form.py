@@ -1,12 +1,12 @@
-"""The largest of two or three bottlenecks over an irreducible loss, smoothed so that it has a gradient everywhere.
+"""The largest of two or three bottlenecks plus an irreducible loss, smoothed so that it has a gradient everywhere.
 
     L = L_inf + [ sum_j T_j^(1/q) ]^q,  T_N = (N_c / N)^alpha_N,  T_D = (D_c / D)^alpha_D,  T_C = (C_c / C)^alpha_C
 
 with q = 0.03 fixed. N parameters, D training tokens, C training FLOPs (``terms=ndc`` only), L loss. It is the nesting
-law near q = 0: above L_inf + max_j T_j by at most 2.1 % of the largest of two terms, 3.4 % of three.
+law near q = 0: above L_inf + max_j T_j by at most 2.1 % of the largest term for two terms, 3.4 % for three.
 
-The form stands in summaries of Kaplan et al. 2020 (arXiv 2001.08361) as predict_loss; the paper has neither the maximum
-nor L_inf.
+The form appears in summaries of Kaplan et al. 2020 (arXiv 2001.08361) as predict_loss; the paper has neither the
+maximum nor L_inf.
 """
 
 from math import log
@@ -55,7 +55,7 @@ def three_terms(
     return L_inf + largest(term(params, N_c, alpha_N), term(tokens, D_c, alpha_D), term(flops, C_c, alpha_C))
 
 
-NEAR = "the bottleneck changes among the runs or near them"
+NEAR = "the bottleneck changes within the runs or near them"
 LEVEL = Derived(
     "R",
     "loss",
@@ -70,7 +70,9 @@ COMPUTE = (
         "exponent of compute",
         "0.05 (Kaplan), 0.18 (Chinchilla frontier)",
     ),
-    Parameter("y", dist.LogNormal(0.0, 1.5), "1", "C with the T_C that T_D has at the centre, over C there", NEAR),
+    Parameter(
+        "y", dist.LogNormal(0.0, 1.5), "1", "C at which T_C equals T_D of the centre, over C at the centre", NEAR
+    ),
     Derived(
         "R",
         "loss",
@@ -85,19 +87,19 @@ SEED_FORM = Published(
     "kaplan_constants_not_kaplans_form",
     {"L_inf": 0.0}
     | {"N_c": 8.8e13, "alpha_N": 0.076, "D_c": 5.4e13, "alpha_D": 0.095, "C_c": 3.1e8 * PF_DAY, "alpha_C": 0.05},
-    source="constants of Kaplan et al. 2020, eq 1.1 to 1.3; their maximum stands in no paper",
+    source="constants of Kaplan et al. 2020, eq 1.1 to 1.3; their maximum is not from a paper",
     note="non-embedding parameters, distinct tokens, compute C_min; pure power laws, so L_inf is 0: with L_inf > 0 the "
-    "exponents have to be fitted again",
+    "exponents must be refitted",
     verified=False,
 )
 
 
 def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
-    """Choose the bottlenecks: parameters and data, or compute besides."""
+    """Choose the bottlenecks: parameters and data, with or without compute."""
     three = terms == "ndc"
     return Law(
         name="max_form",
-        title=f"largest of the bottlenecks {'N, D and C' if three else 'N and D'} over an irreducible loss",
+        title=f"largest of the bottlenecks {'N, D and C' if three else 'N and D'} plus an irreducible loss",
         formula="L = L_inf + [ sum_j T_j^(1/q) ]^q,  T_N = (N_c / N)^alpha_N,  T_D = (D_c / D)^alpha_D"
         + (",  T_C = (C_c / C)^alpha_C" if three else ""),
         mean=three_terms if three else two_terms,
@@ -133,7 +135,11 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 value=lambda draw, alpha_N: draw * alpha_N,
             ),
             Parameter(
-                "x", dist.LogNormal(0.0, 1.5), "1", "N with the T_N that T_D has at the centre, over N there", NEAR
+                "x",
+                dist.LogNormal(0.0, 1.5),
+                "1",
+                "N at which T_N equals T_D of the centre, over N at the centre",
+                NEAR,
             ),
             *(COMPUTE if three else (LEVEL,)),
             Derived(
@@ -143,9 +149,9 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
         ),
         published=(SEED_FORM,) if three else (),
         weakly_identified=("N_c", "D_c", "C_c", "alpha_N", "alpha_D", "alpha_C") if three else (),
-        holds="one bottleneck is far ahead of the others everywhere",
+        holds="one bottleneck dominates the others everywhere",
         fails="near the compute-optimal split, where the terms are about equal and their sum is twice the largest"
-        + ("; where C = 6 N D, the compute term says nothing that the others do not" if three else ""),
+        + ("; where C = 6 N D, the compute term adds no information" if three else ""),
         references=(
             "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361 (single laws)",
             "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556 (irreducible loss)",

@@ -22,7 +22,7 @@ from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Para
 
 
 def taking(names: tuple[str, ...], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function of keywords the names that it takes."""
+    """Set the argument names of a function of keywords."""
     arguments = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
     function.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
     return function
@@ -30,7 +30,7 @@ def taking(names: tuple[str, ...], function: Callable[..., Any]) -> Callable[...
 
 @functools.cache
 def functions(domains: tuple[str, ...]) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    """Return the mean and the value of k with an argument per domain; one pair of objects per tuple of domains."""
+    """Return the mean and the value of k with one argument per domain, cached per tuple of domains."""
 
     def mean(c: Array, k: Array, **given: Array) -> Array:
         """L(r) = c + k exp(sum_j t_j r_j)."""
@@ -44,12 +44,12 @@ def functions(domains: tuple[str, ...]) -> tuple[Callable[..., Array], Callable[
 
 
 def opposite(draw: Array) -> Array:
-    """Turn a size into a negative number."""
+    """Return minus the absolute value."""
     return -draw
 
 
 def law(domains: str = "web+code+books") -> Law:
-    """Choose the domains, the one whose text the loss is measured on first."""
+    """Choose the domains; the first is the one whose text the loss is measured on."""
     names = tuple(domains.split("+"))
     taken = {"c", "k", "at", "L_0", "loss", "run"}
     if len(set(names)) < len(names) or len(names) < 2 or taken & {*names} or not all(n.isidentifier() for n in names):
@@ -69,7 +69,7 @@ def law(domains: str = "web+code+books") -> Law:
                 "c",
                 dist.Beta(2.0, 1.5),
                 unit="loss",
-                meaning="loss that no mixture removes",
+                meaning="loss that no mixture can remove",
                 source="weakly informative: most of the loss does not depend on the mixture",
                 quantity="c / L_0",
                 value=lambda draw, L_0: draw * L_0,
@@ -78,8 +78,8 @@ def law(domains: str = "web+code+books") -> Law:
                 f"t_{own}",
                 dist.LogNormal(0.0, 0.6),
                 unit="1",
-                meaning=f"what {own} instead of {names[-1]} does to the log of the reducible loss",
-                source="weakly informative: all of the tokens instead of none, a factor of 1.3 to 30",
+                meaning=f"what {own} instead of {names[-1]} changes in the log of the reducible loss",
+                source="weakly informative: a factor of 1.3 to 30 between none and all of the tokens",
                 quantity=f"- t_{own}: a domain's own text lowers its loss",
                 value=opposite,
             ),
@@ -88,7 +88,7 @@ def law(domains: str = "web+code+books") -> Law:
                     f"t_{name}",
                     dist.Normal(0.0, 0.7),
                     unit="1",
-                    meaning=f"what {name} instead of {names[-1]} does to the log of the reducible loss",
+                    meaning=f"what {name} instead of {names[-1]} changes in the log of the reducible loss",
                     source="weakly informative: either may be closer to the first domain",
                 )
                 for name in free[1:]
@@ -96,6 +96,6 @@ def law(domains: str = "web+code+books") -> Law:
             Derived("k", "loss", f"reducible loss of a mixture of {names[-1]} alone", k),
         ),
         holds="one size and one number of tokens, shares within the range of the fitted mixtures",
-        fails="loss on several kinds of text together (fit each and add them); domains so small that they repeat",
+        fails="loss on several kinds of text together (fit each and add them); domains so small that their data repeat",
         references=("Ye et al. 2024, Data Mixing Laws, arXiv 2403.16952",),
     )

@@ -1,9 +1,9 @@
-"""Fine-grained mixtures of experts: the parameter term falls as experts are cut into more, smaller ones.
+"""Fine-grained mixtures of experts: the parameter term falls as experts are split into more, smaller ones.
 
     L(N, D, G) = c + (g / G^gamma + a) / N^alpha + b / D^beta
 
 N parameters, D training tokens, each seen once, G granularity: the hidden width of a dense layer over that of one
-expert (1 is the usual mixture), L loss. At a fixed G it is the Chinchilla law.
+expert (1 in a standard mixture), L loss. At a fixed G it is the Chinchilla law.
 
 Krajewski et al. 2024 (arXiv 2402.07871), eq 9.
 """
@@ -81,7 +81,7 @@ LAW = Law(
             dist.Beta(1.5, 1.5),
             unit="loss",
             meaning="the parameter term at the centre of the data",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="its share of L_0 - c",
             value=lambda draw, L_0, c: draw * (L_0 - c),
         ),
@@ -100,7 +100,7 @@ LAW = Law(
         Derived(
             "a",
             unit="loss params^alpha",
-            meaning="coefficient of parameters, at a granularity without bound",
+            meaning="coefficient of parameters, at unlimited granularity",
             role="coefficient",
             value=lambda at, alpha, gamma, term, g: term * power(at.params, alpha) - g * power(at.granularity, -gamma),
         ),
@@ -116,11 +116,11 @@ LAW = Law(
         Published(
             "krajewski2024",
             {"c": 0.47, "g": 2.1, "gamma": 0.58, "a": 18.1, "alpha": 0.115, "b": 30.8, "beta": 0.147},
-            source="Krajewski et al. 2024, table 1 (read in a digest of the paper)",
+            source="Krajewski et al. 2024, table 1 (from a summary of the paper)",
             note="C4, expansion 64, nats/token, RMSE 0.015; its N is not that of its dense rows",
         ),
     ),
     holds="an expansion rate of 64, granularity 1 to 16, 129M to 3.7B parameters, 16e9 to 130e9 tokens",
-    fails="other expansion rates; so fine a granularity that routing itself costs",
+    fails="other expansion rates; granularity so fine that routing itself is expensive",
     references=("Krajewski et al. 2024, Scaling Laws for Fine-Grained Mixture of Experts, arXiv 2402.07871",),
 )

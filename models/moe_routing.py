@@ -1,10 +1,11 @@
-"""Routed mixtures of experts: dense size and number of experts, each helping less the more there is of the other.
+"""Routed mixtures of experts: dense size and number of experts, each helping less as the other grows.
 
     log10 L = a log10 N + b log10 Ehat + c log10 N log10 Ehat + d
     1 / Ehat = 1 / (E - 1 + 1 / (1 / E_start - 1 / E_max)) + 1 / E_max
 
-N parameters of the dense model that the experts are added to, E experts (1 is the dense model), Ehat the same with
-E_start at E = 1 and E_max without bound, L loss. All runs see the same number of tokens. Logarithms to base 10.
+N parameters of the dense model that the experts are added to, E experts (1 is the dense model), Ehat an effective
+number, E_start at E = 1 and E_max for unlimited experts, L loss. All runs see the same number of tokens. Logarithms
+are to base 10.
 
 Clark et al. 2022 (arXiv 2202.01169), eq 1.
 """
@@ -52,7 +53,7 @@ LAW = Law(
             "E_max",
             dist.LogNormal(log(150.0), 0.6),
             unit="experts",
-            meaning="Ehat of experts without bound",
+            meaning="Ehat of unlimited experts",
             source="three kinds of routing: 110 to 250",
             quantity="E_max / E_start",
             value=lambda draw, E_start: draw * E_start,
@@ -79,7 +80,7 @@ LAW = Law(
             "c",
             dist.Beta(2.0, 2.0),
             unit="1 / decade",
-            meaning="how fast either exponent falls with the other input",
+            meaning="how fast each exponent falls with the other input",
             source="three kinds of routing: experts stop helping 2 to 3.5 decades above 4e8 parameters",
             quantity="1 / (decades of N from the centre to where experts stop helping), as a share of 0.6",
             value=lambda draw, b_slope: 0.6 * draw * b_slope,
@@ -139,7 +140,7 @@ LAW = Law(
         Published(
             name,
             {"a": a, "b": b, "c": c, "d": d, "E_start": E_start, "E_max": E_max},
-            source="Clark et al. 2022, table 3 (read in a digest of the paper)",
+            source="Clark et al. 2022, table 3 (from a summary of the paper)",
             note="130e9 tokens of MassiveText, nats/token; base 10",
         )
         for name, a, b, c, d, E_start, E_max in (
@@ -150,6 +151,6 @@ LAW = Law(
     ),
     holds="130e9 tokens for every run, 15M to 1.3B dense parameters, 1 to 512 experts, one expert a token in every "
     "second layer",
-    fails="any other number of tokens; far beyond 1e11 parameters, where it says that experts hurt",
+    fails="other numbers of tokens; far beyond 1e11 parameters, where the law says that experts hurt",
     references=("Clark et al. 2022, Unified Scaling Laws for Routed Language Models, arXiv 2202.01169",),
 )

@@ -1,12 +1,12 @@
-"""Multi-power law: a power law in the sum of learning rates, less what each fall of the rate has brought so far.
+"""Multi-power law: a power law in the sum of learning rates, minus the gain so far from each decrease of the rate.
 
     L(t) = E + A S^-alpha - B sum_k (rate_(k-1) - rate_k) G(rate_k^-gamma S_k),  G(x) = 1 - (C x + 1)^-beta
 
 S sum of the learning rates of all steps to t, warm-up included (S_1 + S_W in the paper), S_k the same from step k on,
-so that every fall of the rate goes on paying, ever more slowly; rises are negative falls, so that the warm-up from zero
-costs B rate in the end, as in the released code. E irreducible loss of this model size. Rows of one run in order give
-its schedule: the rate goes on a straight line between rows, and a linear warm-up from zero is assumed before its first
-row. The sum over steps is taken in pieces of geometrically growing age, within 1e-4 nats.
+so that every decrease of the rate keeps paying, ever more slowly. Increases are negative decreases, so the warm-up
+from zero costs B rate in the end, as in the released code. E irreducible loss of this model size. A run's rows give
+its schedule: the rate is interpolated linearly between rows, and a linear warm-up from zero is assumed before its first
+row. The sum over steps is taken over pieces of geometrically growing age, which is accurate to 1e-4 nats.
 
 Luo et al. 2025 (arXiv 2503.12811).
 """
@@ -40,13 +40,13 @@ def mean(
 
 
 def features(run: np.ndarray, steps: np.ndarray, learning_rate: np.ndarray) -> dict[str, np.ndarray]:
-    """Sum the rates of each run, and its falls in pieces."""
+    """Sum the rates of each run, and their decreases in pieces."""
     return {"S": sum_of_rates(run, steps, learning_rate), **falls(run, steps, learning_rate)}
 
 
 LAW = Law(
     name="multi_power",
-    title="loss along any learning-rate schedule, each fall of the rate paying by a power law",
+    title="loss along any learning-rate schedule, where each decrease of the rate pays by a power law",
     formula="L(t) = E + A S^-alpha - B sum_k (rate_(k-1) - rate_k) G(rate_k^-gamma S_k)",
     mean=mean,
     features=Features(("S", "fall", "fallen_to", "since"), features),
@@ -54,7 +54,7 @@ LAW = Law(
     decreasing_in=("steps",),
     parameters=(
         dataclasses.replace(
-            LOSS_AT_CENTRE, meaning="loss at the centre of the data, had its mean rate been held", role="level"
+            LOSS_AT_CENTRE, meaning="loss at the centre of the data if its mean rate were constant", role="level"
         ),
         Parameter(
             "E",
@@ -78,7 +78,7 @@ LAW = Law(
             "B",
             dist.Beta(3.0, 6.0),
             unit="loss / rate",
-            meaning="what a rate costs as long as it is held",
+            meaning="cost of a learning rate while it is constant",
             source="fits of three sizes: 0.29 to 0.33",
             quantity="B rate / (L_0 - E) at the mean rate of the data",
             value=lambda draw, at, L_0, E: draw * (L_0 - E) / at.learning_rate,
@@ -94,7 +94,7 @@ LAW = Law(
             "gamma",
             dist.LogNormal(log(0.65), 0.3),
             unit="1",
-            meaning="how much faster falls to lower rates pay, per sum of rates",
+            meaning="how much faster decreases to lower rates pay, per sum of rates",
             role="exponent",
             source="fits of three sizes: 0.64 to 0.66",
         ),
@@ -102,7 +102,7 @@ LAW = Law(
             "beta",
             dist.LogNormal(log(0.6), 0.4),
             unit="1",
-            meaning="exponent with which the rest of a fall's worth fades",
+            meaning="exponent with which the remaining gain of a decrease fades",
             role="exponent",
             source="fits of three sizes: 0.58 to 0.60",
         ),
@@ -110,7 +110,7 @@ LAW = Law(
             "C",
             dist.LogNormal(log(10.0), 0.7),
             unit="rate^(gamma - 1) / step",
-            meaning="speed with which falls pay",
+            meaning="speed with which decreases pay",
             source="fits of three sizes: 9 to 10",
             quantity="1 / (C rate^(1 - gamma)) at the mean rate of the data: steps until C x is 1",
             value=lambda draw, at, gamma: power(at.learning_rate, gamma - 1) / draw,

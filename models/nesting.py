@@ -3,8 +3,8 @@
     L = E + [ sum_j T_j^(1/q) ]^q,  T_N = A / N^alpha,  T_D = B / D^beta,  T_C = K / C^gamma
 
 N parameters, D training tokens, C training FLOPs (``terms=ndc``), L loss. q = 1 adds the terms (Chinchilla); E = 0
-with q = beta is Kaplan's joint law, whose T_N is (N_c / N)^alpha_N and T_D is (D_c / D)^alpha_D; q towards 0 keeps the
-largest term only. The data say which law they prefer through the posterior of q.
+with q = beta is Kaplan's joint law, whose T_N is (N_c / N)^alpha_N and T_D is (D_c / D)^alpha_D; q towards 0 keeps only
+the largest term. The posterior of q shows which law the data prefer.
 
 Members: Hoffmann et al. 2022 (arXiv 2203.15556), eq 2; Kaplan et al. 2020 (arXiv 2001.08361), eq 1.5. With the terms of
 N and D it is what OpenEuroLLM 2026 (arXiv 2608.28308) call the Skaling law, L = E + (A' N^-a + B' D^-b)^k: k = q,
@@ -67,7 +67,7 @@ PUBLISHED = (
     ),
 )
 FRONTIER = (Quantity("params_opt", "params", "compute-optimal parameters", "first-order condition", params_opt),)
-NEAR = "the bottleneck changes among the runs or near them"
+NEAR = "the bottleneck changes within the runs or near them"
 LEVEL = Derived(
     "R",
     "loss",
@@ -82,7 +82,9 @@ COMPUTE = (
         "exponent of compute",
         "0.05 (Kaplan) to 0.18 (Chinchilla frontier)",
     ),
-    Parameter("y", dist.LogNormal(0.0, 1.5), "1", "C with the T_C that T_D has at the centre, over C there", NEAR),
+    Parameter(
+        "y", dist.LogNormal(0.0, 1.5), "1", "C at which T_C equals T_D of the centre, over C at the centre", NEAR
+    ),
     Derived(
         "R",
         "loss",
@@ -94,7 +96,7 @@ COMPUTE = (
 
 
 def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
-    """Choose the bottlenecks: parameters and data, or compute besides."""
+    """Choose the bottlenecks: parameters and data, with or without compute."""
     three = terms == "ndc"
     return Law(
         name="nesting",
@@ -128,13 +130,17 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 "q",
                 dist.Beta(1.5, 2.5),
                 unit="1",
-                meaning="1 adds the terms, towards 0 the largest alone counts",
-                source="holds Kaplan's 0.10, Chinchilla's 1 and what lies between",
+                meaning="1 adds the terms; towards 0 only the largest counts",
+                source="covers Kaplan's 0.10, Chinchilla's 1 and values between",
                 quantity="q / 1.5",
                 value=lambda draw: 1.5 * draw,
             ),
             Parameter(
-                "x", dist.LogNormal(0.0, 1.5), "1", "N with the T_N that T_D has at the centre, over N there", NEAR
+                "x",
+                dist.LogNormal(0.0, 1.5),
+                "1",
+                "N at which T_N equals T_D of the centre, over N at the centre",
+                NEAR,
             ),
             *(COMPUTE if three else (LEVEL,)),
             Derived(
@@ -145,9 +151,9 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
         published=() if three else PUBLISHED,
         quantities=() if three else FRONTIER,
         weakly_identified=("A", "B", "K", "alpha", "beta", "gamma", "q") if three else ("q",),
-        holds="where any of its members does",
-        fails="q is learned only from runs on both sides of the change of bottleneck"
-        + ("; where C = 6 N D, the compute term says nothing that the others do not" if three else ""),
+        holds="where any of its members holds",
+        fails="only runs on both sides of the change of bottleneck determine q"
+        + ("; where C = 6 N D, the compute term adds no information" if three else ""),
         references=(
             "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models, arXiv 2203.15556",
             "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",

@@ -55,16 +55,16 @@ LAW = Law(
             "a",
             dist.Beta(1.5, 1.5),
             unit="loss FLOPs^eta",
-            meaning="coefficient of what a finite model costs",
+            meaning="coefficient of the loss from a finite model",
             role="coefficient",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="(a M^eta / C^eta) / (L_0 - E) at the centre of the data",
             value=lambda draw, at, L_0, E, eta: draw * (L_0 - E) * power(6 * at.params**2, eta),
         ),
         Derived(
             "b",
             unit="loss FLOPs^eta",
-            meaning="coefficient of what finite data cost",
+            meaning="coefficient of the loss from finite data",
             role="coefficient",
             value=lambda at, L_0, E, a, eta: (
                 (L_0 - E - a * power(6 * at.params**2, -eta)) * power(6 * at.tokens**2, eta)
@@ -81,21 +81,21 @@ LAW = Law(
             "tokens_per_param",
             "tokens/params",
             "M*: compute-optimal tokens per parameter, at every budget",
-            "Gadre et al. 2024, least loss in M at fixed C",
+            "Gadre et al. 2024, lowest loss over M at fixed C",
             lambda a, b, eta: power(b / a, 1 / (2 * eta)),
         ),
         Quantity(
             "flops_factor",
             "1",
             "compute for the same loss at M tokens per parameter, over compute at M*",
-            "(a M^eta + b M^-eta) over its least value 2 (a b)^(1/2), to the power 1 / eta",
+            "(a M^eta + b M^-eta) over its minimum 2 (a b)^(1/2), to the power 1 / eta",
             lambda tokens_per_param, a, b, eta: power(
                 (a * power(tokens_per_param, eta) + b * power(tokens_per_param, -eta)) / (2 * jnp.sqrt(a * b)), 1 / eta
             ),
         ),
     ),
     holds="one epoch, M from 5 to 640, 11M to 6.9B parameters (Gadre et al.)",
-    fails="repeated data; where the exponents of parameters and tokens differ. Five runs leave E and eta wide open: "
+    fails="repeated data; where the exponents of parameters and tokens differ. Five runs hardly determine E and eta: "
     "look at the interval, not at the median",
     references=(
         "Gadre et al. 2024, Language models scale reliably with over-training and on downstream tasks, "

@@ -1,4 +1,4 @@
-"""Power law in one input: parameters, tokens or compute, with an irreducible loss or without.
+"""Power law in one input: parameters, tokens or compute, with or without an irreducible loss.
 
     L(X) = E + (X_c / X)^alpha        form=irreducible
     L(X) = (X_c / X)^alpha            form=pure
@@ -44,7 +44,7 @@ HENIGHAN = (
 
 
 def published(input: str, is_pure: bool) -> tuple[Published, ...]:
-    """Return the constants that papers give for an input, with an irreducible loss or without."""
+    """Return the constants that papers give for an input, with or without an irreducible loss."""
     sets = [
         Published(name, {"alpha": alpha, "X_c": scale}, f"Kaplan et al. 2020, {place}", f"{note}; nats/token")
         for column, name, alpha, scale, place, note in KAPLAN
@@ -107,13 +107,13 @@ def law(
             Derived(
                 "X_c",
                 unit=input,
-                meaning=f"scale of {input} (no meaning of its own)",
+                meaning=f"scale of {input} (has no meaning by itself)",
                 role="scale",
                 value=scale_without_floor(input) if is_pure else scale_above_floor(input),
             ),
         ),
         published=published(input, is_pure),
-        holds="nothing but X limits the loss, over the decades of the data",
+        holds="only X limits the loss, over the decades of the data",
         fails="another bottleneck takes over; without E, no flattening" if is_pure else "another bottleneck takes over",
         references=(
             "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",

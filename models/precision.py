@@ -1,11 +1,11 @@
-"""Precision: fewer bits make a smaller model of it; rounding after training costs the more the longer it was trained.
+"""Precision: fewer bits make a model effectively smaller; rounding after training costs more after longer training.
 
     L = E + A / N_eff^alpha + B / D^beta                                       post_training=no
     L = E + A / N_eff^alpha + B / D^beta + C_T D^gamma_D / N^gamma_N e^(-P_post / gamma_post)
     N_eff = N (1 - e^(-P_w / gamma_w)) (1 - e^(-P_a / gamma_a)) (1 - e^(-P_kv / gamma_kv))
 
-N parameters, D training tokens, P_w, P_a, P_kv bits of weights, activations and key-value cache in training (16 where
-they were not reduced), P_post bits of the weights after training. Without bound on bits it is the Chinchilla law.
+N parameters, D training tokens, P_w, P_a, P_kv bits of weights, activations and key-value cache in training (16 if not
+reduced), P_post bits of the weights after training. With unlimited bits it is the Chinchilla law.
 
 Kumar et al. 2024 (arXiv 2411.04330), eq 1 to 4.
 """
@@ -73,14 +73,18 @@ BITS = {"weight_bits": ("w", "weights"), "activation_bits": ("a", "activations")
 COLUMNS = {name: Column(f"P_{sign}, bits of {part} in training", 4, 16) for name, (sign, part) in BITS.items()}
 COLUMNS["post_bits"] = Column("P_post, bits of weights after training", 3, 8)
 ROUNDING = (
-    Parameter("gamma_D", dist.LogNormal(log(0.5), 0.4), "1", "growth of its cost with tokens", "Kumar et al.: 0.51"),
-    Parameter("gamma_N", dist.LogNormal(log(0.4), 0.4), "1", "fall of its cost with size", "Kumar et al.: 0.34"),
+    Parameter(
+        "gamma_D", dist.LogNormal(log(0.5), 0.4), "1", "growth of the rounding cost with tokens", "Kumar et al.: 0.51"
+    ),
+    Parameter(
+        "gamma_N", dist.LogNormal(log(0.4), 0.4), "1", "decrease of the rounding cost with size", "Kumar et al.: 0.34"
+    ),
     Parameter("gamma_post", dist.LogNormal(log(0.7), 0.4), "bits", "scale of bits after training", "Kumar: 0.59"),
     Parameter(
         "C_T",
         dist.LogNormal(log(0.01), 1.0),
         unit="loss params^gamma_N tokens^-gamma_D",
-        meaning="coefficient of rounding after training, which comes on top of L_0",
+        meaning="coefficient of rounding after training, which is added to L_0",
         role="coefficient",
         source="Kumar et al. 2024: under 1 % of the loss at 5 bits",
         quantity="cost of rounding / L_0 at the centre of the data",
@@ -141,11 +145,11 @@ TRAINED: tuple[Parameter | Derived, ...] = (
 )
 KUMAR = {"E": 2.7648, "A": 4.299e3, "alpha": 0.4965, "B": 1.806e4, "beta": 0.4965, "gamma_w": 2.6745, "gamma_a": 2.2102}
 KUMAR |= {"gamma_kv": 0.9578, "C_T": 0.0598, "gamma_D": 0.5068, "gamma_N": 0.3439, "gamma_post": 0.5907}
-NOTE = "Dolma, nats/token, alpha = beta; for orientation: the fits had offsets in the exponents of bits, left out here"
+NOTE = "Dolma, nats/token, alpha = beta; only a guide: the fits had offsets in the exponents of bits, left out here"
 
 
 def law(post_training: Literal["no", "yes"] = "no") -> Law:
-    """Choose whether weights are rounded again after training."""
+    """Choose whether weights are rounded after training."""
     post = post_training == "yes"
     rows = (*TRAINED, *ROUNDING) if post else TRAINED
     values = {row.name: KUMAR[row.name] for row in rows if row.name in KUMAR}
@@ -160,6 +164,6 @@ def law(post_training: Literal["no", "yes"] = "no") -> Law:
         parameters=rows,
         published=(Published("kumar2024", values, "Kumar et al. 2024, table 2", NOTE),),
         holds="integer types of 3 to 16 bits, 30M to 1.7B parameters, up to 26e9 tokens",
-        fails="below 4 bits of activations or cache, where training itself is unstable; other ways of rounding",
+        fails="below 4 bits of activations or cache, where training itself is unstable; other rounding methods",
         references=("Kumar et al. 2024, Scaling Laws for Precision, arXiv 2411.04330",),
     )

@@ -3,11 +3,11 @@
     L = K / (N^a D^b C^c)        terms=ndc
     L = K / (N^a D^b)            terms=nd
 
-N parameters, D training tokens, C training FLOPs, L loss. It has no bottlenecks: any one input alone takes the loss to
-zero, which no training run shows. It is here to be beaten: a law that does not forecast better has learned nothing from
+N parameters, D training tokens, C training FLOPs, L loss. It has no bottlenecks: any single input takes the loss to
+zero, which no training run shows. It is a baseline: a law that does not forecast better has learned nothing from
 the shape of the data.
 
-The form stands in summaries of Kaplan et al. 2020 (arXiv 2001.08361); the paper itself never multiplies its laws.
+The form appears in summaries of Kaplan et al. 2020 (arXiv 2001.08361); the paper itself never multiplies its laws.
 """
 
 from math import log
@@ -69,7 +69,7 @@ ROWS = {
 
 
 def law(terms: Literal["ndc", "nd"] = "ndc") -> Law:
-    """Choose the inputs: parameters, tokens and compute, or without compute."""
+    """Choose the inputs: parameters and tokens, with or without compute."""
     with_compute = terms == "ndc"
     return Law(
         name="product_form",
@@ -79,8 +79,8 @@ def law(terms: Literal["ndc", "nd"] = "ndc") -> Law:
         decreasing_in=("params", "tokens", "flops") if with_compute else ("params", "tokens"),
         parameters=(LOSS_AT_CENTRE, *ROWS[terms]),
         weakly_identified=("a", "b", "c", "K") if with_compute else (),
-        holds="no law: a straight line in logarithms through data of a small range",
-        fails="everywhere that an input limits: it has no bottleneck and no irreducible loss"
-        + ("; where C = 6 N D only a + c and b + c can be learned" if with_compute else ""),
+        holds="not a law: a straight line in logarithms through data of a small range",
+        fails="wherever an input limits the loss: it has no bottleneck and no irreducible loss"
+        + ("; where C = 6 N D only a + c and b + c are identified" if with_compute else ""),
         references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361 (single laws)",),
     )

@@ -1,15 +1,15 @@
-"""Repeated data: Chinchilla in effective parameters and tokens, since each further epoch teaches less than the last.
+"""Repeated data: Chinchilla in effective parameters and tokens, as each further epoch is worth less than the last.
 
     L(N, D, U) = E + A / N'^alpha + B / D'^beta
     D' = U + U R_D (1 - exp(-(D / U - 1) / R_D))
     N' = U_N + U_N R_N (1 - exp(-(N / U_N - 1) / R_N)),  U_N = min(N, G (G U)^(beta / alpha))
 
 N parameters, D training tokens over all epochs, U distinct ones among them, L loss. R_D and R_N (R_D*, R_N* in the
-paper) are the repetitions after which their value has decayed to 1 / e. U_N are the parameters that U tokens can make
-use of, compute-optimal for U, with G = (alpha A / (beta B))^(1 / (alpha + beta)); larger models count less.
+paper) are the repetitions after which their value has decayed to 1 / e. U_N are the parameters that U tokens can
+use, compute-optimal for U, with G = (alpha A / (beta B))^(1 / (alpha + beta)); larger models count less.
 
     exponents=tied       beta = alpha, as in the paper; then U_N = min(N, G^2 U)
-    exponents=free       beta of its own
+    exponents=free       a separate beta
 
 Muennighoff et al. 2023 (arXiv 2305.16264), section 5 and 6.
 """
@@ -75,7 +75,7 @@ MUENNIGHOFF = {key: exp(x) for key, x in CODE.items()} | {"alpha": 0.3526596, "R
 
 
 def law(exponents: Literal["tied", "free"] = "tied") -> Law:
-    """Choose whether tokens have an exponent of their own."""
+    """Choose whether tokens have a separate exponent."""
     is_tied = exponents == "tied"
     return Law(
         name="repeated_data",
@@ -100,11 +100,15 @@ def law(exponents: Literal["tied", "free"] = "tied") -> Law:
                 "R_D",
                 dist.LogNormal(log(12.0), 0.7),
                 "repetitions",
-                "scale on which data lose worth",
+                "scale on which repeated data lose value",
                 "published: 15.4",
             ),
             Parameter(
-                "R_N", dist.LogNormal(log(5.0), 0.7), "1", "scale on which parameters lose worth", "published: 5.3"
+                "R_N",
+                dist.LogNormal(log(5.0), 0.7),
+                "1",
+                "scale on which excess parameters lose value",
+                "published: 5.3",
             ),
             Parameter(
                 "u", dist.LogNormal(0.0, 1.5), "1", "U_N over N at the centre of the data", "runs near the optimal size"
@@ -131,19 +135,19 @@ def law(exponents: Literal["tied", "free"] = "tied") -> Law:
             Quantity(
                 "effective_tokens",
                 "tokens",
-                "D': fresh tokens that are worth as much as these, repeated",
+                "D': number of fresh tokens with the value of these repeated ones",
                 "Muennighoff et al. eq 5",
                 lambda tokens, unique_tokens, R_D: decayed(tokens, jnp.minimum(unique_tokens, tokens), R_D),
             ),
             Quantity(
                 "value_of_repetition",
                 "1",
-                "worth of the next token over that of a fresh one",
+                "value of the next token over that of a fresh one",
                 "derivative of D' in D",
                 lambda tokens, unique_tokens, R_D: jnp.exp(-jnp.maximum(tokens / unique_tokens - 1, 0) / R_D),
             ),
         ),
         holds="C4 and similar text, 7M to 9B parameters; up to about 4 epochs nearly as good as fresh data",
-        fails="losses that rise again when a large model sees little data very often; drop such runs",
+        fails="losses that rise again when a large model repeats little data very often; drop such runs",
         references=("Muennighoff et al. 2023, Scaling Data-Constrained Language Models, arXiv 2305.16264",),
     )

@@ -1,9 +1,10 @@
-"""Shape: Chinchilla with the size written out in layers and width, and a penalty for too deep or too wide a model.
+"""Shape: Chinchilla with the size in layers and width, and a penalty for models that are too deep or too wide.
 
     L = (E + A N^-alpha + B D^-beta) (1 + s ln(aspect / aspect_0)^2),  N = 12 layers width^2
 
-aspect is width / layers, N non-embedding parameters of the standard shape, D training tokens. s = 0 says that the shape
-does not matter; Kaplan et al. find a few percent over a factor of 40 in aspect, s about 0.01. The penalty is our form.
+aspect is width / layers, N non-embedding parameters of the standard shape, D training tokens. s = 0 means that the
+shape does not matter; Kaplan et al. find a few percent over a factor of 40 in aspect, s about 0.01. The form of the
+penalty is ours.
 
 Kaplan et al. 2020 (arXiv 2001.08361), eq 2.1 and figure 5.
 """
@@ -60,7 +61,7 @@ LAW = Law(
             dist.HalfNormal(0.02),
             unit="1",
             meaning="penalty for an aspect that is off by a factor of e",
-            source="Kaplan et al. 2020: a few percent over a factor of 40, about 0.01; none is allowed",
+            source="Kaplan et al. 2020: a few percent over a factor of 40, about 0.01; zero is allowed",
         ),
         Parameter(
             "aspect_0",
@@ -110,7 +111,7 @@ LAW = Law(
             unit="loss params^alpha",
             meaning="coefficient of parameters",
             role="coefficient",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="share of A N^-alpha in the reducible loss at the centre of the data",
             value=lambda draw, at, centre, E, alpha: draw * (centre - E) * power(size(at.layers, at.width), alpha),
         ),
@@ -128,13 +129,11 @@ LAW = Law(
         Quantity(
             "penalty",
             "share of the loss",
-            "what the shape costs against the best one of the same size",
+            "cost of the shape compared with the best one of the same size",
             "this file",
             penalty,
         ),
-        Quantity(
-            "best_aspect", "1", "width / layers at which the loss is least", "this file", lambda aspect_0: aspect_0
-        ),
+        Quantity("best_aspect", "1", "width / layers with the lowest loss", "this file", lambda aspect_0: aspect_0),
         Quantity(
             "best_width",
             "1",

@@ -1,9 +1,9 @@
-"""Shifted power law in one input: it bends into a floor where the input passes a scale of its own.
+"""Shifted power law in one input: it flattens where the input passes a scale.
 
     L(X) = b (1 / X + 1 / X_s)^c
 
 X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. Below X_s it is the power law
-b / X^c, far above it the constant b / X_s^c: something else, of the size X_s, has run out.
+b / X^c, far above it the constant b / X_s^c: another resource, of size X_s, is the limit.
 
 Alabdulmohsin et al. 2022 (arXiv 2209.06640), family M3 (there with gamma = 1 / X_s).
 """
@@ -26,7 +26,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
     """Choose the input."""
     return Law(
         name="shifted_power_law",
-        title=f"power law in {input} that bends into a floor",
+        title=f"power law in {input} that flattens",
         formula=f"L(X) = b (1 / X + 1 / X_s)^c, X = {input}",
         mean=mean,
         reads={"X": input},
@@ -60,10 +60,12 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
             ),
         ),
         quantities=(
-            Quantity("floor", "loss", "what it bends into", "X without bound", lambda b, c, X_s: b * power(X_s, -c)),
+            Quantity(
+                "floor", "loss", "loss at which the curve flattens", "unlimited X", lambda b, c, X_s: b * power(X_s, -c)
+            ),
         ),
-        holds="one limit that the input itself runs into; nothing else changes along the curve",
-        fails="where several things limit one after another; X_s is a guess until the curve has begun to bend",
+        holds="a single further limit, with nothing else changing along the curve",
+        fails="several limits one after another; until the curve begins to bend, the prior determines X_s",
         references=(
             "Alabdulmohsin et al. 2022, Revisiting Neural Scaling Laws in Language and Vision, arXiv 2209.06640",
         ),

@@ -1,10 +1,10 @@
-"""Sigmoidal power law in one input: from the loss of an untrained model down to an irreducible loss, power law between.
+"""Sigmoidal power law in one input: from the loss of an untrained model to an irreducible loss, a power law between.
 
     (L - E) / (L_max - L)^a = b / X^c
 
 X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units; L is the solution between E
-and L_max. For L far below L_max the reducible loss falls as X^-c; near L_max the distance to it grows as X^(c / a);
-a = 0 is the power law with an irreducible loss, and it has no L_max.
+and L_max. For L far below L_max the reducible loss falls as X^-c; near L_max the distance to it grows as X^(c / a).
+At a = 0 it is the power law with an irreducible loss, without L_max.
 
 Alabdulmohsin et al. 2022 (arXiv 2209.06640), family M4.
 """
@@ -47,7 +47,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
                 "L_max",
                 dist.Beta(2.0, 2.0),
                 unit="loss",
-                meaning="loss at X = 0: chance",
+                meaning="loss at X = 0, at chance level",
                 source="a uniform guess over 32,000 to 256,000 tokens costs 10.4 to 12.5 nats, pilot runs reach 3 to 6",
                 quantity="L_0 / L_max",
                 value=lambda draw, L_0: L_0 / draw,
@@ -87,7 +87,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
         ),
         weakly_identified=("L_max", "a"),
         holds="curves that reach from near chance to near their floor; losses and error rates alike",
-        fails="curves with several stages; without rows near chance, L_max and a are the prior speaking",
+        fails="curves with several stages; without rows near chance, the prior determines L_max and a",
         references=(
             "Alabdulmohsin et al. 2022, Revisiting Neural Scaling Laws in Language and Vision, arXiv 2209.06640",
         ),

@@ -1,4 +1,4 @@
-"""Steps and batch as separate terms: a small model, few steps and small batches each cost loss of their own.
+"""Steps and batch as separate terms: a small model, few steps and small batches each add to the loss.
 
     L(N, S, B) = E + A / N^alpha + K / S^beta + J / B^gamma
 
@@ -40,7 +40,7 @@ def best_batch(tokens: Array, K: Array, J: Array, beta: Array, gamma: Array) -> 
 
 LAW = Law(
     name="three_term",
-    title="parameters, steps and batch size each with a term of its own",
+    title="parameters, steps and batch size, one term each",
     formula="L(N, S, B) = E + A / N^alpha + K / S^beta + J / B^gamma",
     mean=mean,
     decreasing_in=("params", "steps", "batch_tokens"),
@@ -69,7 +69,7 @@ LAW = Law(
             unit="1",
             meaning="exponent of batch size",
             role="exponent",
-            source="weakly informative: the best batch then grows as tokens^(0.3 to 0.7)",
+            source="weakly informative: the best batch size then grows as tokens^(0.3 to 0.7)",
             quantity="gamma / beta",
             value=lambda draw, beta: draw * beta,
         ),
@@ -89,7 +89,7 @@ LAW = Law(
             unit="loss steps^beta",
             meaning="coefficient of steps",
             role="coefficient",
-            source="weakly informative: about half at the best batch",
+            source="weakly informative: about half at the best batch size",
             quantity="(K / S^beta) / (L_0 - E - A / N^alpha) at the centre of the data",
             value=lambda draw, at, L_0, E, A, alpha, beta: (
                 draw * (L_0 - E - A * power(at.params, -alpha)) * power(at.steps, beta)
@@ -123,8 +123,8 @@ LAW = Law(
     ),
     holds="Schaipp 2026 fitted 246 runs with good and bad batch sizes; runs with one schedule, learning rate tuned for "
     "each batch size",
-    fails="far from the best batch: without bound in either direction of a trade, where a critical batch size has one; "
-    "runs at one number of tokens each, whose steps and batch cannot be told apart",
+    fails="far from the best batch size: each term can grow without limit, whereas a critical batch size has limits; "
+    "runs at one number of tokens, in which steps and batch size cannot be distinguished",
     references=(
         "Schaipp 2026, How to Allocate Your Tokens? Scaling Laws with Training Steps and Batch Size, arXiv 2607.01487",
         "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",

@@ -1,10 +1,10 @@
-"""Transfer: loss on another distribution follows the loss on the training distribution at a distance.
+"""Transfer: loss on another distribution is the loss on the training distribution plus an offset.
 
     L = L_source + c                          form=constant
     L = L_source + c (L_1 / L_source)^g       form=growing
 
 L_source loss on the training distribution, L loss of the same models on another, in the same unit. L_1 is 1 in that
-unit. With g > 0 the distance c (1 / L_source)^g grows slowly as models get better.
+unit. With g > 0 the offset c (1 / L_source)^g grows slowly as models improve.
 
 Kaplan et al. 2020 (arXiv 2001.08361), section 3.2.2: the same power law with a small, very slowly growing offset.
 """
@@ -38,7 +38,7 @@ GROWTH = Parameter(
 OFFSET = Quantity(
     "offset",
     "loss",
-    "distance to the training distribution at a source loss",
+    "offset from the training distribution at a source loss",
     "Kaplan et al. 2020, section 3.2.2",
     lambda source_loss, c, g: c * power(source_loss, -g),
 )
@@ -49,7 +49,7 @@ def law(form: Literal["constant", "growing"] = "constant") -> Law:
     grows = form == "growing"
     return Law(
         name="transfer",
-        title=f"loss on another distribution: that of the training one plus a {form} offset",
+        title=f"loss on another distribution: that on the training distribution plus a {form} offset",
         formula="L = L_source + c" + (" (L_1 / L_source)^g" if grows else ""),
         mean=growing if grows else constant,
         increasing_in=("source_loss",),
@@ -68,6 +68,6 @@ def law(form: Literal["constant", "growing"] = "constant") -> Law:
         ),
         quantities=(OFFSET,) if grows else (),
         holds="text of another kind, models of one family that differ in size or training time",
-        fails="models trained on other mixtures; fine-tuning; scatter of the source loss, which is taken as exact",
+        fails="models trained on other mixtures; fine-tuning; noise of the source loss, which is taken as exact",
         references=("Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv 2001.08361",),
     )

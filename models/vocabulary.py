@@ -1,10 +1,10 @@
-"""Vocabulary: its parameters as a third input, with an exponent of their own.
+"""Vocabulary: its parameters as a third input, with a separate exponent.
 
     L = E + A_1 / N_nv^alpha_1 + A_2 / N_v^alpha_2 + B / D^beta
 
-N_nv parameters outside the vocabulary, N_v those of the vocabulary (its size times the width), D training tokens. L has
-to be comparable between vocabularies: loss per character, or the paper's loss less that of a unigram model, which is
-negative, so that E is (the paper writes -E), and needs a constant added to it before a fit here.
+N_nv parameters outside the vocabulary, N_v those of the vocabulary (its size times the width), D training tokens. L
+must be comparable between vocabularies: loss per character, or the paper's loss minus that of a unigram model. The
+latter is negative, and so is E (the paper writes -E): add a constant before fitting it here.
 
 Tao et al. 2024 (arXiv 2407.13623), approach 3.
 """
@@ -83,7 +83,7 @@ LAW = Law(
         Derived(
             "rest",
             unit="loss",
-            meaning="what the other two terms are worth at the centre of the data",
+            meaning="sum of the other two terms at the centre of the data",
             value=lambda at, L_0, E, alpha_2, A_2: L_0 - E - A_2 * power(at.vocabulary_params, -alpha_2),
         ),
         Parameter(
@@ -92,7 +92,7 @@ LAW = Law(
             unit="loss params^alpha_1",
             meaning="coefficient of parameters outside the vocabulary",
             role="coefficient",
-            source="about half on the compute-optimal frontier, more or less off it",
+            source="about half on the compute-optimal frontier, anything off it",
             quantity="its share of the other two terms at the centre of the data",
             value=lambda draw, at, alpha_1, rest: draw * rest * power(at.params, alpha_1),
         ),

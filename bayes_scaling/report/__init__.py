@@ -1,1 +1,1 @@
-"""Report: one study file becomes one page that can be signed, with the numbers behind it."""
+"""Report: turn a study file into one page for sign-off, with the numbers behind it."""

@@ -1,4 +1,4 @@
-"""What would change the recommendation: other laws, priors, runs and prices, or one more pilot."""
+"""What would change the recommendation: other laws, priors, runs or prices, or one more pilot."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.decision import Context, run_of
 from bayes_scaling.report.tables import as_key
 
-DEARER = 1.5  # factor on prices
-LOW, HIGH = 0.1, 0.9  # quantiles of the forecast of a pilot, as possible outcomes
+PRICE_FACTOR = 1.5  # factor on prices
+LOW, HIGH = 0.1, 0.9  # quantiles of the forecast of a pilot, taken as its outcomes
 INFLUENTIAL = 3  # runs that are left out together
 PRIORS: Mapping[str, str] = {
     "no irreducible loss": "almost no irreducible loss",
@@ -47,13 +47,13 @@ type Source = Callable[[], Fit | Comparison | Ensemble]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Change:
-    """One change of what the plan rests on.
+    """One change in what the plan depends on.
 
     Attributes
     ----------
     kind, words : what is changed
     source : the fits or draws after the change
-    cost : after the change; None for that of the study
+    cost : cost after the change; None for that of the study
     """
 
     kind: str
@@ -69,13 +69,13 @@ def changes(
     others: Sequence[Mapping[str, Any]],
     offer: Mapping[str, float] | None,
 ) -> list[dict[str, Any]]:
-    """Return what the recommendation would be under each change, a row each.
+    """Return the recommendation under each change, one row per change.
 
     Parameters
     ----------
     problem, plan : of the study
     others : plans for other budgets
-    offer : a pilot that might be bought, by input
+    offer : inputs of a pilot that could be bought
     """
     possible = [*_of_evidence(context, problem.ensemble, offer), *_of_price(context, problem.ensemble)]
     rows = [_answered(context, plan, change) for change in possible]
@@ -110,9 +110,9 @@ def _of_price(context: Context, ensemble: Ensemble) -> Iterator[Change]:
     """Yield changes of prices."""
     budget = context.study.budget
     if budget.price_per_gpu_hour is not None:
-        yield Change("price", "prices 1.5 times as high", _held(ensemble), budget.counted(price_factor=DEARER))
+        yield Change("price", "prices 1.5 times as high", _held(ensemble), budget.counted(price_factor=PRICE_FACTOR))
     if budget.utilisation is not None:
-        slower = budget.counted(utilisation_factor=1 / DEARER)
+        slower = budget.counted(utilisation_factor=1 / PRICE_FACTOR)
         yield Change("utilisation", "utilisation a third lower", _held(ensemble), slower)
 
 
@@ -121,14 +121,14 @@ def _held(known: Fit | Ensemble) -> Source:
 
 
 def _answered(context: Context, plan: Plan, change: Change) -> dict[str, Any]:
-    """Return the plan after a change and, where prices stay, what keeping the old plan would cost in loss."""
-    said = {"kind": change.kind, "change": change.words}
+    """Return the plan after a change and, if prices are unchanged, how much loss keeping the old plan would cost."""
+    described = {"kind": change.kind, "change": change.words}
     try:
         source = change.source()
         ensemble = source if isinstance(source, Ensemble) else context.ensemble(source)
         other = context.plan(context.problem(ensemble, change.cost))
     except BayesScalingError as error:
-        return {**said, "why_not": error.worded(as_key)}
+        return {**described, "why_not": error.worded(as_key)}
     keeping = None
     if change.cost is None:
         here, there = context.inputs_of(plan), context.inputs_of(other)
@@ -136,7 +136,7 @@ def _answered(context: Context, plan: Plan, change: Change) -> dict[str, Any]:
         loss = loss_given_draw(ensemble.new_run(places)).mean(axis=0)
         keeping = max(float(loss[0] - loss[1]), 0.0)
     found = run_of(other)
-    return {**said, **{name: found[name] for name in MOVED}, "keeping": keeping}
+    return {**described, **{name: found[name] for name in MOVED}, "keeping": keeping}
 
 
 # --- other evidence --------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def _weighted_candidates(comparison: Comparison) -> list[Candidate]:
 
 
 def _floored(candidate: Candidate) -> str:
-    """Return the name of a law's irreducible loss; nothing where it has none."""
+    """Return the name of a law's irreducible loss; empty if it has none."""
     try:
         return floor_parameter(candidate.law)
     except ForecastError:
@@ -156,7 +156,7 @@ def _floored(candidate: Candidate) -> str:
 
 
 def _refitted(context: Context, runs: Runs, of: Callable[[Candidate], Candidate]) -> Comparison:
-    """Return the comparison with its laws fitted again, and its weights unchanged."""
+    """Return the comparison with refitted laws and unchanged weights."""
     rows = len(context.comparison.runs)
     fits = {
         one.label: fit_of(of(one), runs, rows, context.study.seed) for one in _weighted_candidates(context.comparison)
@@ -196,7 +196,7 @@ def _with_pilot(context: Context, offer: Mapping[str, float], probability: float
 
 
 def _left_out(comparison: Comparison) -> dict[str, np.ndarray]:
-    """Return, by words for the rows that are left out, which rows stay, ``(n_row,)``."""
+    """Return which rows are kept, ``(n_row,)``, by a description of the rows left out."""
     leading = comparison.fits[comparison.best]
     flagged = find_outliers(leading)
     outliers = flagged[flagged["outlier"]]

@@ -25,9 +25,9 @@ from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import as_key
 
-DRAWS, FEW_DRAWS = 2000, 500  # that plans rest on, and in a draft
+DRAWS, FEW_DRAWS = 2000, 500  # used for plans, and in a draft
 STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, as factors
-ALONG, FEW_ALONG = 16, 8  # budgets of the fan
+ALONG, FEW_ALONG = 16, 8  # budgets along the fan chart
 OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
 SIZES = 41  # in the picture of sizes
 REACH = 6.0  # factor by which that picture extends beyond the recommended size
@@ -40,13 +40,13 @@ RULES = {"twenty_tokens": "20 tokens per parameter"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Context:
-    """A study with its comparison, from which decision problems are made.
+    """A study with its comparison, from which decision problems are built.
 
     Attributes
     ----------
-    study, comparison : what was asked, and the laws that answer
+    study, comparison : the study, and the laws with their weights
     incumbent : loss to improve on
-    draft, unconverged : use fewer draws; go on with fits that did not converge
+    draft, unconverged : use fewer draws; accept fits that did not converge
     """
 
     study: Study
@@ -56,7 +56,7 @@ class Context:
     unconverged: bool
 
     def ensemble(self, source: Fit | Comparison) -> Ensemble:
-        """Return the draws that plans rest on."""
+        """Return the draws used for plans."""
         most = FEW_DRAWS if self.draft else DRAWS
         fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in used(source.weights)]
         for one in fits:
@@ -70,7 +70,7 @@ class Context:
         return Ensemble.of(source, self.study.seed, unconverged=True)
 
     def problem(self, ensemble: Ensemble, cost: Cost | None = None) -> DecisionProblem:
-        """Return the decision problem of the study, under some draws and a cost; that of the study by default."""
+        """Return the decision problem of the study for some draws, with its own cost or another one."""
         study = self.study
         return DecisionProblem(
             ensemble,
@@ -84,7 +84,7 @@ class Context:
         )
 
     def plan(self, problem: DecisionProblem, factor: float = 1.0) -> Plan:
-        """Return the plan for so many times the budget of the study."""
+        """Return the plan for a multiple of the study's budget."""
         return problem.allocate(factor * self.study.budget.amount, candidates=self.study.sizes)
 
     def inputs_of(self, plan: Plan) -> dict[str, float]:
@@ -97,7 +97,7 @@ class Context:
 
 
 def run_of(plan: Plan) -> dict[str, Any]:
-    """Return the recommended run and how it may turn out."""
+    """Return the recommended run and the distribution of its outcome."""
     target = plan.goal.target
     inner, outer, cost = plan.interval(0.5), plan.interval(0.9), plan.interval(0.9, "cost")
     return {
@@ -130,7 +130,7 @@ def run_of(plan: Plan) -> dict[str, Any]:
 
 
 def recommendation(plan: Plan) -> dict[str, Any]:
-    """Return the plan and what else the budget could buy."""
+    """Return the plan and its alternatives for the same budget."""
     low, high = plan.interval(0.9, "optimal_params")
     rows = [
         {
@@ -166,16 +166,16 @@ def recommendation(plan: Plan) -> dict[str, Any]:
 
 
 def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
-    """Return whether small runs should be bought first, which ones, and what is on offer."""
+    """Return whether to buy small runs first, which ones, and which ones were offered."""
     study, runs = context.study, context.comparison.runs
-    wanted = study.pilots
+    options = study.pilots
 
     def offered(name: str, given: tuple[float, float] | None) -> tuple[float, float]:
         values = runs.column(name)
         return given or (float(np.median(values)), float(values.max()))
 
-    ranges = {"params": offered("params", wanted.params), "tokens": offered("tokens", wanted.tokens)}
-    most = SHARE * study.budget.amount if wanted.budget is None else wanted.budget
+    ranges = {"params": offered("params", options.params), "tokens": offered("tokens", options.tokens)}
+    most = SHARE * study.budget.amount if options.budget is None else options.budget
     count = FEW_OFFERED if context.draft else OFFERED
     on_offer = grid(
         **{name: np.geomspace(*ends, count if ends[0] < ends[1] else 1).tolist() for name, ends in ranges.items()}
@@ -187,7 +187,7 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
         problem = dataclasses.replace(problem, objective="expected_loss")
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
     try:
-        found = problem.pilot(on_offer, most, budget=study.budget.amount, copies=wanted.copies)
+        found = problem.pilot(on_offer, most, budget=study.budget.amount, copies=options.copies)
     except BayesScalingError as error:
         return {**asking, "why_not": error.worded(as_key), "runs": [], "offers": [], "best": None}
     offers = found.offers.sort_values(["net", "uncertainty_left"], ascending=[False, True], kind="stable")
@@ -208,7 +208,7 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
 
 
 def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) -> pd.DataFrame:
-    """Return offers with the other inputs that laws read: the usual batch, and what the study fixes."""
+    """Return offers with the other inputs that laws read: the usual batch size, and inputs that the study fixes."""
     if inputs & {"batch_tokens", "steps"} and "batch_tokens" in runs:
         batch = float(np.median(runs.column("batch_tokens")))
         sizes = {str(name): offers[name] for name in offers} | {"batch_tokens": batch}
@@ -221,7 +221,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: None for what is not finite."""
+    """Return a value for JSON: None if it is not finite."""
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -236,18 +236,18 @@ def budgets(context: Context, problem: DecisionProblem) -> list[dict[str, Any]]:
     for factor in FEW_STEPS if context.draft else STEPS:
         try:
             rows.append({"factor": float(factor), **run_of(context.plan(problem, float(factor)))})
-        except PlanError:  # constraints leave nothing there
+        except PlanError:  # no plan satisfies the constraints
             continue
     return rows
 
 
 def reaching(problem: DecisionProblem) -> list[dict[str, Any]]:
-    """Return the smallest budgets that reach the target with some probabilities; none without a target."""
+    """Return the smallest budgets that reach the target with given probabilities; empty without a target."""
     return [] if problem.target is None else _rows(problem.smallest_budget(WANTED))
 
 
 def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -> dict[str, list[float]]:
-    """Return bands of one new run at the best split of every amount of training compute.
+    """Return bands of one new run at the best split of each amount of training compute.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -
 
 
 def sizes(problem: DecisionProblem, plan: Plan) -> dict[str, list[float]]:
-    """Return how every size that spends the budget may turn out: expected loss, band, CVaR, probabilities."""
+    """Return the outcome of every size that spends the budget: expected loss, band, CVaR, probabilities."""
     space = problem.checked.space(plan.budget)
     least, most = space.within
     span = np.geomspace(plan.params / REACH, plan.params * REACH, SIZES)
@@ -296,7 +296,7 @@ def _outcomes(ahead: Any, incumbent: float) -> dict[str, list[float]]:
 def law_medians(
     comparison: Comparison, places: Mapping[str, float], seed: int, unconverged: bool
 ) -> list[dict[str, Any]]:
-    """Return what each law with weight forecasts of one run by itself."""
+    """Return the forecast of one run by each law with weight, alone."""
     ahead = comparison.forecast(seed=seed, unconverged=unconverged, **places)
     rows = []
     for name, (weight, member) in ahead.members.items():

@@ -1,4 +1,4 @@
-"""Evidence: everything that a report says, as plain numbers and text, made once from a study."""
+"""Evidence: everything that a report says, as plain numbers and text, computed once from a study."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bayes_scaling.report.decision import Context
 from bayes_scaling.report.study import Study
 
 FORMAT = 1  # of the JSON
-DOTS = 1500  # runs that the fan shows
-MADE = "made"  # the part that differs from one making to the next
+DOTS = 1500  # runs that the fan chart shows
+MADE = "made"  # the part that differs between two reports of one study
 PANELS = 6  # laws whose held-out forecasts are shown
 
 
@@ -39,11 +39,11 @@ def gather(
     refits: Path | None = None,
     progress: bool | None = None,
 ) -> dict[str, Any]:
-    """Do what a study asks, and return the results as plain values.
+    """Run a study and return the results as plain values.
 
     Parameters
     ----------
-    study, runs, draft, unconverged, refits, progress : as of `make_report`
+    study, runs, draft, unconverged, refits, progress : as in `make_report`
 
     Returns
     -------
@@ -143,13 +143,13 @@ def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
 
 
 def _dots(runs: Runs, size: np.ndarray) -> dict[str, list[Any]]:
-    """Return runs as the fan shows them, thinned where there are very many."""
+    """Return the runs for the fan chart, thinned if there are very many."""
     every = -(-len(runs) // DOTS)
     return {"flops": size[::every].tolist(), "loss": runs.loss[::every].tolist(), "run": runs.labels[::every]}
 
 
 def _ranking(comparison: Comparison) -> dict[str, Any]:
-    """Return how candidates compare, and what each would have forecast of the largest runs."""
+    """Return the comparison of candidates, and the held-out forecasts of the largest runs by each."""
     ranked = comparison.to_frame()
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
     weighted = [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]

@@ -1,4 +1,4 @@
-"""Where a report comes from: laws with their priors, the table, versions, citations and the checklist."""
+"""Provenance of a report: laws with their priors, the table, versions, citations and the checklist."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ QUESTIONS = {
     "exclusions": "Runs left out, and why",
     "points_published": "Where the points are published",
 }
-"""Fields of the checklist that only the people who trained the runs can fill, by their name in the study file."""
+"""Fields of the checklist that only the people who trained the runs can fill in, by name in the study file."""
 
 
 def methods(study: Study, comparison: Comparison, draft: bool) -> dict[str, Any]:
-    """Return what is needed to check a report or to make it again."""
+    """Return what is needed to check or reproduce a report."""
     laws = _laws(comparison.candidates)
     fits = comparison.fits
     some = fits[comparison.best]
@@ -100,7 +100,7 @@ def _prior(row: Any) -> dict[str, str]:
 
 
 def table_of(runs: Runs) -> dict[str, Any]:
-    """Return what the table holds: rows, hash, ranges, and notes from reading it."""
+    """Return a description of the table: rows, hash, ranges, and notes from reading it."""
     columns = []
     for name in (one for one in NUMERIC if one in runs):
         values = runs.column(name)
@@ -135,7 +135,7 @@ def table_of(runs: Runs) -> dict[str, Any]:
 
 
 def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[str, Any]]:
-    """Return the fields of the (Mis)Fitting checklist, each with its answer; None where there is none."""
+    """Return the fields of the (Mis)Fitting checklist, each with its answer, or None."""
     runs, laws = comparison.runs, _laws(comparison.candidates)
     fits = comparison.fits.values()
 
@@ -146,7 +146,7 @@ def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[st
         return f"{short_number(values.min())} to {short_number(values.max())}, {len(np.unique(values))} distinct"
 
     given: dict[str, str] = dict(study.about)  # type: ignore[arg-type]
-    said = {name: given.get(name) for name in QUESTIONS}
+    answers = {name: given.get(name) for name in QUESTIONS}
     unique = "unique_tokens" in runs
     counted = (
         None
@@ -166,14 +166,14 @@ def checklist(study: Study, comparison: Comparison, draft: bool) -> list[dict[st
             "Sizes": span("params"),
             "Tokens": span("tokens"),
             "Counting of parameters": counted,
-            **{QUESTIONS[name]: said[name] for name in list(QUESTIONS)[:8]},
+            **{QUESTIONS[name]: answers[name] for name in list(QUESTIONS)[:8]},
         },
-        "Data": {QUESTIONS[name]: said[name] for name in list(QUESTIONS)[8:]}
+        "Data": {QUESTIONS[name]: answers[name] for name in list(QUESTIONS)[8:]}
         | {"Hash of the points": f"SHA-256 {runs.content_hash}"},
         "Fit": {
             "Objective": f"posterior; likelihood {next(iter(fits)).noise.label} in log loss",
-            "Optimiser and initialisation": f"{sampler}; chains start from draws of the prior or of its Laplace fit",
-            "Weighting of points": "none: each row counts once",
+            "Optimiser and initialisation": f"{sampler}; chains start from draws of the prior or of a Laplace fit",
+            "Weighting of points": "none: every row has weight 1",
             "Uncertainty": "posterior draws; bands are equal-tailed credible intervals and state what they include",
             "Validation": "leave-largest-out scores and coverage, posterior predictive checks",
         },
@@ -195,7 +195,7 @@ def bibtex(references: Sequence[str]) -> str:
 
 
 def _entry(reference: str) -> tuple[str, str] | None:
-    """Return the key and the entry of one reference; None for text that names no year."""
+    """Return the key and the entry of one reference; None if it has no year."""
     found = ENTRY.match(reference.rpartition("compare ")[2])
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Rendering: HTML, Markdown and JSON of a report, from its content alone."""
+"""Rendering: HTML, Markdown and JSON of a report, from its content only."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import in_words_of_the_study
 
 HELD = "{the content}"  # where the page holds it
-SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters that Markdown reads; < and & are escaped as in HTML
+SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters with a meaning in Markdown; < and & are escaped as in HTML
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """A report: its content as plain values, and three ways to read it.
+    """A report: its content as plain values, and three formats to read it in.
 
     Attributes
     ----------
-    content : what the JSON holds; the other two are rendered from it
+    content : the content of the JSON; HTML and Markdown are rendered from it
     """
 
     content: Mapping[str, Any]
@@ -43,12 +43,12 @@ class Report:
 
     @functools.cached_property
     def html(self) -> str:
-        """One page that needs nothing else."""
+        """A self-contained page."""
         drawn = {name: Markup(svg) for name, svg in pictures(self.content).items()}
         template = _environment("html").get_template("report.html")
         page = template.render(**self.content, pictures=drawn, held=Markup(HELD))
         page = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", page)
-        # Inside a script element only "<" could end it.
+        # Inside a script element, only "<" could end the element.
         held = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
         before, after = page.rsplit(HELD, 1)
         return before + held + after
@@ -60,7 +60,7 @@ class Report:
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write ``report.html``, ``report.md`` and ``report.json`` into a folder, each whole or not at all.
+        """Write ``report.html``, ``report.md`` and ``report.json`` into a folder, each atomically.
 
         Raises
         ------
@@ -84,15 +84,15 @@ def make_report(
     refits: str | Path | None = None,
     progress: bool | None = None,
 ) -> Report:
-    """Make the report that a study asks for.
+    """Make the report of a study.
 
     Parameters
     ----------
     study : a study, or the path of its file
-    runs : the table; by default the one that the study names
+    runs : the table; by default the one named in the study
     draft : use normal approximations instead of sampling, fewer draws and no baselines; the report says so
-    unconverged : go on with fits that did not converge; the report says so. A draft always does
-    refits : folder in which refits of the comparison are kept and found again
+    unconverged : accept fits that did not converge; the report says so. A draft always accepts them
+    refits : folder that caches refits of the comparison
     progress : show a bar; by default on a terminal
 
     Returns
@@ -105,7 +105,7 @@ def make_report(
     StudyError
         When the study cannot be read.
     DataError, LawError, PlanError
-        When its table, laws or budget make no sense.
+        When its table, laws or budget are invalid.
     ConvergenceError
         When a law with weight did not converge.
     """
@@ -120,7 +120,7 @@ def make_report(
 
 @functools.cache
 def _environment(kind: str) -> jinja2.Environment:
-    """Return the templates, with what writes numbers and text in HTML or in Markdown."""
+    """Return the templates, with filters that write numbers and text in HTML or Markdown."""
     loader = jinja2.PackageLoader("bayes_scaling.report", "templates")
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -134,7 +134,7 @@ def _environment(kind: str) -> jinja2.Environment:
 
 
 def _html_number(value: float | None, kind: str) -> Markup:
-    """Return a number with its exact value beside what is shown."""
+    """Return a number as displayed, with its exact value in an attribute."""
     if value is None:
         return Markup(NOTHING)
     return Markup('<data value="{}">{}</data>').format(repr(value), written(value, kind))
@@ -153,7 +153,7 @@ def _markdown_strong(text: Any) -> Markup:
 
 
 def _markdown_text(value: Any) -> Any:
-    """Return text from data so that Markdown shows it as it is; what is markup already stays."""
+    """Return text from data, escaped so that Markdown shows it unchanged; markup is kept."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     text = SPECIAL.sub(r"\\\1", " ".join(value.split()))
@@ -161,7 +161,7 @@ def _markdown_text(value: Any) -> Any:
 
 
 def _filled(number: Any, verdict: Mapping[str, Any]) -> Markup:
-    """Return what a verdict says, with its numbers filled in."""
+    """Return the finding of a verdict, with its numbers filled in."""
     parts = re.split(r"\{(\w+)\}", verdict["says"])
     numbers = verdict["numbers"]
     out = Markup()
@@ -171,6 +171,6 @@ def _filled(number: Any, verdict: Mapping[str, Any]) -> Markup:
 
 
 def _place(value: float, low: float, high: float) -> Markup:
-    """Return where a value lies between two others, in percent for CSS."""
+    """Return the position of a value between two others, in percent for CSS."""
     share = (value - low) / (high - low) if high > low else 0.5
     return Markup(f"{100 * min(max(share, 0.0), 1.0):.2f}%")

@@ -1,4 +1,4 @@
-"""The study file: runs, laws, budget and goal, checked before anything is computed."""
+"""The study file: runs, laws, budget and goal, validated before anything is computed."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ About = Literal[
     "exclusions",
     "points_published",
 ]
-"""What a table cannot say about how its runs were made; see `bayes_scaling.report.provenance`."""
+"""How the runs were made, which the table cannot show; see `bayes_scaling.report.provenance`."""
 
 
 class Study(Part):
-    """A study: everything that a report is made from.
+    """A study: everything that a report is computed from.
 
     Attributes
     ----------
-    title : of the report
+    title : title of the report
     seed : the same study, data and seed give the same numbers
     data, laws, budget, goal, pilots : the tables of the file
-    given : inputs of a law that are fixed, such as ``{unique_tokens = 1e9}``, as of `DecisionProblem`
-    constraints : ranges and limits by name, as of `Constraints`
-    sizes : parameter counts of models that really exist; any by default
-    about : what the table cannot say about how the runs were made, by field of the checklist
+    given : fixed inputs of a law, such as ``{unique_tokens = 1e9}``, as in `DecisionProblem`
+    constraints : ranges and limits by name, as in `Constraints`
+    sizes : parameter counts of the models to choose from; any by default
+    about : how the runs were made, by field of the checklist
     """
 
     title: str = pydantic.Field(default="A training run", min_length=1, max_length=200)
@@ -70,12 +70,12 @@ class Study(Part):
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
-        """Read a study from a TOML file; paths in it are relative to it.
+        """Read a study from a TOML file; paths in it are relative to its folder.
 
         Raises
         ------
         StudyError
-            In one sentence, for a file that cannot be read and for the first thing in it that is wrong.
+            When the file cannot be read, or for the first error in it, in one sentence.
         """
         path = Path(path)
         try:
@@ -100,7 +100,7 @@ class Study(Part):
         Raises
         ------
         StudyError
-            In one sentence, for the first thing that is wrong.
+            For the first error, in one sentence.
         """
         try:
             study = cls.model_validate(dict(content))
@@ -115,7 +115,7 @@ class Study(Part):
         Raises
         ------
         StudyError
-            When a file is not there.
+            When a file does not exist.
         DataError
             When a row is impossible.
         """
@@ -125,7 +125,9 @@ class Study(Part):
         else:
             path = self._folder / str(data.file)
             if not path.is_file():
-                raise StudyError(f"data.file is {shown(data.file)}, but there is no such file beside the study")
+                raise StudyError(
+                    f"data.file is {shown(data.file)}, but there is no such file in the folder of the study"
+                )
             table = Runs.read(
                 path, columns=data.columns, loss_unit=data.loss_unit, params_convention=data.params_convention
             )
@@ -134,19 +136,19 @@ class Study(Part):
         return table.ends() if data.ends else table
 
     def candidates(self, runs: Runs, draft: bool) -> tuple[Candidate, ...]:
-        """Return the candidates; a draft leaves out what stands beside the laws.
+        """Return the candidates; a draft leaves out the baselines.
 
         Raises
         ------
         LawError
-            When a law or prior is not what it should be.
+            When a law or prior is invalid.
         """
         wanted = self.laws
         unused = set(wanted.priors) - {name.partition(":")[0] for name in wanted.names}
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
         laws = [load_law(self._law_file(name), priors=self._priors(name)) for name in wanted.names]
-        # Without a discrepancy, the law taken to be exactly right is the candidate itself.
+        # Without a discrepancy, the candidate is itself the law assumed to be exact.
         alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
         found = candidates_of(laws, () if draft else alongside)
         noise, sampler = self.noise(runs), Sampler("laplace" if draft else "auto")
@@ -168,7 +170,7 @@ class Study(Part):
         return {parameter: prior_from_spec(parameter, spec) for parameter, spec in given.items()} or None
 
     def noise(self, runs: Runs) -> Noise:
-        """Return how runs scatter."""
+        """Return the noise model."""
         usual, wanted = default_noise(runs), self.laws
         rows = usual.rows if wanted.noise_rows == "auto" else wanted.noise_rows
         by_rows = "normal" if rows == "correlated" else "student_t"
@@ -179,7 +181,7 @@ class Study(Part):
         return [Cut(column, at) for column, values in self.laws.cuts.items() for at in values] or None
 
     def limits(self) -> Constraints:
-        """Return what a plan must keep to.
+        """Return the constraints of a plan.
 
         Raises
         ------
@@ -194,7 +196,7 @@ class Study(Part):
             return Constraints(**self.constraints)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the study as plain values, without what was left at its default."""
+        """Return the study as plain values, without defaults."""
         plain: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)
         return plain
 
@@ -209,8 +211,8 @@ def _sentence(error: pydantic.ValidationError) -> str:
         return f"{place} is missing"
     if first["type"] == "value_error":
         return f"{place or 'it'} {first['ctx']['error']}"
-    said = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
-    return f"{place} is {shown(first['input'])}, expected {said}"
+    expected = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
+    return f"{place} is {shown(first['input'])}, expected {expected}"
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of a study file: runs, laws, budget, goal and pilots, each checked on its own."""
+"""The tables of a study file: runs, laws, budget, goal and pilots, each validated separately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bayes_scaling.errors import BayesScalingError, Remedy
 from bayes_scaling.laws.priors import draw_prior, prior_from_spec
 
 type Spec = float | dict[str, Any]
-"""A number, or a distribution written as priors are: ``{distribution = "Beta", ...}``."""
+"""A number, or a distribution written like a prior: ``{distribution = "Beta", ...}``."""
 
 
 class Part(pydantic.BaseModel):
@@ -27,14 +27,14 @@ class Part(pydantic.BaseModel):
 
 
 class Data(Part):
-    """``[data]``: where the runs are.
+    """``[data]``: the table of runs.
 
     Attributes
     ----------
-    file : table of runs beside the study file (.csv, .parquet, .jsonl)
-    bundled : or the name of a table that ships with the package
-    columns : canonical name to the file's: ``{params = "n_params"}``
-    loss_unit, params_convention : as of `Runs.from_frame`
+    file : path of the table, relative to the study file (.csv, .parquet, .jsonl)
+    bundled : or the name of a bundled table
+    columns : from canonical names to the file's names: ``{params = "n_params"}``
+    loss_unit, params_convention : as in `Runs.from_frame`
     ends : keep only the last row of every run
     after_warmup : leave out this first share of every curve
     """
@@ -55,16 +55,16 @@ class Data(Part):
 
 
 class Laws(Part):
-    """``[laws]``: what is compared, and how runs scatter.
+    """``[laws]``: the laws to compare, and the noise model.
 
     Attributes
     ----------
-    names : laws, as ``load_law`` takes them
-    alongside : what each law is shown with: ``exact`` (no discrepancy), point fits ``huber``, ``squares``
+    names : laws, as in ``load_law``
+    alongside : baselines for each law: ``exact`` (no discrepancy), point fits ``huber`` and ``squares``
     discrepancy : ``brownian``, or ``none``
-    noise, noise_scale, noise_rows : as of `Noise`, or ``auto``
+    noise, noise_scale, noise_rows : as in `Noise`, or ``auto``
     cuts : leave-largest-out cuts, ``{flops = [1e20, 1e21]}``; by default a 3rd, a 10th and a 30th of the largest run
-    priors : by law and parameter, ``[laws.priors.chinchilla]``
+    priors : replaced priors by law and parameter, ``[laws.priors.chinchilla]``
     """
 
     names: list[str] = pydantic.Field(default=["chinchilla", "kaplan_joint"], min_length=1)
@@ -78,11 +78,11 @@ class Laws(Part):
 
 
 class Budget(Part):
-    """``[budget]``: what can be spent, and how spending is counted.
+    """``[budget]``: the budget, and how cost is counted.
 
     Attributes
     ----------
-    amount : in the unit of the cost
+    amount : the budget in the unit of the cost
     cost : name of a cost: ``flops``, ``gpu_hours``, ``money``, or ``lifetime`` (FLOPs of training and serving)
     peak_flops, utilisation, price_per_gpu_hour, serving_tokens, currency, quantile : arguments of that cost; uncertain
         numbers may be distributions
@@ -104,11 +104,11 @@ class Budget(Part):
         return self
 
     def counted(self, *, price_factor: float = 1.0, utilisation_factor: float = 1.0) -> Cost:
-        """Return the cost, or what it would be at other prices.
+        """Return the cost, by default at the study's prices.
 
         Parameters
         ----------
-        price_factor, utilisation_factor : on the price of an hour, and on the utilisation
+        price_factor, utilisation_factor : factors on the price of an hour and on the utilisation
         """
         given = {
             "peak_flops": self.peak_flops,
@@ -122,12 +122,12 @@ class Budget(Part):
 
 
 class Goal(Part):
-    """``[goal]``: what a run is compared with, and what a plan optimises.
+    """``[goal]``: the losses to compare a run with, and the objective of the plan.
 
     Attributes
     ----------
     incumbent : loss to improve on; the best of the table by default
-    target : loss that is wanted
+    target : loss to reach
     objective : name of an objective and its numbers, such as ``cvar:0.05``
     """
 
@@ -143,13 +143,13 @@ class Goal(Part):
 
 
 class Pilots(Part):
-    """``[pilots]``: small runs on offer before the big one.
+    """``[pilots]``: small runs that could be bought before the big one.
 
     Attributes
     ----------
-    budget : the most that they may cost, in the unit of the budget; a twentieth of it by default
-    params, tokens : ranges on offer; by default from the median of the table to its largest value
-    copies : how often each may be run
+    budget : the most that pilots may cost, in the unit of the budget; a twentieth of it by default
+    params, tokens : ranges of pilots; by default from the median of the table to its largest value
+    copies : how often each pilot may be run
     """
 
     budget: float | None = pydantic.Field(default=None, gt=0)
@@ -158,7 +158,7 @@ class Pilots(Part):
     copies: int = pydantic.Field(default=4, ge=1)
 
 
-# --- errors in words of the study ---
+# --- errors in terms of the study ---
 
 PLACES = {
     "target": "goal.target",
@@ -168,11 +168,11 @@ PLACES = {
     "constraints": "constraints",
     **{name: f"budget.{name}" for name in Budget.model_fields},
 }
-"""Where the study file has an argument of Python."""
+"""Arguments in Python by their key in the study file."""
 
 
 def as_key(remedy: Remedy) -> str:
-    """Spell a remedy as a key of the study file; as in Python where the file has none."""
+    """Write a remedy as a key of the study file, or as in Python if the file has none."""
     if remedy.argument not in PLACES:
         return remedy.in_python()
     name = PLACES[remedy.argument] + (f".{remedy.key}" if remedy.key else "")
@@ -181,7 +181,7 @@ def as_key(remedy: Remedy) -> str:
 
 @contextlib.contextmanager
 def in_words_of_the_study() -> Iterator[None]:
-    """Spell the remedies of errors as keys of the study file, where it has them all."""
+    """Write the remedies of errors as keys of the study file, if it has them all."""
     try:
         yield
     except BayesScalingError as error:
@@ -192,7 +192,7 @@ def in_words_of_the_study() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_value_error() -> Iterator[None]:
-    """Turn an error of the package into one that pydantic reports with its place."""
+    """Turn an error of the package into one that pydantic reports with its location."""
     try:
         yield
     except BayesScalingError as error:
@@ -203,12 +203,12 @@ def _as_value_error() -> Iterator[None]:
 
 
 def uncertain(name: str, given: Spec | None) -> Any:
-    """Return a number as it is, a written distribution as one."""
+    """Return a number unchanged, and a distribution parsed from its table."""
     return prior_from_spec(name, given) if isinstance(given, dict) else given
 
 
 def scaled(name: str, given: Spec | None, factor: float) -> Any:
-    """Return a number times a factor; of a distribution, draws of it times the factor."""
+    """Return a number times a factor; for a distribution, draws of it times the factor."""
     value = uncertain(name, given)
     if factor == 1.0 or value is None:
         return value

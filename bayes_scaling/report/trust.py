@@ -1,4 +1,4 @@
-"""Whether a report can be trusted: checks by stated rules, with the numbers behind them."""
+"""Checks of whether a report can be trusted, with stated rules and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from bayes_scaling.predict.ensemble import used
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "do not trust"}
-LISTED = 5  # runs that are named
+LISTED = 5  # runs that are listed
 NOMINAL = 0.9
 COVERED, BARELY = 0.8, 0.65  # share of held-out runs inside their 90 % band
-FEW = 8  # distinct held-out runs below which their share says little
+FEW = 8  # fewer distinct held-out runs are too few to judge coverage
 FEW_OUTLIERS, MANY_OUTLIERS = 0.02, 0.1  # of the runs
 CHEAP, EXPENSIVE = 0.001, 0.005  # share of the loss that keeping the plan may cost
 QUARTER, HALF = 0.25, 0.5  # of the 90 % band
-FURTHER = 10.0  # factor beyond the distance that was tested
+FURTHER = 10.0  # factor on the tested distance
 LITTLE_WEIGHT, MUCH_WEIGHT = 0.05, 0.2  # of laws that disagree
 MINOR = 0.1  # weight of laws whose sampler did not converge
 
@@ -39,9 +39,9 @@ class Verdict:
     ----------
     name : what was checked
     level : ``green``, ``amber`` or ``red``
-    says : what was found, in words, with ``numbers`` to be filled in by name
-    numbers : by name, value and how it is written
-    rule : when it is green and when it is amber, in words
+    says : the finding, with placeholders for ``numbers``
+    numbers : by name, a value and its format
+    rule : when the check is green and when it is amber, in words
     """
 
     name: str
@@ -64,7 +64,7 @@ class Verdict:
 
 
 def level(value: float, green: float, amber: float) -> str:
-    """Return green up to one limit, amber up to another, else red."""
+    """Return green up to one limit, amber up to another, red beyond."""
     return GREEN if value <= green else AMBER if value <= amber else RED
 
 
@@ -80,16 +80,16 @@ def verdicts(
     cautions: Sequence[str],
     draft: bool,
 ) -> list[dict[str, Any]]:
-    """Return all checks, in the order in which they matter.
+    """Return all checks, the most important first.
 
     Parameters
     ----------
     comparison : laws, weights, scores
     recommended : the run of the plan
     changed : rows of what would change it
-    laws : what each law forecasts for that run
+    laws : forecast of that run by each law
     extrapolation : training FLOPs of that run over those of the largest fitted one
-    cautions : where the plan resembles no fitted run
+    cautions : in what the plan differs from all fitted runs
     draft : whether posteriors are normal approximations
     """
     found = [
@@ -124,7 +124,7 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
         "Sampler",
         GREEN if bad == 0 else AMBER if bad < MINOR else RED,
         "worst R-hat {rhat}, smallest effective sample {ess}, {divergences} divergences; "
-        "laws with {bad} of the weight are beyond a limit",
+        "laws with {bad} of the weight exceed a limit",
         {
             "rhat": (float(max(d.rhat for d in diagnostics)), "three"),
             "ess": (ess, "integer"),
@@ -132,12 +132,12 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
             "bad": (bad, "probability"),
         },
         "green when every law with weight is within R-hat 1.01, effective sample 400, 0.1 % divergences; "
-        "amber when those that are not have less than 10 % of the weight",
+        "amber when the other laws have less than 10 % of the weight",
     )
 
 
 def stacked_pit(comparison: Comparison) -> pd.DataFrame:
-    """Return where each held-out loss fell in the stacked forecast: ``run``, ``cut``, ``pit``, one row per forecast."""
+    """Return the PIT value of each held-out loss in the stacked forecast: ``run``, ``cut``, ``pit``, one row each."""
     wide = comparison.scores.pivot(index=["cut", "row", "run"], columns="candidate", values="pit")
     names = [name for name in comparison.weights if name in wide]
     weight = np.array([comparison.weights[name] for name in names])
@@ -146,7 +146,7 @@ def stacked_pit(comparison: Comparison) -> pd.DataFrame:
 
 
 def uniform_band(runs: int) -> float:
-    """Return how far the distribution of calibrated PIT values of so many runs stays from uniform, with 90 %."""
+    """Return the distance from uniform that PIT values of calibrated forecasts stay below with probability 90 %."""
     return float(scipy.stats.kstwo.ppf(NOMINAL, runs))
 
 
@@ -169,8 +169,8 @@ def _calibration(comparison: Comparison) -> Verdict:
             "limit": (limit, "ratio"),
             "side": (float(pit.mean()), "quantile"),
         },
-        "green when 80 % of at least 8 runs are inside and the distance is one that 90 % of calibrated forecasts stay "
-        "below; amber from 65 % inside",
+        "green when 80 % of at least 8 runs are inside and the distance is within what 90 % of calibrated forecasts "
+        "show; amber from 65 % inside",
     )
 
 
@@ -181,15 +181,15 @@ def _predictive(comparison: Comparison) -> Verdict:
     return Verdict(
         "Posterior predictive",
         level(surprising, 0, 1),
-        "{surprising} of {count} statistics of the residuals are surprising; least likely is {name}, tail probability "
-        "{tail}".replace("{name}", str(smallest)),
+        "{surprising} of {count} statistics of the residuals are surprising; the least likely is {name}, tail "
+        "probability {tail}".replace("{name}", str(smallest)),
         {
             "surprising": (surprising, "integer"),
             "count": (len(checks), "integer"),
             "tail": (float(checks["tail_probability"].min()), "plain"),
         },
         "green when scale, largest, neighbours and skewness of the residuals all look like those of replicated tables; "
-        "amber for one that does not",
+        "amber when one does not",
     )
 
 
@@ -202,28 +202,28 @@ def _distance(comparison: Comparison, extrapolation: float, cautions: Sequence[s
         "the plan has {distance} the compute of the largest fitted run; forecasts were tested up to {tried}"
         + _plain("".join(f"; {caution}" for caution in cautions)),
         {"distance": (extrapolation, "factor"), "tried": (tried, "factor")},
-        "green up to the largest distance at which held-out runs were forecast, for a plan that resembles fitted runs "
-        "otherwise; amber up to 10 times that",
+        "green up to the largest distance at which held-out runs were forecast, if the plan otherwise resembles fitted "
+        "runs; amber up to 10 times that distance",
     )
 
 
 def _plain(text: str) -> str:
-    """Return text without what would be filled in."""
+    """Return text without placeholders."""
     return text.replace("{", "(").replace("}", ")")
 
 
 def _agreement(recommended: Mapping[str, Any], laws: Sequence[Mapping[str, Any]]) -> Verdict:
     if len(laws) < 2:
         return Verdict(
-            "Agreement of laws", AMBER, "only one law has weight: nothing to compare it with", {}, "amber for one law"
+            "Agreement of laws", AMBER, "only one law has weight, so nothing can be compared", {}, "amber for one law"
         )
     medians = [law["median"] for law in laws]
     outside = sum(law["weight"] for law in laws if not recommended["low"] <= law["median"] <= recommended["high"])
     return Verdict(
         "Agreement of laws",
         level(outside, LITTLE_WEIGHT, MUCH_WEIGHT),
-        "laws put the median loss of the plan from {low} to {high}; those outside its 90 % band have {outside} of the "
-        "weight",
+        "the laws' median losses for the plan range from {low} to {high}; laws outside its 90 % band have {outside} of "
+        "the weight",
         {"low": (min(medians), "loss"), "high": (max(medians), "loss"), "outside": (outside, "probability")},
         "green when laws outside the 90 % band of the plan have up to 5 % of the weight, amber up to 20 %",
     )
@@ -254,7 +254,7 @@ def _outliers(comparison: Comparison) -> Verdict:
     return Verdict(
         "Outliers",
         level(share, FEW_OUTLIERS, MANY_OUTLIERS),
-        "{flagged} of {count} rows lie outside the bulk of the scatter",
+        "{flagged} of {count} rows are outliers of the noise",
         {"flagged": (flagged, "integer"), "count": (len(comparison.runs), "integer")},
         "green up to 2 % of the rows, amber up to 10 %",
     )
@@ -264,12 +264,12 @@ def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, An
     kept = [row["keeping"] for row in changed if row["kind"] == "runs" and row.get("keeping") is not None]
     rule = "green when keeping the plan would then cost less than 0.1 % of the loss, amber below 0.5 %"
     if not kept:
-        return Verdict("Influential runs", AMBER, "no fit without them succeeded", {}, rule)
+        return Verdict("Influential runs", AMBER, "all fits without them failed", {}, rule)
     share = max(kept) / recommended["expected_loss"]
     return Verdict(
         "Influential runs",
         level(share, CHEAP, EXPENSIVE),
-        "without the runs that move the answer most, keeping the plan would cost {share} of the loss",
+        "without the most influential runs, keeping the plan would cost {share} of the loss",
         {"share": (share, "percent")},
         rule,
     )
@@ -277,13 +277,13 @@ def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, An
 
 def _learnable(comparison: Comparison) -> Verdict:
     best = comparison.fits[comparison.best]
-    said = identifiability(best.law, comparison.runs)
+    problems = identifiability(best.law, comparison.runs)
     weak = [name for name in best.law_names if best.contraction[name] < 0.5]
-    spoken = "".join(f"; {sentence}" for sentence in said)
+    sentences = "".join(f"; {sentence}" for sentence in problems)
     return Verdict(
         "What the runs determine",
-        level(len(said) + len(weak), 0, 1),
-        "the prior dominates {weak} of {count} parameters of the leading law" + _plain(spoken),
+        level(len(problems) + len(weak), 0, 1),
+        "the prior dominates {weak} of {count} parameters of the leading law" + _plain(sentences),
         {"weak": (len(weak), "integer"), "count": (len(best.law_names), "integer")},
         "green when the runs determine every parameter of the leading law, amber for one exception",
     )

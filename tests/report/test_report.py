@@ -389,7 +389,7 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(bs.errors.StudyError, match=r"study.toml is not TOML"):
         Study.read(tmp_path / "study.toml")
     (tmp_path / "study.toml").write_text('[data]\nfile = "gone.csv"\n[budget]\namount = 1.0')
-    with pytest.raises(bs.errors.StudyError, match=r"'gone.csv', but there is no such file beside the study"):
+    with pytest.raises(bs.errors.StudyError, match=r"'gone.csv', but there is no such file in the folder of the study"):
         Study.read(tmp_path / "study.toml").runs()
 
 

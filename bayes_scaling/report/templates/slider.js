@@ -1,5 +1,5 @@
 "use strict";
-// Moves the plan, the band and the odds along budgets that were computed when the page was made.
+// Shows the plan, the band and the probabilities for the budgets that were computed with the page.
 (function () {
   const content = JSON.parse(document.getElementById("content").textContent);
   const points = content.outlook.budgets;
