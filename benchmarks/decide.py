@@ -2,8 +2,8 @@
 
     uv run python benchmarks/decide.py
 
-Ensemble are made once; every question is asked once for its programs to be compiled (or read from the cache) and then
-five times, with another budget each. Memory is the peak of arrays in NumPy: runs are looked at in blocks of 32, so that
+Ensembles are made once. Every problem is solved once to compile its programs (or read them from the cache) and then
+five times, each with another budget. Memory is the peak of arrays in NumPy: runs are evaluated in blocks of 32, so that
 the largest array holds 32 runs by draws by the 4 parts of a Student-t, whatever the law and however fine the search.
 """
 

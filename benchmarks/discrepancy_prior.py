@@ -1,4 +1,4 @@
-"""What scale do departures from laws have? The population of tau over public tables, from which its prior comes.
+"""What scale does the discrepancy of laws have? The population of tau over public tables, from which its prior comes.
 
     uv run python benchmarks/discrepancy_prior.py --data FOLDER
 

@@ -1,4 +1,4 @@
-"""The benchmark's posterior as nutpie wants it: compiled by JAX and called through Python, or written by hand in C."""
+"""The benchmark's posterior for nutpie: compiled by JAX and called through Python, or written by hand in C."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ C_SITES = {
 
 
 class CFunction(NamedTuple):
-    """A C function as nutpie wants it."""
+    """A C function in the form that nutpie takes."""
 
     address: int
 

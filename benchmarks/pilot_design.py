@@ -3,16 +3,16 @@
     uv run python benchmarks/pilot_design.py --data FOLDER     # public tables as well
     uv run python benchmarks/pilot_design.py                   # the bundled table alone
 
-The dearest 15 % of the runs of a pool are held out. Every method starts with the same cheapest runs, buys others under
-1, 5 or 10 % of the cost of the rest, designs in three rounds, each after a fit to what it has bought so far, and is
+The most expensive 15 % of the runs of a pool are held out. Every method starts with the same cheapest runs, buys others
+under 1, 5 or 10 % of the cost of the rest, designs in three rounds, each after a fit to what it has bought so far, and is
 scored on the held-out runs by one and the same default fit to all that it bought. Random choices are repeated with
 ``--repeats`` seeds. Published replays of this kind: Li et al. 2026, Spend Less, Fit Better (arXiv 2604.22753), whose
 price exponent of 0.4 the optimal designs here use.
 
 Methods: ``pilot`` (this package, for the forecast of the held-out runs); ``v_optimal`` and ``d_optimal`` (the law made
 linear at a central draw of the same fits, normal noise, the prior's covariance of log constants; least variance of the
-held-out losses, largest information on the constants); ``random``; ``by_price`` (random, with odds inverse to price);
-``cheapest``. Every replay is kept in ``--out`` when it is done, and found there again.
+held-out losses, largest information on the constants); ``random``; ``by_price`` (random, with probability inverse to
+price); ``cheapest``. Every replay is kept in ``--out`` when it is done, and found there again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from bayes_scaling.evaluate.scores import score
 
 BUDGETS = (0.01, 0.05, 0.10)
 FIRST = 54  # rows of the bundled sweep: that table grows at its end, the pool does not
-HELD_OUT = 0.15  # of the runs, the dearest
+HELD_OUT = 0.15  # of the runs, the most expensive
 ROUNDS = (0.1, 0.4, 1.0)  # of the budget, spent by the end of each: small runs first, then those that they suggest
 EXPONENT = 0.4  # of the price, for optimal designs
 STEP = 1e-4  # of log constants, for slopes
@@ -108,17 +108,17 @@ def chosen_by_slopes(
     prices = pool.loc[left, "cost"].to_numpy()
     taken: list[int] = []
     while True:
-        told = offered @ covariance
-        total = (told * offered).sum(axis=1) + noise**2
-        told_of_held_out = ((wanted @ told.T) ** 2 / total).sum(axis=0)
-        gain = told_of_held_out if kind == "v_optimal" else np.log(total / noise**2)
+        gains = offered @ covariance
+        total = (gains * offered).sum(axis=1) + noise**2
+        reduction = ((wanted @ gains.T) ** 2 / total).sum(axis=0)
+        gain = reduction if kind == "v_optimal" else np.log(total / noise**2)
         spent = prices[taken].sum()
-        room = (prices + spent <= budget) & ~np.isin(np.arange(len(left)), taken)
-        if not room.any():
+        affordable = (prices + spent <= budget) & ~np.isin(np.arange(len(left)), taken)
+        if not affordable.any():
             return [left[i] for i in taken]
-        best = int(np.argmax(np.where(room, gain / prices**EXPONENT, -np.inf)))
+        best = int(np.argmax(np.where(affordable, gain / prices**EXPONENT, -np.inf)))
         taken.append(best)
-        covariance = covariance - np.outer(told[best], told[best]) / total[best]
+        covariance = covariance - np.outer(gains[best], gains[best]) / total[best]
 
 
 def chosen_at_random(pool: pd.DataFrame, left: list[int], budget: float, weights: np.ndarray, seed: int) -> list[int]:

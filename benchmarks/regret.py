@@ -1,10 +1,10 @@
-"""What a recommended size costs against the best one, where the truth is known: our plan beside point fits.
+"""What a recommended size costs against the best one, where the truth is known: our plan against point fits.
 
     uv run python benchmarks/regret.py                 # three kinds of truth, 50 simulated tables each
 
 Every table has 60 runs around the curve of Besiroglu et al. 2024, from 1e18 to 3e21 FLOPs, with 0.4 % of scatter. The
-truth is that law, or leaves it along the size of runs (``departures``: a Brownian path of 0.6 % over an e-fold), or
-five runs went wrong (``bad runs``: losses 6 to 31 % too high). Each method names the N to train with 5.76e23 FLOPs;
+truth is that law, or deviates from it along the size of runs (``departures``: a Brownian path of 0.6 % over an e-fold),
+or five runs went wrong (``bad runs``: losses 6 to 31 % too high). Each method names the N to train with 5.76e23 FLOPs;
 its true regret is the loss there over that of the best split, in nats, on the true curve. One file per table: a
 stopped benchmark goes on where it was.
 """

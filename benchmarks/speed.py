@@ -1,7 +1,7 @@
 """Speed of fits, side by side: plain NumPyro NUTS, nutpie and this package, on one posterior, in one run.
 
-Every method lives in a process of its own, which is started cold (no compilation cache) and then asked for repeated
-fits in turn with the others: A B C, A B C, A B C, so that a machine that slows down slows all of them down.
+Every method has its own process, which is started cold (no compilation cache) and then repeats fits in turn with
+the others: A B C, A B C, A B C, so that a machine that slows down slows all of them down.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def numpyro_nuts(runs: Any, dense: bool, chain_method: str) -> Call:
     numpyro.enable_x64()
     numpyro.set_host_device_count(CHAINS)
     if jax.local_device_count() != CHAINS:
-        raise RuntimeError("JAX was started before it could be told the number of devices")
+        raise RuntimeError("JAX was started before the number of devices could be set")
     clock = CompileClock()
     model, data, priors = posterior(runs)
 

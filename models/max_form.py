@@ -70,9 +70,7 @@ COMPUTE = (
         "exponent of compute",
         "0.05 (Kaplan), 0.18 (Chinchilla frontier)",
     ),
-    Parameter(
-        "y", dist.LogNormal(0.0, 1.5), "1", "C at which T_C equals T_D of the centre, over C at the centre", NEAR
-    ),
+    Parameter("y", dist.LogNormal(0.0, 1.5), "1", "C with T_C = T_D of the centre, over C there", NEAR),
     Derived(
         "R",
         "loss",
@@ -138,7 +136,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 "x",
                 dist.LogNormal(0.0, 1.5),
                 "1",
-                "N at which T_N equals T_D of the centre, over N at the centre",
+                "N with T_N = T_D of the centre, over N there",
                 NEAR,
             ),
             *(COMPUTE if three else (LEVEL,)),

@@ -82,9 +82,7 @@ COMPUTE = (
         "exponent of compute",
         "0.05 (Kaplan) to 0.18 (Chinchilla frontier)",
     ),
-    Parameter(
-        "y", dist.LogNormal(0.0, 1.5), "1", "C at which T_C equals T_D of the centre, over C at the centre", NEAR
-    ),
+    Parameter("y", dist.LogNormal(0.0, 1.5), "1", "C with T_C = T_D of the centre, over C there", NEAR),
     Derived(
         "R",
         "loss",
@@ -135,13 +133,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
                 quantity="q / 1.5",
                 value=lambda draw: 1.5 * draw,
             ),
-            Parameter(
-                "x",
-                dist.LogNormal(0.0, 1.5),
-                "1",
-                "N at which T_N equals T_D of the centre, over N at the centre",
-                NEAR,
-            ),
+            Parameter("x", dist.LogNormal(0.0, 1.5), "1", "N with T_N = T_D of the centre, over N there", NEAR),
             *(COMPUTE if three else (LEVEL,)),
             Derived(
                 "A", "loss params^alpha", "coefficient of N", lambda at, R, x, alpha: R * power(x * at.params, alpha)

@@ -1,4 +1,4 @@
-"""Fit laws of the catalogue to the bundled tables and print, as a table for their card, what the runs say of each.
+"""Fit laws of the catalogue to the bundled tables and print, as a table for their card, what the runs say about each.
 
     uv run python sweep/fits.py
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 import bayes_scaling as bs
 
-EXACT = bs.Discrepancy("none")  # curves have a slow departure of their own; groups and shapes are near each other
+EXACT = bs.Discrepancy("none")  # curves already have a slow deviation; groups and shapes are near each other
 AFTER = 2 * 50  # steps: twice the warm-up of the curves
 ROWS_PER_CURVE = 10
 BATCH = 2048  # bytes per step, of the schedules

@@ -1,4 +1,4 @@
-"""Print, as tables for the cards, how far seeds of one cell lie apart: final losses, and curves at equal steps.
+"""Print, as tables for the cards, how far apart seeds of one cell are: final losses, and curves at equal steps.
 
 uv run python sweep/noise.py
 """

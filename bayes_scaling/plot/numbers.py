@@ -33,7 +33,7 @@ def probability(value: float) -> str:
     """Return a probability in percent; only a certain event gets 0 % or 100 %."""
     if 0.995 <= value < 1:
         return "> 99 %"
-    if 0 < value < 0.005:
+    if 0 < value <= 0.005:
         return "< 1 %"
     return f"{100 * value:.0f} %"
 
