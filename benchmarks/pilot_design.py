@@ -4,7 +4,7 @@
     uv run python benchmarks/pilot_design.py                   # the bundled table alone
 
 The most expensive 15 % of the runs of a pool are held out. Every method starts with the same cheapest runs, buys others
-under 1, 5 or 10 % of the cost of the rest, designs in three rounds, each after a fit to what it has bought so far, and is
+under 1, 5 or 10 % of the cost of the rest, designs in three rounds, each after a fit to what it bought so far, and is
 scored on the held-out runs by one and the same default fit to all that it bought. Random choices are repeated with
 ``--repeats`` seeds. Published replays of this kind: Li et al. 2026, Spend Less, Fit Better (arXiv 2604.22753), whose
 price exponent of 0.4 the optimal designs here use.
