@@ -72,6 +72,8 @@ def page_of(path: str) -> str | None:
         return COPIED[path]
     folder, name = posixpath.split(path)
     stem = name.partition(".")[0]
+    if path == "models/README.md":
+        return "laws/index.md"
     if folder in {"models", "notebooks"}:
         return f"{'laws' if folder == 'models' else folder}/{stem}.md"
     if path == "README.md":
