@@ -27,7 +27,7 @@ type Models = Sequence[float] | Sequence[Shape] | Shape
 """Models that really exist: parameter counts or shapes."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DecisionProblem:
     """What is known, what counts, and what limits there are; its methods answer questions about budgets.
 
@@ -55,7 +55,8 @@ class DecisionProblem:
         When a fit did not converge.
     """
 
-    source: Source = dataclasses.field(kw_only=False)
+    source: Source
+    _: dataclasses.KW_ONLY
     cost: Cost | str = "flops"
     objective: Objective | str = "expected_improvement"
     constraints: Constraints | None = None
