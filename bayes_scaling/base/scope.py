@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 import jax
 
 from bayes_scaling.base.disk_cache import disk_cache
+from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
 
@@ -29,8 +30,8 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     device : ``auto``, ``cpu``, ``gpu``
     rows : size of the table, by which ``auto`` chooses
     """
-    if device not in ("auto", "cpu", "gpu"):
-        raise FitError(f"device {device!r} is not known; choose auto, cpu or gpu")
+    if device not in DEVICES:
+        raise FitError(f"device is {device!r}; expected {listed_as_choice(DEVICES)}")
     make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -11,7 +12,7 @@ from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.errors import BayesScalingError
 
 app = typer.Typer(
-    help="Credible forecasts before a big training run: scaling laws as Bayesian generative models.",
+    help="Bayesian scaling laws: forecast a big training run, and decide what to train.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -46,7 +47,17 @@ app.command("import")(importing.import_runs)
 def main() -> None:
     """Run the command line; every error made on purpose becomes one line and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except BayesScalingError as error:
-        typer.echo(f"error: {error.worded(as_option)}", err=True)
-        sys.exit(2)
+        _fail(error.worded(as_option))
+    except typer.TyperException as error:
+        if len(sys.argv) == 1:  # no command: the message is the help
+            typer.echo(error.format_message())
+            sys.exit(2)
+        _fail(error.format_message())
+    sys.exit(code)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)

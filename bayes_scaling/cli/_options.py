@@ -9,27 +9,31 @@ from typing import Annotated, Any
 import typer
 
 from bayes_scaling.base.files import write_text
+from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
 from bayes_scaling.errors import DataError, ForecastError, LawError
 
 NOT_CONVERGED = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Columns = Annotated[str, typer.Option(help="Canonical name to the file's: params=N,tokens=D,loss=val_loss.")]
-LossUnit = Annotated[str, typer.Option(help="Unit of the loss, for labels.")]
-Convention = Annotated[str, typer.Option(help="What params counts: total, non_embedding or unstated.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same draws.")]
-Unconverged = Annotated[bool, typer.Option("--unconverged", help="Go on with a fit that did not converge.")]
-RunsFile = Annotated[Path, typer.Argument(help="Runs: .csv, .parquet, .jsonl.", show_default=False)]
-FitFile = Annotated[Path, typer.Argument(help="A fit written by 'bayes-scaling fit'.", show_default=False)]
-Params = Annotated[str, typer.Option(help="Parameters of the future runs, comma-separated.")]
-Tokens = Annotated[str, typer.Option(help="Training tokens of the future runs.")]
-Flops = Annotated[str, typer.Option(help="Training FLOPs of the future runs (laws in flops).")]
+Columns = Annotated[str, typer.Option(help="Names of columns in the file: params=N,tokens=D,loss=val_loss.")]
+LossUnit = Annotated[str, typer.Option(help="Unit of the loss, shown in labels.")]
+Convention = Annotated[str, typer.Option(help=f"What params counts: {listed_as_choice(CONVENTIONS)}.")]
+Law = Annotated[str, typer.Option(help="Law to fit: NAME, NAME:OPTION=VALUE or a law file.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same numbers.")]
+Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
+RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .parquet or .jsonl).", show_default=False)]
+FitFile = Annotated[Path, typer.Argument(help="Fit saved by 'bayes-scaling fit --out' (.nc).", show_default=False)]
+Params = Annotated[str, typer.Option(help="Parameter counts of the runs to forecast, comma-separated.")]
+Tokens = Annotated[str, typer.Option(help="Training tokens of the runs to forecast, comma-separated.")]
+Flops = Annotated[str, typer.Option(help="Training FLOPs of the runs to forecast, for laws that read flops.")]
 At = Annotated[
     list[str] | None,
-    typer.Option(help="Other inputs, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4."),
+    typer.Option(help="Any other input, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4. Repeatable."),
 ]
-Laws = Annotated[str, typer.Option(help="Laws to compare: names, name:option=value, or law files, comma-separated.")]
-Points = Annotated[Path | None, typer.Option("--table", help="Table of future runs with the law's inputs.")]
+Laws = Annotated[str, typer.Option(help="Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file.")]
+Points = Annotated[
+    Path | None, typer.Option("--table", help="Table of the runs to forecast, with the law's inputs as columns.")
+]
 
 
 def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) -> Any:
@@ -92,6 +96,11 @@ def pooled(text: str) -> tuple[str, str, str]:
     if not (name and mode and by):
         raise LawError(f"cannot read --pool {text!r}; expected alpha=partial:dataset or alpha=separate:dataset")
     return name.strip(), mode.strip(), by.strip()
+
+
+def words(text: str) -> list[str]:
+    """Read words with commas between them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def numbers(text: str, option: str) -> list[float]:

@@ -16,21 +16,23 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.costs import Cost
 
 CostName = Annotated[str, typer.Option("--cost", help=f"How the budget is counted: {cost_names()}.")]
-PeakFlops = Annotated[float | None, typer.Option(help="FLOPs per second of one device, like 989e12.")]
+PeakFlops = Annotated[float | None, typer.Option(help="Peak FLOPs per second of one device: 989e12.")]
 Utilisation = Annotated[
-    str, typer.Option(help="Share of the peak that training reaches; several with commas are equally likely.")
+    str, typer.Option(help="Fraction of the peak that training reaches. Several, comma-separated, are equally likely.")
 ]
-PricePerGpuHour = Annotated[str, typer.Option(help="Price of one device for one hour; several as above.")]
+PricePerGpuHour = Annotated[
+    str, typer.Option(help="Price of one device for one hour. Several, comma-separated, are equally likely.")
+]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
-Incumbent = Annotated[float | None, typer.Option(help="Loss to improve on; that of the best run by default.")]
-Target = Annotated[float | None, typer.Option(help="Loss that is wanted, for its probability.")]
+Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
+Target = Annotated[float | None, typer.Option(help="Loss to reach; prints the probability.")]
 Limits = Annotated[
     list[str] | None,
     typer.Option(
         "--limit",
-        help="Constraint: params=LEAST:MOST (also tokens, tokens_per_param, batch_tokens, steps; either end may be "
-        "left out, one number fixes it), tokens_available=, deadline_hours=, step_seconds=, memory_bytes=, "
-        "bytes_per_param=. Repeatable.",
+        help="Constraint. A range params=LEAST:MOST (or tokens, tokens_per_param, batch_tokens, steps): leave out an "
+        "end for no limit, give one number to fix it. Or one number for tokens_available, deadline_hours, "
+        "step_seconds, memory_bytes or bytes_per_param. Repeatable.",
     ),
 ]
 NUMBERS = ("utilisation", "price_per_gpu_hour", "serving_tokens", "serving_utilisation", "serving_price")

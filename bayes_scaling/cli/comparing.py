@@ -1,4 +1,4 @@
-"""Commands that compare laws and look back."""
+"""Commands that compare laws."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bayes_scaling.base.names import ALONGSIDE, explained
 from bayes_scaling.cli._options import (
     AsJson,
     Columns,
@@ -19,36 +20,50 @@ from bayes_scaling.cli._options import (
     numbers,
     print_json,
     read_runs,
+    words,
     write_json,
 )
+from bayes_scaling.errors import DataError
 
 
 def compare(
     runs: RunsFile,
     laws: Laws = "chinchilla,kaplan_joint,nesting",
     cut: Annotated[
-        str, typer.Option(help="Hold out the runs above: flops=1e20,1e21. By default a 3rd, 10th, 30th of the largest.")
+        str,
+        typer.Option(
+            help="Hold out runs above each cut: flops=1e20,1e21. By default 1/3, 1/10 and 1/30 of the largest run."
+        ),
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder for pictures, JSON, and refits to resume from.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures, JSON and refits; an interrupted comparison resumes from it."),
+    ] = None,
+    alongside: Annotated[
+        str, typer.Option(help=f"What each law is compared with, comma-separated: {explained(ALONGSIDE)}.")
+    ] = ",".join(ALONGSIDE),
     columns: Columns = "",
     seed: Seed = 0,
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
     as_json: AsJson = False,
 ) -> None:
-    """Compare laws by how they would have forecast the largest runs, with classical point fits beside them.
+    """Compare laws by how well they forecast held-out large runs.
 
     Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
     """
-    from bayes_scaling.cli.show import comparison_table, show
+    from bayes_scaling.cli.printing.comparisons import comparison_table
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate import comparing as _comparing
     from bayes_scaling.evaluate.candidates import Cut
     from bayes_scaling.plot.comparisons import save_comparison_pictures
 
     table = read_runs(runs, columns, loss_unit, params_convention)
     column, _, values = cut.partition("=")
+    if cut and not (column and values):
+        raise DataError(f"cannot read --cut {cut!r}; expected flops=1e20,1e21")
     cuts = [Cut(column.strip(), value) for value in numbers(values, "--cut")] if cut else None
-    result = _comparing.compare(law_names(laws), table, cuts=cuts, folder=out, seed=seed)
+    result = _comparing.compare(law_names(laws), table, cuts=cuts, alongside=words(alongside), folder=out, seed=seed)
     written = []
     if out is not None:
         written = [write_json(result.to_dict(), out / "comparison.json"), *save_comparison_pictures(result, out)]
@@ -61,19 +76,22 @@ def compare(
 
 
 def backtest(
-    folder: Annotated[Path, typer.Argument(help="Folder of tables: .csv, .parquet, .jsonl.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of tables (.csv, .parquet or .jsonl).", show_default=False)],
     laws: Laws = "chinchilla,kaplan_joint,nesting",
-    out: Annotated[Path | None, typer.Option(help="Folder for the JSON, and for refits to resume from.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for JSON and refits; an interrupted backtest resumes from it.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare laws on every table of a folder and count how often the bands held.
+    """Compare laws on every table in a folder, and count how often their bands contain the measured loss.
 
     Example: bayes-scaling backtest tables/ --laws chinchilla,kaplan_joint --out backtest/
     """
     import dataclasses
 
-    from bayes_scaling.cli.show import backtest_table, show
+    from bayes_scaling.cli.printing.comparisons import backtest_table
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate import backtesting as _backtest
 
     tables, unread = _backtest.read_tables(folder)

@@ -14,6 +14,7 @@ from bayes_scaling.cli._options import (
     At,
     Columns,
     Convention,
+    Law,
     LossUnit,
     Seed,
     Unconverged,
@@ -45,37 +46,45 @@ if TYPE_CHECKING:
 
 
 def allocate(
-    source: Annotated[Path, typer.Argument(help="A fit (.nc), or runs to fit first.", show_default=False)],
-    budget: Annotated[float, typer.Option(help="In the unit of --cost.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Fit (.nc), or a table of runs to fit first.", show_default=False)],
+    budget: Annotated[float, typer.Option(help="Budget, in the unit of --cost.", show_default=False)],
     cost: CostName = "flops",
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
-    currency: Annotated[str | None, typer.Option(help="Unit of money; USD by default.")] = None,
-    serving_tokens: Annotated[str, typer.Option(help="Tokens served over the model's life; several as above.")] = "",
-    serving_utilisation: Annotated[str, typer.Option(help="While serving; that of training by default.")] = "",
-    serving_price: Annotated[str, typer.Option(help="While serving; that of training by default.")] = "",
+    currency: Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")] = None,
+    serving_tokens: Annotated[
+        str, typer.Option(help="Tokens served over the model's lifetime. Several, comma-separated, are equally likely.")
+    ] = "",
+    serving_utilisation: Annotated[
+        str, typer.Option(help="Utilisation while serving; as in training by default.")
+    ] = "",
+    serving_price: Annotated[str, typer.Option(help="Price while serving; as in training by default.")] = "",
     cost_quantile: Annotated[
-        float | None, typer.Option(help="Quantile of an uncertain cost that meets the budget; 0.5 by default.")
+        float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
     ] = None,
     objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,
     limit: Limits = None,
-    candidates: Annotated[str, typer.Option(help="Parameter counts of models that really exist, with commas.")] = "",
-    shapes: Annotated[str, typer.Option(help="Shapes that really exist, layers x width: 32x4096,40x5120.")] = "",
-    vocabulary: Annotated[int, typer.Option(help="Of the shapes, to count the output head.")] = 0,
-    context: Annotated[int, typer.Option(help="Of the shapes, to count attention.")] = 0,
+    candidates: Annotated[str, typer.Option(help="Parameter counts to choose from, comma-separated.")] = "",
+    shapes: Annotated[str, typer.Option(help="Shapes to choose from, LAYERSxWIDTH: 32x4096,40x5120.")] = "",
+    vocabulary: Annotated[int, typer.Option(help="Vocabulary of --shapes, to count the output head.")] = 0,
+    context: Annotated[int, typer.Option(help="Context length of --shapes, to count attention.")] = 0,
     compare_with: Annotated[
-        list[str] | None, typer.Option(help="Another run to compare with: Gopher=280e9:300e9. Repeatable.")
+        list[str] | None, typer.Option(help="Run to compare with, NAME=PARAMS:TOKENS: Gopher=280e9:300e9. Repeatable.")
     ] = None,
     at: At = None,
-    budgets: Annotated[str, typer.Option(help="Other budgets to try, with commas.")] = "",
-    odds: Annotated[str, typer.Option(help="Probabilities of --target, to find the smallest budget for each.")] = "",
-    runs: Annotated[int, typer.Option(help="Split the budget over this many runs, of which the best counts.")] = 1,
-    ladder: Annotated[float | None, typer.Option(help="Share of the budget for a ladder of small runs first.")] = None,
-    reserve: Annotated[float, typer.Option(help="Share of the budget to keep, with --ladder.")] = 0.0,
-    law: Annotated[str, typer.Option(help="Law to fit, where runs are given.")] = "chinchilla",
+    budgets: Annotated[str, typer.Option(help="Other budgets to compare, comma-separated.")] = "",
+    odds: Annotated[
+        str, typer.Option(help="Find the smallest budget that reaches --target with each of these probabilities.")
+    ] = "",
+    runs: Annotated[int, typer.Option(help="Split the budget over this many runs; the best one counts.")] = 1,
+    ladder: Annotated[
+        float | None, typer.Option(help="Fraction of the budget for a ladder of small runs first.")
+    ] = None,
+    reserve: Annotated[float, typer.Option(help="Fraction of the budget to hold back, with --ladder.")] = 0.0,
+    law: Law = "chinchilla",
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -83,11 +92,11 @@ def allocate(
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the run that a budget should buy: how certain that choice is, and what a wrong one costs.
+    """Choose the best run for a budget, with its uncertainty and the cost of choosing wrongly.
 
     Example: bayes-scaling allocate fit.nc --budget 5.76e23 --target 1.95
     """
-    from bayes_scaling.cli.show import show
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.decide.decision import DecisionProblem
     from bayes_scaling.inference.fit import fit
     from bayes_scaling.inference.loading import load_fit
@@ -108,9 +117,9 @@ def allocate(
     models = candidates_of(candidates, shapes, vocabulary, context)
     others = dict(compared(item) for item in compare_with or [])
     if odds and target is None:
-        raise PlanError("--odds needs the loss that is to be reached: add --target LOSS")
+        raise PlanError("--odds needs a loss to reach; add --target LOSS")
     if reserve and ladder is None:
-        raise PlanError("--reserve needs a ladder: add --ladder SHARE")
+        raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
     if source.suffix == ".nc":
         fitted = load_fit(source)
     else:
@@ -156,7 +165,7 @@ class _Answers:
         return self.problem.checked.spending.unit
 
     def plan(self, others: dict[str, tuple[float, float]]) -> None:
-        from bayes_scaling.cli.show_plans import plan_table
+        from bayes_scaling.cli.printing.plans import plan_table
 
         plan = self.problem.allocate(self.budget, candidates=self.models, compare_with=others)
         self._add("plan", plan.to_dict(), plan_table(plan))
@@ -172,13 +181,13 @@ class _Answers:
             self.ladder(share, reserve)
 
     def curve(self, budgets: list[float]) -> None:
-        from bayes_scaling.cli.show_plans import curve_table
+        from bayes_scaling.cli.printing.plans import curve_table
 
         curve = self.problem.curve(budgets)
         self._add("budgets", curve.to_dict(orient="records"), curve_table(curve, self.unit))
 
     def odds(self, probabilities: list[float]) -> None:
-        from bayes_scaling.cli.show_plans import odds_table
+        from bayes_scaling.cli.printing.plans import odds_table
 
         smallest = self.problem.smallest_budget(probabilities)
         rows = [
@@ -188,13 +197,13 @@ class _Answers:
         self._add("odds", rows, odds_table(smallest, self.problem.checked.goal.target, self.unit))
 
     def portfolio(self, runs: int) -> None:
-        from bayes_scaling.cli.show_plans import portfolio_table
+        from bayes_scaling.cli.printing.plans import portfolio_table
 
         split = self.problem.portfolio(self.budget, runs)
         self._add("runs", split.to_dict(), portfolio_table(split))
 
     def ladder(self, share: float, reserve: float) -> None:
-        from bayes_scaling.cli.show_plans import ladder_table
+        from bayes_scaling.cli.printing.plans import ladder_table
 
         rungs = self.problem.ladder(self.budget, share=share, reserve=reserve, candidates=self.models)
         self._add("ladder", rungs.to_dict(), ladder_table(rungs))

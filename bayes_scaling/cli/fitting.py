@@ -8,6 +8,17 @@ from typing import Annotated, cast
 
 import typer
 
+from bayes_scaling.base.names import (
+    DEVICES,
+    DISCREPANCIES,
+    NOISES,
+    POOLING,
+    ROWS_CHOICES,
+    SAMPLERS,
+    SCALES,
+    SamplerName,
+    explained,
+)
 from bayes_scaling.cli._options import (
     NOT_CONVERGED,
     AsJson,
@@ -16,6 +27,7 @@ from bayes_scaling.cli._options import (
     Convention,
     FitFile,
     Flops,
+    Law,
     LossUnit,
     Params,
     Points,
@@ -36,46 +48,48 @@ from bayes_scaling.errors import DataError, ForecastError
 
 def fit(
     runs: RunsFile,
-    law: Annotated[str, typer.Option(help="Name, name:option=value, or a law file.")] = "chinchilla",
-    out: Annotated[Path | None, typer.Option(help="Where to save the fit (.nc).")] = None,
+    law: Law = "chinchilla",
+    out: Annotated[Path | None, typer.Option(help="File to save the fit in (.nc).")] = None,
     columns: Columns = "",
-    noise: Annotated[str, typer.Option(help="student_t, normal, or auto: normal for training curves.")] = "auto",
-    noise_scale: Annotated[
-        str, typer.Option(help="constant, known (reads loss_se) or growing (towards small runs).")
-    ] = "constant",
+    noise: Annotated[str, typer.Option(help=f"How runs scatter around the law: {explained(NOISES)}.")] = "auto",
+    noise_scale: Annotated[str, typer.Option(help=f"Scale of the noise: {explained(SCALES)}.")] = "constant",
     noise_rows: Annotated[
-        str, typer.Option(help="independent, correlated (rows of one run), or auto: correlated for training curves.")
+        str, typer.Option(help=f"How rows depend on each other: {explained(ROWS_CHOICES)}.")
     ] = "auto",
     discrepancy: Annotated[
-        str, typer.Option(help="How the truth may leave the law: brownian, or none (the law is right).")
+        str, typer.Option(help=f"Error of the law itself: {explained(DISCREPANCIES)}.")
     ] = "brownian",
     pool: Annotated[
         list[str] | None,
-        typer.Option(help="Let a parameter vary: alpha=partial:dataset or E=separate:family. Repeatable."),
+        typer.Option(
+            help="Let a parameter differ between groups: alpha=partial:dataset or E=separate:family. "
+            f"Modes: {explained(POOLING)}. Repeatable."
+        ),
     ] = None,
     after_warmup: Annotated[
-        float | None, typer.Option(help="Leave out this first fraction of every training curve, like 0.1.")
+        float | None, typer.Option(help="Leave out this first fraction of each training curve: 0.1.")
     ] = None,
-    ends: Annotated[bool, typer.Option("--ends", help="Fit only the last row of every run.")] = False,
-    priors: Annotated[Path | None, typer.Option(help="TOML file with a table [priors].")] = None,
-    below: Annotated[str, typer.Option(help="Fit only the rows at or below: flops=1e21.")] = "",
-    sampler: Annotated[str, typer.Option(help="auto, nuts or laplace.")] = "auto",
-    chains: Annotated[int, typer.Option(help="NUTS chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Kept draws per chain.")] = 1000,
-    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    ends: Annotated[bool, typer.Option("--ends", help="Fit only the last row of each run.")] = False,
+    priors: Annotated[Path | None, typer.Option(help="TOML file with a [priors] table.")] = None,
+    below: Annotated[str, typer.Option(help="Fit only rows up to a limit: flops=1e21.")] = "",
+    sampler: Annotated[str, typer.Option(help=f"How to sample: {explained(SAMPLERS)}.")] = "auto",
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    draws: Annotated[int, typer.Option(help="Draws per chain after warm-up.")] = 1000,
+    device: Annotated[str, typer.Option(help=f"Where to compute: {explained(DEVICES)}.")] = "auto",
     seed: Seed = 0,
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
     as_json: AsJson = False,
 ) -> None:
-    """Sample the posterior of a law given runs. Exit code 3 when the sampler did not converge.
+    """Fit a law to runs. Exits with code 3 if the sampler did not converge.
 
     Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
     """
-    from bayes_scaling.cli.show import fit_summary, show
+    from bayes_scaling.cli.printing.fits import fit_summary
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.inference import fit as _fit
-    from bayes_scaling.inference.sampler import Sampler, SamplerName
+    from bayes_scaling.inference.sampler import Sampler
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import read_priors
     from bayes_scaling.model.choices import default_noise
@@ -86,6 +100,8 @@ def fit(
     table = read_runs(runs, columns, loss_unit, params_convention)
     if below:
         column, _, value = below.partition("=")
+        if not (column and value):
+            raise DataError(f"cannot read --below {below!r}; expected flops=1e21")
         table = table.where(table.column(column) <= number(value, "--below"))
     if after_warmup is not None:
         table = table.after_warmup(after_warmup)
@@ -97,7 +113,7 @@ def fit(
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     pooling = {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}
     if out is not None and out.is_dir():
-        raise DataError(f"{out} is a folder; give --out the name of a file, like {out / 'fit.nc'}")
+        raise DataError(f"--out {out} is a folder; give the name of a file, like {out / 'fit.nc'}")
     result = _fit.fit(
         chosen,
         table,
@@ -137,11 +153,11 @@ def plot(
     flops: Flops = "",
     at: At = None,
     table: Points = None,
-    target: Annotated[float | None, typer.Option(help="Loss to mark.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    target: Annotated[float | None, typer.Option(help="Loss to mark in the forecast.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="Picture format: png, svg or pdf.")] = "png",
     unconverged: Unconverged = False,
 ) -> None:
-    """Draw fit and bands, forecast fan, prior to posterior, residuals, traces, exponents.
+    """Draw a fit: curves with bands, the forecast, priors and posteriors, residuals, traces.
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
@@ -153,7 +169,7 @@ def plot(
     planned = None
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if target is not None and not (given or table):
-        raise ForecastError("--target marks a forecast: say of which runs with --params and --tokens, or --table FILE")
+        raise ForecastError("--target needs a forecast to mark; add --params and --tokens, or --table FILE")
     if given or table:
         planned = planned_forecast(loaded, given, table, 0, unconverged)
     for path in save_pictures(loaded, out, planned, target=target, file_format=file_format):

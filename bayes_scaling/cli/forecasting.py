@@ -1,4 +1,4 @@
-"""Commands on what a fit says of larger runs."""
+"""Commands that forecast from a fit."""
 
 from __future__ import annotations
 
@@ -33,18 +33,21 @@ def forecast(
     flops: Flops = "",
     at: At = None,
     table: Points = None,
-    target: Annotated[float | None, typer.Option(help="Loss to reach: prints its odds and what it takes.")] = None,
-    prob: Annotated[str, typer.Option(help="Contents of the bands, as fractions.")] = "0.5,0.9",
+    target: Annotated[
+        float | None, typer.Option(help="Loss to reach; prints its probability and the compute it takes.")
+    ] = None,
+    prob: Annotated[str, typer.Option(help="Probabilities of the bands, comma-separated fractions.")] = "0.5,0.9",
     seed: Seed = 0,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forecast the loss of runs that were not trained, with credible bands.
+    """Forecast the loss of planned runs, with credible bands.
 
     Example: bayes-scaling forecast fit.nc --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
     from bayes_scaling.base.messages import checked_probability
-    from bayes_scaling.cli.show import forecast_table, requirement_line, show
+    from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_line
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict import frontier as _frontier
 
@@ -84,17 +87,20 @@ def forecast(
 
 def quantity(
     fit_file: FitFile,
-    name: Annotated[str, typer.Argument(help="A quantity of the law; 'laws show LAW' lists them.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="Quantity of the law; 'bayes-scaling laws show LAW' lists them.", show_default=False)
+    ],
     at: At = None,
-    prob: Annotated[float, typer.Option(help="Content of the interval, a fraction.")] = 0.9,
+    prob: Annotated[float, typer.Option(help="Probability of the interval, a fraction.")] = 0.9,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a question of the law with its uncertainty: critical batch size, frontier, data requirement, ...
+    """Compute a quantity of a law with its uncertainty, such as the critical batch size or the optimal size.
 
     Example: bayes-scaling quantity fit.nc critical_batch --at loss=3.0,2.5
     """
-    from bayes_scaling.cli.show import quantity_table, show
+    from bayes_scaling.cli.printing.forecasts import quantity_table
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict import quantities as _quantities
 
@@ -113,14 +119,12 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the fit and the pictures.")] = Path("bayes-scaling-demo"),
     seed: Seed = 0,
 ) -> None:
-    """Do the main job on the bundled measured runs: fit small ones, forecast the largest, compare.
+    """Fit the small runs of a bundled table, forecast the largest and check against what was measured.
 
     Example: bayes-scaling demo
     """
     from bayes_scaling.cli import demo as _demo
-    from bayes_scaling.cli.show import demo_story, show
+    from bayes_scaling.cli.printing.demo import demo_story
+    from bayes_scaling.cli.printing.layout import show
 
     show(demo_story(_demo.demo(out, seed)))
-
-
-# --- reading options --------------------------------------------------------------------------------------------

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bayes_scaling.base.files import TABLES, write_table
+from bayes_scaling.base.names import TRACKERS, listed_as_choice
 from bayes_scaling.errors import DataError
 
 
-class Source(StrEnum):
-    """Trackers whose files can be read."""
-
-    wandb = "wandb"
-    mlflow = "mlflow"
-    tensorboard = "tensorboard"
-
-
 def import_runs(
-    source: Annotated[Source, typer.Argument(help="Whose files they are.", show_default=False)],
+    source: Annotated[str, typer.Argument(help=f"Tracker: {listed_as_choice(TRACKERS)}.", show_default=False)],
     path: Annotated[
         Path,
         typer.Argument(
-            help="wandb folder, run file or export; mlruns folder or SQLite file; folder of event files.",
+            help="A wandb folder, run file or export; an mlruns folder or SQLite file; a folder of event files.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Where to write the runs (.csv, .parquet, .jsonl).")],
+    out: Annotated[
+        Path, typer.Option(help="File to write the runs to (.csv, .parquet or .jsonl).", show_default=False)
+    ],
     columns: Annotated[
         str,
         typer.Option(
             "--map",
-            help="Column to metric, parameter or config key: params=n_params,loss=val/loss. _step is the tracker's own "
-            "step. Without it: say what keys there are.",
+            help="Key of the tracker for each column: params=n_params,loss=val/loss; _step is its own step. Without "
+            "it: list the keys.",
         ),
     ] = "",
-    last: Annotated[bool, typer.Option("--last", help="Keep the last row of each run, not whole curves.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Keep only the last row of each run.")] = False,
     group: Annotated[str, typer.Option(help="Other keys to keep as columns, comma-separated.")] = "",
 ) -> None:
     """Import runs from local files of Weights & Biases, MLflow or TensorBoard.
@@ -47,16 +41,14 @@ def import_runs(
     """
     if out.suffix.lower() not in TABLES:
         raise DataError(f"cannot write {out}: expected one of {', '.join(TABLES)}")
-    import bayes_scaling as bs
+    if source not in TRACKERS:
+        raise DataError(f"the tracker is {source!r}; expected {listed_as_choice(TRACKERS)}")
+    from bayes_scaling.data import importers
 
-    read = {
-        Source.wandb: bs.importers.import_wandb,
-        Source.mlflow: bs.importers.import_mlflow,
-        Source.tensorboard: bs.importers.import_tensorboard,
-    }
+    read = getattr(importers, f"import_{source}")
     mapping = _mapping(columns)
     groups = [key.strip() for key in group.split(",") if key.strip()]
-    runs = read[source](path, mapping, last=last, groups=groups)
+    runs = read(path, mapping, last=last, groups=groups)
     # Derived columns stay out of the file: whoever reads it derives them again, and says so.
     imported = [name for name in runs.table if name in {"run", *mapping, *groups}]
     write_table(runs.table[imported], out)

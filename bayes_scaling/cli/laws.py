@@ -12,15 +12,16 @@ from bayes_scaling.cli._options import AsJson, print_json
 def laws(
     context: typer.Context,
     as_json: AsJson = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """List the laws by what they take as input.
+    """List the laws and the columns they read.
 
     Example: bayes-scaling laws
     """
     if context.invoked_subcommand is not None:
         return
-    from bayes_scaling.cli.show import law_list, law_table, show
+    from bayes_scaling.cli.printing.laws import law_list, law_table
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.laws.catalogue import catalogue
 
     found = catalogue()
@@ -44,13 +45,15 @@ def laws(
 
 
 def laws_show(
-    name: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="Law: NAME, NAME:OPTION=VALUE or a law file.", show_default=False)],
+    as_json: AsJson = False,
 ) -> None:
-    """Show formula, parameters with priors and units, published constants, where it holds and fails.
+    """Show a law: formula, parameters with priors and units, published constants, where it holds and fails.
 
     Example: bayes-scaling laws show chinchilla
     """
-    from bayes_scaling.cli.show import law_card, show
+    from bayes_scaling.cli.printing.laws import law_card
+    from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import describe_prior
     from bayes_scaling.model.noise import Noise

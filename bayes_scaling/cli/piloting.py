@@ -37,19 +37,23 @@ from bayes_scaling.errors import DataError, PlanError
 
 def pilot(
     source: FitFile,
-    pilot_budget: Annotated[float, typer.Option(help="The most that pilots may cost.", show_default=False)],
-    budget: Annotated[float | None, typer.Option(help="Of the big run that pilots are to inform.")] = None,
+    pilot_budget: Annotated[
+        float, typer.Option(help="Largest total cost of the pilots, in the unit of --cost.", show_default=False)
+    ],
+    budget: Annotated[float | None, typer.Option(help="Budget of the big run.")] = None,
     forecast_at: Annotated[
         list[str] | None,
-        typer.Option(help="Instead of --budget, the run to forecast: --forecast-at params=70e9 ... Repeatable."),
+        typer.Option(help="Instead of --budget, the run to forecast: params=70e9. Repeatable."),
     ] = None,
-    offers: Annotated[Path | None, typer.Option(help="Table of runs on offer: inputs, cost if known.")] = None,
+    offers: Annotated[
+        Path | None, typer.Option(help="Table of pilots to choose from: inputs, and cost if known.")
+    ] = None,
     between: Annotated[
-        list[str] | None, typer.Option(help="Instead of a table, a range of an input: params=1e8:1e10. Repeatable.")
+        list[str] | None, typer.Option(help="Instead of --offers, the range of an input: params=1e8:1e10. Repeatable.")
     ] = None,
-    copies: Annotated[int, typer.Option(help="How often one run may be repeated.")] = 4,
+    copies: Annotated[int, typer.Option(help="How often one pilot may be repeated.")] = 4,
     price: Annotated[
-        float | None, typer.Option(help="Worth of one unit of cost, where pilots are not paid out of the budget.")
+        float | None, typer.Option(help="Value of one unit of cost, if pilots are not paid out of the budget.")
     ] = None,
     objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
@@ -64,19 +68,21 @@ def pilot(
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose small runs to buy before a big one, or none if none is worth its price.
+    """Choose the pilots worth buying before a big run, if any.
 
     Example: bayes-scaling pilot fit.nc --budget 1e23 --pilot-budget 1e21 --between params=1e8:1e10
     --between tokens=1e9:1e11
     """
-    from bayes_scaling.cli.show import show
-    from bayes_scaling.cli.show_plans import pilot_table
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.cli.printing.plans import pilot_table
     from bayes_scaling.decide.decision import DecisionProblem
     from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict.ensemble import Ensemble
 
     if (offers is None) == (not between):
-        raise PlanError("say which runs are on offer: a table (--offers), or a range of each input (--between)")
+        raise PlanError(
+            "say which pilots to choose from: either --offers TABLE, or --between INPUT=LEAST:MOST for each input"
+        )
     if offers is not None:
         candidates: Any = _table(offers, "--offers")
     else:
@@ -104,10 +110,13 @@ def pilot(
 
 def midrun(
     source: FitFile,
-    run: Annotated[str, typer.Option(help="Id of the run, part of the fit with its curve so far.", show_default=False)],
-    until: Annotated[float, typer.Option(help="Where it was to end (steps, else tokens).", show_default=False)],
-    extend: Annotated[str, typer.Option(help="Factors of --until at which it might end instead.")] = "1.5,2",
-    price: Annotated[float, typer.Option(help="Worth of one unit of cost, in the unit of the objective.")] = 0.0,
+    run: Annotated[str, typer.Option(help="Id of the run; the fit must include its curve so far.", show_default=False)],
+    until: Annotated[
+        float,
+        typer.Option(help="Planned end of the run, in steps (tokens if the table has no steps).", show_default=False),
+    ],
+    extend: Annotated[str, typer.Option(help="Other ends to compare, as multiples of --until.")] = "1.5,2",
+    price: Annotated[float, typer.Option(help="Value of one unit of cost, in the unit of the objective.")] = 0.0,
     objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,
@@ -119,12 +128,12 @@ def midrun(
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare stopping a run now, continuing it as planned, and extending it.
+    """Compare stopping a run now, finishing it as planned, and extending it.
 
     Example: bayes-scaling midrun fit.nc --run big --until 100000
     """
-    from bayes_scaling.cli.show import show
-    from bayes_scaling.cli.show_plans import midrun_table
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.cli.printing.plans import midrun_table
     from bayes_scaling.decide.midrun import midrun as compare_options
     from bayes_scaling.inference.loading import load_fit
 
@@ -148,17 +157,21 @@ def midrun(
 
 
 def preregister(
-    source: Annotated[Path, typer.Argument(help="A plan (allocate --json), or a fit (.nc).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File to write, never an existing one.")] = Path("forecast.json"),
-    params: Annotated[str, typer.Option(help="With a fit: parameters of the runs to forecast.")] = "",
-    tokens: Annotated[str, typer.Option(help="With a fit: their tokens.")] = "",
+    source: Annotated[
+        Path, typer.Argument(help="Plan saved from 'allocate --json', or a fit (.nc).", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="New file to write; an existing one is never replaced.")] = Path(
+        "forecast.json"
+    ),
+    params: Annotated[str, typer.Option(help="With a fit: parameter counts of the runs to forecast.")] = "",
+    tokens: Annotated[str, typer.Option(help="With a fit: training tokens of the runs to forecast.")] = "",
     at: At = None,
     name: Annotated[str, typer.Option(help="Name of the forecast.")] = "",
     note: Annotated[str, typer.Option(help="A note for readers.")] = "",
     seed: Seed = 0,
     unconverged: Unconverged = False,
 ) -> None:
-    """Put the forecast of a run on record before it is trained.
+    """Register the forecast of a run before it is trained.
 
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
@@ -185,9 +198,13 @@ def preregister(
 
 
 def score(
-    source: Annotated[Path, typer.Argument(help="A registered forecast.", show_default=False)],
-    loss: Annotated[str, typer.Option(help="Measured loss of each of its runs, with commas.")] = "",
-    runs: Annotated[Path | None, typer.Option(help="Or a table of runs in which they are looked up.")] = None,
+    source: Annotated[
+        Path, typer.Argument(help="Forecast written by 'bayes-scaling preregister'.", show_default=False)
+    ],
+    loss: Annotated[str, typer.Option(help="Measured loss of each run, comma-separated.")] = "",
+    runs: Annotated[
+        Path | None, typer.Option(help="Instead of --loss, a table of runs with the measured losses.")
+    ] = None,
     record: Annotated[Path | None, typer.Option(help="Track record to add the scores to (.jsonl).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -197,12 +214,12 @@ def score(
     """
     import pandas as pd
 
-    from bayes_scaling.cli.show import show
-    from bayes_scaling.cli.show_plans import record_table
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.cli.printing.plans import record_table
     from bayes_scaling.decide.records import Registered, TrackRecord, score_registered
 
     if (not loss) == (runs is None):
-        raise DataError("say what was measured: --loss LOSS, or --runs with a table of runs")
+        raise DataError("say what was measured: either --loss LOSS or --runs TABLE")
     registered = Registered.read(source)
     measured: Any = _table(runs, "--runs") if runs is not None else numbers(loss, "--loss")
     scores = score_registered(registered, measured)

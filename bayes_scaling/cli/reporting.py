@@ -13,13 +13,15 @@ from bayes_scaling.cli._options import NOT_CONVERGED, Unconverged
 def report(
     study: Annotated[Path, typer.Argument(help="Study file (.toml).", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for report.html, report.md and report.json.")] = Path("report"),
-    draft: Annotated[bool, typer.Option("--draft", help="Normal approximations and few draws, in a hurry.")] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Make a quick draft from normal approximations and few draws.")
+    ] = False,
     refits: Annotated[
-        Path | None, typer.Option(help="Folder where refits of the comparison are kept and found again.")
+        Path | None, typer.Option(help="Folder to keep refits of the comparison in; a later report reuses them.")
     ] = None,
     unconverged: Unconverged = False,
 ) -> None:
-    """Make one page that can be signed from one study file. Exit code 3 when a law did not converge.
+    """Make a report from a study file. Exits with code 3 if a law did not converge.
 
     Example: bayes-scaling report study.toml --out report/
     """

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bayes_scaling.base.names import FAMILIES, listed_as_choice
 from bayes_scaling.cli._options import (
     AsJson,
     Columns,
@@ -26,16 +27,19 @@ from bayes_scaling.errors import DataError, LawError
 def check(
     runs: RunsFile,
     columns: Columns = "",
-    law: Annotated[str, typer.Option(help="Law to check the table against.")] = "chinchilla",
+    law: Annotated[
+        str, typer.Option(help="Law to check the table against: NAME, NAME:OPTION=VALUE or a law file.")
+    ] = "chinchilla",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
     as_json: AsJson = False,
 ) -> None:
-    """Check a table of runs and say what it can and cannot teach about a law.
+    """Check a table of runs, and which parameters of a law it can identify.
 
     Example: bayes-scaling check runs.csv --columns params=N,tokens=D
     """
-    from bayes_scaling.cli.show import runs_summary, show
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.cli.printing.runs import runs_summary
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.laws.catalogue import load_law
 
@@ -69,22 +73,26 @@ def check(
 
 
 def simulate(
-    law: Annotated[str, typer.Argument(help="Name, name:option=value, or a law file.")],
-    out: Annotated[Path, typer.Option(help="Where to write the runs (.csv).")],
+    law: Annotated[str, typer.Argument(help="Law: NAME, NAME:OPTION=VALUE or a law file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write the runs to (.csv).", show_default=False)],
     constants: Annotated[
-        str, typer.Option(help="Published set, like besiroglu2024; by default a draw from the prior.")
+        str, typer.Option(help="Published constants, such as besiroglu2024; by default a draw from the prior.")
     ] = "",
-    params: Annotated[str, typer.Option(help="Values of the grid.")] = "1e8,3e8,1e9,3e9",
-    tokens: Annotated[str, typer.Option(help="Values of the grid.")] = "2e9,6e9,2e10,6e10",
-    flops: Annotated[str, typer.Option(help="Values of the grid, for laws in flops.")] = "1e18,1e19,1e20,1e21",
+    params: Annotated[str, typer.Option(help="Parameter counts of the grid, comma-separated.")] = "1e8,3e8,1e9,3e9",
+    tokens: Annotated[str, typer.Option(help="Training tokens of the grid, comma-separated.")] = "2e9,6e9,2e10,6e10",
+    flops: Annotated[
+        str, typer.Option(help="Training FLOPs of the grid, for laws that read flops.")
+    ] = "1e18,1e19,1e20,1e21",
     at: Annotated[
-        list[str] | None, typer.Option(help="Values of the grid for any other input: experts=1,8,64. Repeatable.")
+        list[str] | None, typer.Option(help="Grid values of any other input: experts=1,8,64. Repeatable.")
     ] = None,
-    sigma: Annotated[float, typer.Option(help="Scatter of log loss.")] = 0.005,
-    noise: Annotated[str, typer.Option(help="student_t (nu = 5) or normal.")] = "normal",
+    sigma: Annotated[float, typer.Option(help="Scale of the noise of log loss: 0.005 is half a percent.")] = 0.005,
+    noise: Annotated[
+        str, typer.Option(help=f"Shape of the noise: {listed_as_choice(FAMILIES)} (with nu = 5).")
+    ] = "normal",
     seed: Seed = 0,
 ) -> None:
-    """Simulate a grid of runs, to try a plan before paying for it.
+    """Simulate runs on a grid, to test a plan before paying for it.
 
     Example: bayes-scaling simulate chinchilla --constants besiroglu2024 --out simulated.csv
     """
@@ -94,7 +102,7 @@ def simulate(
 
     chosen = load_law(law)
     if chosen.features is not None:
-        raise LawError(f"{chosen.label} reads whole runs, not a grid; use bayes_scaling.simulate from Python")
+        raise LawError(f"{chosen.label} reads whole runs, not a grid; call bayes_scaling.simulate from Python")
     offered = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     design = _simulate.grid(
         **{name: offered[name] if name in offered else _spread(chosen.column(name)) for name in chosen.inputs}

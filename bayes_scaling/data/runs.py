@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
+from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
@@ -39,7 +40,6 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 """Canonical columns, and other spellings that are recognised (in any case, with blanks or hyphens) and noted."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
-CONVENTIONS = ("total", "non_embedding", "unstated")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
-from bayes_scaling.evaluate.baselines import LOSSES
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
@@ -21,8 +21,6 @@ CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
 
 EXACT = "exact"
-ALONGSIDE = (EXACT, *LOSSES)
-"""What can be shown beside each law: the law taken to be exactly right, and its point fits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,9 @@ class Cut:
         return f"{self.column} <= {self.at:.4g}"
 
 
-def candidates_of(laws: Sequence[str | Law | Candidate], alongside: Sequence[str] = ALONGSIDE) -> tuple[Candidate, ...]:
+def candidates_of(
+    laws: Sequence[str | Law | Candidate], alongside: Sequence[str] = tuple(ALONGSIDE)
+) -> tuple[Candidate, ...]:
     """List what is compared: each law with its discrepancy, and what is shown beside it.
 
     Parameters
@@ -78,7 +78,7 @@ def candidates_of(laws: Sequence[str | Law | Candidate], alongside: Sequence[str
     """
     unknown = [name for name in alongside if name not in ALONGSIDE]
     if unknown:
-        raise DataError(f"{shown(unknown[0])} cannot stand beside a law; choose from {', '.join(ALONGSIDE)}")
+        raise DataError(f"alongside has {shown(unknown[0])}; expected any of {', '.join(ALONGSIDE)}")
     found: dict[str, Candidate] = {}
     for given in laws:
         if isinstance(given, Candidate):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.evaluate.candidates import ALONGSIDE, Candidate, Cut, candidates_of, default_cuts
+from bayes_scaling.evaluate.candidates import Candidate, Cut, candidates_of, default_cuts
 from bayes_scaling.evaluate.comparison import Comparison, held_out_weights
 from bayes_scaling.evaluate.refits import fit_to_all, held_out_scores, left_one_out_scores
 from bayes_scaling.evaluate.weights import stacking_weights
@@ -25,7 +26,7 @@ def compare(
     runs: Runs,
     *,
     cuts: Sequence[Cut] | None = None,
-    alongside: Sequence[str] = ALONGSIDE,
+    alongside: Sequence[str] = tuple(ALONGSIDE),
     loo: bool = True,
     folder: str | Path | None = None,
     seed: int = 0,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.names import SamplerName
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.methods import METHODS
 from bayes_scaling.inference.problem import SamplingMethod
 
-type SamplerName = Literal["auto", "nuts", "laplace"]
 type SamplerChoice = SamplerName | Sampler
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.names import DISCREPANCIES, NOISES, DiscrepancyName, NoiseName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import ALONG
 
-type NoiseChoice = Literal["auto", "student_t", "normal"] | Noise
-type DiscrepancyChoice = Literal["brownian", "none"] | Discrepancy
+type NoiseChoice = NoiseName | Noise
+type DiscrepancyChoice = DiscrepancyName | Discrepancy
 
 
 def chosen_noise(choice: NoiseChoice, runs: Runs) -> Noise:
@@ -21,18 +20,20 @@ def chosen_noise(choice: NoiseChoice, runs: Runs) -> Noise:
         return choice
     if choice == "auto":
         return default_noise(runs)
-    if choice in ("student_t", "normal"):
+    if isinstance(choice, str) and choice in NOISES:
         return Noise(choice)
-    raise LawError(f"noise is {shown(choice)}; expected 'auto', 'student_t', 'normal' or a bayes_scaling.Noise")
+    raise LawError(f"noise is {shown(choice)}; expected one of {', '.join(NOISES)}, or a bayes_scaling.Noise")
 
 
 def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
     """Return the discrepancy that a choice means."""
     if isinstance(choice, Discrepancy):
         return choice
-    if choice in ("brownian", "none"):
+    if isinstance(choice, str) and choice in DISCREPANCIES:
         return Discrepancy(choice)
-    raise LawError(f"discrepancy is {shown(choice)}; expected 'brownian', 'none' or a bayes_scaling.Discrepancy")
+    raise LawError(
+        f"discrepancy is {shown(choice)}; expected one of {', '.join(DISCREPANCIES)}, or a bayes_scaling.Discrepancy"
+    )
 
 
 def default_noise(runs: Runs) -> Noise:

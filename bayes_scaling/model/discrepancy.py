@@ -27,6 +27,8 @@ import numpy as np
 import numpyro.distributions as dist
 import scipy.linalg
 
+from bayes_scaling.base.messages import shown
+from bayes_scaling.base.names import DISCREPANCIES, listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
@@ -35,8 +37,6 @@ LOG_TAU_SD = 1.0  # prior standard deviation of log tau
 KNOTS = 24  # more would cost time and resolve what single runs do not show
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
-
-KINDS = ("brownian", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Discrepancy:
     scale: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise LawError(f"discrepancy {self.kind!r} is not known; choose {' or '.join(KINDS)}")
+        if self.kind not in DISCREPANCIES:
+            raise LawError(f"discrepancy is {shown(self.kind)}; expected {listed_as_choice(DISCREPANCIES)}")
         if not 0 < self.smoothness < 1:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
         if not 0 < self.scale < math.inf:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.names import listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import Lanes, draw_deviations, one_step_ahead
@@ -137,7 +138,7 @@ class Noise:
         for kind, table in known.items():
             chosen = getattr(self, kind)
             if not isinstance(chosen, Family) and chosen not in table:
-                raise LawError(f"noise {kind} {chosen!r} is not known; choose one of {', '.join(table)}")
+                raise LawError(f"noise {kind} is {chosen!r}; expected {listed_as_choice(table)}")
 
     @property
     def shape(self) -> Family:

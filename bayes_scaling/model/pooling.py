@@ -12,6 +12,7 @@ import pandas as pd
 from numpyro.distributions import biject_to
 
 from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.names import POOLING, listed_as_choice
 from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.laws.parameters import Derived, Parameter
 from bayes_scaling.laws.priors import prior_quantile
@@ -36,8 +37,10 @@ class Pool:
     mode: str
 
     def __post_init__(self) -> None:
-        if self.mode not in ("partial", "separate"):
-            raise LawError(f"pooling {shown(self.mode)} is not known; choose partial or separate (or leave it shared)")
+        if self.mode not in POOLING:
+            raise LawError(
+                f"pooling is {shown(self.mode)}; expected {listed_as_choice(POOLING)}, or no pooling for a shared value"
+            )
 
 
 type Pooling = Mapping[str, Pool]

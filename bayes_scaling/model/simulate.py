@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
@@ -47,7 +48,7 @@ def simulate(
     design: pd.DataFrame | Runs,
     constants: str | Mapping[str, float] | None = None,
     *,
-    noise: Literal["student_t", "normal"] | Noise = "student_t",
+    noise: FamilyName | Noise = "student_t",
     discrepancy: DiscrepancyChoice = "none",
     seed: int = 0,
     typical_loss: float = 3.0,

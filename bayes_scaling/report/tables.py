@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pydantic
 
+from bayes_scaling.base.names import AlongsideName, DiscrepancyName, NoiseName, RowsChoice, ScaleName
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.problem import checked_goal
@@ -68,11 +69,11 @@ class Laws(Part):
     """
 
     names: list[str] = pydantic.Field(default=["chinchilla", "kaplan_joint"], min_length=1)
-    alongside: list[Literal["exact", "huber", "squares"]] = ["exact", "huber"]
-    discrepancy: Literal["brownian", "none"] = "brownian"
-    noise: Literal["auto", "student_t", "normal"] = "auto"
-    noise_scale: Literal["constant", "known", "growing"] = "constant"
-    noise_rows: Literal["auto", "independent", "correlated"] = "auto"
+    alongside: list[AlongsideName] = ["exact", "huber"]
+    discrepancy: DiscrepancyName = "brownian"
+    noise: NoiseName = "auto"
+    noise_scale: ScaleName = "constant"
+    noise_rows: RowsChoice = "auto"
     cuts: dict[str, list[float]] = {}
     priors: dict[str, dict[str, dict[str, Any]]] = {}
 

@@ -6,12 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling import cli
+from bayes_scaling.base import names
+from bayes_scaling.evaluate.baselines import LOSSES
+from bayes_scaling.evaluate.candidates import EXACT
+from bayes_scaling.inference.methods import METHODS
+from bayes_scaling.model.families import FAMILIES
+from bayes_scaling.model.noise import ROWS, SCALES
 from tests.support import design, run
 
 COMMANDS = (
@@ -177,7 +185,7 @@ def test_plot_writes_pictures(folder: Path) -> None:
         (("fit", "{folder}/runs.csv", "--below", "flops=1e3"), "no row"),
         (("fit", "{folder}/runs.csv", "--below", "flops=big"), "'big' is not a number"),
         (("fit", "{folder}/runs.csv", "--out", "{folder}"), "is a folder"),
-        (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family 'cauchy'"),
+        (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family is 'cauchy'; expected normal or student_t"),
         (("fit", "{folder}/runs.csv", "--sampler", "magic"), "sampler is 'magic'"),
         (("fit", "{folder}/runs.csv", "--priors", "{folder}/runs.csv"), "is not TOML"),
         (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
@@ -189,7 +197,14 @@ def test_plot_writes_pictures(folder: Path) -> None:
         ),
         (("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--target", "-2"), "target loss is -2"),
         (("simulate", "chinchilla", "--out", "{folder}/x.csv", "--sigma", "0"), "--sigma is 0"),
-        (("plot", "{folder}/fit.nc", "--target", "2.0"), "--target marks a forecast"),
+        (("fit", "{folder}/runs.csv", "--discrepancy", "half"), "discrepancy is 'half'; expected brownian or none"),
+        (("fit", "{folder}/runs.csv", "--device", "tpu"), "device is 'tpu'; expected auto, cpu or gpu"),
+        (("fit", "{folder}/runs.csv", "--below", "flops"), "cannot read --below 'flops'; expected flops=1e21"),
+        (("fit", "{folder}/runs.csv", "--params-convention", "all"), "choose one of total, non_embedding, unstated"),
+        (("compare", "{folder}/runs.csv", "--alongside", "magic"), "alongside has 'magic'; expected any of exact"),
+        (("compare", "{folder}/runs.csv", "--cut", "flops"), "cannot read --cut 'flops'; expected flops=1e20,1e21"),
+        (("import", "comet", "{folder}", "--out", "{folder}/x.csv"), "tracker is 'comet'; expected wandb, mlflow or"),
+        (("plot", "{folder}/fit.nc", "--target", "2.0"), "--target needs a forecast"),
         (("laws", "show", "nothing"), "no law is called 'nothing'"),
     ],
 )
@@ -205,6 +220,45 @@ def test_the_program_itself_prints_one_line_and_no_traceback(tmp_path: Path) -> 
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: bad.csv, row 1, column loss: 'oops'") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fitt"], "No such command 'fitt'"),
+        (["fit"], "Missing argument"),
+        (["fit", "runs.csv", "--magic"], "No such option"),
+        (["fit", "runs.csv", "--chains", "many"], "Invalid value for '--chains'"),
+        (["allocate", "runs.csv"], "Missing option '--budget'"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bayes-scaling", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1 and says in err
+
+
+def test_every_word_of_an_option_has_something_behind_it() -> None:
+    """The words that help lists, the types of Python, and the objects behind them are the same."""
+    assert set(names.FAMILIES) == set(FAMILIES) and set(names.SCALES) == set(SCALES) and set(names.ROWS) == set(ROWS)
+    assert list(names.SAMPLERS) == list(METHODS)
+    assert set(names.ALONGSIDE) == {EXACT, *LOSSES}
+    assert all(hasattr(bs.importers, f"import_{name}") for name in names.TRACKERS)
+    for kind, table in {
+        names.FamilyName: names.FAMILIES,
+        names.NoiseName: names.NOISES,
+        names.ScaleName: names.SCALES,
+        names.RowsName: names.ROWS,
+        names.RowsChoice: names.ROWS_CHOICES,
+        names.DiscrepancyName: names.DISCREPANCIES,
+        names.SamplerName: names.SAMPLERS,
+        names.AlongsideName: names.ALONGSIDE,
+    }.items():
+        assert set(get_args(kind.__value__)) == set(table)
 
 
 def test_messages_speak_the_language_of_the_command_line(tmp_path: Path) -> None:
@@ -294,8 +348,11 @@ def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
         (("fit", "{folder}/runs.csv", "--pool", "alpha"), "cannot read --pool 'alpha'; expected alpha=partial:dataset"),
         (("fit", "{folder}/runs.csv", "--pool", "alpha=partial:nothing"), "has no column 'nothing' to say which group"),
         (("fit", "{folder}/runs.csv", "--pool", "B=partial:lab"), "'B' cannot be pooled: it follows from the others"),
-        (("fit", "{folder}/runs.csv", "--pool", "E=half:lab"), "pooling 'half' is not known"),
-        (("fit", "{folder}/runs.csv", "--noise-rows", "some"), "noise rows 'some' is not known"),
+        (("fit", "{folder}/runs.csv", "--pool", "E=half:lab"), "pooling is 'half'; expected partial or separate"),
+        (
+            ("fit", "{folder}/runs.csv", "--noise-rows", "some"),
+            "noise rows is 'some'; expected independent or",
+        ),
         (("fit", "{folder}/runs.csv", "--after-warmup", "3"), "fraction is 3, expected a fraction"),
         (("quantity", "{folder}/fit.nc", "nothing", "--unconverged", "--at", "lab=x"), "has no quantity 'nothing'"),
         (("quantity", "{folder}/fit.nc", "params_opt", "--at", "flops"), "cannot read --at 'flops'"),

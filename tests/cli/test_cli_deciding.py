@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import bayes_scaling as bs
-from bayes_scaling.cli.show_plans import plan_table
+from bayes_scaling.cli.printing.plans import plan_table
 from tests.support import THREE, believed, run
 
 

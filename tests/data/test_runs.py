@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_scaling import Runs
-from bayes_scaling.data.runs import CONVENTIONS, NUMERIC, SPELLINGS
+from bayes_scaling.base.names import CONVENTIONS
+from bayes_scaling.data.runs import NUMERIC, SPELLINGS
 from bayes_scaling.errors import DataError
 from tests.support import public_table, refusal
 

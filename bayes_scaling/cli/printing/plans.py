@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.cli.show import number, table
+from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
     import pandas as pd

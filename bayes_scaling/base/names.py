@@ -1,0 +1,72 @@
+"""The words that options take, with what they mean: the one list that Python, study files and the command line read.
+
+Nothing heavy is imported here, so that help is fast. Costs and objectives are in `bayes_scaling.decide.names`. The
+types are for type checkers; a test keeps them, these tables and the objects behind the words the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+type FamilyName = Literal["normal", "student_t"]
+type NoiseName = Literal["auto", "student_t", "normal"]
+type ScaleName = Literal["constant", "known", "growing"]
+type RowsName = Literal["independent", "correlated"]
+type RowsChoice = Literal["auto", "independent", "correlated"]
+type DiscrepancyName = Literal["brownian", "none"]
+type SamplerName = Literal["auto", "nuts", "laplace"]
+type AlongsideName = Literal["exact", "huber", "squares"]
+
+FAMILIES: Mapping[FamilyName, str] = {"normal": "", "student_t": "learns how heavy the tails are"}
+NOISES: Mapping[NoiseName, str] = {
+    "auto": "normal for training curves, else student_t",
+    "student_t": FAMILIES["student_t"],
+    "normal": FAMILIES["normal"],
+}
+SCALES: Mapping[ScaleName, str] = {
+    "constant": "the same for every run",
+    "known": "adds each run's loss_se",
+    "growing": "larger for small runs",
+}
+ROWS: Mapping[RowsName, str] = {
+    "independent": "",
+    "correlated": "rows of one run share a slow deviation",
+}
+ROWS_CHOICES: Mapping[RowsChoice, str] = {
+    "auto": "correlated for training curves",
+    "independent": ROWS["independent"],
+    "correlated": ROWS["correlated"],
+}
+DISCREPANCIES: Mapping[DiscrepancyName, str] = {
+    "brownian": "the law may be wrong, more so further out",
+    "none": "the law is exactly right",
+}
+POOLING: Mapping[str, str] = {
+    "partial": "groups vary around a common value",
+    "separate": "groups say nothing about each other",
+}
+SAMPLERS: Mapping[SamplerName, str] = {
+    "auto": "fast NUTS, then nuts if its diagnostics are poor",
+    "nuts": "NUTS with a long warm-up",
+    "laplace": "normal approximation",
+}
+DEVICES: Mapping[str, str] = {"auto": "the CPU unless the table is very large", "cpu": "", "gpu": ""}
+ALONGSIDE: Mapping[AlongsideName, str] = {
+    "exact": "the law without a discrepancy",
+    "huber": "point fit with a Huber loss",
+    "squares": "point fit by least squares",
+}
+CONVENTIONS: Mapping[str, str] = {"total": "", "non_embedding": "", "unstated": ""}
+TRACKERS: Mapping[str, str] = {"wandb": "Weights & Biases", "mlflow": "MLflow", "tensorboard": "TensorBoard"}
+
+
+def listed_as_choice(names: Iterable[str]) -> str:
+    """Write words as a choice: ``auto, cpu or gpu``."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def explained(names: Mapping[Any, str]) -> str:
+    """Write words as a choice, each with what it means: ``brownian (...) or none (...)``."""
+    return listed_as_choice(f"{name} ({meaning})" if meaning else name for name, meaning in names.items())

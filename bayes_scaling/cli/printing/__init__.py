@@ -1,0 +1,1 @@
+"""What the terminal prints, one module for each kind of result."""

@@ -1,0 +1,75 @@
+"""What the terminal prints about a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bayes_scaling.cli.printing.layout import table
+
+if TYPE_CHECKING:
+    from bayes_scaling.inference.result import Fit
+
+
+def fit_summary(fit: Fit) -> RenderableType:
+    """Return the posterior, how it was sampled, and which runs stand out."""
+    from bayes_scaling.evaluate.checks import find_influential, find_outliers
+
+    summary = fit.summary(0.9)
+    units = {row.name: row.unit for row in fit.composition.rows}
+    rows = [
+        (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", _unit(str(name), units))
+        for name, v in summary.iterrows()
+    ]
+    d = fit.diagnostics
+    how = (
+        f"{fit.sampler_used}, {fit.unconstrained.shape[0]} x {fit.unconstrained.shape[1]} draws: R-hat {d.rhat:.3f}, "
+        f"ESS {d.ess_bulk:.0f} bulk, {d.ess_tail:.0f} tail, {d.divergences} divergences, {fit.manifest['seconds']} s"
+    )
+    if np.isfinite(d.k_hat):
+        how = f"{fit.sampler_used} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
+    parts: list[RenderableType] = [
+        Text(
+            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise, "
+            + ("law taken to be right" if fit.discrepancy.kind == "none" else "with a discrepancy of the law"),
+            style="bold",
+        ),
+        Text(f"    {fit.law.formula}"),
+        table(("parameter", "median", "5%", "95%", "learned", "unit"), rows),
+        Text("learned: share of the prior's variance that the data removed; near 0 % the prior is speaking"),
+        Text(how),
+    ]
+    flagged = find_outliers(fit)
+    flagged = flagged[flagged["outlier"]]
+    if len(flagged):
+        names = ", ".join(
+            f"{run} ({residual:+.1%})"
+            for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
+        )
+        parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
+    flagged = find_influential(fit)
+    flagged = flagged[flagged["influential"]]
+    moving = flagged["shift"].abs() > 0.5
+    if moving.any():
+        shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
+        names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
+        parts.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
+    if (~moving).any():
+        names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
+        parts.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
+    weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
+    if weak:
+        parts.append(
+            Text(f"the prior is speaking: the data removed less than half of its variance for {', '.join(weak)}")
+        )
+    parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
+    return Group(*parts)
+
+
+def _unit(name: str, units: Mapping[str, str]) -> str:
+    """Return the unit of a parameter, of a group's value of it, or of the spread of its population."""
+    return units.get(name) or units.get(name.split("[")[0], "on the sampled scale")

@@ -1,0 +1,68 @@
+"""What the terminal prints about forecasts and quantities of a law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bayes_scaling.cli.printing.layout import number, table
+
+if TYPE_CHECKING:
+    from bayes_scaling.predict.forecast import Forecast
+    from bayes_scaling.predict.frontier import Requirement
+    from bayes_scaling.predict.quantities import QuantityDraws
+
+
+def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: float | None) -> RenderableType:
+    """Return the forecast at each point with both bands, and say what they contain."""
+    frame = forecast.to_frame(probabilities, target)
+    shown = [str(name) for name in forecast.points]
+    headers = [*shown, "x largest run", f"median [{forecast.loss_unit}]"]
+    columns: list[list[Any]] = [list(frame[name]) for name in shown] + [
+        list(frame["extrapolation"]),
+        list(frame["mean_median"]),
+    ]
+    for of, word in (("mean", "mean curve"), ("new_run", "one new run")):
+        for p in probabilities:
+            headers.append(f"{p:.0%} {word}")
+            low, high = frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]
+            columns.append([f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)])
+    if target is not None:
+        headers.append(f"P(loss <= {target:g})")
+        columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
+    note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
+    return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.label}"), Text(note))
+
+
+def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:
+    """Return in one sentence what a target loss takes."""
+    low, high = requirement.interval(probability)
+    what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
+    sentence = (
+        f"loss {requirement.loss:g} {unit} on the mean curve takes {requirement.quantile(0.5):.3g} {what} "
+        f"({probability:.0%}: {low:.3g} - {high:.3g}) along {requirement.along}"
+    )
+    if requirement.reachable < 1:
+        sentence += f"; with probability {1 - requirement.reachable:.1%} it is out of reach at any size"
+    return Text(sentence)
+
+
+def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableType:
+    """Return a quantity at each point with its interval."""
+    frame = quantity.to_frame(probability)
+    inputs = [str(name) for name in quantity.points]
+    headers = [*inputs, f"median [{quantity.unit}]", f"{probability:.0%} interval", "defined"]
+    rows = [
+        [
+            *(float(row[name]) for name in inputs),
+            float(row["median"]),
+            f"{number(float(row['low']))} - {number(float(row['high']))}",
+            f"{row['defined']:.0%}",
+        ]
+        for _, row in frame.iterrows()
+    ]
+    note = "Equal-tailed credible interval of the law's parameters, over the draws that give an answer (defined)."
+    return Group(table(headers, rows, title=f"{quantity.name}: {quantity.meaning}"), Text(note))

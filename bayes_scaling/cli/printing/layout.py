@@ -1,0 +1,52 @@
+"""How the terminal prints: tables, numbers, paragraphs.
+
+Text that comes from data goes through `rich.text.Text`, which does not interpret markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to standard output; a pipe gets full lines instead of the width of some terminal."""
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(*parts, sep="\n")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+    """Return a plain table; numbers right-aligned."""
+    rows = [list(row) for row in rows]
+    out = Table(
+        title=Text(title, style="bold") if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+    )
+    for i, header in enumerate(headers):
+        numeric = bool(rows) and all(isinstance(row[i], int | float | np.number) for row in rows)
+        out.add_column(Text(header), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*(Text(_cell(value)) for value in row))
+    return out
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else ""
+    if isinstance(value, float | np.floating):
+        return number(float(value))
+    return str(value)
+
+
+def number(value: float) -> str:
+    """Write a number with four significant digits, large ones in powers of ten."""
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:.4g}"
