@@ -10,6 +10,7 @@ curve steeper: one that flattens it cannot be distinguished from an irreducible 
 Caballero et al. 2022 (arXiv 2210.14891), eq 1 (there a for E).
 """
 
+import dataclasses
 from collections.abc import Callable
 from math import log
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter
 
 
 def log_reducible(X: Array, c_0: Array, *breaks: Array) -> Array:
@@ -131,16 +132,7 @@ def law(input: Literal["tokens", "params", "flops"] = "tokens", breaks: Literal[
         decreasing_in=(input,),
         parameters=(
             LOSS_AT_CENTRE,
-            Parameter(
-                "E",
-                dist.Beta(2.0, 2.0),
-                unit="loss",
-                meaning="irreducible loss",
-                role="irreducible",
-                source="published E over the loss at the centre of the data: 0.16 to 0.72",
-                quantity="E / L_0",
-                value=lambda draw, L_0: draw * L_0,
-            ),
+            dataclasses.replace(IRREDUCIBLE, prior=dist.Beta(2.0, 2.0)),
             Parameter(
                 "c_0",
                 dist.LogNormal(log(0.2), 0.6),

@@ -73,9 +73,21 @@ ALPHA_N = {
     "irreducible": (dist.LogNormal(log(0.25), 0.5), "15 published laws with E > 0: median 0.25, log-sd 0.44"),
 }
 TERMS = (
-    Parameter("alpha_S", dist.LogNormal(log(0.72), 0.25), "1", "exponent of steps", "Kaplan et al. 2020: 0.76"),
     Parameter(
-        "alpha_B", dist.LogNormal(log(0.21), 0.25), "1", "exponent of critical batch", "Kaplan et al. 2020: 0.21"
+        "alpha_S",
+        dist.LogNormal(log(0.72), 0.25),
+        "1",
+        "exponent of steps",
+        "Kaplan et al. 2020: 0.76",
+        role="exponent",
+    ),
+    Parameter(
+        "alpha_B",
+        dist.LogNormal(log(0.21), 0.25),
+        "1",
+        "exponent of critical batch",
+        "Kaplan et al. 2020: 0.21",
+        role="exponent",
     ),
     Parameter(
         "B_star",
@@ -138,7 +150,7 @@ def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
         parameters=(
             LOSS_AT_CENTRE,
             *LEVEL[form],
-            Parameter("alpha_N", prior, "1", "exponent of parameters", source),
+            Parameter("alpha_N", prior, "1", "exponent of parameters", source, role="exponent"),
             *TERMS,
         ),
         published=PUBLISHED if is_pure else (),

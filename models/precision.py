@@ -17,7 +17,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Published, power
 
 
 def kept(w: Array, a: Array, kv: Array, gamma_w: Array, gamma_a: Array, gamma_kv: Array) -> Array:
@@ -91,18 +91,14 @@ ROUNDING = (
 )
 TRAINED: tuple[Parameter | Derived, ...] = (
     LOSS_AT_CENTRE,
+    IRREDUCIBLE,
     Parameter(
-        "E",
-        dist.Beta(1.5, 1.5),
-        unit="loss",
-        meaning="irreducible loss",
-        role="irreducible",
-        source="published E over the loss at the centre of the data: 0.16 to 0.8",
-        quantity="E / L_0",
-        value=lambda draw, L_0: draw * L_0,
-    ),
-    Parameter(
-        "alpha", dist.LogNormal(log(0.3), 0.5), "1", "exponent of parameters", "published: median 0.25, here 0.5"
+        "alpha",
+        dist.LogNormal(log(0.3), 0.5),
+        unit="1",
+        meaning="exponent of parameters",
+        role="exponent",
+        source="published: median 0.25, here 0.5",
     ),
     Parameter(
         "beta",
@@ -115,9 +111,7 @@ TRAINED: tuple[Parameter | Derived, ...] = (
         value=lambda draw, alpha: draw * alpha,
     ),
     *(
-        Parameter(
-            f"gamma_{sign}", dist.LogNormal(log(2.0), 0.4), "bits", f"scale of bits of {part}", "Kumar et al.: 1 to 2.7"
-        )
+        Parameter(f"gamma_{sign}", dist.LogNormal(log(2.0), 0.4), "bits", f"scale of bits of {part}", "Kumar: 1 to 2.7")
         for sign, part in BITS.values()
     ),
     Derived("N_eff", "params", "effective size at the centre of the data", size_at_centre),
