@@ -80,6 +80,8 @@ def candidates_of(sizes: str, shapes: str, vocabulary: int, context: int) -> Any
     if not shapes:
         return None
     pairs = [item.partition("x") for item in shapes.split(",")]
+    if not all(layers and width for layers, _, width in pairs):
+        raise PlanError(f"cannot read --shapes {shapes!r}; expected LAYERSxWIDTH, like 32x4096,40x5120")
     return [
         Shape(number(layers, "--shapes"), number(width, "--shapes"), vocabulary=vocabulary, context=context)
         for layers, _, width in pairs

@@ -104,6 +104,9 @@ def simulate(
     if chosen.features is not None:
         raise LawError(f"{chosen.label} reads whole runs, not a grid; call bayes_scaling.simulate from Python")
     offered = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
+    for name in set(offered) & set(chosen.inputs):
+        if any(isinstance(value, str) or not 0 < value < float("inf") for value in offered[name]):
+            raise DataError(f"the grid of {name} is {offered[name]}, expected positive numbers such as 1e8,1e9")
     design = _simulate.grid(
         **{name: offered[name] if name in offered else _spread(chosen.column(name)) for name in chosen.inputs}
     )

@@ -230,6 +230,8 @@ def test_the_program_itself_prints_one_line_and_no_traceback(tmp_path: Path) -> 
         (["fit", "runs.csv", "--magic"], "No such option"),
         (["fit", "runs.csv", "--chains", "many"], "Invalid value for '--chains'"),
         (["allocate", "runs.csv"], "Missing option '--budget'"),
+        (["fit", "runs.csv", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["simulate", "chinchilla", "--out", "absent/x.csv", "--params", "-1"], "the grid of params is [-1.0]"),
     ],
 )
 def test_wrong_usage_is_one_line(

@@ -164,7 +164,7 @@ def test_what_stands_beside_a_law_is_chosen() -> None:
     assert labels == ["chinchilla", *beside, "mine"]
     assert [one.label for one in _candidates.candidates_of([law], ["huber"])] == ["chinchilla", beside[1]]
     assert [one.weighted for one in _candidates.candidates_of([law], ["exact", "squares"])] == [True, True, False]
-    with pytest.raises(bs.errors.DataError, match="'alone' cannot stand beside a law; choose from exact, huber, sq"):
+    with pytest.raises(bs.errors.DataError, match="alongside has 'alone'; expected any of exact, huber, sq"):
         _candidates.candidates_of([law], ["alone"])
 
 

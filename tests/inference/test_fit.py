@@ -258,7 +258,7 @@ def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
         ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, laplace"),
         ({"chains": 1}, "too few to judge convergence"),
         ({"draws": 10}, "too few to judge convergence"),
-        ({"device": "abacus"}, "device 'abacus' is not known"),
+        ({"device": "abacus"}, "device is 'abacus'; expected auto"),
     ):
         with pytest.raises(bs.errors.FitError) as caught:
             fit_exact("chinchilla", chinchilla_runs, sampler=bs.Sampler(**options))  # type: ignore[arg-type]
