@@ -74,19 +74,14 @@ ALPHA_N = {
 }
 TERMS = (
     Parameter(
-        "alpha_S",
-        dist.LogNormal(log(0.72), 0.25),
-        "1",
-        "exponent of steps",
-        "Kaplan et al. 2020: 0.76",
-        role="exponent",
+        "alpha_S", dist.LogNormal(log(0.72), 0.25), "1", "exponent of steps", "Kaplan 2020: 0.76", role="exponent"
     ),
     Parameter(
         "alpha_B",
         dist.LogNormal(log(0.21), 0.25),
         "1",
         "exponent of critical batch",
-        "Kaplan et al. 2020: 0.21",
+        "Kaplan 2020: 0.21",
         role="exponent",
     ),
     Parameter(
