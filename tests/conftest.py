@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import bayes_scaling as bs
 from bayes_scaling.model.simulate import grid, simulate
 from tests.support import design, fit_exact
+
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,12 +66,31 @@ def _at(law: bs.laws.Law) -> ReferencePoint:
     return centre_of(law, 3.0, _inputs(law))
 
 
-def _prior_thetas(law: bs.laws.Law, n: int) -> list[dict[str, float]]:
-    at = _at(law)
-    return [
-        {name: draw_prior(law, Noise(), Discrepancy("none"), at, seed)[name] for name in law.parameter_names}
-        for seed in range(n)
-    ]
+@functools.cache
+def _all_prior_draws(name: str) -> dict[str, np.ndarray]:
+    """Draw every parameter of a law 200 times from its prior, ``(200,)``."""
+    law = bs.load_law(name)
+    with scope():
+        keys = jax.random.split(jax.random.key(0), len(law.sampled))
+        draws = {row.site: row.prior.sample(key, (200,)) for row, key in zip(law.sampled, keys, strict=True)}
+        values = resolve(law.parameters, draws, _at(law))
+    return {name: np.broadcast_to(values[name], 200) for name in law.parameter_names}
+
+
+def _prior_draws(law: bs.laws.Law, n: int) -> dict[str, np.ndarray]:
+    return {name: values[:n] for name, values in _all_prior_draws(law.label).items()}
+
+
+def _losses(law: bs.laws.Law, inputs: dict[str, np.ndarray], draws: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the losses of each draw of the parameters, ``(n_draw, n_row)``, all draws at once."""
+    with scope():
+        read = law.arrays(inputs)
+        arrays = {name: jnp.asarray(read[column]) for name, column in law.arguments}
+        return np.asarray(jax.vmap(lambda theta: law.mean(**arrays, **theta))(draws))
+
+
+def _theta(law: bs.laws.Law) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in _prior_draws(law, 1).items()}
 
 
 def test_the_catalogue_is_the_folder() -> None:
@@ -102,24 +123,24 @@ def test_the_formula_stands_in_the_file(law: bs.laws.Law) -> None:
 
 def test_mean_is_finite_positive_and_elementwise(law: bs.laws.Law) -> None:
     inputs = _inputs(law)
-    for theta in _prior_thetas(law, 20):
-        loss = law.evaluate(theta, **inputs)
-        assert loss.shape == (48,) and loss.dtype == np.float64
-        assert np.all(np.isfinite(loss)) and np.all(loss > 0)
-        one = law.evaluate(theta, **{name: values[:1] for name, values in inputs.items()})
-        np.testing.assert_allclose(one[0], loss[0], rtol=1e-12)
+    losses = _losses(law, inputs, _prior_draws(law, 20))
+    assert losses.shape == (20, 48) and np.all(np.isfinite(losses)) and np.all(losses > 0)
+    loss = law.evaluate(_theta(law), **inputs)
+    assert loss.shape == (48,) and loss.dtype == np.float64
+    np.testing.assert_allclose(loss, losses[0], rtol=1e-12)
+    one = law.evaluate(_theta(law), **{name: values[:1] for name, values in inputs.items()})
+    np.testing.assert_allclose(one[0], loss[0], rtol=1e-12)
 
 
 def test_mean_falls_where_it_says_so(law: bs.laws.Law) -> None:
     assert law.decreasing_in or law.increasing_in, "a law that is monotone in no input says nothing about scale"
     inputs = _inputs(law)
-    for theta in _prior_thetas(law, 20):
-        before = law.evaluate(theta, **inputs)
-        for name in (*law.decreasing_in, *law.increasing_in):
-            sign = -1 if name in law.decreasing_in else 1
-            change = sign * (law.evaluate(theta, **{**inputs, name: inputs[name] * 3}) - before)
-            assert np.all(change >= 0)
-            assert np.any(change > 0)
+    before = _losses(law, inputs, _prior_draws(law, 20))
+    for name in (*law.decreasing_in, *law.increasing_in):
+        sign = -1 if name in law.decreasing_in else 1
+        change = sign * (_losses(law, {**inputs, name: inputs[name] * 3}, _prior_draws(law, 20)) - before)
+        assert np.all(change >= 0)
+        assert np.all(np.any(change > 0, axis=1))
 
 
 def test_gradients_are_finite(law: bs.laws.Law) -> None:
@@ -141,8 +162,7 @@ def test_gradients_are_finite(law: bs.laws.Law) -> None:
 
 def test_prior_predictive_is_within_reason(law: bs.laws.Law) -> None:
     # Around a typical loss of 3, within the span of the design: no prior should say 0.1 or 300.
-    losses = np.stack([law.evaluate(theta, **_inputs(law)) for theta in _prior_thetas(law, 200)])
-    low, middle, high = np.quantile(losses, [0.02, 0.5, 0.98])
+    low, middle, high = np.quantile(_losses(law, _inputs(law), _prior_draws(law, 200)), [0.02, 0.5, 0.98])
     # Other responses than losses, steps to a target for example, span decades.
     wider = 1 if law.response == "loss" else 5
     assert low > 0.3 / wider and 1.5 < middle < 6 and high < 30 * wider
@@ -189,9 +209,23 @@ def test_same_law_by_name_and_by_path(law: bs.laws.Law) -> None:
     folder = Path(__file__).parents[1] / "models"
     by_path = bs.load_law(folder / f"{law.name}.py", **dict(law.origin.options))
     inputs = _inputs(law)
-    theta = _prior_thetas(law, 1)[0]
+    theta = _theta(law)
     assert by_path.parameter_names == law.parameter_names and by_path.formula == law.formula
     np.testing.assert_array_equal(by_path.evaluate(theta, **inputs), law.evaluate(theta, **inputs))
+
+
+@pytest.mark.parametrize("name", bs.available_laws())
+def test_a_quick_fit_follows_the_truth(name: str) -> None:
+    """Simulated runs, the normal approximation: where the runs are, the fitted law is the true one."""
+    law = bs.load_law(name)
+    table, truth = design_for(law, 32), {**_theta(law), "sigma": 0.01}
+    runs = simulate(law, table, truth, noise=Noise("normal"), seed=0)
+    fit = fit_exact(law, runs, noise=Noise("normal"), sampler="laplace", seed=0)
+    inputs = _inputs(law, 32)
+    draws = {key: fit.flat()[key][:100] for key in law.parameter_names}
+    fitted = np.median(_losses(law, inputs, draws), axis=0)
+    off = np.log(fitted / law.evaluate(truth, **inputs))
+    assert np.sqrt(np.mean(off**2)) < 0.01
 
 
 @pytest.fixture

@@ -128,6 +128,7 @@ def test_loading_leaves_the_process_as_it_was(saved: Path) -> None:
         assert bs.load_fit(saved).converged
 
 
+@pytest.mark.slow
 def test_comparing_leaves_the_process_as_it_was(comparison: bs.Comparison) -> None:
     with unchanged():
         comparison.forecast(**CHINCHILLA)
@@ -185,6 +186,7 @@ FRESH = """
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_is_left_as_it_was(saved: Path, tmp_path: Path) -> None:
     """What we import only when it is needed, like ArviZ, leaves nothing behind either."""
     done = subprocess.run(

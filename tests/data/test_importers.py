@@ -111,7 +111,6 @@ def test_wandb_values_of_every_kind(wandb_folder: Path) -> None:
     assert said(runs, "unfinished runs", "typed (running or killed)")  # there is no exit in it
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("store", ["mlruns", "mlflow.db"])
 def test_mlflow_stores(mlflow_folder: Path, store: str) -> None:
     runs = bs.importers.import_mlflow(mlflow_folder / store, MAP, groups=["data", "model.width", "run.experiment"])
@@ -125,7 +124,6 @@ def test_mlflow_stores(mlflow_folder: Path, store: str) -> None:
     assert "worst at step 0) is inf" in message
 
 
-@pytest.mark.slow
 def test_mlflow_one_experiment_and_damage(mlflow_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "mlruns"
     shutil.copytree(mlflow_folder / "mlruns", store)

@@ -99,6 +99,7 @@ def test_heavy_tails_say_less_than_their_width() -> None:
     assert heavy == pytest.approx(normal * 5 / 3)
 
 
+@pytest.mark.slow
 def test_reweighting_agrees_with_refits(few: Ensemble, few_runs: bs.Runs) -> None:
     big = few.points(params=4e10, tokens=8e11)
     target = few.log_mean(big)

@@ -68,6 +68,7 @@ def test_constants_that_cannot_be_told_apart_are_named() -> None:
     assert any("E" in text and "cannot be told apart" in text for text in bs.evaluate.identifiability(CHINCHILLA, runs))
 
 
+@pytest.mark.slow
 def test_few_runs_are_fitted_and_the_prior_said(chinchilla_runs: bs.Runs) -> None:
     few = chinchilla_runs.where(np.arange(48) < 3)
     fit = fit_exact("chinchilla", few)

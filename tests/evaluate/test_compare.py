@@ -19,6 +19,7 @@ from bayes_scaling.evaluate.weights import PRIOR_ROWS
 from bayes_scaling.plot.comparisons import save_comparison_pictures
 from tests.support import design, run
 
+CUTS = [bs.Cut("tokens", 3e10)]
 LAWS = ("power_law:input=tokens", "power_law:input=tokens,form=pure")
 
 
@@ -36,14 +37,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def comparison(folder: Path) -> bs.Comparison:
-    return bs.compare(LAWS, curve(), folder=folder, seed=0)
+    """One law, with a discrepancy and alone."""
+    return bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=0)
 
 
-def test_the_law_that_made_the_data_wins(comparison: bs.Comparison) -> None:
+def test_point_fits_stand_beside_and_earn_no_weight(comparison: bs.Comparison) -> None:
     table = comparison.to_frame()
-    assert comparison.best.startswith("power_law:input=tokens") and "pure" not in comparison.best
     assert sum(comparison.weights.values()) == pytest.approx(1.0)
     assert sum(comparison.loo_weights.values()) == pytest.approx(1.0)
+    assert len(table) == 4 and table["weight"].isna().sum() == 2
+
+
+@pytest.mark.slow
+def test_the_law_that_made_the_data_wins() -> None:
+    comparison = bs.compare(LAWS, curve(), seed=0)
+    table = comparison.to_frame()
+    assert comparison.best.startswith("power_law:input=tokens") and "pure" not in comparison.best
     pure = [name for name in comparison.weights if "form=pure" in name]
     assert sum(comparison.weights[name] for name in pure) < 0.25
     # Law with discrepancy, law alone, and two point fits of each; the latter are shown, not weighted.
@@ -83,11 +92,11 @@ def test_a_comparison_goes_on_where_it_was(
 
     monkeypatch.setattr(_refits, "fit", refuse)
     monkeypatch.setattr(_refits, "point_fit", refuse)
-    again = bs.compare(LAWS, curve(), folder=folder, seed=0)
+    again = bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=0)
     assert again.weights == pytest.approx(comparison.weights, abs=1e-9)
     pd.testing.assert_frame_equal(again.to_frame(), comparison.to_frame())
     with pytest.raises(AssertionError, match="fitted before"):
-        bs.compare(LAWS, curve(), folder=folder, seed=1)  # another seed is another comparison
+        bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=1)  # another seed is another comparison
 
 
 def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
@@ -189,6 +198,17 @@ def test_bad_requests_are_explained() -> None:
         bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e15)])
     with pytest.raises(bs.errors.DataError, match="no table could be compared"):
         backtest({}, LAWS)
+
+
+def test_the_command_line_goes_on_from_a_comparison(comparison: bs.Comparison, folder: Path, tmp_path: Path) -> None:
+    comparison.runs.table.to_csv(tmp_path / "runs.csv", index=False)
+    arguments = ("--laws", LAWS[0], "--cut", "tokens=3e10", "--out", folder)
+    code, out, err = run("compare", tmp_path / "runs.csv", *arguments)
+    assert code == 0, err
+    assert "Leave-largest-out" in out and comparison.best in out
+    assert json.loads((folder / "comparison.json").read_text())["weights"] == pytest.approx(dict(comparison.weights))
+    code, _, err = run("backtest", tmp_path / "nowhere")
+    assert code == 2 and "is not a folder" in err
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def test_the_table_speaks_where_there_is_much_of_it(chinchilla_fit: bs.Fit) -> N
 def test_the_prior_speaks_where_there_is_little() -> None:
     runs = bs.simulate("chinchilla", design(5), "besiroglu2024", seed=0)
     law = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(-1.4, 0.05)})
-    table = prior_sensitivity(bs.fit(law, runs, seed=0)).set_index("parameter")
+    table = prior_sensitivity(bs.fit(law, runs, sampler="laplace", seed=0)).set_index("parameter")
     assert table.loc["alpha", "learned"] < 0.5
     assert "prior dominates" in table.loc["alpha", "says"]
 

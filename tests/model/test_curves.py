@@ -33,7 +33,7 @@ def covariance(run: np.ndarray, position: np.ndarray) -> np.ndarray:
     return TRUTH["sigma_curve"] ** 2 * np.exp(-apart / TRUTH["length"]) * (run[:, None] == run)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 99))
 def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> None:
     run, position = scattered_rows(lengths, seed)

@@ -150,6 +150,7 @@ def test_the_parts_of_the_spread_add_up() -> None:
     assert np.diff(ahead.interval(0.9))[1] > np.diff(alone.interval(0.9))[1]
 
 
+@pytest.mark.slow
 def test_a_law_that_is_right_keeps_its_scale_small() -> None:
     fit = bs.fit("power_law:input=tokens", power_law_runs(40), seed=0)
     assert np.median(fit.flat()["tau"]) < 0.01  # prior median 0.02
@@ -157,6 +158,7 @@ def test_a_law_that_is_right_keeps_its_scale_small() -> None:
     assert np.median(wrong.flat()["tau"]) > 0.04
 
 
+@pytest.mark.slow
 def test_required_compute_follows_the_departures() -> None:
     runs = bs.simulate("chinchilla", design(40), "besiroglu2024", seed=0)
     fit, alone = bs.fit("chinchilla", runs, seed=0), fit_exact("chinchilla", runs, seed=0)

@@ -75,6 +75,7 @@ def test_normal_parts_stand_for_the_family(family: Family) -> None:
         np.testing.assert_allclose(np.quantile(parts, level, axis=0), np.quantile(exact, level, axis=0), rtol=5e-3)
 
 
+@pytest.mark.slow
 def test_a_family_of_ones_own_is_fitted_forecast_scored_and_planned_with() -> None:
     truth = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values) | {"sigma": 0.01}
     noise = bs.Noise(family=Laplace())

@@ -44,6 +44,7 @@ def test_every_group_has_its_own_value_and_the_rest_is_shared(pooled: bs.Fit) ->
     assert list(summary.index) == list(pooled.draws)
 
 
+@pytest.mark.slow
 def test_partial_pooling_borrows_strength() -> None:
     """A family with three runs is known better beside others than alone."""
     runs = families()

@@ -196,6 +196,7 @@ def test_step_by_step_comes_near_on_clean_curves() -> None:
     assert CURVE.recipe is not None and CURVE.recipe(curves(1e-9)) == found
 
 
+@pytest.mark.slow
 def test_step_by_step_is_biased_where_runs_stop_early() -> None:
     """The recipe takes the last losses as converged; the joint posterior does not."""
     short = curves(0.002, last=2e4)

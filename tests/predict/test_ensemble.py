@@ -81,7 +81,7 @@ def test_the_group_of_an_ensemble_is_that_of_its_forecast() -> None:
         {"params": params, "tokens": np.tile([1e10, 3e10, 1e11], 8), "dataset": np.repeat(["a", "b"], 12)}
     )
     runs = bs.simulate("chinchilla", table, "besiroglu2024", seed=3)
-    fit = fit_exact("chinchilla", runs, pooling={"alpha": bs.separate("dataset")}, seed=0)
+    fit = fit_exact("chinchilla", runs, pooling={"alpha": bs.separate("dataset")}, sampler="laplace", seed=0)
     ensemble = bs.Ensemble.of(fit, group={"dataset": "b"}, unconverged=True)
     ours = bs.forecast(ensemble, params=1e11, tokens=1e12)
     direct = bs.forecast(fit, params=1e11, tokens=1e12, dataset="b", unconverged=True)
