@@ -27,7 +27,7 @@ import bayes_scaling as bs
 
 FAST = bool(os.environ.get("NOTEBOOK_FAST"))
 sweep = bs.datasets.load("stdlib_sweep")
-exact = "none"  # curves already have a slow departure of their own
+exact = "none"  # curves already have a slow deviation of their own
 
 
 def interval(draws, probability=0.9):

@@ -48,7 +48,7 @@ print(f"{small['run'].nunique()} curves, {len(small)} of their rows; {largest:,}
 
 # %%
 columns = ["run", "params", "steps", "batch_tokens", "loss"]
-exact = "none"  # every curve already has a slow departure of its own
+exact = "none"  # every curve already has a slow deviation of its own
 fit = bs.fit(
     "kaplan_trajectory",
     bs.Runs.from_frame(small[columns].reset_index(drop=True), loss_unit="nats/byte"),
