@@ -73,8 +73,8 @@ BITS = {"weight_bits": ("w", "weights"), "activation_bits": ("a", "activations")
 COLUMNS = {name: Column(f"P_{sign}, bits of {part} in training", 4, 16) for name, (sign, part) in BITS.items()}
 COLUMNS["post_bits"] = Column("P_post, bits of weights after training", 3, 8)
 ROUNDING = (
-    Parameter("gamma_D", dist.LogNormal(log(0.5), 0.4), "1", "growth of this cost with tokens", "Kumar et al.: 0.51"),
-    Parameter("gamma_N", dist.LogNormal(log(0.4), 0.4), "1", "decrease of this cost with size", "Kumar et al.: 0.34"),
+    Parameter("gamma_D", dist.LogNormal(log(0.5), 0.4), "1", "growth of cost with D", "Kumar: 0.51", role="exponent"),
+    Parameter("gamma_N", dist.LogNormal(log(0.4), 0.4), "1", "fall of cost with N", "Kumar: 0.34", role="exponent"),
     Parameter("gamma_post", dist.LogNormal(log(0.7), 0.4), "bits", "scale of bits after training", "Kumar: 0.59"),
     Parameter(
         "C_T",
