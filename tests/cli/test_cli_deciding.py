@@ -113,7 +113,7 @@ def test_several_runs_ladders_and_shapes(folder: Path) -> None:
         (("--budget", "1e22", "--objective", "probability_of_target"), "give --target LOSS"),
         (("--budget", "1e22", "--odds", "0.5"), "--target LOSS"),
         (("--budget", "1e22", "--target", "2", "--odds", "50"), "write 0.5 for 50 percent"),
-        (("--budget", "1e22", "--reserve", "0.5"), "add --ladder SHARE"),
+        (("--budget", "1e22", "--reserve", "0.5"), "add --ladder FRACTION"),
         (("--budget", "1e22", "--ladder", "5"), "write 0.05 for 5 percent"),
         (("--budget", "1e22", "--limit", "size=3"), "cannot read --limit 'size=3'"),
         (("--budget", "1e22", "--limit", "params=1e9:7B"), "'7B' is not a number"),

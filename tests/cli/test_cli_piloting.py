@@ -38,7 +38,7 @@ def test_pilots_from_ranges_and_tables(folder: Path) -> None:
     assert code == 0 and content["worth_now"] is None
     assert content["value"]["cost"] <= 2
     for wrong, says in (
-        ((), "which runs are on offer"),
+        ((), "say which pilots to choose from"),
         ((*BETWEEN, "--limit", "nonsense"), "cannot read --limit"),
         (("--offers", folder / "none.csv"), "cannot read"),
     ):
