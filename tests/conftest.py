@@ -23,8 +23,14 @@ def chinchilla_runs() -> bs.Runs:
 
 @pytest.fixture(scope="session")
 def chinchilla_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
-    """The default fit to them."""
+    """A fit to them that takes the law to be right."""
     return fit_exact("chinchilla", chinchilla_runs, seed=0)
+
+
+@pytest.fixture(scope="session")
+def wandering_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
+    """The default fit to them, with a discrepancy of the law."""
+    return bs.fit("chinchilla", chinchilla_runs, seed=0)
 
 
 @pytest.fixture(scope="session")

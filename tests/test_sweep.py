@@ -68,6 +68,7 @@ def test_names_in_the_tables_are_cells_of_the_design(module: Any) -> None:
             assert rows["flops"].iloc[-1] == cells[run].plan.flops
 
 
+@pytest.mark.slow
 def test_gradients_of_pieces_add_up(module: Any) -> None:
     import jax
 

@@ -42,19 +42,14 @@ def plan(beliefs: Ensemble) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def path_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
-    return bs.fit("chinchilla", chinchilla_runs, noise=bs.Noise("normal"), seed=0)
-
-
-@pytest.fixture(scope="module")
-def comparison(chinchilla_fit: bs.Fit, path_fit: bs.Fit) -> bs.Comparison:
+def comparison(chinchilla_fit: bs.Fit, wandering_fit: bs.Fit) -> bs.Comparison:
     """Two laws with weights and one that earned none, as a comparison hands them on."""
     nothing: dict[str, Any] = {"candidates": (), "cuts": (), "scores": pd.DataFrame(), "refits": pd.DataFrame()}
     return bs.Comparison(
         runs=chinchilla_fit.runs,
         left_one_out={},
         loo_notes={},
-        fits={"alone": chinchilla_fit, "path": path_fit, "failed": SimpleNamespace()},
+        fits={"alone": chinchilla_fit, "path": wandering_fit, "failed": SimpleNamespace()},
         weights={"alone": 0.25, "path": 0.7499, "failed": 0.0001},
         loo_weights={},
         seconds=0.0,
@@ -192,8 +187,8 @@ def test_beliefs_are_those_of_a_forecast(chinchilla_fit: bs.Fit, beliefs: Ensemb
     np.testing.assert_allclose(below, ahead.predictive.probability_below(np.array([2.0])), atol=2e-3)
 
 
-def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
-    believed = Ensemble.of(path_fit, seed=3)
+def test_the_path_is_one_function_per_draw(wandering_fit: bs.Fit) -> None:
+    believed = Ensemble.of(wandering_fit, seed=3)
     params, tokens = np.geomspace(1e8, 1e14, 40), np.geomspace(1e10, 1e16, 40)
     together = believed.discrepancy(believed.points(params=params, tokens=tokens))
     one_by_one = np.concatenate(
@@ -204,7 +199,7 @@ def test_the_path_is_one_function_per_draw(path_fit: bs.Fit) -> None:
     np.testing.assert_allclose(
         believed.discrepancy(believed.points(params=params * 7, tokens=tokens / 7)), together, atol=1e-12
     )
-    ahead = bs.forecast(path_fit, params=params[20:], tokens=tokens[20:])
+    ahead = bs.forecast(wandering_fit, params=params[20:], tokens=tokens[20:])
     spread = (np.log(ahead.mean) - believed.log_law(believed.points(params=params[20:], tokens=tokens[20:]))).std(
         axis=0
     )
@@ -390,10 +385,10 @@ def test_a_target_below_the_floor_has_no_probability(beliefs: Ensemble) -> None:
     assert "100% of draws have an irreducible loss above the target" in table["why"][0]
 
 
-def test_same_seed_same_plan(path_fit: bs.Fit) -> None:
-    first, again = (allocate(path_fit, 1e23, seed=4, target=2.0).to_dict() for _ in range(2))
+def test_same_seed_same_plan(wandering_fit: bs.Fit) -> None:
+    first, again = (allocate(wandering_fit, 1e23, seed=4, target=2.0).to_dict() for _ in range(2))
     assert first == again
-    assert allocate(path_fit, 1e23, seed=5, target=2.0).to_dict() != first
+    assert allocate(wandering_fit, 1e23, seed=5, target=2.0).to_dict() != first
 
 
 def test_memory_is_that_of_a_few_blocks(beliefs: Ensemble) -> None:

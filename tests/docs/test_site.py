@@ -110,7 +110,7 @@ def test_the_code_of_a_page_compiles_and_names_what_exists(page: str) -> None:
             tomllib.loads(code)
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to/bring-your-runs.md"])
+@pytest.mark.parametrize("page", ["how-to/bring-your-runs.md"])
 def test_the_quick_code_of_the_main_pages_runs(page: str, folder: Path) -> None:
     play(page, with_slow=False)
 

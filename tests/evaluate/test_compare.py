@@ -263,6 +263,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     assert scores[-1] == pytest.approx(exact[0], abs=max(1.0, 0.3 * abs(exact[0])))
 
 
+@pytest.mark.slow
 def test_a_design_in_two_inputs_is_cut_by_compute() -> None:
     runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
     compared = bs.compare(["chinchilla"], runs, alongside=(), loo=False, seed=0)

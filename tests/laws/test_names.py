@@ -154,6 +154,7 @@ def test_any_names_are_fitted_as_the_formula_says_or_refused(
         np.testing.assert_allclose(found[name], values, rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["path", "cell", "E_quantity"])
 def test_names_that_used_to_be_the_programs_own_are_free(ordinary: bs.Fit, name: str) -> None:
     for old in ("alpha", "x"):

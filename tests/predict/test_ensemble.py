@@ -24,10 +24,9 @@ class Weighted:
 
 
 @pytest.fixture(scope="module")
-def both(chinchilla_fit: bs.Fit, chinchilla_runs: bs.Runs) -> Weighted:
-    wandering = bs.fit("chinchilla", chinchilla_runs, seed=0)
+def both(chinchilla_fit: bs.Fit, wandering_fit: bs.Fit, chinchilla_runs: bs.Runs) -> Weighted:
     return Weighted(
-        {"exact": chinchilla_fit, "wandering": wandering}, {"exact": 0.25, "wandering": 0.75}, chinchilla_runs
+        {"exact": chinchilla_fit, "wandering": wandering_fit}, {"exact": 0.25, "wandering": 0.75}, chinchilla_runs
     )
 
 
