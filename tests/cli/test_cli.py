@@ -158,7 +158,6 @@ def test_simulate_writes_a_table_that_fits(tmp_path: Path) -> None:
     assert len(bs.Runs.from_csv(out)) == 16
 
 
-@pytest.mark.slow
 def test_plot_writes_pictures(folder: Path) -> None:
     code, out, _ = run(
         "plot",
