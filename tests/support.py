@@ -99,6 +99,13 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def losses_of_parts(predictive: Predictive, seed: int = 0) -> np.ndarray:
+    """Draw one loss of each normal part of a predictive distribution, ``(n_draw * n_part, n_point)``."""
+    noise = np.random.default_rng([seed, 12]).standard_normal(predictive.width.shape[:2])[:, :, None]
+    drawn = np.exp(predictive.centre + predictive.width * noise)
+    return np.asarray(drawn.reshape(-1, predictive.location.shape[1]))
+
+
 def refusal(call: Callable[[], object]) -> str:
     """Return the message of the `DataError` that ``call`` must raise: one line that prints, and not a long one."""
     with pytest.raises(DataError) as caught:

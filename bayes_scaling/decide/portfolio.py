@@ -196,16 +196,17 @@ class _Split:
             ensemble.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
             for i in range(0, count, BLOCK)
         ]
-        location = np.concatenate([block.location for block in blocks], axis=1)
         width = np.concatenate([block.width for block in blocks], axis=2)
+        centre = np.broadcast_to(np.concatenate([block.centre for block in blocks], axis=2), width.shape)
         rng = np.random.default_rng([self.problem.seed, 31])
         draws, parts, _ = width.shape
         shape = (draws, parts, -1, self.count)
         noise = rng.standard_normal((draws, parts, 1, self.count))
-        # The parts of a draw represent a heavy tail; each run falls into one of them independently.
+        # The parts of a draw represent the scatter of runs; each run falls into one of them independently.
         order = rng.permuted(np.broadcast_to(np.arange(parts)[:, None], (draws, self.count, parts, 1)), axis=2)
-        scale = np.take_along_axis(width.reshape(shape), order.transpose(0, 2, 3, 1), axis=1)
-        return np.asarray(location.reshape(draws, 1, -1, self.count) + scale * noise)
+        order = order.transpose(0, 2, 3, 1)
+        centre, width = (np.take_along_axis(part.reshape(shape), order, axis=1) for part in (centre, width))
+        return np.asarray(centre + width * noise)
 
     def contributions(self, log_losses: np.ndarray) -> np.ndarray:
         """Return what each draw contributes to the objective, ``(n_draw,)``, from log losses ``(n_draw, n_part)``."""

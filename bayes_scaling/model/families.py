@@ -53,7 +53,7 @@ class NormalParts:
     offset: np.ndarray
     stretch: np.ndarray
 
-    def take(self, draws: np.ndarray) -> NormalParts:
+    def take(self, draws: np.ndarray | slice) -> NormalParts:
         """Keep some draws, by index."""
         return NormalParts(self.offset[draws], self.stretch[draws])
 

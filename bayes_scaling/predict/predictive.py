@@ -53,7 +53,7 @@ class Residuals:
     def take(self, draws: np.ndarray | slice) -> Residuals:
         """Keep some draws."""
         theta = {name: values[draws] for name, values in self.theta.items()}
-        return Residuals(self.family, theta, NormalParts(self.parts.offset[draws], self.parts.stretch[draws]))
+        return Residuals(self.family, theta, self.parts.take(draws))
 
     def like(self, other: Residuals) -> bool:
         """Whether another block has the same family, with parameters of the same shape."""
@@ -207,11 +207,6 @@ class Predictive:
     def standardised(self, loss: np.ndarray | float) -> np.ndarray:
         """Return the z-score of a loss in each part, ``(n_draw, n_part, n_point)``."""
         return np.asarray((np.log(loss) - self.centre) / self.width)
-
-    def losses_of_parts(self, seed: int = 0) -> np.ndarray:
-        """Draw one loss of each part, ``(n_draw * n_part, n_point)``."""
-        noise = np.random.default_rng([seed, 12]).standard_normal(self.width.shape[:2])[:, :, None]
-        return np.asarray(np.exp(self.centre + self.width * noise).reshape(-1, self.location.shape[1]))
 
 
 def _joined(blocks: Sequence[Residuals]) -> tuple[Residuals, ...]:

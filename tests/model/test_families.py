@@ -16,7 +16,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.model.families import Family, Normal, StudentT
 from bayes_scaling.predict.predictive import Predictive, Residuals
-from tests.support import design, fit_exact
+from tests.support import design, fit_exact, losses_of_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def test_normal_parts_stand_for_the_family(family: Family) -> None:
     theta = {"nu": np.full(40_000, 4.0)} if family.parameters else {}
     whole = predictive(family, theta, 40_000)
     exact = whole.losses(3)
-    parts = whole.losses_of_parts(3)
+    parts = losses_of_parts(whole, 3)
     for level in (0.05, 0.25, 0.5, 0.75, 0.95):
         np.testing.assert_allclose(np.quantile(parts, level, axis=0), np.quantile(exact, level, axis=0), rtol=5e-3)
 
@@ -96,6 +96,21 @@ def test_a_family_of_ones_own_is_fitted_forecast_scored_and_planned_with() -> No
     assert len(bs.evaluate.find_outliers(fit)) == len(runs)
     plan = bs.allocate(fit, 1e22)
     assert plan.interval(0.9)[0] < plan.choice.expected_loss < plan.interval(0.9)[1]
+
+
+def test_several_runs_scatter_as_the_family_says(chinchilla_fit: bs.Fit) -> None:
+    """The best of two runs, whose own scatter is most of what is not known, has the distribution of a drawn minimum."""
+    ensemble = bs.Ensemble.of(chinchilla_fit)
+    (name, member), count = next(iter(ensemble.members.items())), len(ensemble)
+    theta = member.theta | {"sigma": np.full(count, 0.1)}
+    wide = dataclasses.replace(member, theta=theta, residuals=Residuals.of(Laplace(), {}, count, 0))
+    ensemble = dataclasses.replace(ensemble, members={name: wide})
+    split = bs.DecisionProblem(ensemble, objective="expected_loss").portfolio(1e22, 2)
+    runs = ensemble.new_run(ensemble.points(params=split.runs["params"], tokens=split.runs["tokens"]))
+    residual = np.random.default_rng(0).laplace(size=(50, count, 2))
+    exact = np.exp(runs.location + 0.1 * residual).min(axis=-1)
+    for level in (0.05, 0.5, 0.95):
+        assert np.quantile(split.losses, level) == pytest.approx(np.quantile(exact, level), rel=0.01)
 
 
 def test_laws_with_different_scatter_are_mixed(chinchilla_runs: bs.Runs) -> None:
