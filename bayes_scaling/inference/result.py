@@ -15,7 +15,7 @@ import pandas as pd
 from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import ConvergenceError, FitError, Remedy
+from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.compiled import (
     at_observations,
     constrained,
@@ -30,10 +30,10 @@ from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import draw_prior
 from bayes_scaling.model.composition import INCREMENTS, Composition, site_priors, spelled_out
-from bayes_scaling.model.curves import Lanes
+from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import SIZES, lanes, law_table
+from bayes_scaling.model.observations import SIZES, curve_layout, law_table
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import Model, model_of
 
@@ -119,7 +119,7 @@ class Fit:
         if self.problems and not anyway:
             raise ConvergenceError(
                 f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
-                "fit again with more draws or tighter priors, or use it anyway with {remedy}",
+                f"fit again with more draws or tighter priors, or use it anyway with {REMEDY}",
                 Remedy("unconverged", value=True),
             )
 
@@ -310,7 +310,7 @@ class Fit:
     def replicated(self) -> np.ndarray:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
         losses = self.noise.draw(
-            self.log_mean, self.row_scale, self.theta_at_rows(), self._lanes, int(self.manifest["seed"])
+            self.log_mean, self.row_scale, self.theta_at_rows(), self._layout, int(self.manifest["seed"])
         )
         return losses.reshape(len(self.unconstrained), -1, len(self.runs))
 
@@ -320,9 +320,9 @@ class Fit:
         return by_row({name: values[self.kept] for name, values in theta.items()}, cell)
 
     @property
-    def _lanes(self) -> Lanes | None:
+    def _layout(self) -> CurveLayout | None:
         table = law_table(self.law, self.runs)
-        return lanes(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
+        return curve_layout(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
 
     @functools.cached_property
     def prior_predictive(self) -> np.ndarray:
@@ -337,7 +337,7 @@ class Fit:
             log_mean, scale = (np.asarray(value)[:, : len(self.runs)] for value in values)
         _, cell = self.groups.place(self.runs.table, self.runs.source)
         noise = by_row({name: np.asarray(theta[name]) for name in model.names}, cell)
-        return self.noise.draw(log_mean, scale, noise, self._lanes, int(self.manifest["seed"]))
+        return self.noise.draw(log_mean, scale, noise, self._layout, int(self.manifest["seed"]))
 
     @functools.cached_property
     def idata(self) -> xr.DataTree:

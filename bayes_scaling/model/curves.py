@@ -24,21 +24,21 @@ APART = 1e6  # e-folds between rows of different runs: far enough for no correla
 
 
 @dataclasses.dataclass(frozen=True)
-class Lanes:
+class CurveLayout:
     """Rows of all runs, laid out so that runs lie side by side, and short ones behind one another.
 
     Attributes
     ----------
-    row : (step, lane) index of a row; the number of rows where there is none
-    gap : (step, lane) e-folds of position since the row before in the lane; `APART` at the start of a run
+    row : (step, column) index of a row; the number of rows where there is none
+    gap : (step, column) e-folds of position since the row before in the column; `APART` at the start of a run
     """
 
     row: np.ndarray
     gap: np.ndarray
 
 
-def lanes_of(run: np.ndarray, position: np.ndarray) -> Lanes:
-    """Lay out rows in lanes.
+def layout_of(run: np.ndarray, position: np.ndarray) -> CurveLayout:
+    """Lay out the rows of runs side by side.
 
     Parameters
     ----------
@@ -50,24 +50,24 @@ def lanes_of(run: np.ndarray, position: np.ndarray) -> Lanes:
     starts = np.flatnonzero(np.append(True, np.diff(run[order]) != 0))
     curves = sorted(np.split(order, starts[1:]), key=len, reverse=True)
     steps = _rounded(len(curves[0]))
-    lanes: list[list[np.ndarray]] = []
+    columns: list[list[np.ndarray]] = []
     filled: list[int] = []
-    for curve in curves:  # the longest first, each into the first lane that has room
+    for curve in curves:  # the longest first, each into the first column that has room
         fits = next((i for i, used in enumerate(filled) if used + len(curve) <= steps), None)
         if fits is None:
-            lanes.append([])
+            columns.append([])
             filled.append(0)
-            fits = len(lanes) - 1
-        lanes[fits].append(curve)
+            fits = len(columns) - 1
+        columns[fits].append(curve)
         filled[fits] += len(curve)
-    row = np.full((steps, _rounded(len(lanes))), n)
+    row = np.full((steps, _rounded(len(columns))), n)
     gap = np.full(row.shape, APART)
     log_position = np.log(position)
-    for i, lane in enumerate(lanes):
-        row[: filled[i], i] = np.concatenate(lane)
-        gaps = [np.append(APART, np.diff(log_position[curve])) for curve in lane]
+    for i, column in enumerate(columns):
+        row[: filled[i], i] = np.concatenate(column)
+        gaps = [np.append(APART, np.diff(log_position[curve])) for curve in column]
         gap[: filled[i], i] = np.concatenate(gaps)
-    return Lanes(row, gap)
+    return CurveLayout(row, gap)
 
 
 def _rounded(n: int) -> int:
@@ -88,14 +88,14 @@ def one_step_ahead(
     residual : (n_row,) log loss minus the log of the law's mean
     scale : of the scatter of single rows, scalar or (n_row,)
     theta : ``sigma_curve``, ``length`` and the parameters of the family, scalar or (n_row,)
-    columns : ``noise.lane_row`` and ``noise.lane_gap`` of `Lanes`
+    columns : ``noise.layout_row`` and ``noise.layout_gap`` of `CurveLayout`
     family : of the scatter of single rows
 
     Returns
     -------
     (n_row,) expectation and scale of each residual, given the residuals before it
     """
-    row, gap = columns["noise.lane_row"].astype(int), columns["noise.lane_gap"]
+    row, gap = columns["noise.layout_row"].astype(int), columns["noise.layout_gap"]
 
     def laid_out(values: Any, empty: float) -> Array:
         if jnp.ndim(values) == 0:
@@ -127,19 +127,21 @@ def one_step_ahead(
     return as_rows(expected), as_rows(jnp.sqrt(total))
 
 
-def draw_deviations(theta: Mapping[str, np.ndarray], lanes: Lanes, rows: int, rng: np.random.Generator) -> np.ndarray:
+def draw_deviations(
+    theta: Mapping[str, np.ndarray], layout: CurveLayout, rows: int, rng: np.random.Generator
+) -> np.ndarray:
     """Draw the slow deviations of curves, ``(n_draw, n_row)``.
 
     Parameters
     ----------
     theta : ``sigma_curve`` and ``length``, (n_draw,) or (n_draw, n_row)
-    lanes : of the rows
+    layout : of the rows
     """
     slow, length = (np.asarray(theta[name]) for name in ("sigma_curve", "length"))
     slow, length = (values[:, None] if values.ndim == 1 else values for values in (slow, length))
     out = np.empty((len(slow), rows + 1))
-    state = np.zeros((len(slow), lanes.row.shape[1]))
-    for row, gap in zip(lanes.row, lanes.gap, strict=True):
+    state = np.zeros((len(slow), layout.row.shape[1]))
+    for row, gap in zip(layout.row, layout.gap, strict=True):
         scale = length[:, np.minimum(row, length.shape[1] - 1)] if length.shape[1] > 1 else length
         fresh = rng.standard_normal(state.shape)
         state = np.exp(-gap / scale) * state + np.sqrt(-np.expm1(-2 * gap / scale)) * fresh

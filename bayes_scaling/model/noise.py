@@ -20,7 +20,7 @@ import numpyro.distributions as dist
 from bayes_scaling.base.names import listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
-from bayes_scaling.model.curves import Lanes, draw_deviations, one_step_ahead
+from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead
 from bayes_scaling.model.families import FAMILIES, Family, Normal
 
 LARGEST_LOG = 300.0  # of a drawn loss: very heavy tails would overflow
@@ -158,7 +158,7 @@ class Noise:
     @property
     def columns(self) -> tuple[str, ...]:
         """What this noise model reads of each run besides its loss."""
-        return (*SCALES[self.scale].columns, *(("noise.lane_row", "noise.lane_gap") if self.correlated else ()))
+        return (*SCALES[self.scale].columns, *(("noise.layout_row", "noise.layout_gap") if self.correlated else ()))
 
     @property
     def label(self) -> str:
@@ -222,19 +222,21 @@ class Noise:
     # --- draws ---
 
     def with_deviations(
-        self, log_mean: np.ndarray, theta: Mapping[str, np.ndarray], lanes: Lanes | None, seed: int
+        self, log_mean: np.ndarray, theta: Mapping[str, np.ndarray], layout: CurveLayout | None, seed: int
     ) -> np.ndarray:
         """Add the slow deviations of whole curves, drawn anew, to the log of expected losses, ``(n_draw, n_row)``."""
-        if lanes is None:
+        if layout is None:
             return log_mean
-        return np.asarray(log_mean + draw_deviations(theta, lanes, log_mean.shape[1], np.random.default_rng([seed, 2])))
+        return np.asarray(
+            log_mean + draw_deviations(theta, layout, log_mean.shape[1], np.random.default_rng([seed, 2]))
+        )
 
     def draw(
         self,
         log_mean: np.ndarray,
         scale: np.ndarray,
         theta: Mapping[str, np.ndarray],
-        lanes: Lanes | None,
+        layout: CurveLayout | None,
         seed: int,
     ) -> np.ndarray:
         """Draw losses around their means, ``(n_draw, n_row)``.
@@ -243,9 +245,9 @@ class Noise:
         ----------
         log_mean, scale : (n_draw, n_row), of the expected loss and of the scatter of single rows
         theta : noise parameters, (n_draw,) or (n_draw, n_row)
-        lanes : the layout of correlated rows; None where rows are independent
+        layout : the layout of correlated rows; None where rows are independent
         """
-        location = self.with_deviations(log_mean, theta, lanes, seed)
+        location = self.with_deviations(log_mean, theta, layout, seed)
         return losses(location, scale, self.shape.draw(theta, location.shape, residual_rng(seed)))
 
 

@@ -16,7 +16,7 @@ from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
 from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_site
-from bayes_scaling.model.curves import Lanes, lanes_of
+from bayes_scaling.model.curves import CurveLayout, layout_of
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
@@ -99,7 +99,7 @@ def model_columns(
     return columns
 
 
-def lanes(noise: Noise, table: Mapping[str, np.ndarray]) -> Lanes | None:
+def curve_layout(noise: Noise, table: Mapping[str, np.ndarray]) -> CurveLayout | None:
     """Return the layout of correlated rows; None where rows are independent.
 
     Parameters
@@ -109,7 +109,7 @@ def lanes(noise: Noise, table: Mapping[str, np.ndarray]) -> Lanes | None:
     if not noise.correlated:
         return None
     position = next((table[name] for name in ALONG if name in table), np.ones(len(next(iter(table.values())))))
-    return lanes_of(table.get("run", np.arange(len(position))), position)
+    return layout_of(table.get("run", np.arange(len(position))), position)
 
 
 def size_of(runs: Runs) -> tuple[str, float]:
@@ -150,8 +150,8 @@ def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Ob
     if grid.size:
         columns[BASIS] = grid.basis(log_size(law, table))
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
-    if (layout := lanes(noise, table)) is not None:
-        padded |= {"noise.lane_row": layout.row, "noise.lane_gap": layout.gap}
+    if (layout := curve_layout(noise, table)) is not None:
+        padded |= {"noise.layout_row": layout.row, "noise.layout_gap": layout.gap}
     centring = {
         offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
         for row in composition.sampled

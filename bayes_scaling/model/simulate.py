@@ -22,7 +22,7 @@ from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid, log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import ALONG, centre_of, lanes, model_columns
+from bayes_scaling.model.observations import ALONG, centre_of, curve_layout, model_columns
 
 
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def simulate(
     reference = float(np.exp(np.log(columns[size]).mean()))
     width = np.asarray(noise.row_scale(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
     drawn = {name: np.array([theta[name]]) for name in known if name in theta}
-    layout = lanes(noise, columns)
+    layout = curve_layout(noise, columns)
     log_mean = np.log(loss)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
     scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
     frame = table.assign(loss=scattered[0])

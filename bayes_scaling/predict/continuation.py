@@ -23,7 +23,7 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
-from bayes_scaling.model.curves import lanes_of, one_step_ahead
+from bayes_scaling.model.curves import layout_of, one_step_ahead
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import ALONG
 from bayes_scaling.predict.ensemble import law_and_scale
@@ -167,10 +167,10 @@ def _own_deviation(
     if not noise.correlated:
         return np.zeros((len(residual), ahead))
     # The filter predicts the first future row; the deviation is that prediction without the noise of a single row.
-    lanes = lanes_of(np.zeros(rows + 1, int), position[: rows + 1])
+    layout = layout_of(np.zeros(rows + 1, int), position[: rows + 1])
     slow, length = theta["sigma_curve"], theta["length"]
     with scope():
-        columns = {"noise.lane_row": jnp.asarray(lanes.row), "noise.lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.layout_row": jnp.asarray(layout.row), "noise.layout_gap": jnp.asarray(layout.gap)}
         known = {row.name: jnp.asarray(theta[row.name]) for row in noise.parameters}
         seen, own = np.append(residual, np.zeros((len(residual), 1)), axis=1), scale[:, : rows + 1]
         ahead_of = jax.vmap(functools.partial(one_step_ahead, family=noise.shape), (0, 0, 0, None))

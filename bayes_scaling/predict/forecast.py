@@ -19,7 +19,7 @@ from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.observations import SIZES, lanes, size_of
+from bayes_scaling.model.observations import SIZES, curve_layout, size_of
 from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
@@ -245,7 +245,7 @@ def _of_fit(
     learned, unresolved = paths_at(fit, table, seed)
     log_mean = log_law + learned + unresolved
     at_rows = by_row(theta, cell)
-    location = fit.noise.with_deviations(log_mean, at_rows, lanes(fit.noise, table), seed)
+    location = fit.noise.with_deviations(log_mean, at_rows, curve_layout(fit.noise, table), seed)
     residuals = Residuals.of(fit.noise.shape, at_rows, len(location), seed)
     predictive = Predictive.of(location, scale, residuals)
     return Forecast(

@@ -79,7 +79,19 @@ def ordinary() -> bs.Fit:
 
 
 INTERNAL = (
-    *("tau", "sigma", "nu", "kappa", "length", "sigma_curve", "path", "cell", "lane_row", "lane_gap", "relative_se"),
+    *(
+        "tau",
+        "sigma",
+        "nu",
+        "kappa",
+        "length",
+        "sigma_curve",
+        "path",
+        "cell",
+        "layout_row",
+        "layout_gap",
+        "relative_se",
+    ),
     *(
         "relative_size",
         "increments",

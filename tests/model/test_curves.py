@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.model.choices import default_noise
-from bayes_scaling.model.curves import APART, draw_deviations, lanes_of, one_step_ahead
+from bayes_scaling.model.curves import APART, draw_deviations, layout_of, one_step_ahead
 from bayes_scaling.model.families import Normal, StudentT
 from tests.support import fit_exact
 
@@ -41,9 +41,9 @@ def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> N
     width = rng.uniform(0.1, 0.5, len(run))
     dense = covariance(run, position) + np.diag(width**2)
     residual = rng.multivariate_normal(np.zeros(len(run)), dense)
-    lanes = lanes_of(run, position)
+    layout = layout_of(run, position)
     with scope():
-        columns = {"noise.lane_row": jnp.asarray(lanes.row, float), "noise.lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.layout_row": jnp.asarray(layout.row, float), "noise.layout_gap": jnp.asarray(layout.gap)}
         expected, scale = one_step_ahead(jnp.asarray(residual), jnp.asarray(width), TRUTH, columns, Normal())
     ours = scipy.stats.norm(np.asarray(expected), np.asarray(scale)).logpdf(residual).sum()
     assert ours == pytest.approx(scipy.stats.multivariate_normal(np.zeros(len(run)), dense).logpdf(residual), rel=1e-9)
@@ -53,20 +53,20 @@ def test_density_is_that_of_the_joint_normal(lengths: list[int], seed: int) -> N
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 99))
 def test_every_row_lies_in_one_lane_behind_its_predecessor(lengths: list[int], seed: int) -> None:
     run, position = scattered_rows(lengths, seed)
-    lanes = lanes_of(run, position)
-    assert sorted(lanes.row[lanes.row < len(run)]) == list(range(len(run)))
-    for step, lane in np.argwhere((lanes.gap < APART) & (lanes.row < len(run))):
-        before, here = lanes.row[step - 1, lane], lanes.row[step, lane]
+    layout = layout_of(run, position)
+    assert sorted(layout.row[layout.row < len(run)]) == list(range(len(run)))
+    for step, column in np.argwhere((layout.gap < APART) & (layout.row < len(run))):
+        before, here = layout.row[step - 1, column], layout.row[step, column]
         assert run[before] == run[here]
-        assert lanes.gap[step, lane] == pytest.approx(np.log(position[here] / position[before]))
-    assert np.sum(lanes.gap < APART) == len(run) - len(lengths)
+        assert layout.gap[step, column] == pytest.approx(np.log(position[here] / position[before]))
+    assert np.sum(layout.gap < APART) == len(run) - len(lengths)
 
 
 def test_drawn_departures_have_the_stated_covariance() -> None:
     run, position = scattered_rows([5, 3, 1], 0)
     draws = draw_deviations(
         {name: np.full(60_000, value) for name, value in TRUTH.items()},
-        lanes_of(run, position),
+        layout_of(run, position),
         len(run),
         np.random.default_rng(0),
     )
@@ -136,9 +136,9 @@ def test_heavy_tails_take_a_spike_for_a_spike() -> None:
     """One row far off moves the expectation of the next one less than under normal noise."""
     residual = np.zeros(20)
     residual[10] = 0.2
-    lanes = lanes_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
+    layout = layout_of(np.zeros(20, int), np.geomspace(1e3, 1e5, 20))
     with scope():
-        columns = {"noise.lane_row": jnp.asarray(lanes.row, float), "noise.lane_gap": jnp.asarray(lanes.gap)}
+        columns = {"noise.layout_row": jnp.asarray(layout.row, float), "noise.layout_gap": jnp.asarray(layout.gap)}
         theta = {"sigma_curve": 0.01, "length": 1.0, "nu": 3.0}
         moved = {
             tails: float(one_step_ahead(jnp.asarray(residual), jnp.asarray(0.005), theta, columns, family)[0][11])
