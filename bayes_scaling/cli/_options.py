@@ -23,6 +23,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
 RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .parquet or .jsonl).", show_default=False)]
 FitFile = Annotated[Path, typer.Argument(help="Fit saved by 'bayes-scaling fit --out' (.nc).", show_default=False)]
+LawOfFit = Annotated[
+    str, typer.Option("--law", help="Law file that the fit was made with: a saved fit runs no code of its own.")
+]
 Params = Annotated[str, typer.Option(help="Parameter counts of the runs to forecast, comma-separated.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens of the runs to forecast, comma-separated.")]
 Flops = Annotated[str, typer.Option(help="Training FLOPs of the runs to forecast, for laws that read flops.")]
@@ -44,6 +47,14 @@ def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) 
         raise DataError(f"cannot read --columns {columns!r}; expected params=N,tokens=D")
     mapping = {name.strip(): theirs.strip() for name, _, theirs in pairs}
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
+
+
+def saved_fit(path: Path, law: str) -> Any:
+    """Read a saved fit; a law file runs only where the command line names it."""
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.laws.catalogue import load_law
+
+    return load_fit(path, load_law(law) if law else None)
 
 
 def law_names(text: str) -> list[str]:

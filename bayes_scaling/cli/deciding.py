@@ -14,13 +14,13 @@ from bayes_scaling.cli._options import (
     At,
     Columns,
     Convention,
-    Law,
     LossUnit,
     Seed,
     Unconverged,
     numbers,
     print_json,
     read_runs,
+    saved_fit,
 )
 from bayes_scaling.cli._plan_options import (
     CostName,
@@ -84,7 +84,13 @@ def allocate(
         float | None, typer.Option(help="Fraction of the budget for a ladder of small runs first.")
     ] = None,
     reserve: Annotated[float, typer.Option(help="Fraction of the budget to hold back, with --ladder.")] = 0.0,
-    law: Law = "chinchilla",
+    law: Annotated[
+        str,
+        typer.Option(
+            help="Law to fit, chinchilla by default: NAME, NAME:OPTION=VALUE or a law file. With a fit, the law file "
+            "that it was made with.",
+        ),
+    ] = "",
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -99,7 +105,6 @@ def allocate(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.decide.decision import DecisionProblem
     from bayes_scaling.inference.fit import fit
-    from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict.ensemble import Ensemble
 
     counted = cost_from(
@@ -121,9 +126,9 @@ def allocate(
     if reserve and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
     if source.suffix == ".nc":
-        fitted = load_fit(source)
+        fitted = saved_fit(source, law)
     else:
-        fitted = fit(law, read_runs(source, columns, loss_unit, params_convention), seed=seed)
+        fitted = fit(law or "chinchilla", read_runs(source, columns, loss_unit, params_convention), seed=seed)
     given, group = fixed(at, fitted.groups.columns)
     problem = DecisionProblem(
         Ensemble.of(fitted, seed, group=group, unconverged=unconverged),

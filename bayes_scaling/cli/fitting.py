@@ -28,6 +28,7 @@ from bayes_scaling.cli._options import (
     FitFile,
     Flops,
     Law,
+    LawOfFit,
     LossUnit,
     Params,
     Points,
@@ -42,6 +43,7 @@ from bayes_scaling.cli._options import (
     pooled,
     print_json,
     read_runs,
+    saved_fit,
 )
 from bayes_scaling.errors import DataError, ForecastError
 
@@ -147,6 +149,7 @@ def fit(
 
 def plot(
     fit_file: FitFile,
+    law: LawOfFit = "",
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("plots"),
     params: Params = "",
     tokens: Tokens = "",
@@ -161,10 +164,9 @@ def plot(
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
-    from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.plot.gallery import save_pictures
 
-    loaded = load_fit(fit_file)
+    loaded = saved_fit(fit_file, law)
     loaded.require_convergence(unconverged)
     planned = None
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}

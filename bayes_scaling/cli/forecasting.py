@@ -13,6 +13,7 @@ from bayes_scaling.cli._options import (
     At,
     FitFile,
     Flops,
+    LawOfFit,
     Params,
     Points,
     Seed,
@@ -23,11 +24,13 @@ from bayes_scaling.cli._options import (
     number,
     planned_forecast,
     print_json,
+    saved_fit,
 )
 
 
 def forecast(
     fit_file: FitFile,
+    law: LawOfFit = "",
     params: Params = "",
     tokens: Tokens = "",
     flops: Flops = "",
@@ -48,11 +51,10 @@ def forecast(
     from bayes_scaling.base.messages import checked_probability
     from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_line
     from bayes_scaling.cli.printing.layout import show
-    from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict import frontier as _frontier
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
-    loaded = load_fit(fit_file)
+    loaded = saved_fit(fit_file, law)
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     result = planned_forecast(loaded, given, table, seed, unconverged)
     requirement = None
@@ -90,6 +92,7 @@ def quantity(
     name: Annotated[
         str, typer.Argument(help="Quantity of the law; 'bayes-scaling laws show LAW' lists them.", show_default=False)
     ],
+    law: LawOfFit = "",
     at: At = None,
     prob: Annotated[float, typer.Option(help="Probability of the interval, a fraction.")] = 0.9,
     unconverged: Unconverged = False,
@@ -101,10 +104,9 @@ def quantity(
     """
     from bayes_scaling.cli.printing.forecasts import quantity_table
     from bayes_scaling.cli.printing.layout import show
-    from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict import quantities as _quantities
 
-    loaded = load_fit(fit_file)
+    loaded = saved_fit(fit_file, law)
     given = named(at)
     group = {column: str(given.pop(column)) for column in loaded.groups.columns if column in given}
     found = _quantities.quantity(loaded, name, group=group, unconverged=unconverged, **given)

@@ -12,12 +12,14 @@ from bayes_scaling.cli._options import (
     AsJson,
     At,
     FitFile,
+    LawOfFit,
     Seed,
     Unconverged,
     inputs_of,
     named,
     numbers,
     print_json,
+    saved_fit,
 )
 from bayes_scaling.cli._plan_options import (
     CostName,
@@ -40,6 +42,7 @@ def pilot(
     pilot_budget: Annotated[
         float, typer.Option(help="Largest total cost of the pilots, in the unit of --cost.", show_default=False)
     ],
+    law: LawOfFit = "",
     budget: Annotated[float | None, typer.Option(help="Budget of the big run.")] = None,
     forecast_at: Annotated[
         list[str] | None,
@@ -76,7 +79,6 @@ def pilot(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import pilot_table
     from bayes_scaling.decide.decision import DecisionProblem
-    from bayes_scaling.inference.loading import load_fit
     from bayes_scaling.predict.ensemble import Ensemble
 
     if (offers is None) == (not between):
@@ -88,7 +90,7 @@ def pilot(
     else:
         pairs = [item.partition("=") for item in between or []]
         candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
-    fitted = load_fit(source)
+    fitted = saved_fit(source, law)
     given, group = fixed(at, fitted.groups.columns)
     problem = DecisionProblem(
         Ensemble.of(fitted, seed, group=group, unconverged=unconverged),
@@ -115,6 +117,7 @@ def midrun(
         float,
         typer.Option(help="Planned end of the run, in steps (tokens if the table has no steps).", show_default=False),
     ],
+    law: LawOfFit = "",
     extend: Annotated[str, typer.Option(help="Other ends to compare, as multiples of --until.")] = "1.5,2",
     price: Annotated[float, typer.Option(help="Value of one unit of cost, in the unit of the objective.")] = 0.0,
     objective: ObjectiveName = "expected_improvement",
@@ -135,10 +138,9 @@ def midrun(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import midrun_table
     from bayes_scaling.decide.midrun import midrun as compare_options
-    from bayes_scaling.inference.loading import load_fit
 
     found = compare_options(
-        load_fit(source),
+        saved_fit(source, law),
         run,
         until,
         extend=numbers(extend, "--extend") if extend else (),
@@ -166,6 +168,7 @@ def preregister(
     params: Annotated[str, typer.Option(help="With a fit: parameter counts of the runs to forecast.")] = "",
     tokens: Annotated[str, typer.Option(help="With a fit: training tokens of the runs to forecast.")] = "",
     at: At = None,
+    law: LawOfFit = "",
     name: Annotated[str, typer.Option(help="Name of the forecast.")] = "",
     note: Annotated[str, typer.Option(help="A note for readers.")] = "",
     seed: Seed = 0,
@@ -176,12 +179,11 @@ def preregister(
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
     from bayes_scaling.decide.records import preregister as put
-    from bayes_scaling.inference.loading import load_fit
 
     if source.suffix == ".nc":
         from bayes_scaling.predict.forecast import forecast
 
-        fitted = load_fit(source)
+        fitted = saved_fit(source, law)
         planned = {**inputs_of({"params": params, "tokens": tokens}), **named(at)}
         ahead = forecast(fitted, seed=seed, unconverged=unconverged, **planned)
         registered = put(ahead, rests_on=fitted, name=name, note=note)

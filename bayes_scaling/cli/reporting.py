@@ -19,6 +19,10 @@ def report(
     refits: Annotated[
         Path | None, typer.Option(help="Folder to keep refits of the comparison in; a later report reuses them.")
     ] = None,
+    run_law_files: Annotated[
+        bool,
+        typer.Option("--run-law-files", help="Run the law files that the study names: they are code, and so trusted."),
+    ] = False,
     unconverged: Unconverged = False,
 ) -> None:
     """Make a report from a study file. Exits with code 3 if a law did not converge.
@@ -27,7 +31,7 @@ def report(
     """
     from bayes_scaling.report.render import make_report
 
-    made = make_report(study, draft=draft, unconverged=unconverged, refits=refits)
+    made = make_report(study, draft=draft, unconverged=unconverged, refits=refits, run_law_files=run_law_files)
     for path in made.save(out):
         typer.echo(path)
     levels = [str(one["level"]) for one in made.content["trust"]["verdicts"]]

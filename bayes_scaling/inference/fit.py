@@ -78,7 +78,7 @@ def fit(
     pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
     composition = Composition(law, scatter, chosen_discrepancy(discrepancy), pooling)
     sampler = chosen_sampler(sampler)
-    _refuse_unusable_columns(law, runs)
+    refuse_unusable_columns(law, runs)
     settings = Settings(chains=sampler.chains, draws=-(-sampler.draws // PIECE) * PIECE)
     started = time.perf_counter()
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
@@ -114,7 +114,8 @@ def fit(
     )
 
 
-def _refuse_unusable_columns(law: Law, runs: Runs) -> None:
+def refuse_unusable_columns(law: Law, runs: Runs) -> None:
+    """Refuse a table that lacks a column of the law, or has a value in one that no run can have."""
     missing = [name for name in law.inputs if name not in runs]
     if missing:
         have = ", ".join(name for name in runs.table.columns)

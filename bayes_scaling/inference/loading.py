@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import FitError, LawError
+from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, Remedy
 from bayes_scaling.inference.diagnostics import Diagnostics
+from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.store import FORMAT, MAGIC
-from bayes_scaling.laws.catalogue import read_law
+from bayes_scaling.inference.store import FORMAT, MAGIC, digest_of
+from bayes_scaling.inference.validity import (
+    DIAGNOSTICS,
+    MANIFEST,
+    RUNS,
+    Unbelievable,
+    refuse_contradictions,
+    refuse_odd_fields,
+)
+from bayes_scaling.laws.catalogue import available_laws, catalogue_law, is_path
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.pooling import Pool
+from bayes_scaling.model.pooling import Pool, checked_pooling
 
 
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     """Return one array, ``(chain, draw)``, per parameter and group: the inverse of `_by_group`."""
     flat = {}
     for name, variable in group.data_vars.items():
+        if variable.dtype.kind not in "fiub":
+            raise ValueError(f"{name} holds no numbers")
         if variable.ndim == 2:
             flat[str(name)] = np.asarray(variable.values)
         else:
@@ -39,29 +51,57 @@ def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     return flat
 
 
+@dataclasses.dataclass(frozen=True)
+class _Content:
+    """What a file holds, before any of it is believed."""
+
+    arrays: dict[str, dict[str, np.ndarray]]
+    sites: list[str]
+    said: dict[str, Any]
+    digest: str
+
+
 def load_fit(path: str | Path, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+    """Read a fit that `Fit.save` wrote. Nothing in the file runs: it names a law of the catalogue, or none.
 
     Parameters
     ----------
     path : the netCDF file
-    law : the law to use, where the file names a law file that has moved or changed since
+    law : the law that was fitted, where it is one of your own: ``load_law("my_law.py")``; it is compared by its hash
     noise : the noise model, where its family is one of your own
 
     Raises
     ------
     FitError
-        In one line, for a file that is truncated, foreign, of a newer format, or fitted with another law.
+        In one line, for a file that is truncated, foreign, changed, of another format, or fitted with another law.
     """
     path = Path(path)
+    if law is not None and not isinstance(law, Law):
+        raise FitError(f"law is {shown(law)}; expected a law, like law=load_law('my_law.py')")
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected a fit written by Fit.save or 'bayes-scaling fit --out'")
+    content = _read(path)
+    found = digest_of(content.arrays, content.said)
+    if found != content.digest:
+        raise FitError(
+            f"{path.name} was changed since it was saved, or is damaged: its digest is {found[:16]}, not "
+            f"{content.digest[:16]}; fit again"
+        )
+    try:
+        return _believed(content, path, law, noise)
+    except Unbelievable as problem:
+        raise FitError(f"{path.name} is not as a fit leaves it: {problem}; fit again") from None
+
+
+def _read(path: Path) -> _Content:
+    """Read a file, and refuse what is no fit of this format."""
     try:
         # xarray leaves a warnings filter of its own behind.
         with (
             warnings.catch_warnings(),
             xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree,
         ):
+            warnings.simplefilter("ignore")
             attrs = dict(tree.attrs)
             if attrs.get("created_by") != MAGIC:
                 raise FitError(f"{path.name} is netCDF but not a fit of bayes_scaling; expected a file from Fit.save")
@@ -73,78 +113,106 @@ def load_fit(path: str | Path, law: Law | None = None, *, noise: Noise | None = 
             if int(attrs["format"]) < FORMAT:
                 raise FitError(f"{path.name} has format {attrs['format']}, older than {FORMAT}; fit again")
             groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
-            unconstrained = np.asarray(tree["unconstrained_posterior"]["u"].values)
+            u = tree["unconstrained_posterior"].to_dataset()["u"]
+            sites = [str(name) for name in u.coords["site"].values]
+            groups["prior"] = {name: values[0] for name, values in groups["prior"].items()}
+            said = {name: str(attrs[name]) for name in ("manifest", "diagnostics", "runs")}
+            return _Content(
+                arrays={**groups, "u": {"u": np.asarray(u.values)}},
+                sites=sites,
+                said={**said, "drawn": int(attrs["drawn"])},
+                digest=str(attrs["sha256"]),
+            )
     except FitError:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError, h5netcdf.CompatibilityError) as error:
+    except Exception as error:  # HDF5 raises errors of many kinds for bytes that are not as it wrote them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FitError(f"{path.name} is not a whole fit file ({reason}); it may be truncated or foreign") from error
+
+
+def _believed(content: _Content, path: Path, law: Law | None, noise: Noise | None) -> Fit:
+    """Return the fit that a file holds, once everything in it agrees."""
+    manifest, diagnostics, table = (_json(content.said, name) for name in ("manifest", "diagnostics", "runs"))
+    refuse_odd_fields("manifest", manifest, MANIFEST)
+    refuse_odd_fields("diagnostics", diagnostics, DIAGNOSTICS)
+    refuse_odd_fields("table of runs", table, RUNS)
+    law = _law_of(manifest, path, law)
+    noise = _noise_of(manifest["noise"], path, noise)
     try:
-        manifest = json.loads(attrs["manifest"])
-        diagnostics = Diagnostics(**json.loads(attrs["diagnostics"]))
-        runs = _runs_of(json.loads(attrs["runs"]))
-        noise = _noise_of(manifest["noise"], path, noise)
-        discrepancy = Discrepancy(**manifest["discrepancy"])
         pooling = {name: Pool(**pool) for name, pool in manifest["pooling"].items()}
-    except (KeyError, ValueError, TypeError) as error:
-        raise FitError(f"{path.name} says that it is a fit but lacks what one holds ({error}); fit again") from error
-    return Fit(
-        composition=Composition(_law_of(manifest, path, law), noise, discrepancy, pooling),
-        runs=runs,
-        draws=groups["posterior"],
-        prior={name: values[0] for name, values in groups["prior"].items()},
-        unconstrained=unconstrained,
-        stats=groups["sample_stats"],
-        diagnostics=diagnostics,
-        manifest=manifest,
-        drawn=int(attrs["drawn"]),
-    )
+        pooling = checked_pooling(pooling, (*law.parameters, *noise.parameters))
+        runs = _runs_of(table)
+        refuse_unusable_columns(law, runs)
+        fit = Fit(
+            composition=Composition(law, noise, Discrepancy(**manifest["discrepancy"]), pooling),
+            runs=runs,
+            draws=content.arrays["posterior"],
+            prior=content.arrays["prior"],
+            unconstrained=content.arrays["u"]["u"],
+            stats=content.arrays["sample_stats"],
+            diagnostics=Diagnostics(**diagnostics),
+            manifest=manifest,
+            drawn=content.said["drawn"],
+        )
+        refuse_contradictions(fit, content.sites)
+    except BayesScalingError as error:
+        raise Unbelievable(str(error)) from error
+    return fit
+
+
+def _json(said: dict[str, Any], name: str) -> Any:
+    try:
+        return json.loads(said[name])
+    except (ValueError, RecursionError):
+        raise Unbelievable(f"its {name} is no JSON") from None
 
 
 def _noise_of(saved: dict[str, str], path: Path, given: Noise | None) -> Noise:
     """Return the noise model of a saved fit, and refuse one that is not what was fitted."""
     if given is None and saved["family"] not in FAMILIES:
         raise FitError(
-            f"{path.name} was fitted with noise family {saved['family']}, which is not built in; "
+            f"{path.name} was fitted with noise family {shown(saved['family'])}, which is not built in; "
             "pass it: noise=Noise(...)"
         )
-    noise = Noise(**saved) if given is None else given
+    try:
+        noise = Noise(**saved) if given is None else given
+    except LawError as error:
+        raise Unbelievable(str(error)) from None
     if noise.as_dict() != saved:
         raise FitError(f"{path.name} was fitted with other noise, {saved}; the noise given is {noise.as_dict()}")
     return noise
 
 
 def _runs_of(saved: dict[str, Any]) -> Runs:
-    return Runs(
-        table=pd.DataFrame(saved["table"]),
-        params_convention=saved["params_convention"],
-        loss_unit=saved["loss_unit"],
-        source=saved["source"],
-        notes=tuple(saved["notes"]),
-        warnings=tuple(saved["warnings"]),
-    )
-
-
-def _law_of(manifest: dict[str, Any], path: Path, law: Law | None) -> Law:
-    """Find the law of a saved fit, and refuse one whose file is not the one that was fitted."""
-    name, fitted = manifest["law"], manifest["law_source_sha256"]
-    if law is not None:
-        return law
-    if name.endswith(".py"):
-        # A user's law file is code: it is run only when it is, byte for byte, the file that was fitted.
-        file = Path(name)
-        if not file.is_file():
-            raise FitError(
-                f"{path.name} was fitted with the law file {name}, which is not there; pass law=load_law(...)"
-            )
-        if Law.hash_of(file) != fitted:
-            raise FitError(
-                f"{path.name} was fitted with another version of {name}; fit again, or pass law=load_law(...)"
-            )
+    """Return the table of a saved fit; it must pass what a table that a user gives must pass."""
     try:
-        found = read_law(name, **manifest["law_options"])
+        table = pd.DataFrame(saved["table"])
+    except ValueError:
+        raise Unbelievable("columns of its runs differ in length") from None
+    described = {name: saved[name] for name in ("params_convention", "loss_unit", "source")}
+    Runs.from_frame(table, **described)
+    return Runs(table, **described, notes=tuple(saved["notes"]), warnings=tuple(saved["warnings"]))
+
+
+def _law_of(manifest: dict[str, Any], path: Path, given: Law | None) -> Law:
+    """Return the law of a saved fit: the one given, or one of the catalogue. A file chooses among names, never code."""
+    name, options, fitted = manifest["law"], manifest["law_options"], manifest["law_source_sha256"]
+    if given is None and name not in available_laws():
+        own = f"the law file {plain(name)}" if is_path(name) else "a law of your own"
+        raise FitError(
+            f"{path.name} was fitted with {own}, and a saved fit runs no code: give the law again with {REMEDY}",
+            Remedy("law", value="file"),
+        )
+    try:
+        law = catalogue_law(name, options) if given is None else given
+        if law.source_hash != fitted:
+            label = f"{plain(name)}{options or ''}"
+            raise FitError(
+                f"{path.name} was fitted with another version of {label} than {law.label} here (hash {fitted[:16]}, "
+                f"here {law.source_hash}): fit again, or give the law that was fitted with {REMEDY}",
+                Remedy("law", value="file"),
+            )
+        priors = {key: prior_from_spec(key, spec) for key, spec in manifest["priors_given"].items()}
+        return law.with_priors(priors) if priors and not law.overridden else law
     except LawError as error:
-        raise FitError(f"{path.name} was fitted with a law that is not here: {error}") from error
-    if set(found.parameter_names) - set(manifest["posterior_names"]):
-        raise FitError(f"{path.name} was fitted with an older {name}, which had other parameters; fit again")
-    return found.with_priors({key: prior_from_spec(key, spec) for key, spec in manifest["priors_given"].items()})
+        raise Unbelievable(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from bayes_scaling.model.pooling import varies_over
 if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = "bayes_scaling fit"
 
 
@@ -66,10 +67,7 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         "constant_data": xr.Dataset({name: ("row", fit.runs.column(name)) for name in columns}, rows),
     }
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs = {
-        "inference_library": "numpyro",
-        "created_by": MAGIC,
-        "format": FORMAT,
+    said = {
         "manifest": json.dumps(fit.manifest),
         "diagnostics": json.dumps(dataclasses.asdict(fit.diagnostics)),
         "drawn": fit.drawn or fit.unconstrained.shape[0] * fit.unconstrained.shape[1],
@@ -85,7 +83,28 @@ def to_datatree(fit: Fit) -> xr.DataTree:
             }
         ),
     }
+    arrays = {"posterior": fit.draws, "prior": fit.prior, "sample_stats": fit.stats, "u": {"u": fit.unconstrained}}
+    about = {"inference_library": "numpyro", "created_by": MAGIC, "format": FORMAT}
+    tree.attrs = {**about, **said, "sha256": digest_of(arrays, said)}
     return tree
+
+
+def digest_of(arrays: Mapping[str, Mapping[str, np.ndarray]], said: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a fit is read back from; what follows from it, like the log likelihood, is left out.
+
+    It shows accidents. It is no signature: whoever changes a file can compute it again.
+
+    Parameters
+    ----------
+    arrays : by group and name
+    said : attributes of the file
+    """
+    digest = hashlib.sha256(repr(sorted((key, str(value)) for key, value in said.items())).encode())
+    for group, named in sorted(arrays.items()):
+        for name, values in sorted(named.items()):
+            digest.update(f"{group}.{name}{np.shape(values)}".encode())
+            digest.update(np.ascontiguousarray(values, "<f8").tobytes())
+    return digest.hexdigest()
 
 
 def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:

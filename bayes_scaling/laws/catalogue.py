@@ -1,15 +1,16 @@
-"""Finding laws: by name in the catalogue, or by the path of a user's own file, through the same door."""
+"""Finding laws: by name in the catalogue, or by the path of a user's own file.
+
+Two doors: `load_law` is for what a user typed and runs a law file; `catalogue_law` is for what stands in a file, and
+knows only the names of the catalogue. Data never choose what runs.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import functools
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +20,15 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.messages import shown
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
+from bayes_scaling.laws.files import module_at
 from bayes_scaling.laws.law import Law, Origin
 from bayes_scaling.laws.names import check_names
 from bayes_scaling.laws.parameters import Derived, Parameter, ReferencePoint, Role, resolve
 from bayes_scaling.laws.priors import prior_quantile
+from bayes_scaling.laws.source import source_of
 
 
 def available_laws() -> tuple[str, ...]:
@@ -55,7 +59,11 @@ def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution
     LawError
         In one line, naming the law and the mistake.
     """
-    law = read_law(name_or_path, **options)
+    return tried(read_law(name_or_path, **options), priors)
+
+
+def tried(law: Law, priors: Mapping[str, dist.Distribution] | None = None) -> Law:
+    """Return a law with other priors, if any, once its mean was tried at the prior medians."""
     if priors:
         law = law.with_priors(priors)
     if priors or (law.mean, law.label) not in _CHECKED:
@@ -69,17 +77,49 @@ _CHECKED: set[tuple[Any, str]] = set()  # laws whose own priors were tried in th
 
 def read_law(name_or_path: str | Path, **options: str) -> Law:
     """Load a law as `load_law` does, without evaluating it."""
-    name, spelled = _split(str(name_or_path))
+    name, spelled = split_label(str(name_or_path))
     options = {**spelled, **options}
-    module, name = _module(name)
+    if is_path(name):
+        return _law(*module_at(name), options)
+    return catalogue_law(name, options)
+
+
+def catalogue_law(label: str, options: Mapping[str, str] | None = None) -> Law:
+    """Load a law of the catalogue that some file names; nothing else is found, whatever the name looks like.
+
+    Parameters
+    ----------
+    label : ``"chinchilla"`` or ``"power_law:input=tokens"``
+    options : more options
+
+    Raises
+    ------
+    LawError
+        For a name that is none of `available_laws`, the path of a law file among them.
+    """
+    name, spelled = split_label(label)
+    if name not in available_laws():
+        near = difflib.get_close_matches(name, available_laws(), 3, 0.6)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise LawError(
+            f"no law is called {shown(name)}; {meant}the catalogue has {', '.join(available_laws())}; "
+            "a law file ends with .py"
+        )
+    return _law(_of_catalogue(name), name, _catalogue_text(name), {**spelled, **(options or {})})
+
+
+def _law(module: ModuleType, name: str, text: str, options: Mapping[str, str]) -> Law:
+    """Return the law of a module, checked."""
+    every: dict[str, str] = {}
     if hasattr(module, "law"):
         known = inspect.signature(module.law).parameters
         unknown = [key for key in options if key not in known]
         if unknown:
             raise LawError(f"law {name} has no option {unknown[0]!r}; its options are {', '.join(known)}")
-        for key, choices in choices_of(name).items():
+        for key, choices in _choices(module).items():
             if choices and key in options and options[key] not in choices:
                 raise LawError(f"law {name} takes {key}={'|'.join(choices)}; got {key}={options[key]}")
+        every = {**_defaults(module), **options}
         law = _built(module, tuple(sorted(options.items())))
     elif hasattr(module, "LAW"):
         if options:
@@ -89,7 +129,9 @@ def read_law(name_or_path: str | Path, **options: str) -> Law:
         raise LawError(f"{name} defines neither LAW nor a function law(); see CONTRIBUTING, 'add a law'")
     if not isinstance(law, Law):
         raise LawError(f"{name} gives {type(law).__name__}, not a bayes_scaling.Law")
-    law = dataclasses.replace(law, origin=Origin(name, tuple(sorted(options.items())), _load_again))
+    source = source_of(text, module.__name__, tuple(sorted(every.items())))
+    origin = Origin(name, tuple(sorted(options.items())), _load_again, source, law.computes)
+    law = dataclasses.replace(law, origin=origin)
     _check_structure(law)
     return law
 
@@ -107,7 +149,10 @@ def _load_again(name: str, options: tuple[tuple[str, str], ...], priors: Mapping
 
 def options_of(name: str) -> Mapping[str, str]:
     """Return the options of a catalogue law with their defaults; empty when it has none."""
-    module, _ = _module(name)
+    return _defaults(_of_catalogue(name))
+
+
+def _defaults(module: ModuleType) -> dict[str, str]:
     if not hasattr(module, "law"):
         return {}
     return {key: str(value.default) for key, value in inspect.signature(module.law).parameters.items()}
@@ -139,7 +184,10 @@ def catalogue() -> list[Entry]:
 
 def choices_of(name: str) -> Mapping[str, tuple[str, ...]]:
     """Return the values that each option of a law may take, as its ``Literal`` says; empty where any text may stand."""
-    module, _ = _module(name)
+    return _choices(_of_catalogue(name))
+
+
+def _choices(module: ModuleType) -> dict[str, tuple[str, ...]]:
     if not hasattr(module, "law"):
         return {}
     hints = get_type_hints(module.law)
@@ -149,50 +197,35 @@ def choices_of(name: str) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-def _split(text: str) -> tuple[str, dict[str, str]]:
+def is_path(name: str) -> bool:
+    """Return whether a name means a file rather than a law of the catalogue; options come off first (`split_label`)."""
+    return name.endswith(".py") or "/" in name or "\\" in name
+
+
+def split_label(text: str) -> tuple[str, dict[str, str]]:
     """Split ``name:key=value,key=value`` into name and options; a path keeps its drive letter."""
     if text.endswith(".py"):
         return text, {}
     name, colon, rest = text.rpartition(":")
     if not colon or len(name) < 2:
         return text, {}
-    pairs = [item.partition("=") for item in rest.split(",")]
+    pairs = [[part.strip() for part in item.partition("=")] for item in rest.split(",")]
     if any(not key or not value for key, _, value in pairs):
         raise LawError(f"cannot read the options of {text!r}; expected name:key=value,key=value")
-    return name, {key.strip(): value.strip() for key, _, value in pairs}
+    keys = [key for key, _, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise LawError(f"the options of {text!r} give {max(keys, key=keys.count)} twice; give each once")
+    return name, {key: value for key, _, value in pairs}
 
 
-def _module(name: str) -> tuple[ModuleType, str]:
-    """Import the module of a law and return it with the name that finds it again."""
-    if name.endswith(".py") or "/" in name or "\\" in name:
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
-            raise LawError(f"{name} is not a file; give the path of a law file or one of {', '.join(available_laws())}")
-        return _module_at(path, path.stat().st_mtime_ns), str(path)
-    if name not in available_laws():
-        near = difflib.get_close_matches(name, available_laws(), 3, 0.6)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise LawError(f"no law is called {name!r}; {meant}the catalogue has {', '.join(available_laws())}")
-    return importlib.import_module(f"bayes_scaling.models.{name}"), name
+def _of_catalogue(name: str) -> ModuleType:
+    """Import the module of a law of the catalogue."""
+    return importlib.import_module(f"bayes_scaling.models.{name}")
 
 
-@functools.lru_cache(maxsize=256)
-def _module_at(path: Path, modified: int) -> ModuleType:
-    """Import a user's law file once per version of the file."""
-    digest = hashlib.sha256(f"{path}{modified}".encode()).hexdigest()[:12]
-    name = f"_bayes_scaling_law_{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except LawError:
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        raise LawError(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+@functools.cache
+def _catalogue_text(name: str) -> str:
+    return Path(str(_of_catalogue(name).__file__)).read_text(encoding="utf-8")
 
 
 def _check_structure(law: Law) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +15,7 @@ import numpyro.distributions as dist
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS, Column
 from bayes_scaling.laws.parameters import Derived, Parameter
+from bayes_scaling.laws.source import fingerprint
 
 type Constants = Mapping[str, Any]
 
@@ -96,11 +95,15 @@ class Origin:
     name : name in the catalogue, or path of a file
     options : in the order of their names
     load : ``load(name, options, priors)`` finds the law again in another process
+    source : hash of the text it was read from, with all options, see `bayes_scaling.laws.source`
+    computes : what the law computed when it was read (`Law.computes`); another law must not pass for this one
     """
 
     name: str
     options: tuple[tuple[str, str], ...] = ()
     load: Callable[..., Law] | None = None
+    source: str = ""
+    computes: tuple[Any, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,18 +213,28 @@ class Law:
         return {column: np.asarray(known[column], float) for _, column in self.arguments}
 
     @property
-    def source_hash(self) -> str:
-        """SHA-256 of the law file, 16 hex digits; of the compiled mean where it was written at a prompt."""
-        file = Path(inspect.getfile(self.mean))
-        if file.is_file():
-            return self.hash_of(file)
-        code = self.mean.__code__
-        return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names)).encode()).hexdigest()[:16]
+    def computes(self) -> tuple[Any, ...]:
+        """What the law computes, whatever its priors: its functions, and the names that they go by."""
+        rows = tuple((type(row).__name__, row.name, row.role, row.value) for row in self.parameters)
+        reads = tuple(sorted(self.reads.items()))
+        return self.mean, rows, reads, self.features, tuple(self.columns), self.quantities, self.recipe
 
-    @staticmethod
-    def hash_of(file: Path) -> str:
-        """SHA-256 of a law file, 16 hex digits."""
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    @property
+    def as_loaded(self) -> bool:
+        """Whether it computes what it computed when it was loaded; never so for a law put together in memory."""
+        return self.origin.load is not None and self.origin.computes == self.computes
+
+    @property
+    def source_hash(self) -> str:
+        """SHA-256 of what the law is computed from, 16 hex digits, see `bayes_scaling.laws.source`; without priors."""
+        if self.as_loaded:
+            return self.origin.source
+        _, rows, reads, features, columns, quantities, recipe = self.computes
+        functions = [self.mean, *(row.value for row in self.parameters), *(one.value for one in self.quantities)]
+        functions += [features.value if features else None, recipe]
+        names = [(*row[:3],) for row in rows]
+        of = (names, reads, features.names if features else (), columns, [one.name for one in quantities])
+        return fingerprint(functions, map(repr, of))
 
     @property
     def label(self) -> str:
@@ -318,8 +331,8 @@ class Law:
     def __reduce__(self) -> tuple[Any, ...]:
         # A mean function of a law file cannot be pickled by value; another process loads the file again.
         changed = {row.name: row.prior for row in self.sampled if row.name in self.overridden}
-        if self.origin.load is None:
-            raise TypeError(f"law {self.name} did not come from load_law, which another process would need to find it")
+        if self.origin.load is None or not self.as_loaded:
+            raise TypeError(f"law {self.name} is not as load_law gives it, which another process would need to find it")
         return (self.origin.load, (self.origin.name, self.origin.options, changed))
 
 

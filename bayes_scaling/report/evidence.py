@@ -37,13 +37,14 @@ def gather(
     draft: bool = False,
     unconverged: bool = False,
     refits: Path | None = None,
+    run_law_files: bool = False,
     progress: bool | None = None,
 ) -> dict[str, Any]:
     """Run a study and return the results as plain values.
 
     Parameters
     ----------
-    study, runs, draft, unconverged, refits, progress : as in `make_report`
+    study, runs, draft, unconverged, refits, run_law_files, progress : as in `make_report`
 
     Returns
     -------
@@ -56,7 +57,7 @@ def gather(
         if name not in runs:
             raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
     comparison = compare(
-        study.candidates(runs, draft),
+        study.candidates(runs, draft, run_law_files),
         runs,
         cuts=study.cuts(),
         loo=False,

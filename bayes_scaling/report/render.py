@@ -82,6 +82,7 @@ def make_report(
     draft: bool = False,
     unconverged: bool = False,
     refits: str | Path | None = None,
+    run_law_files: bool = False,
     progress: bool | None = None,
 ) -> Report:
     """Make the report of a study.
@@ -93,6 +94,7 @@ def make_report(
     draft : use normal approximations instead of sampling, fewer draws and no baselines; the report says so
     unconverged : accept fits that did not converge; the report says so. A draft always accepts them
     refits : folder that caches refits of the comparison
+    run_law_files : run the law files that the study names, which are code; without it they are refused
     progress : show a bar; by default on a terminal
 
     Returns
@@ -112,7 +114,16 @@ def make_report(
     study = study if isinstance(study, Study) else Study.read(study)
     kept = None if refits is None else Path(refits)
     with in_words_of_the_study():
-        return Report(gather(study, runs, draft=draft, unconverged=unconverged, refits=kept, progress=progress))
+        content = gather(
+            study,
+            runs,
+            draft=draft,
+            unconverged=unconverged,
+            refits=kept,
+            run_law_files=run_law_files,
+            progress=progress,
+        )
+        return Report(content)
 
 
 # --- templates ------------------------------------------------------------------------------------------------------

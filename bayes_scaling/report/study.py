@@ -14,10 +14,11 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
-from bayes_scaling.errors import StudyError
+from bayes_scaling.errors import REMEDY, Remedy, StudyError
 from bayes_scaling.evaluate.candidates import EXACT, Candidate, Cut, candidates_of
 from bayes_scaling.inference.sampler import Sampler
-from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.catalogue import catalogue_law, is_path, load_law, split_label, tried
+from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
 from bayes_scaling.model.discrepancy import Discrepancy
@@ -135,11 +136,18 @@ class Study(Part):
             table = table.after_warmup(data.after_warmup)
         return table.ends() if data.ends else table
 
-    def candidates(self, runs: Runs, draft: bool) -> tuple[Candidate, ...]:
+    def candidates(self, runs: Runs, draft: bool, run_law_files: bool = False) -> tuple[Candidate, ...]:
         """Return the candidates; a draft leaves out the baselines.
+
+        Parameters
+        ----------
+        runs, draft : the table, and whether a draft is wanted
+        run_law_files : run the law files that the study names
 
         Raises
         ------
+        StudyError
+            When the study names a law file, which is code, and nobody said that it may run.
         LawError
             When a law or prior is invalid.
         """
@@ -147,7 +155,7 @@ class Study(Part):
         unused = set(wanted.priors) - {name.partition(":")[0] for name in wanted.names}
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
-        laws = [load_law(self._law_file(name), priors=self._priors(name)) for name in wanted.names]
+        laws = [self._law(name, run_law_files) for name in wanted.names]
         # Without a discrepancy, the candidate is itself the law assumed to be exact.
         alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
         found = candidates_of(laws, () if draft else alongside)
@@ -162,8 +170,18 @@ class Study(Part):
     def _discrepancy(self, candidate: Candidate) -> DiscrepancyChoice:
         return "none" if candidate.discrepancy == "none" else Discrepancy(self.laws.discrepancy)
 
-    def _law_file(self, name: str) -> str | Path:
-        return self._folder / name if name.endswith(".py") else name
+    def _law(self, label: str, run_law_files: bool) -> Law:
+        """Load a law of the catalogue, or a law file if the user says that it may run."""
+        name, _ = split_label(label)
+        if not is_path(name):
+            return tried(catalogue_law(label), self._priors(label))
+        if not run_law_files:
+            raise StudyError(
+                f"laws.names has {shown(label)}, a law file, which is code and runs only where you say so: read it, "
+                f"then add {REMEDY}",
+                Remedy("run_law_files", value=True),
+            )
+        return load_law(self._folder / label, priors=self._priors(label))
 
     def _priors(self, name: str) -> Any:
         given = self.laws.priors.get(name.partition(":")[0], {})

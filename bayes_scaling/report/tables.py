@@ -60,7 +60,7 @@ class Laws(Part):
 
     Attributes
     ----------
-    names : laws, as in ``load_law``
+    names : laws, as in ``load_law``; law files run only with ``run_law_files``
     alongside : baselines for each law: ``exact`` (no discrepancy), point fits ``huber`` and ``squares``
     discrepancy : ``brownian``, or ``none``
     noise, noise_scale, noise_rows : as in `Noise`, or ``auto``

@@ -17,10 +17,13 @@ from bayes_scaling import cli
 from bayes_scaling.base import names
 from bayes_scaling.evaluate.baselines import LOSSES
 from bayes_scaling.evaluate.candidates import EXACT
+from bayes_scaling.inference import loading
 from bayes_scaling.inference.methods import METHODS
+from bayes_scaling.inference.store import digest_of
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import ROWS, SCALES
-from tests.support import design, run
+from bayes_scaling.models import chinchilla
+from tests.support import LAW_FILE, design, run
 
 COMMANDS = (
     "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
@@ -373,3 +376,52 @@ def test_simulate_takes_any_input(tmp_path: Path) -> None:
     assert sorted(pd.read_csv(out)["batch_tokens"].unique()) == [1e5, 1e6]
     code, _, err = run("simulate", "annealing", "--out", str(out))
     assert code == 2 and "reads whole runs, not a grid" in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("forecast",),
+        ("quantity", "params_opt"),
+        ("plot",),
+        ("allocate", "--budget", "1e23"),
+        ("pilot", "--pilot-budget", "1e21", "--between", "params=1e8:1e9"),
+        ("midrun", "--run", "big", "--until", "1e5"),
+        ("preregister", "--params", "1e9"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_on_a_fit_takes_the_law_it_was_made_with(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.py").write_text(LAW_FILE)
+    monkeypatch.chdir(tmp_path)
+
+    def given(_: Path, law: bs.laws.Law | None = None) -> None:
+        raise bs.errors.FitError(f"the law is {law and law.label}")
+
+    monkeypatch.setattr(loading, "load_fit", given)
+    name, *options = command
+    fit = folder / "fit.nc"
+    assert run(name, fit, *options)[2] == "error: the law is None"
+    assert run(name, fit, *options, "--law", "mine.py")[2] == "error: the law is mine"
+    assert (
+        "a law file is Python code, and its name ends with .py" in run(name, fit, *options, "--law", "/etc/passwd")[2]
+    )
+
+
+def test_a_fit_of_a_law_file_is_used_only_with_the_file(folder: Path, tmp_path: Path) -> None:
+    import h5py
+
+    fit, law = tmp_path / "fit.nc", tmp_path / "own.py"
+    law.write_bytes(Path(chinchilla.__file__).read_bytes())
+    fit.write_bytes((folder / "fit.nc").read_bytes())
+    with h5py.File(fit, "a") as file:
+        file.attrs["manifest"] = json.dumps({**json.loads(file.attrs["manifest"]), "law": str(law)})
+    whole = loading._read(fit)
+    with h5py.File(fit, "a") as file:
+        file.attrs["sha256"] = digest_of(whole.arrays, whole.said)
+    code, _, err = run("forecast", fit, "--params", "7e10", "--tokens", "1.4e12")
+    assert code == 2 and "a saved fit runs no code" in err and err.endswith("give the law again with --law FILE")
+    code, out, _ = run("forecast", fit, "--params", "7e10", "--tokens", "1.4e12", "--law", law)
+    assert code == 0 and "Forecast by chinchilla" in out

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.laws.catalogue import catalogue_law
+from bayes_scaling.laws.source import source_of
 from tests.support import LAW_FILE, fit_exact
 
 
@@ -86,6 +92,12 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, old: str, new: str, says
         ("power_law:colour=red", "no option 'colour'"),
         ("power_law:input", "expected name:key=value"),
         ("chinchilla:input=params", "takes no options"),
+        ("power_law:input=tokens,input=flops", "give input twice; give each once"),
+        ("../../etc/passwd", "a law file is Python code, and its name ends with .py"),
+        ("/etc/passwd:input=tokens", "its name ends with .py"),
+        ("nowhere/law.pyc", "its name ends with .py"),
+        ("models\\law", "its name ends with .py"),
+        ("_kaplan", "no law is called '_kaplan'"),
     ],
 )
 def test_a_wrong_name_is_explained(name: str, says: str) -> None:
@@ -142,3 +154,67 @@ def test_roles_say_what_the_parameters_of_a_law_are(tmp_path: Path) -> None:
     assert bs.load_law("kaplan_joint").irreducible is None
     plain = bs.load_law(write(tmp_path, LAW_FILE))
     assert plain.exponents == () and plain.irreducible is None
+
+
+def test_a_name_in_a_file_finds_only_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "from pathlib import Path\nPath(__file__).with_name('it-ran').touch()\n" + LAW_FILE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.py", "./mine.py", str(tmp_path / "mine.py"), "mine.py:input=tokens", "mine", "..mine", "os"):
+        with pytest.raises(bs.errors.LawError, match="no law is called"):
+            catalogue_law(name)
+    assert not (tmp_path / "it-ran").exists()
+    assert catalogue_law("power_law", {"input": "tokens"}).label == catalogue_law("power_law:input=tokens").label
+
+
+def test_what_runs_is_the_text_that_is_hashed(tmp_path: Path) -> None:
+    path = write(tmp_path, LAW_FILE)
+    before = bs.load_law(path)
+    path.write_text(LAW_FILE.replace("E + A * power", "E + 2 * A * power"))
+    assert before.source_hash != bs.load_law(path).source_hash  # within the resolution of the file system's clock, too
+    assert not list(tmp_path.glob("__pycache__"))
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(bs.errors.LawError, match="mine.py cannot be read as Python text"):
+        bs.load_law(path)
+
+
+def test_modules_that_a_law_imports_from_its_surroundings_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = LAW_FILE.replace("from bayes_scaling.laws", "from own_helper_of_laws import ONE\nfrom bayes_scaling.laws")
+    hashes = []
+    for place, value in (("a", "1.0"), ("b", "2.0"), ("c", "1.0")):
+        (tmp_path / place).mkdir()
+        monkeypatch.syspath_prepend(tmp_path / place)
+        write(tmp_path / place, f"ONE = {value}", "own_helper_of_laws.py")
+        monkeypatch.delitem(sys.modules, "own_helper_of_laws", raising=False)
+        hashes.append(bs.load_law(write(tmp_path / place, text)).source_hash)
+    assert hashes[0] == hashes[2] != hashes[1]
+    sys.modules.pop("own_helper_of_laws")
+    kaplan = bs.load_law("kaplan_trajectory")
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "# another helper")
+    source_of.cache_clear()
+    assert bs.load_law("kaplan_trajectory").source_hash != kaplan.source_hash
+
+
+def test_laws_put_together_in_memory_are_known_by_what_they_compute() -> None:
+    law = bs.load_law("chinchilla")
+    scale = 1.0
+
+    def twice(params: object, tokens: object, E: float, A: float, B: float, alpha: float, beta: float) -> float:
+        return scale * E
+
+    def made() -> bs.laws.Law:
+        return dataclasses.replace(law, mean=twice)
+
+    assert made().source_hash == made().source_hash != law.source_hash
+    assert dataclasses.replace(law, title="only words").source_hash == law.source_hash
+    assert law.with_priors({"alpha": dist.LogNormal(-1.0, 0.1)}).source_hash == law.source_hash
+    for other in ({"reads": {"params": "flops"}}, {"parameters": law.parameters[:-1]}, {"quantities": ()}):
+        assert dataclasses.replace(law, **other).source_hash not in (law.source_hash, made().source_hash)
+    before = made().source_hash
+    scale = 2.0  # what a function closes over belongs to it
+    assert made().source_hash != before
+    at_a_prompt: dict[str, Any] = {}
+    exec("def mean(params, tokens, E, A, B, alpha, beta):\n    return E + (lambda x: x)(A)", at_a_prompt)
+    hashes = {dataclasses.replace(law, mean=one).source_hash for one in (at_a_prompt["mean"], twice, jax.jit(twice))}
+    assert len(hashes) == 2

@@ -27,6 +27,7 @@ from bayes_scaling.report import decision, provenance, trust
 from bayes_scaling.report.render import Report
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import scaled
+from tests.support import LAW_FILE, run
 
 ROOT = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script> | *x* `y`"
@@ -71,6 +72,24 @@ def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def report(folder: Path) -> Report:
     return bs.make_report(folder / "study.toml", draft=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:input=tokens", "../{folder}/evil.py", "{path}"])
+def test_a_law_file_in_a_study_runs_only_where_the_user_says_so(folder: Path, tmp_path: Path, name: str) -> None:
+    evil = tmp_path / "evil.py"
+    evil.write_text("from pathlib import Path\nPath(__file__).with_name('it-ran').touch()\n" + LAW_FILE)
+    shutil.copy(folder / "runs.csv", tmp_path)
+    named = name.format(folder=tmp_path.name, path=evil)
+    (tmp_path / "study.toml").write_text(STUDY.replace('["chinchilla", "kaplan_joint"]', f'["chinchilla", "{named}"]'))
+    code, _, err = run("report", tmp_path / "study.toml", "--draft", "--out", tmp_path / "report")
+    assert code == 2 and named in err and err.endswith("read it, then add --run-law-files")
+    with pytest.raises(bs.errors.StudyError, match="then add run_law_files=True"):
+        bs.make_report(tmp_path / "study.toml", draft=True, progress=False)
+    assert not (tmp_path / "it-ran").exists()
+    if ":" not in name:
+        study = Study.read(tmp_path / "study.toml")
+        candidates = study.candidates(study.runs(), draft=True, run_law_files=True)
+        assert (tmp_path / "it-ran").exists() and "mine" in [one.law.label for one in candidates]
 
 
 def numbers_of(content: Any) -> Iterator[float]:
