@@ -26,18 +26,19 @@ import scipy.special
 import scipy.stats
 
 from bayes_scaling.base.files import write_text
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
+from bayes_scaling.decide.registration import BANDS, problem_of, problem_of_plan
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.forecast import Forecast
 
 FORMAT = "bayes-scaling registered forecast, 1"
-BANDS = (0.5, 0.8, 0.9)
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
+WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
 SAME = 1e-6  # relative difference up to which inputs are those of one run
 
 
@@ -52,11 +53,15 @@ class Registered:
 
     content: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        problem = problem_of(self.content)
+        if problem:
+            raise DataError(f"this is no forecast that can be registered or scored: {problem}")
+
     @property
     def digest(self) -> str:
         """SHA-256 of the content, 16 hex digits."""
-        plain = json.dumps(self.content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        return hashlib.sha256(plain.encode()).hexdigest()[:16]
+        return _digest(self.content)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -102,15 +107,18 @@ class Registered:
         """Read a file; refuse one that was changed since it was written."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read {path} as a registered forecast: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DataError(f"{path} is not a registered forecast; make one with 'bayes-scaling preregister'")
         digest = content.pop("digest", "")
-        found = cls(content)
-        if digest != found.digest:
-            raise DataError(f"{path} was changed since it was registered: its digest is {found.digest}, not {digest}")
-        return found
+        found = _digest(content)
+        if digest != found:
+            raise DataError(f"{path} was changed since it was registered: its digest is {found}, not {shown(digest)}")
+        problem = problem_of(content)
+        if problem:
+            raise DataError(f"{path} is not as it was registered: {problem}")
+        return cls(content)
 
 
 def preregister(
@@ -141,15 +149,18 @@ def preregister(
         losses = source.quantile(LEVELS)
         inputs = [{str(k): v for k, v in row.items()} for row in source.points.to_dict(orient="records")]
         runs = [_run(row, losses[:, i]) for i, row in enumerate(inputs)]
-        basis = {**provenance(rests_on), "extrapolation": float(np.nanmax(source.extrapolation))}
+        basis = {**provenance(rests_on), "extrapolation": _farthest(source.extrapolation)}
         contains, unit, label = source.contains["new_run"], source.loss_unit, source.label
     else:
         plan = source.to_dict() if isinstance(source, Plan) else source
         if "loss_quantiles" not in plan:  # the command line writes the plan among other answers
             plan = plan.get("plan", {})
         if not {"loss_quantiles", "rests_on", "plan"} <= set(plan):
-            raise ForecastError("this is not a plan: write one with 'bayes-scaling allocate ... --json > plan.json'")
+            raise ForecastError(f"this is not a plan: {WRITE_A_PLAN}")
         chosen = plan["plan"]
+        problem = problem_of_plan(plan)
+        if problem:
+            raise ForecastError(f"this is not a plan as it was written: {problem}; {WRITE_A_PLAN}")
         inputs = [{k: chosen[k] for k in ("params", "tokens", "batch_tokens", "steps") if chosen.get(k) is not None}]
         runs = [_run(inputs[0], list(plan["loss_quantiles"].values()))]
         basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["law"])
@@ -305,6 +316,18 @@ class TrackRecord:
         )
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of content, 16 hex digits; also of content that no forecast has."""
+    plain = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _farthest(extrapolation: np.ndarray) -> float | None:
+    """Return how many times the largest fitted run is exceeded; None where sizes are not known."""
+    known = extrapolation[np.isfinite(extrapolation)]
+    return float(known.max()) if len(known) else None
+
+
 def _inside(band: float) -> str:
     return f"inside_{100 * band:.0f}"
 
@@ -317,8 +340,9 @@ def _run(inputs: Mapping[str, Any], losses: Any) -> dict[str, Any]:
 def _caveats(basis: Mapping[str, Any]) -> list[str]:
     """Return what a reader of the forecast should know."""
     out = []
-    if basis.get("extrapolation", 1.0) > FAR:
-        out.append(f"the run is {basis['extrapolation']:.3g} times as large as the largest fitted one")
+    extrapolation = float(basis.get("extrapolation") or 1.0)
+    if extrapolation > FAR:
+        out.append(f"the run is {extrapolation:.3g} times as large as the largest fitted one")
     for law in basis["laws"]:
         out += [f"{law['law']} did not converge: {problem}" for problem in law["problems"]]
         if law["discrepancy"] == "none":
@@ -349,7 +373,7 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             same &= (
                 (column.astype(str) == value).to_numpy()
                 if isinstance(value, str)
-                else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) / value - 1) < SAME
+                else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) - value) <= SAME * abs(value)
             )
         pairs += [(place, float(loss)) for loss in losses[same][:1]]
     if not pairs:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import scipy.stats
 import bayes_scaling as bs
 from bayes_scaling.decide.provenance import LEVELS
 from bayes_scaling.decide.records import _read
+from bayes_scaling.decide.registration import problem_of_score
 
 THEN = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 LATER = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
@@ -132,3 +135,99 @@ def test_other_files_are_refused(forecast: bs.Forecast, tmp_path: Path) -> None:
         bs.preregister(forecast)
     with pytest.raises(bs.errors.ForecastError, match="this is not a plan"):
         bs.preregister({"plan": {}})
+
+
+def set_at(place: tuple[Any, ...], value: Any) -> Callable[[Any], None]:
+    def change(content: Any) -> None:
+        *above, last = place
+        for step in above:
+            content = content[step]
+        content[last] = value
+
+    return change
+
+
+def reversed_quantiles(content: Any) -> None:
+    quantiles = content["runs"][0]["quantiles"]
+    content["runs"][0]["quantiles"] = dict(zip(quantiles, reversed(quantiles.values()), strict=True))
+
+
+def reversed_probabilities(content: Any) -> None:
+    content["runs"][1]["quantiles"] = dict(reversed(content["runs"][1]["quantiles"].items()))
+
+
+QUANTILES = ("runs", 0, "quantiles")
+ODD = {
+    "reversed": (reversed_quantiles, "run 1: its quantiles fall where their probability rises"),
+    "reversed probabilities": (reversed_probabilities, "run 2: the probabilities of its quantiles do not rise"),
+    "text": (set_at((*QUANTILES, "0.5"), "2.1"), "its quantile at 0.5 is '2.1', expected a positive loss"),
+    "nothing": (set_at((*QUANTILES, "0.5"), None), "its quantile at 0.5 is None"),
+    "no number": (set_at((*QUANTILES, "0.5"), math.nan), "its quantile at 0.5 is nan"),
+    "infinite": (set_at((*QUANTILES, "0.995"), math.inf), "its quantile at 0.995 is inf"),
+    "huge": (set_at((*QUANTILES, "0.995"), 10**400), "its quantile at 0.995 is 1000"),
+    "negative": (set_at((*QUANTILES, "0.005"), -1.0), "its quantile at 0.005 is -1"),
+    "a truth value": (set_at((*QUANTILES, "0.5"), True), "its quantile at 0.5 is True"),
+    "percent": (set_at(QUANTILES, {"5": 2.0, "50": 2.1, "95": 2.2}), "a probability '5', expected a number between 0"),
+    "probabilities in words": (set_at(QUANTILES, {"low": 2.0, "high": 2.1}), "a probability 'low'"),
+    "too few": (set_at(QUANTILES, {"0.4": 2.0, "0.6": 2.1}), "go from 0.4 to 0.6, expected 0.05 to 0.95 at least"),
+    "no quantiles": (set_at(QUANTILES, {}), "its quantiles are {}"),
+    "a list of quantiles": (set_at(QUANTILES, [1, 2]), "its quantiles are [1, 2]"),
+    "no runs": (set_at(("runs",), []), "its runs are []"),
+    "runs of numbers": (set_at(("runs",), [1.0]), "run 1 is 1, expected inputs and quantiles"),
+    "inputs without a value": (set_at(("runs", 0, "inputs", "params"), None), "params of run 1 is None"),
+    "inputs that are lists": (set_at(("runs", 0, "inputs", "params"), [1]), "params of run 1 is [1]"),
+    "other inputs": (set_at(("runs", 1, "inputs"), {"flops": 1.0}), "run 2 has other inputs"),
+    "no law": (set_at(("law",), ""), "its law is empty"),
+    "a law that is a number": (set_at(("law",), 3), "its law is 3, expected text"),
+    "a moment in words": (set_at(("registered",), "today"), "registered is 'today', expected a moment"),
+    "no basis": (set_at(("rests_on",), None), "it rests on None"),
+    "a weight above one": (set_at(("rests_on", "laws", 0, "weight"), 1.5), "weight of chinchilla is 1.5"),
+    "problems of text": (set_at(("rests_on", "laws", 0, "problems"), "none"), "problems of chinchilla are 'none'"),
+    "extrapolation of text": (set_at(("rests_on", "extrapolation"), "far"), "its extrapolation is 'far'"),
+    "caveats of text": (set_at(("caveats",), "none"), "its caveats are 'none'"),
+    "no number deep inside": (set_at(("rests_on", "seed"), math.nan), "it holds what JSON cannot"),
+    "broken text": (set_at(("note",), "\ud800"), "it holds what JSON cannot"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_forecast_that_is_none_is_refused_even_where_its_digest_fits(
+    registered: bs.Registered, tmp_path: Path, name: str
+) -> None:
+    change, says = ODD[name]
+    content = json.loads(json.dumps(registered.content))
+    change(content)
+    plain = json.dumps(content, sort_keys=True, ensure_ascii=False).encode(errors="surrogatepass")
+    path = tmp_path / "forecast.json"
+    path.write_text(json.dumps({**content, "digest": hashlib.sha256(plain).hexdigest()[:16]}))
+    for call in (lambda: bs.Registered.read(path), lambda: bs.Registered(content)):
+        with pytest.raises(bs.errors.DataError) as caught:
+            call()
+        assert says in str(caught.value) and str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_a_plan_that_was_changed_is_not_registered(chinchilla_fit: bs.Fit) -> None:
+    plan = bs.allocate(chinchilla_fit, 1e24).to_dict()
+    for place, value, says in (
+        (("loss_quantiles", "0.5"), "2.1", "its quantile at 0.5 is '2.1'"),
+        (("loss_quantiles", "0.995"), 1.0, "its quantiles fall"),
+        (("loss_quantiles",), {"0.01": 1.0, "0.99": 2.0}, f"it lacks some of {len(LEVELS)} quantiles"),
+        (("plan", "params"), None, "its params is None"),
+        (("plan", "tokens"), "many", "its tokens is 'many'"),
+        (("plan",), 3, "its plan is 3"),
+        (("loss_unit",), None, "its loss_unit is None"),
+        (("rests_on",), [], "it rests on []"),
+        (("rests_on", "laws"), "chinchilla", "it rests on {"),
+    ):
+        changed = json.loads(json.dumps(plan))
+        set_at(place, value)(changed)
+        with pytest.raises(bs.errors.ForecastError) as caught:
+            bs.preregister(changed)
+        assert says in str(caught.value) and "bayes-scaling allocate" in str(caught.value)
+
+
+def test_scores_whose_numbers_contradict_each_other_are_seen(registered: bs.Registered, forecast: bs.Forecast) -> None:
+    score = bs.score_registered(registered, forecast.median(), now=LATER).to_dict(orient="records")[0]
+    assert problem_of_score(score) == ""
+    for name, value in (("pit", 1.5), ("loss", -1.0), ("median", 0.0), ("error", 3.0), ("inside_90", False)):
+        assert problem_of_score({**score, name: value}) != ""

@@ -1,0 +1,167 @@
+"""What a registered forecast must say to be scored: runs, losses that rise with their probability, what it rests on.
+
+The digest of a file shows that it was changed by accident; whoever changes it can write another digest. So its content
+is checked for itself. Each check returns what is wrong, in a phrase, or nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bayes_scaling.base.messages import plain, shown
+from bayes_scaling.decide.provenance import LEVELS
+
+TEXTS = ("registered", "name", "note", "law", "loss_unit", "contains")
+TAILS = (0.05, 0.95)  # the 90 % interval, which quantiles must reach
+BANDS = (0.5, 0.8, 0.9)
+ROUNDING = 1e-9
+
+
+def problem_of(content: Any) -> str:
+    """Return why the content of a registered forecast cannot be used; empty if it can."""
+    if not isinstance(content, Mapping):
+        return f"it is {shown(content)}, expected named parts"
+    for name in TEXTS:
+        if not isinstance(content.get(name), str):
+            return f"its {name} is {shown(content[name])}, expected text" if name in content else f"it has no {name}"
+    for name in ("law", "loss_unit"):
+        if not content[name].strip():
+            return f"its {name} is empty"
+    try:
+        datetime.datetime.fromisoformat(content["registered"])
+    except ValueError:
+        return f"registered is {shown(content['registered'])}, expected a moment like 2026-01-02T03:04:05+00:00"
+    return _problem_of_runs(content.get("runs")) or _problem_of_basis(content) or _problem_of_writing(content)
+
+
+def _problem_of_writing(content: Mapping[str, Any]) -> str:
+    """Return why the content cannot be written as JSON again, which its digest is taken of."""
+    try:
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError):  # a surrogate without its other half is a ValueError, too
+        return "it holds what JSON cannot: a number that is not finite, broken text or parts within parts without end"
+    return ""
+
+
+def _problem_of_runs(runs: Any) -> str:
+    if not isinstance(runs, list) or not runs:
+        return f"its runs are {shown(runs)}, expected at least one with inputs and quantiles"
+    names: set[str] = set()
+    for number, run in enumerate(runs, 1):
+        if not isinstance(run, dict) or not isinstance(run.get("inputs"), dict) or not run["inputs"]:
+            return f"run {number} is {shown(run)}, expected inputs and quantiles"
+        for name, value in run["inputs"].items():
+            if not isinstance(value, str) and not is_number(value):
+                return f"{plain(name)} of run {number} is {shown(value)}, expected a number, or the name of a group"
+        if names and set(run["inputs"]) != names:
+            return f"run {number} has other inputs than the runs before it"
+        names = set(run["inputs"])
+        problem = problem_of_quantiles(run.get("quantiles"))
+        if problem:
+            return f"run {number}: {problem}"
+    return ""
+
+
+def problem_of_quantiles(quantiles: Any) -> str:
+    """Return why losses by probability are no distribution; empty if they are one."""
+    if not isinstance(quantiles, Mapping) or len(quantiles) < 2:
+        return f"its quantiles are {shown(quantiles)}, expected losses by probability"
+    levels = [_level(name) for name in quantiles]
+    for name, level in zip(quantiles, levels, strict=True):
+        if not 0 < level < 1:
+            return f"its quantiles have a probability {shown(name)}, expected a number between 0 and 1"
+    for name, loss in quantiles.items():
+        if not is_number(loss) or not loss > 0:
+            return f"its quantile at {plain(str(name))} is {shown(loss)}, expected a positive loss"
+    if any(after <= before for before, after in itertools.pairwise(levels)):
+        return "the probabilities of its quantiles do not rise"
+    if any(after < before * (1 - ROUNDING) for before, after in itertools.pairwise(quantiles.values())):
+        return "its quantiles fall where their probability rises"
+    if levels[0] > TAILS[0] or levels[-1] < TAILS[1]:
+        return f"its quantiles go from {levels[0]:g} to {levels[-1]:g}, expected {TAILS[0]:g} to {TAILS[1]:g} at least"
+    return ""
+
+
+def _problem_of_basis(content: Mapping[str, Any]) -> str:
+    problem = problem_of_basis(content.get("rests_on"))
+    caveats = content.get("caveats")
+    if not problem and not (isinstance(caveats, list) and all(isinstance(one, str) for one in caveats)):
+        return f"its caveats are {shown(caveats)}, expected sentences"
+    return problem
+
+
+def problem_of_basis(basis: Any) -> str:
+    """Return why this does not say which laws and data a forecast rests on; empty if it does."""
+    if not isinstance(basis, Mapping) or not isinstance(basis.get("laws"), list) or not basis["laws"]:
+        return f"it rests on {shown(basis)}, expected laws and data"
+    for law in basis["laws"]:
+        if not isinstance(law, Mapping) or not all(isinstance(law.get(name), str) for name in ("law", "discrepancy")):
+            return f"it rests on the law {shown(law)}, expected its name and discrepancy"
+        if not is_number(law.get("weight")) or not 0 <= law["weight"] <= 1 + ROUNDING:
+            return f"the weight of {plain(law['law'])} is {shown(law.get('weight'))}, expected a number from 0 to 1"
+        problems = law.get("problems")
+        if not isinstance(problems, list) or not all(isinstance(one, str) for one in problems):
+            return f"the problems of {plain(law['law'])} are {shown(problems)}, expected sentences"
+    for name in ("extrapolation", "largest_flops"):
+        value = basis.get(name)
+        if value is not None and not (is_number(value) and value > 0):
+            return f"its {name} is {shown(value)}, expected a positive number"
+    return ""
+
+
+def problem_of_plan(plan: Mapping[str, Any]) -> str:
+    """Return why the forecast of a plan, as `Plan.to_dict` writes it, cannot be registered; empty if it can."""
+    chosen = plan["plan"]
+    if not isinstance(chosen, Mapping):
+        return f"its plan is {shown(chosen)}"
+    for name in ("params", "tokens", "batch_tokens", "steps"):
+        value = chosen.get(name)
+        if (value is not None or name in ("params", "tokens")) and not (is_number(value) and value > 0):
+            return f"its {name} is {shown(value)}, expected a positive number"
+    for name in ("law", "loss_unit"):
+        if not isinstance(plan.get(name), str) or not plan[name].strip():
+            return f"its {name} is {shown(plan.get(name))}, expected text"
+    found = problem_of_quantiles(plan["loss_quantiles"]) or problem_of_basis(plan["rests_on"])
+    return found or ("" if len(plan["loss_quantiles"]) == len(LEVELS) else f"it lacks some of {len(LEVELS)} quantiles")
+
+
+def problem_of_score(score: Mapping[str, Any]) -> str:
+    """Return why the numbers of a score contradict each other; empty if they do not.
+
+    Parameters
+    ----------
+    score : a row of `score_registered`, whose fields are of the right kind
+    """
+    if not (score["loss"] > 0 and score["median"] > 0):
+        return f"its loss is {shown(score['loss'])} and its median {shown(score['median'])}, expected positive numbers"
+    if not 0 <= score["pit"] <= 1:
+        return f"its pit is {shown(score['pit'])}, expected a probability"
+    if not math.isclose(score["error"], math.log(score["loss"] / score["median"]), rel_tol=1e-6, abs_tol=1e-9):
+        return f"its error is {shown(score['error'])}, but its loss over its median is not e to that"
+    for band in BANDS:
+        said, edge = score[f"inside_{100 * band:.0f}"], abs(abs(score["pit"] - 0.5) - band / 2)
+        if edge > 1e-9 and said is not (abs(score["pit"] - 0.5) <= band / 2):
+            return f"it says that the {band:.0%} band held: {said}, but its pit is {shown(score['pit'])}"
+    return ""
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, no text and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def _level(name: Any) -> float:
+    try:
+        return float(name)
+    except (TypeError, ValueError):
+        return math.nan
