@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.decide.provenance import LEVELS
@@ -150,7 +150,7 @@ def problem_of_score(score: Mapping[str, Any]) -> str:
     return ""
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is a finite number, no text and no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
