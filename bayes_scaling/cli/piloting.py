@@ -190,7 +190,7 @@ def preregister(
     else:
         try:
             plan = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read {source} as a plan: {error}") from None
         registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
     registered.save(out)
