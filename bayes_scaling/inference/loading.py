@@ -190,7 +190,7 @@ def _runs_of(saved: dict[str, Any]) -> Runs:
     except ValueError:
         raise Unbelievable("columns of its runs differ in length") from None
     described = {name: saved[name] for name in ("params_convention", "loss_unit", "source")}
-    Runs.from_frame(table, **described)
+    described["source"] = Runs.from_frame(table, **described).source  # one line that prints
     return Runs(table, **described, notes=tuple(saved["notes"]), warnings=tuple(saved["warnings"]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,13 +45,20 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_real(value: Any) -> bool:
+    """Return whether a value is a number that a float can be, NaN and infinity included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+    return _is_real(value) and math.isfinite(value)
 
 
 def _is_size(value: Any) -> bool:
     """Return whether a value is a number from zero on, or NaN where it could not be computed."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not value < 0
+    return _is_real(value) and not value < 0
 
 
 def _texts(value: Any) -> bool:
@@ -100,7 +108,7 @@ DIAGNOSTICS: Fields = {
     "divergences": (_is_count, "a whole number from 0 on"),
     "bfmi": (_is_size, "a number from 0 on"),
     "worst": (_is_text, "the name of a parameter"),
-    "k_hat": (lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+    "k_hat": (_is_real, "a number"),
 }
 RUNS: Fields = {
     "params_convention": (_is_text, "text"),
@@ -212,7 +220,8 @@ def _refuse_draws(fit: Fit) -> None:
     for name, values in named_draws(fit).items():
         found = fit.draws[name]
         # What overflowed in the fit overflows again.
-        close = np.isclose(found, values, rtol=ROUNDING, atol=ROUNDING * float(np.median(np.abs(values))))
+        usual = float(np.median(np.abs(values)))
+        close = np.isclose(found, values, rtol=ROUNDING, atol=ROUNDING * usual if math.isfinite(usual) else 0.0)
         close |= (found == values) | (np.isnan(found) & np.isnan(values))
         if not close.all():
             wrong, first = int((~close).sum()), float(found[~close][0])

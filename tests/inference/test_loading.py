@@ -242,6 +242,7 @@ ODD = {
     "diagnostics without k-hat": (in_json("diagnostics", lambda d: d.update(k_hat=float("nan"))), "k-hat of its"),
     "diagnostics without BFMI": (in_json("diagnostics", lambda d: d.update(bfmi=float("nan"))), "BFMI of its"),
     "a negative R-hat": (in_json("diagnostics", lambda d: d.update(rhat=-1.0)), "rhat of its diagnostics is -1"),
+    "a huge R-hat": (in_json("diagnostics", lambda d: d.update(rhat=10**400)), "rhat of its diagnostics is 1000"),
     "an R-hat of text": (in_json("diagnostics", lambda d: d.update(rhat="1")), "rhat of its diagnostics is '1'"),
     "missing diagnostics": (in_json("diagnostics", lambda d: d.pop("rhat") and d), "its diagnostics lacks rhat"),
 }
