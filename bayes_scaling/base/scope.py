@@ -5,6 +5,8 @@ When a scope is left, every setting that it changed is restored.
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -14,6 +16,8 @@ from bayes_scaling.base.disk_cache import disk_cache
 from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
+
+_FORKED = [False]  # whether this process was forked from one that had entered a scope
 
 LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching kernels on an accelerator
 
@@ -32,6 +36,7 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     """
     if device not in DEVICES:
         raise FitError(f"device is {device!r}; expected {listed_as_choice(DEVICES)}")
+    _refuse_forked()
     make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
@@ -41,6 +46,23 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
         raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
     with disk_cache(), jax.enable_x64(True), jax.default_device(chosen):
         yield
+
+
+def _refuse_forked() -> None:
+    """Refuse to compute in a fork: the threads of JAX stay in the parent, and the child would wait for them forever."""
+    _watch_forks()
+    if _FORKED[0]:
+        raise FitError(
+            "this process was forked from one that has fitted or forecast already, and JAX does not work in a fork; "
+            "start worker processes with multiprocessing.get_context('spawn')"
+        )
+
+
+@functools.cache
+def _watch_forks() -> None:
+    """From now on, mark the children that this process forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _FORKED.__setitem__(0, True))
 
 
 def carried() -> Callable[[], AbstractContextManager[None]]:

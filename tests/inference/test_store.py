@@ -152,7 +152,7 @@ def test_saving_to_impossible_places_is_one_line(chinchilla_fit: bs.Fit, tmp_pat
     with pytest.raises(bs.errors.FitError, match="is a folder"):
         chinchilla_fit.save(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(bs.errors.FitError, match="cannot write"):
+    with pytest.raises(bs.errors.WriteError, match="cannot write"):
         chinchilla_fit.save(tmp_path / "file" / "fit.nc")
 
 
