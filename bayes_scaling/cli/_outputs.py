@@ -99,11 +99,11 @@ def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Path | Iterabl
     for output in given:
         output.check()
     before = {path: _state(path) for _, path in written}
-    folders = [str(output.path) for output in given if output.refits and output.path is not None]
+    folders = [output.path for output in given if output.refits and output.path is not None]
 
     def kept() -> str:
         done = [str(path) for path, state in before.items() if _state(path) != state]
-        parts = [GOES_ON.format(folder=folder) for folder in folders]
+        parts = [GOES_ON.format(folder=folder) for folder in folders if any((folder / "refits").glob("[!.]*"))]
         return "; ".join([*parts, *([f"written before: {', '.join(done)}"] if done else [])]) or "nothing was written"
 
     keeping(kept)
