@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -115,6 +116,14 @@ def refusal(call: Callable[[], object]) -> str:
     assert message.isprintable(), message
     assert 10 < len(message) < 900, message
     return message
+
+
+def filled(folder: Path) -> Path:
+    """Fill the disk of a folder with one file."""
+    with (folder / "filled").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return folder
 
 
 LAW_FILE = """
