@@ -5,7 +5,6 @@ When a scope is left, every setting that it changed is restored.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,8 +16,7 @@ from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
 
-_FORKED = [False]  # whether this process was forked from one that had entered a scope
-
+PROCESS = os.getpid()  # in which this was imported; priors of laws are arrays of JAX, so it has threads from then on
 LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching kernels on an accelerator
 
 
@@ -50,19 +48,11 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
 
 def _refuse_forked() -> None:
     """Refuse to compute in a fork: the threads of JAX stay in the parent, and the child would wait for them forever."""
-    _watch_forks()
-    if _FORKED[0]:
+    if os.getpid() != PROCESS:
         raise FitError(
-            "this process was forked from one that has fitted or forecast already, and JAX does not work in a fork; "
-            "start worker processes with multiprocessing.get_context('spawn')"
+            "this process was forked from one in which JAX was loaded, and JAX does not work in a fork; start worker "
+            "processes with multiprocessing.get_context('spawn')"
         )
-
-
-@functools.cache
-def _watch_forks() -> None:
-    """From now on, mark the children that this process forks."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: _FORKED.__setitem__(0, True))
 
 
 def carried() -> Callable[[], AbstractContextManager[None]]:
