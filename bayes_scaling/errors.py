@@ -60,6 +60,10 @@ class DataError(BayesScalingError):
     """A table of runs that cannot be used as it is."""
 
 
+class WriteError(BayesScalingError):
+    """A file that the machine did not let us write: no room, no permission, a failing disk."""
+
+
 class LawError(BayesScalingError):
     """A law file, a prior or a set of constants that breaks the contract of a law."""
 
@@ -82,3 +86,7 @@ class PlanError(BayesScalingError):
 
 class StudyError(BayesScalingError):
     """A study file that cannot be read: an unknown word, a missing number, data that are not there."""
+
+
+class BayesScalingWarning(UserWarning):
+    """Something that was mended or left out, and that the user should know."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -17,10 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_scaling as bs
-from bayes_scaling import cli
 from bayes_scaling.base.scope import scope
 from bayes_scaling.cli._remedies import as_option
-from bayes_scaling.errors import DataError
+from bayes_scaling.cli.commands import app
+from bayes_scaling.errors import DataError, WriteError
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import model_of
@@ -91,9 +92,10 @@ def curve(kind: str, n: int, steps: int = 20_000, peak: float = 3e-4, warmup: in
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Run the command line in this process; (exit code, standard output, standard error)."""
-    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
     if isinstance(result.exception, bs.BayesScalingError):  # what `main` turns into one line
-        return 2, result.stdout, f"error: {result.exception.worded(as_option)}"
+        code = 1 if isinstance(result.exception, WriteError) else 2
+        return code, result.stdout, f"error: {result.exception.worded(as_option)}"
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
@@ -114,6 +116,14 @@ def refusal(call: Callable[[], object]) -> str:
     assert message.isprintable(), message
     assert 10 < len(message) < 900, message
     return message
+
+
+def filled(folder: Path) -> Path:
+    """Fill the disk of a folder with one file."""
+    with (folder / "filled").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return folder
 
 
 LAW_FILE = """

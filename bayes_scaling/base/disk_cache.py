@@ -2,11 +2,16 @@
 
 JAX has one compilation cache per process. If the user has set one, we use it and leave it as it is. Otherwise ours
 is set when the first scope is entered and unset when the last one is left, whichever thread that happens in.
+
+A program in our folder is machine code that is run as it is, so each is kept with a digest. One that is damaged or cut
+short is removed and compiled again; a folder that takes no more programs costs time and nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import os
 import sys
 import threading
@@ -16,11 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax._src import compilation_cache as cache_of_jax
+from jax._src.compilation_cache_interface import CacheInterface
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+from bayes_scaling.base.files import write_bytes
+from bayes_scaling.errors import BayesScalingError
 
 FOLDER = "jax_compilation_cache_dir"
 SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.1, "jax_persistent_cache_min_entry_size_bytes": 0}
 """Settings for the folder: by default JAX stores only what took a second to compile, and ours is often faster."""
+
+DIGEST = 32  # bytes of a SHA-256
 
 
 def cache_folder() -> Path:
@@ -34,6 +46,40 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return base.expanduser() / "bayes_scaling" / "xla"
+
+
+class Programs(CacheInterface):
+    """Compiled programs in a folder, each with a digest in front; to JAX, a cache.
+
+    Parameters
+    ----------
+    folder : it exists
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder  # JAX names it in its log
+
+    def get(self, key: str) -> bytes | None:
+        """Return a program, or None if there is none that is whole."""
+        path = self._file(key)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        program = content[DIGEST:]
+        if hashlib.sha256(program).digest() == content[:DIGEST]:
+            return program
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a program, if the disk has room for it."""
+        with contextlib.suppress(BayesScalingError):
+            write_bytes(hashlib.sha256(value).digest() + value, self._file(key))
+
+    def _file(self, key: str) -> Path:
+        return self._path / f"{key}.program"
 
 
 class _Switch:
@@ -64,6 +110,10 @@ class _Switch:
         self.ours = {FOLDER: str(cache_folder()), **SETTINGS}
         self.theirs = {name: getattr(jax.config, name) for name in self.ours}
         _update(self.ours)
+        # JAX has no public way to hand it a cache; a version that keeps its own elsewhere uses that one.
+        if hasattr(cache_of_jax, "_cache") and hasattr(cache_of_jax, "_cache_initialized"):
+            reset_cache()
+            cache_of_jax._cache, cache_of_jax._cache_initialized = Programs(cache_folder()), True
 
     def _turn_off(self) -> None:
         if not self.ours:

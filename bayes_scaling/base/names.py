@@ -57,6 +57,10 @@ ALONGSIDE: Mapping[AlongsideName, str] = {
     "huber": "point fit with a Huber loss",
     "squares": "point fit by least squares",
 }
+PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forecast")
+"""Files that `save_all` draws of a fit."""
+COMPARED = ("held_out", "ranking", "pit")
+"""Files that are drawn of a comparison."""
 CONVENTIONS: Mapping[str, str] = {"total": "", "non_embedding": "", "unstated": ""}
 TRACKERS: Mapping[str, str] = {"wandb": "Weights & Biases", "mlflow": "MLflow", "tensorboard": "TensorBoard"}
 

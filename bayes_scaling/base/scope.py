@@ -5,6 +5,7 @@ When a scope is left, every setting that it changed is restored.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -15,6 +16,7 @@ from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
 
+PROCESS = os.getpid()  # in which this was imported; priors of laws are arrays of JAX, so it has threads from then on
 LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching kernels on an accelerator
 
 
@@ -32,6 +34,7 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     """
     if device not in DEVICES:
         raise FitError(f"device is {device!r}; expected {listed_as_choice(DEVICES)}")
+    _refuse_forked()
     make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
@@ -41,6 +44,15 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
         raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
     with disk_cache(), jax.enable_x64(True), jax.default_device(chosen):
         yield
+
+
+def _refuse_forked() -> None:
+    """Refuse to compute in a fork: the threads of JAX stay in the parent, and the child would wait for them forever."""
+    if os.getpid() != PROCESS:
+        raise FitError(
+            "this process was forked from one in which JAX was loaded, and JAX does not work in a fork; start worker "
+            "processes with multiprocessing.get_context('spawn')"
+        )
 
 
 def carried() -> Callable[[], AbstractContextManager[None]]:

@@ -3,61 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
-import typer
-
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
-from bayes_scaling.cli._remedies import as_option
-from bayes_scaling.errors import BayesScalingError
-
-app = typer.Typer(
-    help="Bayesian scaling laws: forecast a big training run, and decide what to train.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-)
-laws_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(laws_app, name="laws")
-laws_app.callback()(laws.laws)
-laws_app.command("show")(laws.laws_show)
-for command in (
-    tables.check,
-    fitting.fit,
-    forecasting.forecast,
-    comparing.compare,
-    comparing.backtest,
-    deciding.allocate,
-    piloting.pilot,
-    piloting.midrun,
-    piloting.preregister,
-    piloting.score,
-    reporting.report,
-    forecasting.quantity,
-    fitting.plot,
-    tables.simulate,
-    forecasting.demo,
-):
-    app.command()(command)
-app.command("import")(importing.import_runs)
+from bayes_scaling.cli.stopping import stoppable
 
 
 def main() -> None:
-    """Run the command line; every error made on purpose becomes one line and exit code 2."""
-    try:
-        code = app(standalone_mode=False)
-    except BayesScalingError as error:
-        _fail(error.worded(as_option))
-    except typer.TyperException as error:
-        if len(sys.argv) == 1:  # no command: the message is the help
-            typer.echo(error.format_message())
-            sys.exit(2)
-        _fail(error.format_message())
+    """Run the command line; Ctrl-C ends it from here on, while modules are imported too."""
+    with stoppable():
+        from bayes_scaling.cli.commands import run
+
+        code = run()
     sys.exit(code)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(2)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayes_scaling.base.names import ALONGSIDE, explained
+from bayes_scaling.base.names import ALONGSIDE, COMPARED, explained
 from bayes_scaling.cli._options import (
     AsJson,
     Columns,
@@ -23,6 +23,7 @@ from bayes_scaling.cli._options import (
     words,
     write_json,
 )
+from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError
 
 
@@ -52,6 +53,8 @@ def compare(
 
     Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
     """
+    holds = ("comparison.json", *(f"{name}.png" for name in COMPARED))
+    check_outputs([Output("--out", out, holds=holds, refits=True)], {"the table of runs": runs})
     from bayes_scaling.cli.printing.comparisons import comparison_table
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate import comparing as _comparing
@@ -88,6 +91,10 @@ def backtest(
 
     Example: bayes-scaling backtest tables/ --laws chinchilla,kaplan_joint --out backtest/
     """
+    check_outputs(
+        [Output("--out", out, holds=("backtest.json",), refits=True)],
+        {"a file of the folder": folder.iterdir() if folder.is_dir() else ()},
+    )
     import dataclasses
 
     from bayes_scaling.cli.printing.comparisons import backtest_table

@@ -12,6 +12,7 @@ from bayes_scaling.base.names import (
     DEVICES,
     DISCREPANCIES,
     NOISES,
+    PICTURES,
     POOLING,
     ROWS_CHOICES,
     SAMPLERS,
@@ -45,6 +46,7 @@ from bayes_scaling.cli._options import (
     read_runs,
     saved_fit,
 )
+from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError, ForecastError
 
 
@@ -87,6 +89,7 @@ def fit(
 
     Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
     """
+    check_outputs([Output("--out", out, (".nc",))], {"the table of runs": runs, "the file of priors": priors})
     from bayes_scaling.cli.printing.fits import fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
@@ -114,8 +117,6 @@ def fit(
     noise_rows = usual.rows if noise_rows == "auto" else noise_rows
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     pooling = {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}
-    if out is not None and out.is_dir():
-        raise DataError(f"--out {out} is a folder; give the name of a file, like {out / 'fit.nc'}")
     result = _fit.fit(
         chosen,
         table,
@@ -164,6 +165,8 @@ def plot(
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
+    holds = tuple(f"{name}.{file_format}" for name in PICTURES)
+    check_outputs([Output("--out", out, holds=holds)], {"the fit": fit_file, "--table": table})
     from bayes_scaling.plot.gallery import save_pictures
 
     loaded = saved_fit(fit_file, law)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bayes_scaling.base.names import PICTURES
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -26,6 +27,7 @@ from bayes_scaling.cli._options import (
     print_json,
     saved_fit,
 )
+from bayes_scaling.cli._outputs import Output, check_outputs
 
 
 def forecast(
@@ -125,6 +127,7 @@ def demo(
 
     Example: bayes-scaling demo
     """
+    check_outputs([Output("--out", out, holds=("fit.nc", *(f"{name}.png" for name in PICTURES)))], {})
     from bayes_scaling.cli import demo as _demo
     from bayes_scaling.cli.printing.demo import demo_story
     from bayes_scaling.cli.printing.layout import show

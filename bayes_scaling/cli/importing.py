@@ -9,6 +9,7 @@ import typer
 
 from bayes_scaling.base.files import TABLES, write_table
 from bayes_scaling.base.names import TRACKERS, listed_as_choice
+from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError
 
 
@@ -39,10 +40,11 @@ def import_runs(
 
     Example: bayes-scaling import mlflow ./mlruns --map params=n_params,tokens=tokens,loss=val_loss --out runs.parquet
     """
-    if out.suffix.lower() not in TABLES:
-        raise DataError(f"cannot write {out}: expected one of {', '.join(TABLES)}")
     if source not in TRACKERS:
         raise DataError(f"the tracker is {source!r}; expected {listed_as_choice(TRACKERS)}")
+    # A tracker's folder of exports holds tables, which are read; of the others' folders no table is.
+    tables = path.iterdir() if source == "wandb" and path.is_dir() else ()
+    check_outputs([Output("--out", out, TABLES)], {"what is imported": path, "a file of the folder": tables})
     from bayes_scaling.data import importers
 
     read = getattr(importers, f"import_{source}")

@@ -21,6 +21,7 @@ from bayes_scaling.cli._options import (
     print_json,
     saved_fit,
 )
+from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.cli._plan_options import (
     CostName,
     Incumbent,
@@ -178,6 +179,9 @@ def preregister(
 
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
+    if out.exists():
+        raise DataError(f"{out} already exists, and a record is never overwritten: choose another name")
+    check_outputs([Output("--out", out, (".json",))], {"the plan or fit": source})
     from bayes_scaling.decide.records import preregister as put
 
     if source.suffix == ".nc":
@@ -214,7 +218,9 @@ def score(
 
     Example: bayes-scaling score forecast.json --loss 1.94 --record record.jsonl
     """
+    check_outputs([Output("--record", record, (".jsonl",))], {"the registered forecast": source, "--runs": runs})
     import pandas as pd
+    from rich.text import Text
 
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import record_table
@@ -225,13 +231,17 @@ def score(
     registered = Registered.read(source)
     measured: Any = _table(runs, "--runs") if runs is not None else numbers(loss, "--loss")
     scores = score_registered(registered, measured)
-    kept = (TrackRecord(pd.DataFrame()) if record is None else TrackRecord.read(record)).add(scores)
-    if record is not None:
-        kept.save(record)
+    kept = TrackRecord(pd.DataFrame()).add(scores) if record is None else TrackRecord.append(record, scores)
     if as_json:
-        print_json({"scores": scores.to_dict(orient="records"), "record": kept.summary().to_dict(orient="records")})
+        print_json(
+            {
+                "scores": scores.to_dict(orient="records"),
+                "record": kept.summary().to_dict(orient="records"),
+                "warnings": list(kept.unread),
+            }
+        )
     else:
-        show(record_table(scores, kept))
+        show(*(Text(f"warning: {one}") for one in kept.unread), record_table(scores, kept))
 
 
 def _table(path: Path, option: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bayes_scaling.cli._options import NOT_CONVERGED, Unconverged
+from bayes_scaling.cli._outputs import Output, check_outputs
 
 
 def report(
@@ -30,8 +31,17 @@ def report(
     Example: bayes-scaling report study.toml --out report/
     """
     from bayes_scaling.report.render import make_report
+    from bayes_scaling.report.study import Study
 
-    made = make_report(study, draft=draft, unconverged=unconverged, refits=refits, run_law_files=run_law_files)
+    asked = Study.read(study)
+    check_outputs(
+        [
+            Output("--out", out, holds=("report.html", "report.md", "report.json")),
+            Output("--refits", refits, refits=True),
+        ],
+        {"the study": study, "a file of the study": asked.files},
+    )
+    made = make_report(asked, draft=draft, unconverged=unconverged, refits=refits, run_law_files=run_law_files)
     for path in made.save(out):
         typer.echo(path)
     levels = [str(one["level"]) for one in made.content["trust"]["verdicts"]]

@@ -21,6 +21,7 @@ from bayes_scaling.cli._options import (
     read_runs,
     write_csv,
 )
+from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError, LawError
 
 
@@ -96,6 +97,7 @@ def simulate(
 
     Example: bayes-scaling simulate chinchilla --constants besiroglu2024 --out simulated.csv
     """
+    check_outputs([Output("--out", out, (".csv",))], {})
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.model import simulate as _simulate
     from bayes_scaling.model.noise import Noise

@@ -25,12 +25,12 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
-from bayes_scaling.base.files import write_text
+from bayes_scaling.base.files import append_lines, write_new
 from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
-from bayes_scaling.decide.registration import BANDS, problem_of, problem_of_plan
+from bayes_scaling.decide.registration import BANDS, problem_of, problem_of_plan, problem_of_score
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
@@ -39,6 +39,7 @@ from bayes_scaling.predict.forecast import Forecast
 FORMAT = "bayes-scaling registered forecast, 1"
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
 WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
+NUMBERS = ("loss", "median", "error", "pit", "log_score")  # of a score
 SAME = 1e-6  # relative difference up to which inputs are those of one run
 
 
@@ -98,9 +99,7 @@ class Registered:
 
     def save(self, path: Path) -> Path:
         """Write the file, but never over an existing one."""
-        if path.exists():
-            raise DataError(f"{path} already exists, and a record is never overwritten: choose another name")
-        return write_text(json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False), path)
+        return write_new(json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False), path)
 
     @classmethod
     def read(cls, path: Path) -> Registered:
@@ -248,9 +247,11 @@ class TrackRecord:
     Attributes
     ----------
     scores : as of `score_registered`, one row per measured run
+    unread : lines of the file that are no scores, one sentence each; they stay in the file and do not count
     """
 
     scores: pd.DataFrame
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> TrackRecord:
@@ -258,10 +259,31 @@ class TrackRecord:
         if not path.exists():
             return cls(pd.DataFrame())
         try:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot read the track record {path}: {error}") from None
-        return cls(pd.DataFrame(rows))
+            return cls._of(path.read_bytes().decode(errors="replace"), path)
+        except OSError as error:
+            raise DataError(f"cannot read the track record {path}: {error.strerror or error}") from None
+
+    @classmethod
+    def _of(cls, text: str, path: Path) -> TrackRecord:
+        """Read the lines of a record, and name those that are no scores."""
+        rows: dict[tuple[str, int], dict[str, Any]] = {}
+        where: dict[tuple[str, int], int] = {}
+        unread, foreign = [], False
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip():
+                continue
+            row, wrong = _score_of(line)
+            foreign |= row is not None and bool(wrong)
+            key = ("", -1) if row is None or wrong else (row["digest"], row["run"])
+            if key in rows:
+                wrong = f"run {key[1]} of forecast {key[0]} is on line {where[key]} already"
+            if row is None or wrong:
+                unread.append(f"{path.name}, line {number}: {wrong}; it is kept and does not count")
+            else:
+                rows[key], where[key] = row, number
+        if foreign and not rows:
+            raise DataError(f"{path} holds something else than a track record ({unread[0].partition(';')[0]})")
+        return cls(pd.DataFrame(list(rows.values())), tuple(unread))
 
     def add(self, scores: pd.DataFrame) -> TrackRecord:
         """Return the record with more scores; each run of a forecast counts once."""
@@ -272,12 +294,39 @@ class TrackRecord:
                 raise DataError(
                     f"forecast {again[0][0]} was scored before: its run {again[0][1]} is on the record already"
                 )
-        return TrackRecord(pd.concat([self.scores, scores], ignore_index=True))
+        return TrackRecord(pd.concat([self.scores, scores], ignore_index=True), self.unread)
+
+    @classmethod
+    def append(cls, path: Path, scores: pd.DataFrame) -> TrackRecord:
+        """Add scores to the record in a file in one step, and return the whole record.
+
+        Several processes may do so at once. Lines that are no scores stay as they are.
+
+        Raises
+        ------
+        DataError
+            When one of the runs is on the record already, or the file holds something else.
+        WriteError
+            When the lines do not all fit; the record is then as before.
+        """
+        found = []
+
+        def lines(text: str) -> list[str]:
+            found.append(cls._of(text, path).add(scores))
+            return [line for _, line in _lines(scores)]
+
+        append_lines(path, lines)
+        return found[-1]
 
     def save(self, path: Path) -> Path:
-        """Write the record, one line per run."""
-        rows = self.scores.to_dict(orient="records")
-        return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
+        """Add to a file, one line each, the scores that it does not hold yet; the others stay."""
+
+        def lines(text: str) -> list[str]:
+            there = {key for key, _ in _lines(TrackRecord._of(text, path).scores)}
+            return [line for key, line in _lines(self.scores) if key not in there]
+
+        append_lines(path, lines)
+        return path
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per measured run."""
@@ -326,6 +375,34 @@ def _farthest(extrapolation: np.ndarray) -> float | None:
     """Return how many times the largest fitted run is exceeded; None where sizes are not known."""
     known = extrapolation[np.isfinite(extrapolation)]
     return float(known.max()) if len(known) else None
+
+
+def _lines(scores: pd.DataFrame) -> list[tuple[tuple[str, int], str]]:
+    """Return forecast and run of each score, and its line in a record."""
+    rows = [{k: v for k, v in row.items() if not pd.isna(v)} for row in scores.to_dict(orient="records")]
+    return [((row["digest"], row["run"]), json.dumps(row, ensure_ascii=False, allow_nan=False)) for row in rows]
+
+
+def _score_of(line: str) -> tuple[dict[str, Any] | None, str]:
+    """Read a line of a record: the object in it, if it is one, and what is wrong with it as a score."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, "it is not JSON, perhaps cut off"
+    if not isinstance(row, dict):
+        return None, "it is not an object"
+    for names, kind, expected in (
+        (("digest",), str, "text"),
+        (("run",), int, "a whole number"),
+        (NUMBERS, (int, float), "a number"),
+        ([_inside(band) for band in BANDS], bool, "true or false"),
+    ):
+        for name in names:
+            value = row.get(name)
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if not fits or (isinstance(value, float) and not math.isfinite(value)):
+                return row, f"its {name} is {shown(value)}, expected {expected}" if name in row else f"it has no {name}"
+    return row, problem_of_score(row)
 
 
 def _inside(band: float) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingError, DataError
+from bayes_scaling.errors import BayesScalingError, DataError, WriteError
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
@@ -104,6 +104,8 @@ def backtest(
             report(name, done / len(tables))
             try:
                 comparisons[name] = compare(laws, runs, folder=folder, seed=seed, progress=False, **options)
+            except WriteError:  # it would be that of every table
+                raise
             except BayesScalingError as error:
                 failures[name] = str(error)
                 continue

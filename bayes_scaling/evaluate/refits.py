@@ -6,10 +6,12 @@ given, and found there again, so that a comparison that was stopped goes on wher
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pandas as pd
 
 from bayes_scaling.base.files import write_text
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingError
+from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
 from bayes_scaling.evaluate.baselines import PointFit, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import leave_one_out_scores
@@ -29,6 +31,8 @@ from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import chosen_sampler
 from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.priors import describe_prior
+from bayes_scaling.model.choices import chosen_discrepancy, chosen_noise
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
@@ -103,14 +107,28 @@ def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int)
     """Fit all runs, or find the fit in the folder."""
     path = None if folder is None else folder / "refits" / f"{_key(candidate, runs, seed, 'all')}.nc"
     if path is not None and path.is_file():
-        try:
-            return load_fit(path, candidate.law)
-        except BayesScalingError:
-            path.unlink()  # another version of the law or of the format: fit again
+        with contextlib.suppress(BayesScalingError):
+            found = load_fit(path, candidate.law)
+            if _is_of(found, candidate, runs, seed):
+                return found
+        _say_again(path)
     fitted = fit_of(candidate, runs, len(runs), seed)
     if path is not None:
         fitted.save(path)
     return fitted
+
+
+def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
+    """Return whether a fit is what `fit_to_all` would make, as far as its file says."""
+    columns, made = candidate.law.inputs, found.manifest
+    return (
+        found.runs.hash_of(columns) == runs.hash_of(columns)
+        and (found.noise, found.discrepancy)
+        == (chosen_noise(candidate.noise, runs), chosen_discrepancy(candidate.discrepancy))
+        and (made["law_source_sha256"], made["sampler"], made["seed"])
+        == (candidate.law.source_hash, chosen_sampler(candidate.sampler).name, seed)
+        and made["priors"] == {row.site: describe_prior(row.prior) for row in found.composition.sampled}
+    )
 
 
 def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, seed: int) -> tuple[np.ndarray, str]:
@@ -153,9 +171,31 @@ def _kept(folder: Path | None, key: str, measure: Callable[[], dict[str, Any]]) 
         return measure()
     path = folder / "refits" / f"{key}.json"
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
-    content = measure()
-    write_text(json.dumps(content), path)
-    kept: dict[str, Any] = json.loads(json.dumps(content))
+        found = _whole(path, key)
+        if found is not None:
+            return found
+        _say_again(path)
+    content = json.dumps(measure())
+    write_text(json.dumps({"refit": key, "sha256": _digest(key, content), "content": content}), path)
+    kept: dict[str, Any] = json.loads(content)
     return kept
+
+
+def _whole(path: Path, key: str) -> dict[str, Any] | None:
+    """Return the content of a file if it is what was kept under this key, to the digit."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["refit"] != key or found["sha256"] != _digest(key, found["content"]):
+            return None
+        content: dict[str, Any] = json.loads(found["content"])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return content
+
+
+def _digest(key: str, content: str) -> str:
+    return hashlib.sha256(f"{key} {content}".encode()).hexdigest()
+
+
+def _say_again(path: Path) -> None:
+    warnings.warn(f"{path} is not the refit that was kept there; fitting again", BayesScalingWarning, stacklevel=3)

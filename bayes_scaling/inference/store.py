@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayes_scaling.base.files import write_bytes
 from bayes_scaling.data.runs import NUMERIC
-from bayes_scaling.errors import FitError
+from bayes_scaling.errors import BayesScalingError, FitError, WriteError
 from bayes_scaling.model.composition import spelled_out
 from bayes_scaling.model.pooling import varies_over
 
 if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit
 
+ENDING = ".nc"
 FORMAT = 3
 MAGIC = "bayes_scaling fit"
 
@@ -128,25 +132,35 @@ def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], 
 
 
 def save(fit: Fit, path: Path) -> None:
-    """Write a fit to ``path``: a temporary file in the same folder, then a rename."""
+    """Write a fit to ``path``, whole or not at all; where the disk is full, put it into the temporary folder.
+
+    The file is made in memory first: HDF5 ends the process where the disk fills while it writes.
+
+    Raises
+    ------
+    FitError
+        When the name is not that of a fit.
+    WriteError
+        When it cannot be written there; it says where the fit is, if it is anywhere.
+    """
     if path.is_dir():
         raise FitError(f"{path} is a folder; give the name of a file, like {path / 'fit.nc'}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if path.suffix.lower() != ENDING:
+        raise FitError(f"{path} is no name for a fit; give one that ends in {ENDING}, like {path.with_suffix(ENDING)}")
+    tree, image = fit.idata, io.BytesIO()
+    compression = {"zlib": True, "complevel": 1}
+    encoding = {
+        node.path: {name: compression for name, v in node.data_vars.items() if v.dtype.kind in "fiu"}
+        for node in tree.subtree
+        if node.data_vars
+    }
+    tree.to_netcdf(image, engine="h5netcdf", encoding=encoding)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-    except OSError as error:
-        raise FitError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        tree = fit.idata
-        compression = {"zlib": True, "complevel": 1}
-        encoding = {
-            node.path: {name: compression for name, v in node.data_vars.items() if v.dtype.kind in "fiu"}
-            for node in tree.subtree
-            if node.data_vars
-        }
-        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        write_bytes(image.getbuffer(), path)
+    except WriteError as error:
+        instead = Path(tempfile.gettempdir()) / f"{path.stem}-{os.getpid()}{ENDING}"
+        try:
+            write_bytes(image.getbuffer(), instead)
+        except BayesScalingError:
+            raise WriteError(f"{error}; the draws were not kept, make room and fit again") from error
+        raise WriteError(f"{error}; the fit was put into {instead} instead") from error

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
+from bayes_scaling.base.names import COMPARED
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, saved, styled
 
@@ -143,5 +144,5 @@ def plot_pit(comparison: Comparison) -> Figure:
 
 def save_comparison_pictures(comparison: Comparison, folder: Path) -> list[Path]:
     """Write ``held_out``, ``ranking`` and ``pit`` as PNG files into a folder, each atomically."""
-    pictures = {"held_out": plot_held_out, "ranking": plot_ranking, "pit": plot_pit}
-    return [saved(draw(comparison), folder / f"{name}.png") for name, draw in pictures.items()]
+    pictures = zip(COMPARED, (plot_held_out, plot_ranking, plot_pit), strict=True)
+    return [saved(draw(comparison), folder / f"{name}.png") for name, draw in pictures]

@@ -64,7 +64,7 @@ class Report:
 
         Raises
         ------
-        DataError
+        WriteError
             When a file cannot be written.
         """
         texts = {"report.html": self.html, "report.md": self.markdown, "report.json": self.json}

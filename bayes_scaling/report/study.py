@@ -110,6 +110,12 @@ class Study(Part):
         study.limits()
         return study
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the study names: its table and its law files."""
+        named = [*filter(None, [self.data.file]), *(name for name in self.laws.names if name.endswith(".py"))]
+        return tuple(self._folder / name for name in named)
+
     def runs(self) -> Runs:
         """Read the runs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from bayes_scaling.base import disk_cache
 from bayes_scaling.base.scope import carried, scope
+from bayes_scaling.errors import FitError
+from tests.support import filled
 
 FOLDER = "jax_compilation_cache_dir"
 
@@ -26,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def programs_in(folder: Path) -> int:
-    return len(list(folder.glob("*-cache")))
+    return len([*folder.glob("*.program"), *folder.glob("*-cache")])  # ours, and JAX's own
 
 
 def compile_something(power: int) -> Any:
@@ -125,6 +128,56 @@ def test_what_the_user_sets_inside_a_scope_stays(folder: Path, tmp_path: Path) -
     finally:
         jax.config.update(FOLDER, before[FOLDER])
     assert jax.config.values == before
+
+
+def test_damaged_programs_are_compiled_again(folder: Path) -> None:
+    def value() -> float:
+        jax.clear_caches()
+        return float(compile_something(106)[0])
+
+    with scope():
+        right = value()
+        kept = {path: path.read_bytes() for path in folder.glob("*.program")}
+        assert kept
+        for spoil in (
+            lambda program: program[:-7],
+            lambda program: program[:60] + bytes([program[60] ^ 4]) + program[61:],
+            lambda program: b"",
+            lambda program: bytes(len(program)),
+        ):
+            for path, program in kept.items():
+                path.write_bytes(spoil(program))
+            assert value() == right
+            assert all(disk_cache.Programs(folder).get(path.stem) for path in kept)
+
+
+def test_a_cache_without_room_costs_only_the_cache(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setenv("BAYES_SCALING_CACHE", str(small_disk / "ours"))
+    (small_disk / "ours").mkdir()
+    filled(small_disk)
+    with scope():
+        assert getattr(jax.config, FOLDER) == str(small_disk / "ours")
+        compile_something(107)
+    assert not list((small_disk / "ours").iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
+def test_a_fork_is_told_to_spawn() -> None:
+    child = os.fork()
+    if not child:
+        try:
+            with scope():
+                os._exit(1)
+        except FitError as error:
+            os._exit(0 if "get_context('spawn')" in str(error) else 2)
+        finally:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with scope():  # the parent goes on
+        pass
 
 
 def test_the_cache_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

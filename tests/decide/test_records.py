@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,62 @@ def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast
         again.add(scores)
     assert (again.summary()["inside"] == 2).all()
     assert "2 of 2 measured runs lay inside" in again.verdict
+
+
+def test_a_record_that_many_write_loses_nothing(registered: bs.Registered, tmp_path: Path) -> None:
+    scores = bs.score_registered(registered, [3.0, 2.0], now=LATER)
+    path = tmp_path / "record.jsonl"
+
+    def put(i: int) -> None:
+        if i % 2:
+            bs.TrackRecord.append(path, scores.assign(digest=str(i)))
+        else:
+            bs.TrackRecord.read(path).add(scores.assign(digest=str(i))).save(path)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(put, range(20)))
+    kept = bs.TrackRecord.read(path)
+    assert set(kept.scores["digest"]) == set(map(str, range(20))) and len(kept.scores) == 40
+    with pytest.raises(bs.errors.DataError, match="was scored before"):
+        bs.TrackRecord.append(path, scores.assign(digest="7"))
+    kept.save(path)  # all of it is there
+    assert len(path.read_text().splitlines()) == 40
+
+
+def test_lines_that_are_no_scores_are_named_and_stay(registered: bs.Registered, tmp_path: Path) -> None:
+    scores = bs.score_registered(registered, [3.0, 2.0], now=LATER)
+    path = bs.TrackRecord(scores).save(tmp_path / "record.jsonl")
+    whole = path.read_text()
+    row = json.loads(whole.splitlines()[0])
+    spoiled = [
+        ("[1, 2]", "it is not an object"),
+        (whole[:80], "it is not JSON, perhaps cut off"),
+        ("[" * 10**5, "it is not JSON"),
+        ("\x00\x01", "it is not JSON"),
+        (json.dumps(row), f"run 0 of forecast {row['digest']} is on line 1 already"),
+        (json.dumps({**row, "digest": "x", "pit": "0.5"}), "its pit is '0.5', expected a number"),
+        (json.dumps({**row, "digest": "x", "loss": math.nan}), "its loss is nan, expected a number"),
+        (json.dumps({**row, "digest": "x", "run": True}), "its run is True, expected a whole number"),
+        (json.dumps({**row, "digest": 3}), "its digest is 3, expected text"),
+        (json.dumps({**row, "digest": "x", "inside_50": 1}), "its inside_50 is 1, expected true or false"),
+        (json.dumps({"digest": "x"}), "it has no run"),
+    ]
+    path.write_text(whole + "\n".join(line for line, _ in spoiled))
+    kept = bs.TrackRecord.append(path, scores.assign(digest="new"))
+    assert len(kept.scores) == 4 and len(kept.unread) == len(spoiled)
+    for number, ((_, says), unread) in enumerate(zip(spoiled, kept.unread, strict=True), 3):
+        assert unread.startswith(f"record.jsonl, line {number}: {says}") and len(unread) < 200
+    assert path.read_text().split("\n")[2 : 2 + len(spoiled)] == [line for line, _ in spoiled]
+    again = bs.TrackRecord.read(path)
+    assert len(again.scores) == 4 and again.unread == kept.unread and "0 of 4" in again.verdict
+
+
+def test_a_file_that_is_no_record_is_left_alone(registered: bs.Registered, tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"params": 1e9, "loss": 3.0}\n')
+    with pytest.raises(bs.errors.DataError, match="holds something else than a track record"):
+        bs.TrackRecord.append(path, bs.score_registered(registered, [3.0, 2.0]))
+    assert path.read_text() == '{"params": 1e9, "loss": 3.0}\n'
 
 
 def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs.Forecast) -> None:
@@ -231,3 +288,14 @@ def test_scores_whose_numbers_contradict_each_other_are_seen(registered: bs.Regi
     assert problem_of_score(score) == ""
     for name, value in (("pit", 1.5), ("loss", -1.0), ("median", 0.0), ("error", 3.0), ("inside_90", False)):
         assert problem_of_score({**score, name: value}) != ""
+
+
+def test_a_score_that_contradicts_itself_does_not_count(
+    registered: bs.Registered, forecast: bs.Forecast, tmp_path: Path
+) -> None:
+    path, scores = tmp_path / "record.jsonl", bs.score_registered(registered, forecast.median(), now=LATER)
+    bs.TrackRecord.append(path, scores)
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first}\n{json.dumps({**json.loads(second), 'pit': 1.5})}\n")
+    record = bs.TrackRecord.read(path)
+    assert len(record.scores) == 1 and "its pit is 1.5, expected a probability" in record.unread[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,48 @@ def test_a_comparison_goes_on_where_it_was(
     pd.testing.assert_frame_equal(again.to_frame(), comparison.to_frame())
     with pytest.raises(AssertionError, match="fitted before"):
         bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=1)  # another seed is another comparison
+
+
+def test_refits_that_are_not_what_was_kept_are_made_again(
+    comparison: bs.Comparison, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever lies under the name of a refit, it is recognised; a sound one is found again, without a word."""
+    runs, (right, other) = curve(), comparison.candidates[:2]
+
+    def name(candidate: bs.Candidate, what: str, ending: str) -> str:
+        return f"{_refits._key(candidate, runs, 0, what)}.{ending}"
+
+    def stored(*which: Any) -> bytes:
+        return (folder / "refits" / name(*which)).read_bytes()
+
+    there = tmp_path / "refits"
+    there.mkdir()
+    score, fitted = stored(right, "loo", "json"), comparison.fits[right.label]
+    digit = score.rindex(b".") + 1
+    measured: list[str] = []
+    monkeypatch.setattr(
+        _refits, "leave_one_out_scores", lambda fit: (measured.append("again"), (np.zeros(24), np.zeros(24)))[1]
+    )
+    for content in (
+        b"{}", b"[]", b"null", b"3", b"NaN", b"", b"\xff", b"[" * 10**5, b'{"content": {}, "refit": 1, "sha256": []}',
+        score[: len(score) // 2],
+        stored(other, "loo", "json"),
+        score[:digit] + bytes([score[digit] ^ 1]) + score[digit + 1 :],
+    ):  # fmt: skip
+        (there / name(right, "loo", "json")).write_bytes(content)
+        with pytest.warns(bs.errors.BayesScalingWarning, match="fitting again"):
+            scores, _ = _refits.left_one_out_scores(right, fitted, tmp_path, 0)
+        assert measured.pop() == "again" and not scores.any()
+        np.testing.assert_array_equal(_refits.left_one_out_scores(right, fitted, tmp_path, 0)[0], scores)
+        assert not measured
+    monkeypatch.setattr(_refits, "fit_of", lambda *_: (measured.append("again"), fitted)[1])
+    whole = stored(right, "all", "nc")
+    for content in (b"{}", whole[: len(whole) // 2], stored(other, "all", "nc")):
+        (there / name(right, "all", "nc")).write_bytes(content)
+        with pytest.warns(bs.errors.BayesScalingWarning, match="fitting again"):
+            _refits.fit_to_all(right, runs, tmp_path, 0)
+        assert measured.pop() == "again"
+    assert _refits.fit_to_all(right, runs, tmp_path, 0).discrepancy == fitted.discrepancy and not measured
 
 
 def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -134,8 +135,30 @@ def test_saving_to_impossible_places_is_one_line(chinchilla_fit: bs.Fit, tmp_pat
     with pytest.raises(bs.errors.FitError, match="is a folder"):
         chinchilla_fit.save(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(bs.errors.FitError, match="cannot write"):
+    with pytest.raises(bs.errors.WriteError, match="cannot write"):
         chinchilla_fit.save(tmp_path / "file" / "fit.nc")
+
+
+def test_a_full_disk_says_where_the_fit_went(
+    chinchilla_fit: bs.Fit, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small_disk / "fit.nc").write_text("the old file")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with pytest.raises(bs.errors.WriteError, match=r"No space left on device; the fit was put into .*\.nc instead"):
+        chinchilla_fit.save(small_disk / "fit.nc")
+    (instead,) = (tmp_path / "temporary").iterdir()
+    np.testing.assert_array_equal(bs.load_fit(instead).unconstrained, chinchilla_fit.unconstrained)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(bs.errors.WriteError, match="No space left on device; the draws were not kept"):
+        chinchilla_fit.save(small_disk / "fit.nc")
+    assert [path.read_text() for path in small_disk.iterdir()] == ["the old file"]
+
+
+def test_only_the_name_of_a_fit_is_taken(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("params,tokens,loss\n")
+    with pytest.raises(bs.errors.FitError, match=r"runs\.csv is no name for a fit; give one that ends in \.nc"):
+        chinchilla_fit.save(tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").read_text() == "params,tokens,loss\n"
 
 
 def test_the_manifest_says_where_it_came_from(chinchilla_fit: bs.Fit) -> None:

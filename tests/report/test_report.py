@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import bayes_scaling as bs
-from bayes_scaling import cli
+from bayes_scaling.cli.commands import app
 from bayes_scaling.plot import numbers as words
 from bayes_scaling.report import decision, provenance, trust
 from bayes_scaling.report.render import Report
@@ -235,7 +235,7 @@ def test_draft_is_said_everywhere(report: Report) -> None:
 
 def test_command_gives_the_same_json(report: Report, folder: Path) -> None:
     out = folder / "out"
-    result = CliRunner().invoke(cli.app, ["report", str(folder / "study.toml"), "--out", str(out), "--draft"])
+    result = CliRunner().invoke(app, ["report", str(folder / "study.toml"), "--out", str(out), "--draft"])
     assert result.exit_code == 0, result.output
     assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "report.json"}
     again, ours = json.loads((out / "report.json").read_text()), json.loads(report.json)

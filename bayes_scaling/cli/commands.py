@@ -1,0 +1,102 @@
+"""The commands, and how one of them is run. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from typing import Any
+
+import typer
+
+from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli._remedies import as_option
+from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WriteError
+
+FAILED, REFUSED = 1, 2
+
+app = typer.Typer(
+    help="Bayesian scaling laws: forecast a big training run, and decide what to train.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+laws_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(laws_app, name="laws")
+laws_app.callback()(laws.laws)
+laws_app.command("show")(laws.laws_show)
+for command in (
+    tables.check,
+    fitting.fit,
+    forecasting.forecast,
+    comparing.compare,
+    comparing.backtest,
+    deciding.allocate,
+    piloting.pilot,
+    piloting.midrun,
+    piloting.preregister,
+    piloting.score,
+    reporting.report,
+    forecasting.quantity,
+    fitting.plot,
+    tables.simulate,
+    forecasting.demo,
+):
+    app.command()(command)
+app.command("import")(importing.import_runs)
+
+
+def run() -> int:
+    """Run the command line; return the exit code.
+
+    Errors made on purpose become one line: 2 for what was asked, 1 for a machine that does not do it.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except WriteError as error:
+        return _say(str(error), FAILED)
+    except BayesScalingError as error:
+        return _say(error.worded(as_option), REFUSED)
+    except typer.TyperException as error:
+        if len(sys.argv) == 1:  # no command: the message is the help
+            typer.echo(error.format_message())
+            return REFUSED
+        return _say(error.format_message(), REFUSED)
+    except BrokenPipeError:  # whoever read the output has enough
+        _close_output()
+        return FAILED
+    except OSError as error:
+        _close_output()
+        return _say(f"{error.filename or 'cannot write the output'}: {error.strerror or error}", FAILED)
+    finally:
+        warnings.showwarning = _shown_by_python
+    return int(code or 0)
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _close_output() -> None:
+    """Point standard output to nothing, or Python would try to write the rest when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print our own warnings as a line, others as Python does."""
+    if issubclass(category, BayesScalingWarning):
+        typer.echo(f"warning: {message}", err=True)
+    else:
+        _shown_by_python(message, category, *where, **more)
+
+
+_shown_by_python = warnings.showwarning
