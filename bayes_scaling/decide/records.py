@@ -40,6 +40,7 @@ FORMAT = "bayes-scaling registered forecast, 1"
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
 WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
 NUMBERS = ("loss", "median", "error", "pit", "log_score")  # of a score
+CHECK = "sha256"  # in a line of a record: of what else it says
 SAME = 1e-6  # relative difference up to which inputs are those of one run
 
 
@@ -379,8 +380,13 @@ def _farthest(extrapolation: np.ndarray) -> float | None:
 
 def _lines(scores: pd.DataFrame) -> list[tuple[tuple[str, int], str]]:
     """Return forecast and run of each score, and its line in a record."""
-    rows = [{k: v for k, v in row.items() if not pd.isna(v)} for row in scores.to_dict(orient="records")]
-    return [((row["digest"], row["run"]), json.dumps(row, ensure_ascii=False, allow_nan=False)) for row in rows]
+    rows = [{str(k): v for k, v in row.items() if not pd.isna(v)} for row in scores.to_dict(orient="records")]
+    return [((row["digest"], row["run"]), json.dumps(row | {CHECK: _sum_of(row)}, ensure_ascii=False)) for row in rows]
+
+
+def _sum_of(row: Mapping[str, Any]) -> str:
+    """Return the digest of what a line of a record says."""
+    return _digest({name: value for name, value in row.items() if name != CHECK})
 
 
 def _score_of(line: str) -> tuple[dict[str, Any] | None, str]:
@@ -402,6 +408,8 @@ def _score_of(line: str) -> tuple[dict[str, Any] | None, str]:
             fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
             if not fits or (isinstance(value, float) and not math.isfinite(value)):
                 return row, f"its {name} is {shown(value)}, expected {expected}" if name in row else f"it has no {name}"
+    if row.pop(CHECK, None) not in (None, _sum_of(row)):  # a line written by hand needs none
+        return row, "it was changed since it was written"
     return row, problem_of_score(row)
 
 

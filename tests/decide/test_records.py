@@ -125,6 +125,8 @@ def test_lines_that_are_no_scores_are_named_and_stay(registered: bs.Registered, 
     path = bs.TrackRecord(scores).save(tmp_path / "record.jsonl")
     whole = path.read_text()
     row = json.loads(whole.splitlines()[0])
+    flipped = json.dumps({**row, "digest": "x"})
+    del row["sha256"]  # as in a line that was written by hand
     spoiled = [
         ("[1, 2]", "it is not an object"),
         (whole[:80], "it is not JSON, perhaps cut off"),
@@ -137,6 +139,7 @@ def test_lines_that_are_no_scores_are_named_and_stay(registered: bs.Registered, 
         (json.dumps({**row, "digest": 3}), "its digest is 3, expected text"),
         (json.dumps({**row, "digest": "x", "inside_50": 1}), "its inside_50 is 1, expected true or false"),
         (json.dumps({"digest": "x"}), "it has no run"),
+        (flipped, "it was changed since it was written"),
     ]
     path.write_text(whole + "\n".join(line for line, _ in spoiled))
     kept = bs.TrackRecord.append(path, scores.assign(digest="new"))
