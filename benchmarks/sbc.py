@@ -36,7 +36,7 @@ from bayes_scaling.model.choices import DiscrepancyChoice
 from bayes_scaling.model.discrepancy import KNOTS
 from bayes_scaling.model.simulate import typical_design
 
-PART = 50  # tables
+PART = 25  # tables
 VARIANTS: dict[str, tuple[DiscrepancyChoice, int]] = {"exact": ("none", 48), "discrepancy": ("brownian", KNOTS)}
 CHANCE = 0.05  # that a catalogue of calibrated laws has any that is called uncalibrated
 
