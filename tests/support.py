@@ -25,6 +25,7 @@ from bayes_scaling.errors import DataError, WriteError
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import model_of
+from bayes_scaling.model.simulate import typical_design
 from bayes_scaling.predict.ensemble import Ensemble, Member, Paths
 from bayes_scaling.predict.frontier import _best_split
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -60,34 +61,6 @@ def design(n: int = 48, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), n))
     return pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), n))})
-
-
-def design_for(law: bs.laws.Law, n: int = 48, seed: int = 0) -> pd.DataFrame:
-    """Scatter runs over the usual span of whatever a law takes; laws of schedules get whole curves."""
-    rng = np.random.default_rng([seed, 7])
-    if "learning_rate" in law.inputs:
-        return pd.concat([curve(kind, n // 4) for kind in ("constant", "cosine", "linear", "step")], ignore_index=True)
-    table = design(n, seed).assign(flops=lambda t: 6 * t["params"] * t["tokens"])
-    table["unique_tokens"] = table["tokens"] / np.exp(rng.uniform(0, np.log(30), n))
-    for name in law.inputs:
-        if name not in table:
-            column = law.column(name)
-            shares = rng.uniform(size=n)
-            table[name] = column.low * (column.high / column.low) ** shares if column.low > 0 else shares * column.high
-    return table[list(law.inputs)]
-
-
-def curve(kind: str, n: int, steps: int = 20_000, peak: float = 3e-4, warmup: int = 1_000) -> pd.DataFrame:
-    """Rows of one run after its warm-up, under a learning-rate schedule."""
-    step = np.linspace(warmup, steps, n)
-    done = (step - warmup) / (steps - warmup)
-    rate = {
-        "constant": np.ones(n),
-        "cosine": 0.55 + 0.45 * np.cos(np.pi * done),
-        "linear": np.clip((1 - done) / 0.3, 0.05, 1),
-        "step": np.where(done < 0.5, 1.0, 0.3),
-    }[kind]
-    return pd.DataFrame({"run": kind, "steps": step, "learning_rate": peak * rate})
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -180,7 +153,7 @@ THREE = {"E": 1.7, "A": 300.0, "K": 30.0, "J": 5e4, "alpha": 0.33, "beta": 0.4, 
 def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread: float = 0.02) -> Ensemble:
     """Ensemble around constants, as a posterior would hold them, without the time that a fit takes."""
     law, noise = bs.load_law(name), bs.Noise("normal")
-    runs = bs.simulate(law, design_for(law), constants, noise=noise, seed=1)
+    runs = bs.simulate(law, typical_design(law), constants, noise=noise, seed=1)
     rng = np.random.default_rng(0)
     theta = {k: v * np.exp(spread * rng.standard_normal(draws) * (np.arange(draws) > 0)) for k, v in constants.items()}
     theta["sigma"] = np.full(draws, 0.005)

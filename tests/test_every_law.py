@@ -23,8 +23,8 @@ from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
-from bayes_scaling.model.simulate import draw_prior, simulate
-from tests.support import design_for, fit_exact
+from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
+from tests.support import fit_exact
 
 
 def _every_law() -> list[str]:
@@ -57,7 +57,7 @@ def law(request: pytest.FixtureRequest) -> bs.laws.Law:
 
 
 def _inputs(law: bs.laws.Law, n: int = 48) -> dict[str, np.ndarray]:
-    table = design_for(law, n)
+    table = typical_design(law, n)
     arrays = {name: table[name].to_numpy() for name in law.inputs}
     return arrays | ({"run": pd.factorize(table["run"])[0]} if "run" in table else {})
 
@@ -218,7 +218,7 @@ def test_same_law_by_name_and_by_path(law: bs.laws.Law) -> None:
 def test_a_quick_fit_follows_the_truth(name: str) -> None:
     """Simulated runs, the normal approximation: where the runs are, the fitted law is the true one."""
     law = bs.load_law(name)
-    table, truth = design_for(law, 32), {**_theta(law), "sigma": 0.01}
+    table, truth = typical_design(law, 32), {**_theta(law), "sigma": 0.01}
     runs = simulate(law, table, truth, noise=Noise("normal"), seed=0)
     fit = fit_exact(law, runs, noise=Noise("normal"), sampler="laplace", seed=0)
     inputs = _inputs(law, 32)
@@ -241,7 +241,7 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time."""
     if _same_program(law.label):
         pytest.skip("the same formula of another column")
-    table = design_for(law)
+    table = typical_design(law)
     hits, learned, marked = [], [], []
     for seed in range(20):
         truth = {**draw_prior(law, Noise("normal"), Discrepancy("none"), _at(law), seed), "sigma": 0.01}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -43,7 +43,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import Observations, centre_of, law_table
 from bayes_scaling.model.program import Model
-from bayes_scaling.model.simulate import draw_prior, simulate
+from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
 
 TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
 RANKED = 99  # nearly independent draws of each posterior: ranks take 100 values, ten for each bin
@@ -74,6 +74,17 @@ class Ranks:
     converged: np.ndarray
     seconds: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ranks]) -> Ranks:
+        """Join the parts of one study: the same law and design, other tables."""
+        first = parts[0]
+        if any((part.names, part.draws) != (first.names, first.draws) for part in parts):
+            raise FitError("these parts rank other quantities; join parts of one law, noise and discrepancy")
+        whole = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in ("ranks", "converged", "seconds")
+        }
+        return cls(first.names, draws=first.draws, **whole)
+
     def uniformity(self) -> pd.DataFrame:
         """Test for each name whether its ranks are uniform, over the tables whose fit converged.
 
@@ -101,11 +112,12 @@ class Ranks:
 
 def sbc(
     law: Law | str,
-    design: pd.DataFrame,
+    design: pd.DataFrame | None = None,
     *,
     noise: NoiseChoice = "auto",
     discrepancy: DiscrepancyChoice = "brownian",
     tables: int = 200,
+    first: int = 0,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Ranks:
@@ -118,15 +130,19 @@ def sbc(
     Parameters
     ----------
     law : a `Law`, or what ``load_law`` takes
-    design : one row per run, the law's inputs in raw units
+    design : one row per run, the law's inputs in raw units; by default 48 runs over the usual span of the inputs
     noise, discrepancy : as of `fit`
     tables : number of tables
+    first : number of the first table; a long study can be done in parts, see `Ranks.joined`
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
     """
     law = load_law(law) if isinstance(law, str) else law
     if tables < 1:
         raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to be informative")
+    if first < 0:
+        raise FitError(f"first is {first}; tables are counted from 0")
+    design = typical_design(law) if design is None else design
     # Any table of this design has its inputs; the losses of this one are not used.
     template = simulate(law, design, seed=seed)
     composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
@@ -136,13 +152,13 @@ def sbc(
         report("compiling", 0.0)
         model, data, priors = parts(composition, template)
         starts = np.asarray(placed(model)(prior_draws(composition, model, seed), _at(at, data), priors)[0])
-        for table in range(tables):
+        for table in range(first, first + tables):
             started = time.perf_counter()
             below, good = _ranked(composition, design, at, starts, (seed, table))
             ranks.append(below)
             converged.append(good)
             seconds.append(time.perf_counter() - started)
-            report("fitting tables", (table + 1) / tables)
+            report("fitting tables", (table + 1 - first) / tables)
     names = (*composition.names, MISFIT)
     return Ranks(names, np.array(ranks), RANKED, np.array(converged), np.array(seconds))
 

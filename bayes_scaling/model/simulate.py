@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +28,54 @@ from bayes_scaling.model.observations import ALONG, centre_of, curve_layout, mod
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:
     """Return every combination of the given values, one row each: ``grid(params=[1e8, 1e9], tokens=[1e9, 1e10])``."""
     return pd.DataFrame(itertools.product(*inputs.values()), columns=list(inputs), dtype=float)
+
+
+def typical_design(law: Law, rows: int = 48, seed: int = 0) -> pd.DataFrame:
+    """Scatter runs over the usual span of whatever a law takes.
+
+    Parameters
+    ----------
+    law : a law; one that reads learning rates gets whole curves under four schedules
+    rows : number of runs, or of rows of all curves together
+    seed : the same seed gives the same design
+
+    Returns
+    -------
+    pandas.DataFrame
+        The law's inputs in raw units, one row per run: sizes over two decades, 3 to 300 tokens per parameter.
+    """
+    if "learning_rate" in law.inputs:
+        curves: pd.DataFrame = pd.concat([_typical_curve(kind, rows // 4) for kind in SCHEDULES], ignore_index=True)
+        return curves
+    rng = np.random.default_rng(seed)
+    params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), rows))
+    table = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), rows))})
+    table["flops"] = 6 * table["params"] * table["tokens"]
+    rng = np.random.default_rng([seed, 7])
+    table["unique_tokens"] = table["tokens"] / np.exp(rng.uniform(0, np.log(30), rows))
+    for name in law.inputs:
+        if name not in table:
+            column = law.column(name)
+            shares = rng.uniform(size=rows)
+            table[name] = column.low * (column.high / column.low) ** shares if column.low > 0 else shares * column.high
+    return pd.DataFrame(table[list(law.inputs)])
+
+
+SCHEDULES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "constant": np.ones_like,
+    "cosine": lambda done: 0.55 + 0.45 * np.cos(np.pi * done),
+    "linear": lambda done: np.clip((1 - done) / 0.3, 0.05, 1),
+    "step": lambda done: np.where(done < 0.5, 1.0, 0.3),
+}
+"""Learning rate over its peak, by the share of the steps after warm-up that is done."""
+
+
+def _typical_curve(schedule: str, rows: int, steps: int = 20_000, peak: float = 3e-4) -> pd.DataFrame:
+    """Return rows of one run after its warm-up, under a learning-rate schedule."""
+    warmup = 1_000
+    step = np.linspace(warmup, steps, rows)
+    rate = SCHEDULES[schedule]((step - warmup) / (steps - warmup))
+    return pd.DataFrame({"run": schedule, "steps": step, "learning_rate": peak * rate})
 
 
 def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:

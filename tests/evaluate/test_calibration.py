@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 import scipy.stats
@@ -50,6 +51,15 @@ def test_tables_without_convergence_are_left_out() -> None:
     assert spoiled.uniformity()["p_value"].item() > 0.001
     with pytest.raises(bs.errors.FitError, match="none of the 200 fits converged"):
         dataclasses.replace(ranks, converged=np.zeros(200, bool)).uniformity()
+
+
+def test_parts_of_a_study_are_joined_and_others_are_not() -> None:
+    ranks = _ranks(1.0)
+    half = dataclasses.replace(ranks, ranks=ranks.ranks[:100], converged=ranks.converged[:100])
+    rest = dataclasses.replace(ranks, ranks=ranks.ranks[100:], converged=ranks.converged[100:])
+    pd.testing.assert_frame_equal(Ranks.joined([half, rest]).uniformity(), ranks.uniformity())
+    with pytest.raises(bs.errors.FitError, match="rank other quantities"):
+        Ranks.joined([half, dataclasses.replace(rest, names=("tau",))])
 
 
 @pytest.mark.slow
@@ -111,6 +121,9 @@ def test_ranks_repeat_and_nothing_is_compiled_twice(caplog: pytest.LogCaptureFix
     compiled = [record.message for record in caplog.records if "XLA compilation" in record.message]
     assert not [text for text in compiled if "advance" in text or "start" in text], compiled
     assert not np.array_equal(first.ranks, calibrate(tables=6, seed=4).ranks)
+    parts = Ranks.joined([calibrate(tables=2, seed=3), calibrate(tables=4, first=2, seed=3)])
+    np.testing.assert_array_equal(first.ranks, parts.ranks)
+    np.testing.assert_array_equal(first.converged, parts.converged)
 
 
 @pytest.mark.slow
@@ -154,6 +167,8 @@ def test_ranks_are_those_of_the_exact_posterior(monkeypatch: pytest.MonkeyPatch)
 def test_a_calibration_of_nothing_is_refused() -> None:
     with pytest.raises(bs.errors.FitError, match="tables is 0"):
         calibrate(tables=0)
+    with pytest.raises(bs.errors.FitError, match="first is -1"):
+        calibrate(first=-1)
     with pytest.raises(bs.errors.LawError, match="the design lacks tokens"):
         sbc(LAW, grid(params=[1e8, 1e9]))
 

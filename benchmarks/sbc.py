@@ -1,0 +1,147 @@
+"""Are the posteriors calibrated? Simulation-based calibration of every law of the catalogue.
+
+    uv run python benchmarks/sbc.py                     # 200 tables each, taken to be right and with the discrepancy
+    uv run python benchmarks/sbc.py --laws chinchilla,nesting --tables 50
+    uv run python benchmarks/sbc.py --print             # the table of what is done so far
+
+Each law draws parameters from its prior, simulates runs over the usual span of its inputs (`typical_design`) with the
+noise that `fit` chooses by default, and is fitted to them. The ranks of the true values among posterior draws are
+uniform where the posterior is calibrated. Fits that do not converge are counted and left out, as everywhere else.
+There are 48 runs where the law is taken to be right, and 24 with the discrepancy, whose path is held at 24 sizes: with
+more sizes than that, what the path does between them counts as scatter. ``--rows 48`` shows what that does.
+
+All laws do a first part of the tables before any does the next. Every part is kept in ``--out`` when it is done and
+found there again, so that the command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import bayes_scaling as bs
+from bayes_scaling.base.files import write_text
+from bayes_scaling.evaluate.calibration import Ranks, sbc
+from bayes_scaling.laws.catalogue import choices_of, options_of
+from bayes_scaling.model.choices import DiscrepancyChoice
+from bayes_scaling.model.discrepancy import KNOTS
+from bayes_scaling.model.simulate import typical_design
+
+PART = 25  # tables
+VARIANTS: dict[str, tuple[DiscrepancyChoice, int]] = {"exact": ("none", 48), "discrepancy": ("brownian", KNOTS)}
+CHANCE = 0.05  # that a catalogue of calibrated laws has any that is called uncalibrated
+
+
+def every_program() -> list[str]:
+    """Name each law with its defaults, and with each option that changes its formula or its parameters."""
+    names = []
+    for name in bs.available_laws():
+        names.append(name)
+        plain = bs.load_law(name)
+        for key, values in choices_of(name).items():
+            for value in values:
+                other = bs.load_law(f"{name}:{key}={value}")
+                if value != options_of(name)[key] and other.parameter_names != plain.parameter_names:
+                    names.append(other.label)
+    return names
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is calibrated: one law, with or without its discrepancy, on tables of so many rows."""
+
+    law: str
+    variant: str
+    rows: int
+
+    def file(self, folder: Path, first: int) -> Path:
+        """Name the file of the part that starts with a table."""
+        law = re.sub(r"[^a-z0-9_]+", "-", self.law)
+        return folder / f"{law}.{self.variant}.{self.rows}.{first:04d}.json"
+
+    def ranks(self, first: int) -> Ranks:
+        """Calibrate on the tables of one part."""
+        law = bs.load_law(self.law)
+        discrepancy = VARIANTS[self.variant][0]
+        design = typical_design(law, self.rows)
+        return sbc(law, design, discrepancy=discrepancy, tables=PART, first=first, progress=False)
+
+
+def read(path: Path) -> Ranks:
+    """Read one part."""
+    content = json.loads(path.read_text())
+    arrays = {name: np.array(content[name]) for name in ("ranks", "converged", "seconds")}
+    return Ranks(tuple(content["names"]), draws=content["draws"], **arrays)
+
+
+def write(ranks: Ranks, path: Path) -> None:
+    """Keep one part."""
+    arrays = {name: getattr(ranks, name).tolist() for name in ("ranks", "converged", "seconds")}
+    write_text(json.dumps({"names": ranks.names, "draws": ranks.draws, **arrays}), path)
+
+
+def row_of(case: Case, ranks: Ranks) -> dict[str, Any]:
+    """Summarise one case: the quantity whose ranks are least uniform, its p-value times the number of quantities."""
+    row = {**dataclasses.asdict(case), "tables": len(ranks.ranks), "converged": float(ranks.converged.mean())}
+    if not ranks.converged.any():
+        return {**row, "p": 0.0, "worst": "", "mean_z": np.nan, "sd_z": np.nan}
+    table = ranks.uniformity()
+    worst = str(table["p_value"].idxmin())
+    p = min(1.0, float(table["p_value"].min()) * len(table))
+    return {**row, "p": p, "worst": worst, "mean_z": table["mean_z"][worst], "sd_z": table["sd_z"][worst]}
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of all cases."""
+    lines = [
+        "| law | | runs | tables | converged | least uniform | mean z | sd z | p | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        verdict = "" if row["p"] > CHANCE / len(rows) else "**not calibrated**"
+        lines.append(
+            f"| `{row['law']}` | {row['variant']} | {row['rows']} | {row['tables']} | {row['converged']:.0%} "
+            f"| {row['worst']} | {row['mean_z']:+.2f} | {row['sd_z']:.2f} | {row['p']:.2g} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Calibrate what is asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--laws", help="names with commas between them; every law of the catalogue by default")
+    parser.add_argument("--variant", choices=VARIANTS, help="only one of the two")
+    parser.add_argument("--rows", type=int, help="runs of a table")
+    parser.add_argument("--tables", type=int, default=200, help=f"for each law, in parts of {PART}")
+    parser.add_argument("--out", type=Path, default=Path("sbc"), help="folder in which parts are kept")
+    parser.add_argument("--print", action="store_true", help="only print what is done")
+    arguments = parser.parse_args()
+    laws = arguments.laws.split(",") if arguments.laws else every_program()
+    variants = [arguments.variant] if arguments.variant else list(VARIANTS)
+    cases = [Case(law, name, arguments.rows or VARIANTS[name][1]) for law in laws for name in variants]
+    parts = range(0, arguments.tables, PART)
+    for first in () if arguments.print else parts:
+        for case in cases:
+            path = case.file(arguments.out, first)
+            if not path.is_file():
+                started = time.perf_counter()
+                write(case.ranks(first), path)
+                jax.clear_caches()  # hundreds of programs in one process exhaust its memory mappings
+                print(f"{path.stem}: {time.perf_counter() - started:.0f} s", flush=True)
+    done = {case: [path for first in parts if (path := case.file(arguments.out, first)).is_file()] for case in cases}
+    print(
+        markdown([row_of(case, Ranks.joined([read(path) for path in paths])) for case, paths in done.items() if paths])
+    )
+
+
+if __name__ == "__main__":
+    main()
