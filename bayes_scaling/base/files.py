@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.errors import DataError, WriteError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         return write_text(table.to_csv(index=False), path)
     if ending == ".jsonl":
         cells = table.astype(object).where(table.notna(), None).to_dict("records")
-        return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in cells), path)
+        return write_text("".join(json_text(row) + "\n" for row in cells), path)
     if ending != ".parquet":
         raise DataError(
             f"cannot write {path}: its ending is {ending or 'missing'}; expected one of {', '.join(TABLES)}"

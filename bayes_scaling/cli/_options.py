@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bayes_scaling.base.files import write_text
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
 from bayes_scaling.errors import DataError, ForecastError, LawError
 
@@ -130,8 +130,8 @@ def write_csv(table: Any, path: Path) -> Path:
 
 
 def write_json(content: Any, path: Path) -> Path:
-    return write_text(json.dumps(content, indent=2, ensure_ascii=False), path)
+    return write_text(json_text(content, indent=2), path)
 
 
 def print_json(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(json_text(content, indent=2))

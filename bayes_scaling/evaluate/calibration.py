@@ -26,6 +26,7 @@ from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import leave_one_out_weights
+from bayes_scaling.inference.at_rows import AtRows, by_draws
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
 from bayes_scaling.inference.coordinates import with_good_geometry
@@ -201,17 +202,21 @@ def predictive_check(fit: Fit) -> pd.DataFrame:
         One row per statistic: ``observed`` (median over draws), ``5.0%`` and ``95.0%`` of replicated tables,
         ``tail_probability`` (two-sided), ``surprising`` (it is so small that a clean table has any such in 1 of 20).
     """
-    replicated = np.log(fit.replicated.reshape(-1, len(fit.runs)))
     along = np.argsort(log_size(fit.law, law_table(fit.law, fit.runs)), kind="stable")
-    statistics: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "scale": lambda residual: residual.std(axis=1),
-        "largest": lambda residual: np.abs(residual / fit.row_scale).max(axis=1),
-        "neighbours": lambda residual: _lag_one(residual[:, along]),
-        "skewness": lambda residual: np.asarray(scipy.stats.skew(residual, axis=1)),
+    statistics: dict[str, Callable[[np.ndarray, AtRows], np.ndarray]] = {
+        "scale": lambda residual, at: residual.std(axis=1),
+        "largest": lambda residual, at: np.abs(residual / at.row_scale).max(axis=1),
+        "neighbours": lambda residual, at: _lag_one(residual[:, along]),
+        "skewness": lambda residual, at: np.asarray(scipy.stats.skew(residual, axis=1)),
     }
+    found: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
+    for at in by_draws(fit):
+        residuals = (np.log(fit.runs.loss) - at.log_mean, np.log(fit.replicate(at)) - at.log_mean)
+        for name, statistic in statistics.items():
+            found[name].append(np.stack([statistic(residual, at) for residual in residuals]))
     table = {}
-    for name, statistic in statistics.items():
-        seen, expected = statistic(np.log(fit.runs.loss) - fit.log_mean), statistic(replicated - fit.log_mean)
+    for name, blocks in found.items():
+        seen, expected = np.concatenate(blocks, axis=1)
         tail = min(1.0, 2 * min(float(np.mean(expected >= seen)), float(np.mean(expected <= seen))))
         table[name] = {
             "observed": np.median(seen),
@@ -236,8 +241,9 @@ def loo_pit(fit: Fit) -> np.ndarray:
     predictions come from reweighting draws (PSIS-LOO), see ``k_hat`` of `find_influential` for where that is to be
     trusted. Where rows of a run are correlated, they are given the rows before it.
     """
-    log_weight, _ = leave_one_out_weights(fit)
-    expected, scale = fit.expected
-    below = fit.noise.shape.probability_below((np.log(fit.runs.loss) - expected) / scale, fit.theta_at_rows())
+    log_loss, found = np.log(fit.runs.loss), []
+    for at, log_weight, _ in leave_one_out_weights(fit):
+        below = fit.noise.shape.probability_below((log_loss[at.rows] - at.expected) / at.scale, at.theta)
+        found.append((np.exp(log_weight) * below.T).sum(axis=1))
     # Rounding may lift a sum of weights above one.
-    return np.asarray(np.clip((np.exp(log_weight) * below.T).sum(axis=1), 0.0, 1.0))
+    return np.asarray(np.clip(np.concatenate(found), 0.0, 1.0))

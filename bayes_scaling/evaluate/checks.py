@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,12 +13,15 @@ import scipy.special
 
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.inference.at_rows import AtRows, by_rows
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.weights import pareto_smoothed
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.laws.priors import prior_quantile
 from bayes_scaling.model.observations import law_table, reference_point
 
+MOST_K = 0.7  # k-hat above which importance weights are not reliable
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
 
 
@@ -37,7 +41,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     """
     expected, scale = fit.expected
     residual = np.log(fit.runs.loss) - expected
-    core = scale * fit.noise.shape.central_half_width(fit.theta_at_rows())
+    core = scale * fit.noise.shape.central_half_width(fit.at_rows.theta)
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -58,14 +62,19 @@ def find_influential(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per row of the table, most influential first: ``run``, ``k_hat`` (above 0.7 the shift is not
-        reliable, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
+        One row per row of the table, most influential first: ``run``, ``k_hat`` (above 0.7, or missing, the shift is
+        not reliable, and the run is influential), ``shift`` (largest move of a parameter in its posterior standard
         deviations), ``parameter`` (the one that moves most), ``influential`` (shift above 0.5 or bad k-hat).
     """
-    log_weight, k_hat = leave_one_out_weights(fit)
     names = fit.law_names
-    values = np.stack([_unbounded(fit.flat()[name][fit.kept]) for name in names])
-    moved = (np.exp(log_weight) @ values.T - values.mean(1)) / values.std(1)
+    flat = {name: _unbounded(values) for name, values in fit.flat().items() if name in names}
+    shifts, k_hats = [], []
+    for at, log_weight, k_hat in leave_one_out_weights(fit):
+        values = np.stack([flat[name][at.draws] for name in names])
+        with np.errstate(invalid="ignore", divide="ignore"):  # of draws that are all the same
+            shifts.append((np.exp(log_weight) @ values.T - values.mean(1)) / values.std(1))
+        k_hats.append(k_hat)
+    moved, k_hat = np.concatenate(shifts), np.concatenate(k_hats)
     largest = np.abs(moved).argmax(axis=1)
     shift = moved[np.arange(len(fit.runs)), largest]
     table = pd.DataFrame(
@@ -74,10 +83,11 @@ def find_influential(fit: Fit) -> pd.DataFrame:
             "k_hat": k_hat,
             "shift": shift,
             "parameter": [names[i] for i in largest],
-            "influential": (k_hat > 0.7) | (np.abs(shift) > 0.5),
+            "influential": unreliable(k_hat) | ~(np.abs(shift) <= 0.5),
         }
     )
-    return table.reindex(np.argsort(-np.abs(shift), kind="stable"))
+    unknown_first = np.where(np.isnan(shift), np.inf, np.abs(shift))
+    return table.reindex(np.argsort(-unknown_first, kind="stable"))
 
 
 def leave_one_out(fit: Fit) -> np.ndarray:
@@ -87,18 +97,27 @@ def leave_one_out(fit: Fit) -> np.ndarray:
 
 def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Return the PSIS-LOO log score of every row and the k-hat of its weights, ``(n_row,)`` each."""
-    log_weight, k_hat = leave_one_out_weights(fit)
-    log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs)).T
-    return np.asarray(scipy.special.logsumexp(log_weight + log_likelihood, axis=1)), k_hat
+    scores, k_hats = [], []
+    for at, log_weight, k_hat in leave_one_out_weights(fit):
+        scores.append(scipy.special.logsumexp(log_weight + at.log_density.T, axis=1))
+        k_hats.append(k_hat)
+    return np.concatenate(scores) - np.log(fit.runs.loss), np.concatenate(k_hats)
 
 
-def leave_one_out_weights(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Return smoothed log weights that take each run out, ``(n_row, n_draw)``, summing to one, and their k-hat."""
-    from arviz_stats.base import array_stats
+def leave_one_out_weights(fit: Fit) -> Iterator[tuple[AtRows, np.ndarray, np.ndarray]]:
+    """Go over the rows in blocks: smoothed log weights that take each run out, and their k-hat.
 
-    log_likelihood = fit.log_likelihood.reshape(-1, len(fit.runs))
-    log_weight, k_hat = array_stats.psislw(log_likelihood, axis=0)  # moves the draws to the last axis
-    return log_weight - scipy.special.logsumexp(log_weight, axis=1, keepdims=True), np.asarray(k_hat)
+    Yields
+    ------
+    the block, its weights, ``(n_row, n_draw)``, summing to one, and their k-hat, ``(n_row,)``
+    """
+    for at in by_rows(fit):
+        yield at, *pareto_smoothed(-at.log_density.T)
+
+
+def unreliable(k_hat: np.ndarray) -> np.ndarray:
+    """Return where importance weights are not to be trusted: k-hat above 0.7, or none, as where one draw has all."""
+    return ~(np.asarray(k_hat) <= MOST_K)
 
 
 def _unbounded(values: np.ndarray) -> np.ndarray:
@@ -137,7 +156,7 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
             if abs(correlation) > 0.95:
                 pair = " and ".join(np.array(positive)[varying])
                 said.append(f"{pair} move together (correlation of their logs {correlation:.2f})")
-    points = len({tuple(row) for row in np.stack([runs.column(name) for name in law.inputs], axis=1).tolist()})
+    points = len(pd.DataFrame({name: runs.column(name) for name in law.inputs}).drop_duplicates())
     if points < len(law.parameter_names):
         said.append(
             f"{points} distinct runs for {len(law.parameter_names)} parameters: "
@@ -195,7 +214,9 @@ def _flat_directions(law: Law, runs: Runs) -> list[str]:
             f"no run informs {', '.join(silent)}: the posterior of {'it' if len(silent) == 1 else 'each'} is its prior"
         )
     informed = [i for i, name in enumerate(names) if name not in silent]
-    _, size, directions = np.linalg.svd(matrix[:, informed], full_matrices=True)
+    # The triangle of the matrix has its singular values and directions, at the size of the parameters, not of the rows.
+    triangle = np.linalg.qr(matrix[:, informed], mode="r")
+    _, size, directions = np.linalg.svd(triangle)
     for i in range(len(informed)):
         if i >= len(size) or size[i] < 1e-6 * size[0]:
             together = [names[informed[j]] for j in np.flatnonzero(np.abs(directions[i]) > 0.1)]

@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.files import write_text
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
 from bayes_scaling.evaluate.baselines import PointFit, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.checks import leave_one_out_scores
+from bayes_scaling.evaluate.checks import MOST_K, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.loading import load_fit
@@ -37,7 +38,6 @@ from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
 
-BAD_K = 0.7
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
 
@@ -136,7 +136,7 @@ def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, 
 
     def measured() -> dict[str, Any]:
         scores, k_hat = leave_one_out_scores(fitted)
-        bad = np.flatnonzero(k_hat > BAD_K)
+        bad = np.flatnonzero(unreliable(k_hat))
         # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
         refitted = bad if not fitted.noise.correlated else bad[:0]
         for left_out in (refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))):
@@ -147,8 +147,8 @@ def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, 
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 
     kept = _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measured)
-    note = f"{kept['bad']} of {len(fitted.runs)} rows with k-hat above {BAD_K}, {kept['refitted']} of them refitted"
-    return np.array(kept["scores"]), note
+    note = f"{kept['bad']} of {len(fitted.runs)} rows with k-hat above {MOST_K}, {kept['refitted']} of them refitted"
+    return np.array(kept["scores"], float), note
 
 
 def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
@@ -175,8 +175,8 @@ def _kept(folder: Path | None, key: str, measure: Callable[[], dict[str, Any]]) 
         if found is not None:
             return found
         _say_again(path)
-    content = json.dumps(measure())
-    write_text(json.dumps({"refit": key, "sha256": _digest(key, content), "content": content}), path)
+    content = json_text(measure())
+    write_text(json_text({"refit": key, "sha256": _digest(key, content), "content": content}), path)
     kept: dict[str, Any] = json.loads(content)
     return kept
 

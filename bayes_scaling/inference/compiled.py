@@ -1,52 +1,80 @@
-"""Compiled functions of a model over many draws."""
+"""Compiled functions of a model over many draws; a large table is passed over in batches of draws."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.model.program import Model
+
+AT_ONCE = 25_000_000  # numbers in an array of draws by rows
+
+
+def over_draws(function: Callable[..., Any], mapped: int) -> Any:
+    """Return the compiled function over draws: its first arguments have an axis of draws, the others are shared.
+
+    Draws are taken all at once, unless draws by rows are so many that memory would grow with their product.
+    """
+
+    def call(*given: Any) -> Any:
+        draws, shared = given[:mapped], given[mapped:]
+        count = len(jax.tree.leaves(draws)[0])
+        rows = max((max(jnp.shape(leaf), default=1) for leaf in jax.tree.leaves(shared)), default=1)
+        most = max(AT_ONCE // rows, 1)
+        if count <= most:
+            return jax.vmap(function, (*(0 for _ in draws), *(None for _ in shared)))(*given)
+        return jax.lax.map(lambda one: function(*one, *shared), draws, batch_size=most)
+
+    return jax.jit(call)
 
 
 @compiled
 def potentials(model: Model) -> Any:
     """Return the compiled potential of unconstrained vectors, ``(n, site)`` to ``(n,)``."""
-    return jax.jit(jax.vmap(model.potential, (0, None, None)))
+    return over_draws(model.potential, 1)
 
 
 @compiled
 def placed(model: Model) -> Any:
     """Return the compiled function from draws of the sampled sites to unconstrained vectors and parameters."""
-    return jax.jit(jax.vmap(model.place, (0, None, None)))
+    return over_draws(model.place, 1)
 
 
 @compiled
 def constrained(model: Model) -> Any:
     """Return the compiled function from unconstrained draws ``(n, site)`` to parameters."""
-    return jax.jit(jax.vmap(model.constrain, (0, None, None)))
+    return over_draws(model.constrain, 1)
 
 
 @compiled
 def log_mean_and_scale(model: Model) -> Any:
     """Return the compiled function from draws and columns to log mean and scale of the scatter, (draw, row) each."""
-    return jax.jit(jax.vmap(model.log_mean_and_scale, (0, None)))
+    return over_draws(model.log_mean_and_scale, 1)
 
 
 @compiled
 def at_observations(model: Model) -> Any:
     """Return the compiled function from draws and a table to what `Model.at_rows` says, (draw, row) each."""
-    return jax.jit(jax.vmap(model.at_rows, (0, None)))
+    return over_draws(model.at_rows, 1)
 
 
 @compiled
 def in_groups(model: Model) -> Any:
     """Return the compiled function from unconstrained draws to parameters in other cells of groups."""
-    return jax.jit(jax.vmap(model.in_groups, (0, 0, None, None)))
+    return over_draws(model.in_groups, 2)
 
 
 @compiled
 def log_priors(model: Model) -> Any:
     """Return the compiled function from unconstrained draws to log prior densities by site, (draw,) each."""
-    return jax.jit(jax.vmap(model.log_prior, (0, None)))
+    return over_draws(model.log_prior, 1)
+
+
+@compiled
+def moved(model: Model) -> Any:
+    """Return the compiled function from unconstrained vectors in one geometry to those in another."""
+    return over_draws(model.moved, 1)

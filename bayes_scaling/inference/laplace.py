@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bayes_scaling.inference.chains import Chains, Settings
 from bayes_scaling.inference.compiled import potentials
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.mode import Mode
+from bayes_scaling.inference.weights import pareto_smoothed
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
@@ -21,8 +24,6 @@ def laplace_draws(
     Weights are Pareto-smoothed; their k-hat and effective size say whether the approximation can stand in for the
     posterior. The draws carry no chain structure: they are dealt out to ``chains`` at random.
     """
-    from arviz_stats.base import array_stats
-
     rng = np.random.default_rng(seed)
     total, dim = settings.chains * settings.draws, len(mode.u)
     factor = np.linalg.cholesky(mode.covariance)
@@ -32,8 +33,8 @@ def laplace_draws(
     log_target = -np.asarray(potentials(model)(u, data, priors))
     log_proposal = -(4 + dim) / 2 * np.log1p((white**2).sum(1) / 4)
     log_weight = np.where(np.isfinite(log_target), log_target - log_proposal, -np.inf)
-    smoothed, k_hat = array_stats.psislw(np.minimum(log_weight.max() - log_weight, 700.0))  # it takes minus log weights
-    weight = np.exp(smoothed - np.logaddexp.reduce(smoothed))
+    (smoothed,), (k_hat,) = pareto_smoothed(np.maximum(log_weight - log_weight.max(), -700.0)[None])
+    weight = np.exp(smoothed)
     chosen = rng.choice(proposals, total, p=weight)
     effective = float(1 / (np.sum(weight**2) + 1 / total))  # of the weights, and of drawing from them
     shape = (settings.chains, settings.draws)
@@ -44,5 +45,7 @@ def laplace_draws(
         "energy": energy,
         "acceptance_rate": np.ones(shape),
     }
-    report = Diagnostics(1.0, effective, effective, 0, 1.0, worst=model.sites[0], k_hat=float(k_hat))
+    # Weights without a k-hat are as bad as can be; NaN would say that there are no weights.
+    k_hat = math.inf if np.isnan(k_hat) else float(k_hat)
+    report = Diagnostics(1.0, effective, effective, 0, 1.0, worst=model.sites[0], k_hat=k_hat)
     return Chains(u[chosen].reshape(*shape, dim), stats), report

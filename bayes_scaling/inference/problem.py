@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Protocol
+from typing import Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.base.programs import compiled
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains, Progress, Settings
+from bayes_scaling.inference.compiled import moved as _moved
 from bayes_scaling.inference.compiled import potentials
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.mode import Mode, find_mode
@@ -135,11 +134,6 @@ class Problem:
         return moved(self, u.reshape(-1, u.shape[-1]), standard).reshape(u.shape)
 
 
-@compiled
-def _mover(model: Model) -> Any:
-    return jax.jit(jax.vmap(model.moved, (0, None, None, None)))
-
-
 def moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Return unconstrained draws, ``(n, coordinate)``, in the coordinates of another geometry."""
-    return np.asarray(_mover(problem.model)(jnp.asarray(u), geometry, problem.data, problem.priors))
+    return np.asarray(_moved(problem.model)(jnp.asarray(u), geometry, problem.data, problem.priors))

@@ -16,14 +16,8 @@ from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
-from bayes_scaling.inference.compiled import (
-    at_observations,
-    constrained,
-    in_groups,
-    log_mean_and_scale,
-    log_priors,
-    placed,
-)
+from bayes_scaling.inference.at_rows import AtRows, at_rows, kept_draws
+from bayes_scaling.inference.compiled import AT_ONCE, in_groups, log_mean_and_scale, log_priors, placed
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, parts, prior_draws
 from bayes_scaling.inference.store import save, to_datatree
@@ -39,8 +33,6 @@ from bayes_scaling.model.program import Model, model_of
 
 if TYPE_CHECKING:
     import xarray as xr
-
-AT_ROWS = 25_000_000  # numbers in an array of draws by rows; a larger table is looked at with fewer draws
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -254,34 +246,24 @@ class Fit:
     def kept(self) -> np.ndarray:
         """Draws that are looked at row by row, as indices of chain * draw: all of them, unless the table is very large.
 
-        An array of draws by rows holds at most 25 million numbers, but no fewer than 100 draws per chain.
+        An array of draws by rows holds at most 25 million numbers, or one draw of each chain.
         """
-        chains, draws = self.unconstrained.shape[:2]
-        every = min(-(-chains * draws * len(self.runs) // AT_ROWS), max(draws // 100, 1))
-        return np.arange(chains * draws).reshape(chains, draws)[:, ::every].reshape(-1)
+        return kept_draws(self)
 
     @functools.cached_property
-    def _at_rows(self) -> tuple[np.ndarray, ...]:
-        """What `Model.at_rows` returns at the draws that are `kept`, ``(kept, row)`` each."""
-        with scope():
-            model, data, priors = parts(self.composition, self.runs)
-            if self.pooling:
-                u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites))[self.kept])
-                theta = constrained(model)(u, data, priors)
-            else:
-                theta = device_draws({name: values[self.kept] for name, values in self.flat().items()})
-                theta[INCREMENTS] = jnp.asarray(self.increments[self.kept])
-            return tuple(np.asarray(value)[:, : len(self.runs)] for value in at_observations(model)(theta, data))
+    def at_rows(self) -> AtRows:
+        """The draws that are `kept` at all rows."""
+        return at_rows(self, self.kept)
 
     @property
     def log_mean(self) -> np.ndarray:
         """Log of the expected loss at the fitted rows, law and discrepancy, ``(kept, row)``."""
-        return self._at_rows[0]
+        return self.at_rows.log_mean
 
     @property
     def row_scale(self) -> np.ndarray:
         """Scale of the scatter of single rows of log loss, ``(kept, row)``."""
-        return self._at_rows[1]
+        return self.at_rows.row_scale
 
     @property
     def expected(self) -> tuple[np.ndarray, np.ndarray]:
@@ -289,12 +271,12 @@ class Fit:
 
         Where rows of a run are correlated, given the rows before it; elsewhere the same as `log_mean` and `row_scale`.
         """
-        return self._at_rows[2], self._at_rows[3]
+        return self.at_rows.expected, self.at_rows.scale
 
     @property
     def log_likelihood(self) -> np.ndarray:
         """Log density of each observed loss, ``(chain, kept draw, row)``, per unit of the loss."""
-        per_loss = self._at_rows[4] - np.log(self.runs.loss)
+        per_loss = self.at_rows.log_density - np.log(self.runs.loss)
         return per_loss.reshape(len(self.unconstrained), -1, len(self.runs))
 
     @functools.cached_property
@@ -309,15 +291,12 @@ class Fit:
     @functools.cached_property
     def replicated(self) -> np.ndarray:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
-        losses = self.noise.draw(
-            self.log_mean, self.row_scale, self.theta_at_rows(), self._layout, int(self.manifest["seed"])
-        )
-        return losses.reshape(len(self.unconstrained), -1, len(self.runs))
+        return self.replicate(self.at_rows).reshape(len(self.unconstrained), -1, len(self.runs))
 
-    def theta_at_rows(self) -> dict[str, np.ndarray]:
-        """Return the `kept` draws of law and noise parameters, ``(kept,)``, or ``(kept, row)`` where they vary."""
-        theta, cell = self.in_groups(self.runs.table, self.runs.source)
-        return by_row({name: values[self.kept] for name, values in theta.items()}, cell)
+    def replicate(self, at: AtRows) -> np.ndarray:
+        """Draw losses of one new run at every fitted point, ``(n_draw, n_row)``, by some draws at all rows."""
+        seed = int(self.manifest["seed"]) + int(at.draws[0])  # every block of draws has a seed of its own
+        return self.noise.draw(at.log_mean, at.row_scale, at.theta, self._layout, seed)
 
     @property
     def _layout(self) -> CurveLayout | None:
@@ -330,7 +309,7 @@ class Fit:
         with scope():
             model, data, priors = parts(self.composition, self.runs)
             sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
-            few = min(PRIOR_DRAWS, max(AT_ROWS // len(self.runs), 100))
+            few = min(PRIOR_DRAWS, max(AT_ONCE // len(self.runs), 1))
             sites = {site: values[:few] for site, values in sites.items()}
             _, theta = placed(model)(sites, data, priors)
             values = log_mean_and_scale(model)(theta, data.columns)

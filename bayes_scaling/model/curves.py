@@ -52,12 +52,15 @@ def layout_of(run: np.ndarray, position: np.ndarray) -> CurveLayout:
     steps = _rounded(len(curves[0]))
     columns: list[list[np.ndarray]] = []
     filled: list[int] = []
+    fits, length = 0, 0
     for curve in curves:  # the longest first, each into the first column that has room
-        fits = next((i for i, used in enumerate(filled) if used + len(curve) <= steps), None)
-        if fits is None:
+        if len(curve) != length:
+            fits, length = 0, len(curve)
+        while fits < len(filled) and filled[fits] + length > steps:
+            fits += 1  # nor has it room for the next curve of this length
+        if fits == len(filled):
             columns.append([])
             filled.append(0)
-            fits = len(columns) - 1
         columns[fits].append(curve)
         filled[fits] += len(curve)
     row = np.full((steps, _rounded(len(columns))), n)

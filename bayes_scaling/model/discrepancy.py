@@ -35,6 +35,7 @@ from bayes_scaling.laws.parameters import Parameter
 
 LOG_TAU_SD = 1.0  # prior standard deviation of log tau
 KNOTS = 24  # more would cost time and resolve what single runs do not show
+MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
 
@@ -142,8 +143,14 @@ class DiscrepancyGrid:
         return basis
 
     def unresolved(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw what unit-scale paths do that their knots do not say, ``(draws, n_place)``; jointly over places."""
+        """Draw what unit-scale paths do that their knots do not say, ``(draws, n_place)``; jointly over places.
+
+        More than 512 distinct places are interpolated between as many that lie evenly.
+        """
         distinct, where = np.unique(places, return_inverse=True)
+        if len(distinct) > MOST_PLACES:
+            even = np.linspace(distinct[0], distinct[-1], MOST_PLACES)
+            return np.stack([np.interp(places, even, drawn) for drawn in self.unresolved(even, draws, rng)])
         learned = self.basis(distinct)
         rest = _covariance(distinct, distinct, self.centre, self.smoothness) - learned @ learned.T
         values, vectors = np.linalg.eigh(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from bayes_scaling.plot.style import short_number
@@ -99,4 +100,4 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
 
 def written(value: float | None, kind: str) -> str:
     """Return a number as text; a dash if there is none."""
-    return NOTHING if value is None else WRITERS[kind](value)
+    return NOTHING if value is None or math.isnan(value) else WRITERS[kind](value)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
+from bayes_scaling.inference.at_rows import ENOUGH
+from bayes_scaling.inference.compiled import AT_ONCE
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
-from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.model.discrepancy import MOST_PLACES, log_size
 from bayes_scaling.model.observations import SIZES, curve_layout, size_of
 from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 if TYPE_CHECKING:
     import xarray as xr
-
-MOST_PLACES = 512  # sizes at which paths are drawn exactly
 
 KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
 """What a band can describe: the fitted law, the expected loss, the loss of one run."""
@@ -156,7 +156,7 @@ class Forecast:
             "target": target,
             "points": self.to_frame(probabilities, target).to_dict(orient="records"),
         }
-        return json.dumps(content, indent=2)
+        return json_text(content, indent=2)
 
     def to_dataset(self) -> xr.Dataset:
         """Return the draws as an xarray data set with dimensions ``sample`` and ``point``."""
@@ -204,7 +204,8 @@ def forecast(
     -------
     Forecast
         Draws of the mean curve and of one new run at every point. With several laws there are as many draws as in the
-        largest fit, divided by weight, and ``members`` holds the forecast of each law.
+        largest fit, divided by weight, and ``members`` holds the forecast of each law. Of more than 25 million draws
+        by points, draws are left out evenly, down to 100 of each chain.
 
     Raises
     ------
@@ -233,6 +234,7 @@ def _of_fit(
     """Forecast with one fit."""
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
+    fit = fit.thinned(max(AT_ONCE // len(frame), ENOUGH * len(fit.unconstrained)))
     size = size_of(fit.runs)
     named = {"run", *fit.groups.columns}
     table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.json_text import nulled
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -198,8 +199,8 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
         "buys": found.buys,
         "decision": found.decision,
         "unit": found.unit,
-        "value": {name: _plain(value) for name, value in found.value.to_dict().items()},
-        "perfect": _plain(found.perfect),
+        "value": nulled(found.value.to_dict()),
+        "perfect": nulled(found.perfect),
         "runs": _rows(found.runs),
         "offers": _rows(offers.head(OFFERS)),
         "count": len(offers),
@@ -217,14 +218,8 @@ def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) 
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): _plain(v) for k, v in row.items()} for row in frame.to_dict(orient="records")]
-
-
-def _plain(value: Any) -> Any:
-    """Return a value for JSON: None if it is not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    rows: list[dict[str, Any]] = nulled(frame.to_dict(orient="records"))
+    return rows
 
 
 # --- other budgets, other sizes -------------------------------------------------------------------------------------

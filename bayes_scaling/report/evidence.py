@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -111,7 +112,7 @@ def gather(
                 "seconds": round(time.perf_counter() - started, 1),
             },
         }
-    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
+    plain: dict[str, Any] = json.loads(json_text(content))
     return plain
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bayes_scaling.base.files import write_text
+from bayes_scaling.base.json_text import json_text
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.plot.numbers import NOTHING, written
 from bayes_scaling.plot.plans import pictures
@@ -39,7 +40,7 @@ class Report:
     @property
     def json(self) -> str:
         """The content as JSON."""
-        return json.dumps(self.content, indent=1, ensure_ascii=False) + "\n"
+        return json_text(self.content, indent=1) + "\n"
 
     @functools.cached_property
     def html(self) -> str:
@@ -49,7 +50,7 @@ class Report:
         page = template.render(**self.content, pictures=drawn, held=Markup(HELD))
         page = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", page)
         # Inside a script element, only "<" could end the element.
-        held = json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+        held = json_text(self.content, separators=(",", ":")).replace("<", "\\u003c")
         before, after = page.rsplit(HELD, 1)
         return before + held + after
 
@@ -146,7 +147,7 @@ def _environment(kind: str) -> jinja2.Environment:
 
 def _html_number(value: float | None, kind: str) -> Markup:
     """Return a number as displayed, with its exact value in an attribute."""
-    if value is None:
+    if value is None or math.isnan(value):
         return Markup(NOTHING)
     return Markup('<data value="{}">{}</data>').format(repr(value), written(value, kind))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import scipy.stats
 
 from bayes_scaling.evaluate.calibration import loo_pit, predictive_check
-from bayes_scaling.evaluate.checks import find_influential, find_outliers, identifiability
+from bayes_scaling.evaluate.checks import MOST_K, find_influential, find_outliers, identifiability
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
 from bayes_scaling.evaluate.sensitivity import prior_sensitivity
@@ -19,6 +20,7 @@ from bayes_scaling.predict.ensemble import used
 
 GREEN, AMBER, RED = "green", "amber", "red"
 WORDS: Mapping[str, str] = {GREEN: "good", AMBER: "take care", RED: "do not trust"}
+DOTS = 1500  # quantiles that a picture shows
 LISTED = 5  # runs that are listed
 NOMINAL = 0.9
 COVERED, BARELY = 0.8, 0.65  # share of held-out runs inside their 90 % band
@@ -112,10 +114,10 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
     diagnostics = [comparison.fits[name].diagnostics for name in weights]
     ess = float(min(min(d.ess_bulk, d.ess_tail) for d in diagnostics))
     if draft:
-        k_hat = float(np.nanmax([d.k_hat for d in diagnostics]))
+        k_hat = max(math.inf if math.isnan(d.k_hat) else d.k_hat for d in diagnostics)
         return Verdict(
             "Sampler",
-            RED if k_hat > 0.7 else AMBER,
+            AMBER if k_hat <= MOST_K else RED,
             "draft: normal approximations, worst Pareto k-hat {k_hat}",
             {"k_hat": (k_hat, "plain")},
             "a draft is amber at best, and red with a k-hat above 0.7",
@@ -329,8 +331,14 @@ def details(comparison: Comparison) -> dict[str, Any]:
             }
             for _, row in influential.head(LISTED).iterrows()
         ],
-        "pit": sorted(float(p) for p in pit["pit"]),
+        "pit": _seen(pit["pit"]),
         "pit_runs": int(pit["run"].nunique()),
         "pit_band": uniform_band(int(pit["run"].nunique())),
-        "loo_pit": sorted(float(p) for p in loo_pit(best)),
+        "loo_pit": _seen(loo_pit(best)),
     }
+
+
+def _seen(values: Iterable[float]) -> list[float]:
+    """Return the values that are there, sorted, evenly thinned if there are very many."""
+    there = np.sort([value for value in np.asarray(values, float) if not math.isnan(value)])
+    return [float(value) for value in there[:: -(-len(there) // DOTS) or 1]]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.evaluate import checks
+from bayes_scaling.evaluate.checks import unreliable
+from bayes_scaling.inference import at_rows
+from bayes_scaling.inference.weights import pareto_smoothed
 from tests.support import design, fit_exact
 
 CHINCHILLA = bs.load_law("chinchilla")
@@ -77,3 +85,42 @@ def test_few_runs_are_fitted_and_the_prior_said(chinchilla_runs: bs.Runs) -> Non
     assert np.isfinite(
         bs.forecast(fit, pd.DataFrame({"params": [1e10], "tokens": [1e11]}), unconverged=True).interval()
     ).all()
+
+
+def test_a_check_takes_memory_by_the_row_not_by_its_square() -> None:
+    runs = bs.Runs.from_frame(design(200_000)[["params", "tokens"]].assign(loss=3.0))
+    tracemalloc.start()
+    try:
+        assert bs.evaluate.identifiability(CHINCHILLA, runs) == ()
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_of_a_large_table_are_judged_in_blocks(chinchilla_fit: bs.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, influence = bs.evaluate.leave_one_out(chinchilla_fit), bs.evaluate.find_influential(chinchilla_fit)
+    monkeypatch.setattr(at_rows, "AT_ONCE", 10_000)
+    monkeypatch.setattr(at_rows, "BLOCK", 10_000)
+    blocks = list(at_rows.by_rows(chinchilla_fit))
+    assert [(len(block.draws), block.expected.shape) for block in blocks] == [(400, (400, 25)), (400, (400, 23))]
+    monkeypatch.setattr(checks, "by_rows", lambda fit: blocks)
+    assert bs.evaluate.leave_one_out(chinchilla_fit) == pytest.approx(scores, abs=0.15)
+    again = bs.evaluate.find_influential(chinchilla_fit)
+    assert again["shift"].sort_index().to_numpy() == pytest.approx(influence["shift"].sort_index().to_numpy(), abs=0.2)
+
+
+def test_draws_by_rows_are_bounded_at_any_number_of_rows() -> None:
+    for rows, kept, enough in ((48, 4000, 4000), (62_500, 400, 400), (1_000_000, 24, 400), (100_000_000, 4, 400)):
+        fit: Any = SimpleNamespace(unconstrained=np.zeros((4, 1000, 1)), runs=range(rows))
+        assert len(at_rows.kept_draws(fit)) == kept
+        assert len(at_rows.kept_draws(fit, at_rows.ENOUGH)) == enough
+
+
+def test_copies_of_one_draw_make_weights_unreliable_not_a_crash() -> None:
+    weight = np.zeros((3, 400))
+    weight[1, :200] = 50.0  # copies of one draw have all the weight
+    weight[2] = np.random.default_rng(0).normal(size=400)
+    smoothed, k_hat = pareto_smoothed(weight)
+    assert np.exp(smoothed).sum(axis=1) == pytest.approx(1.0)
+    assert list(unreliable(k_hat)) == [False, True, False]
+    assert np.isnan(k_hat[1])

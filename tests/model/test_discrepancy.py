@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Literal
 
 import numpy as np
@@ -194,3 +195,17 @@ def test_simulated_departures_have_the_scale_that_was_asked_for() -> None:
         departure = (np.log(runs.loss) - np.log(1.5 + (1e12 / tokens) ** 0.3))[order]
         steps.append(np.diff(departure) / np.sqrt(np.diff(np.log(tokens[order]))) / 0.05)
     assert scipy.stats.kstest(np.concatenate(steps), "norm").pvalue > 1e-3
+
+
+def test_departures_of_many_runs_take_memory_by_the_run() -> None:
+    places = np.linspace(40.0, 55.0, 3_000)
+    grid = DiscrepancyGrid.of(bs.Discrepancy(), bs.load_law("power_law"), {"flops": np.exp(places)})
+    tracemalloc.start()
+    try:
+        drawn = grid.unresolved(places, 200, np.random.default_rng(0))
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+    # Between knots an e-fold apart the rest is a bridge, which the coarser drawing must not flatten.
+    few = grid.unresolved(places[::10], 200, np.random.default_rng(0))
+    assert drawn[:, ::10].std() == pytest.approx(few.std(), rel=0.1)

@@ -27,7 +27,7 @@ from bayes_scaling.report import decision, provenance, trust
 from bayes_scaling.report.render import Report
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import scaled
-from tests.support import LAW_FILE, run
+from tests.support import LAW_FILE, design, run
 
 ROOT = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script> | *x* `y`"
@@ -218,6 +218,41 @@ def test_pictures_follow_the_page(report: Report) -> None:
     for svg in pictures:
         assert "<text" in svg and "metadata" not in svg
         assert re.findall(r"(?:fill|stroke): #", svg) == []
+
+
+def test_numbers_that_are_missing_are_dashes_and_null(report: Report) -> None:
+    content = copy.deepcopy(dict(report.content))
+    for row in content["trust"]["influential"]:
+        row |= {"k_hat": float("nan"), "shift": float("nan")}
+    for row in content["trust"]["parameters"]:
+        row["learned"] = float("nan")
+    for one in content["trust"]["verdicts"]:
+        one["numbers"] = {name: {**number, "value": float("inf")} for name, number in one["numbers"].items()}
+    content = json.loads(Report(content).json, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert content["trust"]["influential"][0]["k_hat"] is None
+    page = Report(content)
+    assert f'<td class="n">{words.NOTHING}</td><td class="n">{words.NOTHING}</td>' in page.html  # shift and k-hat
+    assert "nan" not in page.markdown.lower().split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_run_of_14_that_is_far_off_leaves_a_report(seed: int) -> None:
+    table = bs.simulate("chinchilla", design(14, 3), "besiroglu2024", noise="normal", seed=seed).table
+    table["loss"] *= np.where(np.arange(14) == 5, 1.6, 1.0)
+    study = Study.model_validate(
+        {
+            "title": "14 runs",
+            "data": {"file": "runs.csv"},
+            "laws": {"names": ["chinchilla"]},
+            "budget": {"amount": 1e23},
+            "goal": {"target": 2.0},
+        }
+    )
+    report = bs.make_report(study, bs.Runs.from_frame(table[["params", "tokens", "loss"]]), draft=True, progress=False)
+    influential = report.content["trust"]["influential"]
+    assert any(row["k_hat"] is None for row in influential)
+    assert report.html
 
 
 def test_draft_is_said_everywhere(report: Report) -> None:

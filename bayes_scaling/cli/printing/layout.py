@@ -14,6 +14,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+MISSING = "-"  # for a number that is not there
+
 
 def show(*parts: RenderableType) -> None:
     """Print to standard output; a pipe gets full lines instead of the width of some terminal."""
@@ -38,6 +40,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return MISSING
     if isinstance(value, bool | np.bool_):
         return "yes" if value else ""
     if isinstance(value, float | np.floating):
@@ -46,7 +50,9 @@ def _cell(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with four significant digits, large ones in powers of ten."""
-    if value == 0 or not np.isfinite(value):
+    """Write a number with four significant digits, large ones in powers of ten; a dash if there is none."""
+    if np.isnan(value):
+        return MISSING
+    if value == 0 or np.isinf(value):
         return f"{value:g}"
     return f"{value:.3e}" if abs(value) >= 1e6 or abs(value) < 1e-4 else f"{value:.4g}"

@@ -1,0 +1,35 @@
+"""Pareto-smoothed importance weights."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import scipy.special
+
+
+def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth the largest weights of each row by a Pareto distribution (Vehtari et al. 2024, arXiv 1507.02646).
+
+    Parameters
+    ----------
+    log_weight : (n_row, n_draw)
+
+    Returns
+    -------
+    log_weight : the same, smoothed and summing to one over draws
+    k_hat : (n_row,) Pareto shape of the largest weights; NaN where they have none, as where copies of one draw have
+        all the weight: such weights are not reliable
+    """
+    from arviz_stats.base import array_stats
+
+    away = log_weight.max(axis=1, keepdims=True) - log_weight  # ArviZ takes minus log weights
+    try:
+        smoothed, k_hat = array_stats.psislw(away, axis=-1)
+    except ValueError:  # a row whose largest weights are all the same
+        smoothed, k_hat = -away, np.full(len(away), np.nan)
+        k_hat[np.ptp(away, axis=1) == 0] = -np.inf  # where all are the same, there is nothing to smooth
+        for row in range(len(away)):
+            with contextlib.suppress(ValueError):
+                smoothed[row], k_hat[row] = array_stats.psislw(away[row])
+    return smoothed - scipy.special.logsumexp(smoothed, axis=1, keepdims=True), np.asarray(k_hat, float)
