@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import PF_DAY, Origin, others
 from bayes_scaling.errors import DataError
@@ -14,8 +15,8 @@ FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 
 
-def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
-    """Refuse rows that contradict themselves or each other; canonical columns are already validated and derived."""
+def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
+    """Refuse rows that contradict themselves, measured or planned; columns are already validated and derived."""
     if (
         "tokens" in table and (table["tokens"] < 1).any()
     ):  # tokens from the user are at least one, so these were derived
@@ -26,6 +27,11 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         )
     if {"params", "tokens", "flops"} <= set(table):
         _refuse_wrong_flops(table, origin)
+
+
+def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
+    """Refuse rows that contradict themselves or each other; canonical columns are already validated and derived."""
+    refuse_impossible(table, origin)
     if "run" in table:
         _refuse_changed_size(table, origin)
         moving = [name for name in ("tokens", "steps", "flops") if name in table]
@@ -86,6 +92,23 @@ def _refuse_changed_size(table: pd.DataFrame, origin: Origin) -> None:
         )
 
 
+def odd_rows(table: pd.DataFrame) -> list[str]:
+    """Return warnings for rows, measured or planned, whose own columns hardly fit each other."""
+    odd = []
+    for small, large, why in (
+        ("unique_tokens", "tokens", "a run cannot see more distinct tokens than it processes"),
+        ("loss_se", "loss", "a standard error above the loss itself is no information"),
+    ):
+        if {small, large} <= set(table) and (bad := (table[small] > 1.01 * table[large]).to_numpy()).any():
+            odd.append(f"{small} is above {large} in row {int(np.flatnonzero(bad)[0]) + 1}{others(bad)}: {why}")
+    if {"steps", "batch_tokens", "tokens"} <= set(table):
+        ratio = (table["tokens"] / (table["steps"] * table["batch_tokens"])).to_numpy()
+        if (bad := (ratio > 2) | (ratio < 0.5)).any():
+            row = int(np.flatnonzero(bad)[0])
+            odd.append(f"tokens is {ratio[row]:.3g} times steps x batch_tokens in row {row + 1}{others(bad)}")
+    return odd
+
+
 def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
     """Return warnings for what looks wrong in a validated table but is possible."""
     odd = []
@@ -97,6 +120,11 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
                     f"{per_param:.3g} tokens per parameter: {name} look as if given in millions or billions; "
                     "every column is read in raw units"
                 )
+        if per_param >= 1e-2 and len(table) > 1 and (table["tokens"] < table["params"]).all():
+            odd.append(
+                f"every run has fewer tokens than parameters (at most {(table['tokens'] / table['params']).max():.2g} "
+                "per parameter): are the columns params and tokens swapped?"
+            )
     # Smaller than any training run of a second: with few columns, only this reveals a wrong unit.
     for name, least in (("flops", 1e9), ("params", 1e3), ("tokens", 1e4)):
         if name in table and (largest := float(table[name].max())) < least:
@@ -109,25 +137,5 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    for small, large, why in (
-        ("unique_tokens", "tokens", "a run cannot see more distinct tokens than it processes"),
-        ("loss_se", "loss", "a standard error above the loss itself is no information"),
-    ):
-        if {small, large} <= set(table) and (bad := (table[small] > 1.01 * table[large]).to_numpy()).any():
-            odd.append(f"{small} is above {large} in row {int(np.flatnonzero(bad)[0]) + 1}{others(bad)}: {why}")
-    if {"steps", "batch_tokens", "tokens"} <= set(table):
-        ratio = (table["tokens"] / (table["steps"] * table["batch_tokens"])).to_numpy()
-        if (bad := (ratio > 2) | (ratio < 0.5)).any():
-            row = int(np.flatnonzero(bad)[0])
-            odd.append(f"tokens is {ratio[row]:.3g} times steps x batch_tokens in row {row + 1}{others(bad)}")
-    loss = table["loss"].to_numpy()
-    middle = float(np.median(loss))
-    if loss_unit == "nats/token" and middle > 20:
-        odd.append(f"the median loss is {middle:.3g} nats per token, above any vocabulary's: is it a perplexity?")
-    if (far := loss > 5 * middle).any():
-        row = int(np.flatnonzero(far)[0])
-        odd.append(
-            f"{int(far.sum())} losses are over five times the median (row {row + 1}: {loss[row]:.3g}): "
-            "diverged runs should be dropped"
-        )
-    return tuple(odd)
+    odd += odd_rows(table)
+    return (*odd, *odd_losses(table, loss_unit))

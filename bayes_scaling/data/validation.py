@@ -146,6 +146,10 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_ze
             _refuse(
                 values < 1, values, place, "is below one: expected a count in raw units, not in millions or billions"
             )
+        if name == "loss":
+            _refuse(
+                values < 1 / LARGEST, values, place, f"is below {1 / LARGEST:g}: no loss is that small, check the cell"
+            )
         _refuse(values > LARGEST, values, place, f"is above {LARGEST:g}: no training run has that, check the cell")
     return table.assign(**columns)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.consistency import odd_rows, refuse_impossible
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
@@ -22,11 +23,14 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.discrepancy import MOST_PLACES, log_size
 from bayes_scaling.model.observations import SIZES, curve_layout, size_of
+from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 if TYPE_CHECKING:
     import xarray as xr
+
+PLANNED = "the planned runs"  # in messages
 
 KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
 """What a band can describe: the fitted law, the expected loss, the loss of one run."""
@@ -62,6 +66,7 @@ class Forecast:
     contains : what each kind of band contains, in words
     extrapolation : (n_point,) size of each point over that of the largest fitted run (FLOPs where known)
     members : for a stacked forecast, the weight and the forecast of each law
+    cautions : in sentences, where a run lies far outside the fitted ones, and which unit may be meant
     """
 
     points: pd.DataFrame
@@ -74,6 +79,7 @@ class Forecast:
     contains: Mapping[str, str]
     extrapolation: np.ndarray
     members: Mapping[str, tuple[float, Forecast]] = dataclasses.field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
 
     def draws(self, of: str = "new_run") -> np.ndarray:
         """Return the draws of the ``fitted`` curve, the ``mean`` curve or one ``new_run``, ``(n_draw, n_point)``."""
@@ -154,6 +160,7 @@ class Forecast:
             "bands": dict(self.contains),
             "interval": "equal-tailed credible interval",
             "target": target,
+            "cautions": list(self.cautions),
             "points": self.to_frame(probabilities, target).to_dict(orient="records"),
         }
         return json_text(content, indent=2)
@@ -214,7 +221,7 @@ def forecast(
     ForecastError
         When an input of the law is missing or unknown.
     DataError
-        When an input is not a positive number.
+        When an input is what a table of runs refuses: not a positive number, or FLOPs far from 6 N D.
     """
     if isinstance(source, Fit):
         return _of_fit(source, points, seed, unconverged, inputs)
@@ -260,6 +267,7 @@ def _of_fit(
         label=fit.law.label,
         contains=contents(("parameters",), ("the law's own error",) if fit.discrepancy_grid.size else ()),
         extrapolation=_extrapolation(fit, frame),
+        cautions=_cautions(fit, frame),
     )
 
 
@@ -284,6 +292,7 @@ def _mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: 
         contains=contents(known, ("the laws' own error",) if error else ()),
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
+        cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),
     )
 
 
@@ -329,8 +338,9 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         table = points.table if isinstance(points, Runs) else points
         frame = table[[name for name in table if name in known]].reset_index(drop=True)
     numbers = [str(name) for name in frame if name not in named]
-    frame = numeric(frame, numbers, Origin("the planned runs", {}), law.may_be_zero)
+    frame = numeric(frame, numbers, Origin(PLANNED, {}), law.may_be_zero)
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
+    refuse_impossible(frame, Origin(PLANNED, {}))
     missing = [name for name in law.inputs if name not in frame]
     if missing:
         raise ForecastError(
@@ -340,6 +350,22 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         if column not in frame:
             raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
     return frame
+
+
+def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
+    """Say where planned runs lie far outside the fitted ones."""
+    law, runs = (
+        fit.law,
+        {str(name): frame[name].to_numpy(float) for name in frame if name in (*INPUTS, *fit.law.columns)},
+    )
+    inputs = {name: fit.runs.column(name) for name in law.inputs if name not in law.may_be_zero}
+    tables, batched = [known_columns(fit.runs)], bool({"batch_tokens", "steps"} & set(law.inputs))
+    return (
+        *out_of_range(inputs, runs),
+        *off_balance(tables, runs, batched),
+        *far_beyond(tables, runs),
+        *odd_rows(frame),
+    )
 
 
 def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:

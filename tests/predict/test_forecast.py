@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from tests.support import refusal
 
 POINT = {"params": 7e10, "tokens": 1.4e12}
 
@@ -94,6 +96,43 @@ def test_bad_points_are_explained(chinchilla_fit: bs.Fit, question: dict[str, ob
     with pytest.raises((bs.errors.ForecastError, bs.errors.DataError)) as caught:
         bs.forecast(chinchilla_fit, **question)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ({"params": 7e10, "tokens": 1.4e12}, ()),
+        (
+            {"params": 70, "tokens": 1.4},
+            ("if billions are meant, write 7e+10", "if trillions are meant, write 1.4e+12", "0.02 tokens per param"),
+        ),
+        ({"params": 1e22, "tokens": 2e23}, ("params 1e+22 is", "tokens 2e+23 is", "compute of the largest fitted run")),
+        ({"params": 5e5, "tokens": 1e9}, ("times below the smallest", "tokens per parameter, where fitted runs have")),
+        ({"params": [1e9, 70, 7], "tokens": 2e10}, ("row 3: params 7 is", "row 3: 2.86e+09 tokens per parameter")),
+        ({"params": 1e9, "tokens": 1e11, "steps": 1e5, "batch_tokens": 1e3}, ("tokens is 1e+03 times steps x batch",)),
+    ],
+)
+def test_what_no_fitted_run_shows_is_said(
+    chinchilla_fit: bs.Fit, question: dict[str, object], says: tuple[str, ...]
+) -> None:
+    forecast = bs.forecast(chinchilla_fit, **question)
+    assert len(forecast.cautions) == len(says)
+    for said, expected in zip(forecast.cautions, says, strict=True):
+        assert expected in said
+    assert json.loads(forecast.to_json())["cautions"] == list(forecast.cautions)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [{"params": 0.07}, {"params": 0}, {"params": math.inf}, {"tokens": 1e51}, {"flops": 1e3}, {"flops": 1e25}],
+)
+def test_a_forecast_refuses_what_a_table_refuses_in_the_same_words(
+    chinchilla_fit: bs.Fit, spoiled: dict[str, float]
+) -> None:
+    run = {"params": 7e10, "tokens": 1.4e12, **spoiled}
+    in_a_table = refusal(lambda: bs.Runs.from_frame(pd.DataFrame([{**run, "loss": 2.0}])))
+    planned = refusal(lambda: bs.forecast(chinchilla_fit, **run))
+    assert planned == in_a_table.replace("the table", "the planned runs")
 
 
 def test_a_table_of_text_is_explained(chinchilla_fit: bs.Fit) -> None:

@@ -34,7 +34,9 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
         headers.append(f"P(loss <= {target:g})")
         columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
     note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
-    return Group(table(headers, zip(*columns, strict=True), title=f"Forecast by {forecast.label}"), Text(note))
+    cautions = [Text(f"caution: {line}", style="yellow") for line in forecast.cautions]
+    title = f"Forecast by {forecast.label}"
+    return Group(table(headers, zip(*columns, strict=True), title=title), *cautions, Text(note))
 
 
 def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:

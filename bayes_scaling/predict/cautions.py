@@ -1,0 +1,117 @@
+"""Cautions: where a run lies far from all fitted ones, so that a law is asked for what no run shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from bayes_scaling.data.columns import Points, derive_missing
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.validation import PF_DAY, others
+
+OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades off
+SMALLER = 10.0  # times below the smallest fitted run, for sizes
+LARGER = 1000.0  # times above the largest, for sizes and compute
+MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
+RATIOS = {
+    "tokens per parameter": ("tokens", "params"),
+    "tokens in a batch": ("batch_tokens", None),
+    "epochs": ("tokens", "unique_tokens"),
+}
+SIZES = ("params", "tokens", "unique_tokens", "steps", "flops")
+BILLION, TRILLION, MILLION, THOUSAND = (1e9, "billions"), (1e12, "trillions"), (1e6, "millions"), (1e3, "thousands")
+UNITS = {
+    "tokens": (TRILLION, BILLION, MILLION),
+    "unique_tokens": (TRILLION, BILLION, MILLION),
+    "flops": ((PF_DAY, "PF-days"), (1e21, "zettaFLOPs"), (1e18, "exaFLOPs")),
+    "steps": (THOUSAND,),
+}
+"""Units that people give a size in, the most likely first; those of params otherwise."""
+
+
+def known_columns(runs: Runs) -> dict[str, np.ndarray]:
+    """Return the sizes of fitted runs, those that follow from others included, ``(n_row,)`` each."""
+    known = (*SIZES, "batch_tokens")
+    return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
+
+
+def off_balance(fitted: Sequence[Points], runs: Points, batched: bool = True) -> Iterator[str]:
+    """Say where runs trade inputs off as no fitted run does: tokens per parameter, batches, epochs.
+
+    Parameters
+    ----------
+    fitted : columns of each table of fitted runs
+    runs : columns of the runs that are asked about
+    batched : whether a law reads the batch
+    """
+    for words, (above, below) in RATIOS.items():
+        names = [name for name in (above, below) if name]
+        shown = [table for table in fitted if all(name in table for name in names)]
+        if not shown or any(name not in runs for name in names) or (words == "tokens in a batch" and not batched):
+            continue
+        known = np.concatenate([table[above] / (table[below] if below else 1.0) for table in shown])
+        planned = np.asarray(runs[above] / (runs[below] if below else 1.0), float)
+        bad = ~((planned >= known.min() / OUTSIDE) & (planned <= known.max() * OUTSIDE))
+        if bad.any():
+            worst = _worst(planned, known, bad)
+            yield (
+                f"{_row(worst, runs)}{planned[worst]:.3g} {words}, where fitted runs have {known.min():.3g} to "
+                f"{known.max():.3g}{others(bad)}"
+            )
+
+
+def far_beyond(fitted: Sequence[Points], runs: Points) -> Iterator[str]:
+    """Say where runs take far more compute than any fitted one."""
+    largest = max((float(table["flops"].max()) for table in fitted if "flops" in table), default=np.inf)
+    if "flops" in runs:
+        ratio = np.asarray(runs["flops"], float) / largest
+        if (bad := ratio > LARGER).any():
+            worst = int(ratio.argmax())
+            yield (f"{_row(worst, runs)}{ratio[worst]:.3g} times the compute of the largest fitted run{others(bad)}")
+
+
+def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points) -> Iterator[str]:
+    """Say which inputs lie far outside those of the fitted runs, and which unit may be meant.
+
+    Parameters
+    ----------
+    fitted : inputs of a law in the table of fitted runs, positive
+    runs : columns of the runs that are asked about
+    """
+    for name, known in fitted.items():
+        size = name in SIZES
+        low, high = float(known.min()), float(known.max())
+        planned = np.asarray(runs[name], float)
+        bad = ~((planned >= low / (SMALLER if size else OUTSIDE)) & (planned <= high * (LARGER if size else OUTSIDE)))
+        if not bad.any():
+            continue
+        worst = _worst(planned, known, bad)
+        value = float(planned[worst])
+        far = f"{low / value:.3g} times below the smallest" if value < low else f"{value / high:.3g} times the largest"
+        yield (
+            f"{_row(worst, runs)}{name} {value:.6g} is {far} of the fitted runs ({low:.3g} to {high:.3g})"
+            f"{_meant(name, value, low, high) if size else ''}{others(bad)}"
+        )
+
+
+def _meant(name: str, value: float, low: float, high: float) -> str:
+    """Return which unit may be meant, where that would explain the value."""
+    if value * MISTAKEN > low:
+        return ""
+    for factor, words in UNITS.get(name, (BILLION, MILLION, THOUSAND)):
+        if low / SMALLER <= value * factor <= high * LARGER:
+            return f"; every input is read in raw units: if {words} are meant, write {value * factor:.6g}"
+    return "; every input is read in raw units, so check this one"
+
+
+def _worst(planned: np.ndarray, known: np.ndarray, bad: np.ndarray) -> int:
+    """Return the run that lies furthest outside, in factors."""
+    with np.errstate(divide="ignore"):
+        factor = np.maximum(known.min() / planned, planned / known.max())
+    return int(np.where(bad, factor, 0.0).argmax())
+
+
+def _row(row: int, runs: Points) -> str:
+    """Name a run where there are several."""
+    return f"row {row + 1}: " if len(next(iter(runs.values()))) > 1 else ""

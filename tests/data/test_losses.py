@@ -1,0 +1,74 @@
+"""Tables on which no law can be right are said to be so; tables that a law may describe raise no alarm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling import Runs
+from tests.support import design, refusal, run
+
+
+def falling() -> pd.DataFrame:
+    """Runs of 20 tokens per parameter and more, whose loss falls."""
+    frame = design(24)
+    return frame.assign(loss=1.7 + 400 / frame["params"] ** 0.34 + 400 / frame["tokens"] ** 0.28)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "says"),
+    [
+        (lambda t: t.assign(loss=4 - t["loss"]), "loss rises with flops (rank correlation 1.00)"),
+        (lambda t: t.assign(loss=2.5), "every loss is 2.5: what does not change teaches no law"),
+        (lambda t: t.assign(loss=2.5 + 1e-12 * t["loss"]), "every loss is 2.5"),
+        (lambda t: t.rename(columns={"params": "tokens", "tokens": "params"}), "columns params and tokens swapped?"),
+        (lambda t: t.assign(loss=1e-5 * t["loss"]), "below that of any text: is it in another unit?"),
+        (lambda t: t.assign(loss=t["loss"].where(t.index != 3, 1e-9)), "loss 1e-09 in row 4 is less than a ten-thous"),
+    ],
+)
+def test_a_table_on_which_no_law_can_be_right_is_said(spoiled: Any, says: str) -> None:
+    (said,) = Runs.from_frame(spoiled(falling())).warnings
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda: falling(),
+        lambda: falling().assign(tokens=lambda t: 1e20 / t["params"]),  # a fixed amount of compute
+        lambda: falling().head(5).assign(loss=[3, 3.1, 3.2, 3.3, 3.4]),  # too few to say
+        lambda: falling().assign(loss=lambda t: 2 + np.abs(np.log(t["params"] / 6e8))),  # double descent
+        lambda: pd.DataFrame({"params": [1e9, 2e9], "tokens": [2e10, 4e10], "loss": [3.0, 3.0]}),
+    ],
+)
+def test_a_table_that_a_law_may_describe_raises_no_alarm(table: Any) -> None:
+    assert Runs.from_frame(table()).warnings == ()
+
+
+@pytest.mark.parametrize("loss", [5e-324, 1e-60])
+def test_a_loss_that_nothing_can_have_is_refused(loss: float) -> None:
+    message = refusal(lambda: Runs.from_frame(falling().assign(loss=loss)))
+    assert "row 1, column loss" in message
+    assert "no loss is that small" in message
+
+
+def test_bundled_tables_raise_no_alarm() -> None:
+    for name in bs.datasets.TABLES:
+        assert bs.datasets.load(name).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["check", pytest.param("fit --sampler laplace --discrepancy none", marks=pytest.mark.slow)],
+)
+def test_commands_say_so(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    falling().assign(loss=lambda t: 4 - t["loss"]).to_csv(path, index=False)
+    name, *options = command.split()
+    _, printed, _ = run(name, path, *options)
+    assert "loss rises with flops" in " ".join(printed.split())
