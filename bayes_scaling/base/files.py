@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
 import os
 import platform
 import re

@@ -20,6 +20,7 @@ from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.provenance import of_members
+from bayes_scaling.decide.ranking import unranked_sizes
 from bayes_scaling.decide.regret import RegretOfRuns, flat_region
 from bayes_scaling.decide.space import Space, joined, log_batch, run_columns
 from bayes_scaling.decide.surfaces import Surface
@@ -87,6 +88,7 @@ def best_run(
         weights={name: member.weight for name, member in ensemble.members.items()},
         rests_on=of_members({name: (member.weight, member.fit) for name, member in ensemble.members.items()}),
         cautions=cautions(problem, space, runs),
+        unranked=unranked_sizes(problem, space, optimum, runs),
     )
 
 

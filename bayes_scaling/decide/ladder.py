@@ -51,7 +51,9 @@ class Ladder:
 
     @property
     def verdict(self) -> str:
-        """The ladder in two sentences."""
+        """The ladder in two sentences; or why no final run is recommended."""
+        if self.final.unranked:
+            return self.final.verdict
         return (
             f"Train {len(self.rungs)} smaller runs for {self.rungs['cost'].sum():.3g} {self.final.unit}, then "
             f"{self.final.params:.3g} parameters for {self.final.cost:.3g}, and keep {self.reserve:.3g}. The smaller "

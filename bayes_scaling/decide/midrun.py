@@ -14,6 +14,7 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Spending, fraction
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.problem import GoalOptions, checked_goal
+from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
@@ -40,6 +41,7 @@ class MidRun:
         ``value_se``, ``net`` of the price, ``beats_incumbent`` and ``reaches_target`` (probabilities)
     forecast : of the run's rows ahead
     predictive : distribution of the loss at the end of each option
+    unranked : why the objective ranks none of the options, where they cost nothing; empty where it does
     """
 
     label: str
@@ -50,6 +52,7 @@ class MidRun:
     options: pd.DataFrame
     forecast: Forecast
     predictive: Predictive
+    unranked: str = ""
 
     @property
     def best(self) -> str:
@@ -63,6 +66,8 @@ class MidRun:
     @property
     def verdict(self) -> str:
         """The answer in two sentences."""
+        if self.unranked:
+            return f"No recommendation: {self.unranked}."
         best, now = self.options.iloc[self._best], self.options.iloc[0]
         text = f"{self.best.capitalize()}: {self.objective} {best['value']:.4g}, against {now['value']:.4g} now"
         band = (
@@ -90,6 +95,7 @@ class MidRun:
             "price": self.price,
             "best": self.best,
             "verdict": self.verdict,
+            "unranked": self.unranked or None,
             "band": BAND,
             "options": rows,
         }
@@ -156,7 +162,10 @@ def midrun(
             "reaches_target": reaches,
         }
     )
-    return MidRun(found.label, found.loss_unit, spending.unit, objective.label, price, table, found, predictive)
+    unranked = "" if price else why_unranked(objective, goal, value, "every option")
+    return MidRun(
+        found.label, found.loss_unit, spending.unit, objective.label, price, table, found, predictive, unranked
+    )
 
 
 def _ends(fit: Fit, run: str, until: float, extend: Sequence[float]) -> tuple[list[float], str]:

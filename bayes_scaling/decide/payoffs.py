@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.problem import Problem, predictives
+from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.regret import RegretOfRuns
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
@@ -40,6 +41,7 @@ class Payoffs:
     levels : (n_level,) amounts spent on pilots
     worth : (n_level, n_draw, n_option) payoff of each option; more is better
     places : (n_option, n_coordinate) coordinates of the options: log N, and the batch
+    unranked : why the objective ranks none of the options, whatever the truth; empty where it does
     """
 
     label: str
@@ -50,6 +52,7 @@ class Payoffs:
     levels: np.ndarray
     worth: np.ndarray
     places: np.ndarray
+    unranked: str = ""
 
     @property
     def choice(self) -> bool:
@@ -135,6 +138,10 @@ def of_budget(problem: Problem, budget: float, pilot_budget: float) -> Payoffs:
     options = spaces[0].runs(places)
     best = int(worth[0].mean(axis=0).argmax())
     big = {name: values[[best]] for name, values in options.items()}
+    # Pilots have a value where some draw, not only their mean, prefers one option to another.
+    most, least = worth[0].max(axis=0), worth[0].min(axis=0)
+    values = objective.sign * np.concatenate([most, least])
+    unranked = why_unranked(objective, problem.goal, values, "every size considered") if len(places) > 1 else ""
     return Payoffs(
         f"what to train with {budget:g} {unit}, by {objective.label}",
         objective.unit or problem.ensemble.loss_unit,
@@ -144,6 +151,7 @@ def of_budget(problem: Problem, budget: float, pilot_budget: float) -> Payoffs:
         levels,
         np.array(worth),
         places,
+        unranked,
     )
 
 

@@ -115,6 +115,7 @@ def _planned(appraise: _Appraiser, frame: pd.DataFrame, label: str, unit: str) -
         log_losses=payoffs.targets,
         now=payoffs.now if payoffs.choice else math.nan,
         perfect=payoffs.perfect if payoffs.choice else math.nan,
+        unranked=payoffs.unranked,
     )
 
 

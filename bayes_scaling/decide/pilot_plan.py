@@ -63,6 +63,7 @@ class PilotPlan:
     log_losses : (n_draw, n_big) expected log loss of each of them, now
     now : payoff of the decision with nothing learned; NaN where only a forecast is wanted
     perfect : expected gain from knowing the truth for free
+    unranked : why every pilot is worth 0: the objective ranks nothing; empty where it does
     """
 
     label: str
@@ -78,6 +79,7 @@ class PilotPlan:
     log_losses: np.ndarray
     now: float
     perfect: float
+    unranked: str = ""
 
     @property
     def buys(self) -> bool:
@@ -93,6 +95,8 @@ class PilotPlan:
     def verdict(self) -> str:
         """The answer in one or two sentences."""
         value = self.value
+        if self.unranked:
+            return f"No recommendation: every pilot is worth 0, because {self.unranked}."
         if not self.buys:
             limit = "" if math.isnan(self.perfect) else f" Knowing the truth would add {self.perfect:.2g} {self.unit}."
             return f"Buy nothing: no run on offer is worth its price to decide {self.decision}.{limit}"
@@ -131,6 +135,7 @@ class PilotPlan:
             "budget_unit": self.budget_unit,
             "verdict": self.verdict,
             "buys": self.buys,
+            "unranked": self.unranked or None,
             "runs": plain(self.runs),
             "value": self.value.to_dict(),
             "big_runs": plain(self.big),

@@ -114,6 +114,7 @@ class Plan:
     weights : of those laws
     rests_on : laws, data and versions, as of `provenance`
     cautions : in sentences, where the plan asks a law for what no fitted run shows
+    unranked : why the objective ranks nothing, so that no run is recommended; empty where it does
     """
 
     label: str
@@ -137,6 +138,7 @@ class Plan:
     weights: Mapping[str, float]
     rests_on: Mapping[str, Any]
     cautions: tuple[str, ...]
+    unranked: str = ""
 
     @property
     def params(self) -> float:
@@ -207,7 +209,9 @@ class Plan:
 
     @property
     def verdict(self) -> str:
-        """The recommended run and its loss, in two sentences."""
+        """The recommended run and its loss, in two sentences; or why no run is recommended."""
+        if self.unranked:
+            return f"No recommendation: {self.unranked}."
         low, high = self.interval(0.9)
         target = ""
         if not math.isnan(self.goal.target):
@@ -265,6 +269,7 @@ class Plan:
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
             "cautions": list(self.cautions),
+            "unranked": self.unranked or None,
             "flat_params": list(self.flat),
             "flat_within": self.flat_within,
             "alternatives": {name: choice.to_dict() for name, choice in self.alternatives.items()},

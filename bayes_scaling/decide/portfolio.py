@@ -20,6 +20,7 @@ from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, st
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
 from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.ranking import unranked_sizes, why_unranked
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
@@ -47,6 +48,7 @@ class Portfolio:
     value, value_se : of the objective for the best run, and its Monte-Carlo standard error
     single : the objective for one run with the whole budget
     gain, gain_se : how much better several runs are than one, and the standard error of that difference
+    unranked : why the objective ranks nothing, as of a `Plan`
     """
 
     label: str
@@ -62,10 +64,13 @@ class Portfolio:
     single: float
     gain: float
     gain_se: float
+    unranked: str = ""
 
     @property
     def verdict(self) -> str:
         """Whether to split the budget, in one sentence."""
+        if self.unranked:
+            return f"No recommendation: {self.unranked}."
         count, size = len(self.runs), f"{abs(self.gain):.2g} +- {self.gain_se:.1g}"
         what = f"{self.objective.label} by {size}"
         if self.gain > 2 * self.gain_se:
@@ -97,6 +102,7 @@ class Portfolio:
             "single": self.single,
             "gain": self.gain,
             "gain_se": self.gain_se,
+            "unranked": self.unranked or None,
             "interval_90": list(self.interval(0.9)),
             "verdict": self.verdict,
         }
@@ -112,7 +118,8 @@ def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
     if np.any(problem.spending.serving > 0):
         raise PlanError("only one of several runs would be served: leave serving out of the cost")
     split = _Split(problem, float(budget), runs)
-    single = problem.space(budget).runs(problem.best_place(problem.ensemble, problem.space(budget))[None])
+    whole = problem.space(budget)
+    single = whole.runs(problem.best_place(problem.ensemble, whole)[None])
     best = max((split.improved(start) for start in split.starts()), key=lambda found: split.score([found])[0])
     best = best[np.argsort(-best[:, 0], kind="stable")]
     columns = split.runs_of([best])
@@ -122,6 +129,10 @@ def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
     gained = problem.objective.sign * (parts - parts_alone)
     expected = loss_given_draw(problem.ensemble.new_run(columns)).mean(axis=0)
     rank = outcomes.argmin(axis=-1)
+    values = np.array([parts.mean(), parts_alone.mean()])
+    unranked = why_unranked(problem.objective, problem.goal, values, "one run and for several")
+    if unranked:
+        unranked = unranked_sizes(problem, whole, np.exp(optima_of(split.few, whole).log_params), single)
     frame = pd.DataFrame({name: columns[name] for name in ("params", "tokens", "batch_tokens") if name in columns})
     frame["share"] = _shares(best)
     frame["cost"] = [problem.spending.cost(N, D) for N, D in zip(frame["params"], frame["tokens"], strict=True)]
@@ -141,6 +152,7 @@ def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
         single=float(parts_alone.mean()),
         gain=float(gained.mean()),
         gain_se=float(standard_error(gained)),
+        unranked=unranked,
     )
 
 

@@ -158,7 +158,8 @@ def recommendation(plan: Plan) -> dict[str, Any]:
         "optimum_params": {"low": low, "high": high},
         "flat_params": {"low": plan.flat[0], "high": plan.flat[1]},
         "flat_within": plan.flat_within,
-        "cautions": list(plan.cautions),
+        "cautions": [*([plan.verdict] if plan.unranked else []), *plan.cautions],
+        "unranked": plan.unranked or None,
         "rules": rows,
     }
 
@@ -197,6 +198,7 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
         **asking,
         "verdict": found.verdict,
         "buys": found.buys,
+        "unranked": found.unranked or None,
         "decision": found.decision,
         "unit": found.unit,
         "value": nulled(found.value.to_dict()),

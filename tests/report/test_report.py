@@ -235,6 +235,17 @@ def test_numbers_that_are_missing_are_dashes_and_null(report: Report) -> None:
     assert "nan" not in page.markdown.lower().split()
 
 
+def test_an_objective_that_ranks_nothing_is_said_first(report: Report) -> None:
+    content = copy.deepcopy(dict(report.content))
+    content["recommendation"]["unranked"] = "every size is alike"
+    content["pilots"]["unranked"] = "every pilot is alike"
+    page = Report(content)
+    for text in (page.html, page.markdown):
+        text = text.replace("<strong>", "**").replace("</strong>", "**")
+        assert "**No recommendation:** every size is alike. One size among equals would be **" in " ".join(text.split())
+        assert "**No recommendation:** every pilot is worth 0, because every pilot is alike." in " ".join(text.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 def test_a_run_of_14_that_is_far_off_leaves_a_report(seed: int) -> None:

@@ -14,10 +14,12 @@ from bayes_scaling.cli.printing.layout import table
 if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit
 
+MANY = 100_000  # rows, beyond which no influential run is looked for
+
 
 def fit_summary(fit: Fit) -> RenderableType:
     """Return the posterior, how it was sampled, and which runs stand out."""
-    from bayes_scaling.evaluate.checks import find_influential, find_outliers
+    from bayes_scaling.evaluate.checks import find_outliers
 
     summary = fit.summary(0.9)
     units = {row.name: row.unit for row in fit.composition.rows}
@@ -51,16 +53,7 @@ def fit_summary(fit: Fit) -> RenderableType:
             for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
         )
         parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
-    flagged = find_influential(fit)
-    flagged = flagged[flagged["influential"]]
-    moving = flagged["shift"].abs() > 0.5
-    if moving.any():
-        shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
-        names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
-        parts.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
-    if (~moving).any():
-        names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
-        parts.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
+    parts += _influential(fit)
     weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
     if weak:
         parts.append(
@@ -68,6 +61,26 @@ def fit_summary(fit: Fit) -> RenderableType:
         )
     parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
     return Group(*parts)
+
+
+def _influential(fit: Fit) -> list[Text]:
+    """Say which runs move the answer."""
+    from bayes_scaling.evaluate.checks import find_influential
+
+    if len(fit.runs) > MANY:
+        return [Text(f"influential runs are not looked for in more than {MANY:,} rows; find_influential takes minutes")]
+    flagged = find_influential(fit)
+    flagged = flagged[flagged["influential"]]
+    moving = flagged["shift"].abs() > 0.5
+    said = []
+    if moving.any():
+        shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
+        names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
+        said.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
+    if (~moving).any():
+        names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
+        said.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
+    return said
 
 
 def _unit(name: str, units: Mapping[str, str]) -> str:
