@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 
 def json_text(content: Any, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
     """Return plain values as JSON text; numbers that are not finite become null."""
@@ -17,7 +15,7 @@ def json_text(content: Any, *, indent: int | None = None, separators: tuple[str,
 
 def nulled(value: Any) -> Any:
     """Return plain values as JSON can hold them: None for a number that is not finite, lists for tuples and arrays."""
-    if isinstance(value, np.generic | np.ndarray):
+    if hasattr(value, "tolist"):  # an array or a number of NumPy, which is not imported for this
         value = value.tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
