@@ -11,6 +11,10 @@ import bayes_scaling as bs
 from tests.support import filled, run
 
 RUNS = "params,tokens,loss\n1e8,2e9,3.1\n3e8,6e9,2.8\n"
+BASIS = {
+    "laws": [{"law": "chinchilla", "weight": 1.0, "converged": True, "problems": [], "discrepancy": "brownian"}],
+    "data": {"rows": 2},
+}
 STUDY = '[data]\nfile = "{}"\n[laws]\nnames = ["chinchilla"]\n[budget]\namount = 1e21\n'
 
 
@@ -93,7 +97,7 @@ def test_score_names_lines_of_the_record_that_are_none(here: Path, monkeypatch: 
     levels = {f"{p:g}": loss for p, loss in zip((0.05, 0.25, 0.5, 0.75, 0.95), (2.0, 2.1, 2.2, 2.3, 2.4), strict=True)}
     content = {
         "format": "bayes-scaling registered forecast, 1", "registered": "2026-01-02T03:04:05+00:00", "name": "",
-        "note": "", "law": "chinchilla", "loss_unit": "nats/token", "contains": "", "rests_on": {"laws": []},
+        "note": "", "law": "chinchilla", "loss_unit": "nats/token", "contains": "", "rests_on": BASIS,
         "caveats": [], "runs": [{"inputs": {"params": 1e9}, "quantiles": levels}],
     }  # fmt: skip
     bs.Registered(content).save(here / "registered.json")
