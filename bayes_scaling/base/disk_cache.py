@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax._src import compilation_cache as cache_of_jax
-from jax._src.compilation_cache_interface import CacheInterface
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from bayes_scaling.base.files import write_bytes
@@ -48,7 +46,7 @@ def cache_folder() -> Path:
     return base.expanduser() / "bayes_scaling" / "xla"
 
 
-class Programs(CacheInterface):
+class Programs:
     """Compiled programs in a folder, each with a digest in front; to JAX, a cache.
 
     Parameters
@@ -110,7 +108,8 @@ class _Switch:
         self.ours = {FOLDER: str(cache_folder()), **SETTINGS}
         self.theirs = {name: getattr(jax.config, name) for name in self.ours}
         _update(self.ours)
-        # JAX has no public way to hand it a cache; a version that keeps its own elsewhere uses that one.
+        # JAX has no public way to hand it a cache; a version that keeps its own elsewhere goes on using that one.
+        cache_of_jax: Any = sys.modules[reset_cache.__module__]
         if hasattr(cache_of_jax, "_cache") and hasattr(cache_of_jax, "_cache_initialized"):
             reset_cache()
             cache_of_jax._cache, cache_of_jax._cache_initialized = Programs(cache_folder()), True
