@@ -43,7 +43,7 @@ from bayes_scaling.cli._options import (
     print_json,
     read_runs,
 )
-from bayes_scaling.errors import DataError, ForecastError
+from bayes_scaling.errors import ArgumentError, DataError, ForecastError
 
 
 def fit(
@@ -85,6 +85,7 @@ def fit(
 
     Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
     """
+    from bayes_scaling.base.arguments import FilePath, misfit_of
     from bayes_scaling.cli.printing.fits import fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
@@ -112,6 +113,8 @@ def fit(
     noise_rows = usual.rows if noise_rows == "auto" else noise_rows
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     pooling = {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}
+    if out is not None and (wrong := misfit_of(out, FilePath, "--out")):
+        raise ArgumentError(str(wrong))
     if out is not None and out.is_dir():
         raise DataError(f"--out {out} is a folder; give the name of a file, like {out / 'fit.nc'}")
     result = _fit.fit(

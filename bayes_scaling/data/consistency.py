@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import counted, shown
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import PF_DAY, Origin, others
 from bayes_scaling.errors import DataError
@@ -127,7 +127,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
     if (far := loss > 5 * middle).any():
         row = int(np.flatnonzero(far)[0])
         odd.append(
-            f"{int(far.sum())} losses are over five times the median (row {row + 1}: {loss[row]:.3g}): "
-            "diverged runs should be dropped"
+            f"{counted(int(far.sum()), 'loss is', 'losses are')} over five times the median "
+            f"(row {row + 1}: {loss[row]:.3g}): diverged runs should be dropped"
         )
     return tuple(odd)

@@ -25,8 +25,9 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_text
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_probability, counted
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
@@ -63,11 +64,13 @@ class Registered:
         """Inputs of the forecast runs, one row each."""
         return pd.DataFrame([run["inputs"] for run in self.content["runs"]])
 
+    @validated
     def quantiles(self, run: int) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities and log losses of the quantiles of a run."""
         pairs = self.content["runs"][run]["quantiles"]
         return np.array([float(p) for p in pairs]), np.log([float(loss) for loss in pairs.values()])
 
+    @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``, between registered quantiles."""
         tail = (1 - checked_probability(probability)) / 2
@@ -91,15 +94,19 @@ class Registered:
             f"{self.content['loss_unit']} with probability 90 %{more}."
         )
 
-    def save(self, path: Path) -> Path:
+    @validated
+    def save(self, path: FilePath) -> Path:
         """Write the file, but never over an existing one."""
+        path = Path(path)
         if path.exists():
             raise DataError(f"{path} already exists, and a record is never overwritten: choose another name")
         return write_text(json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False), path)
 
     @classmethod
-    def read(cls, path: Path) -> Registered:
+    @validated
+    def read(cls, path: FilePath) -> Registered:
         """Read a file; refuse one that was changed since it was written."""
+        path = Path(path)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -113,6 +120,7 @@ class Registered:
         return found
 
 
+@validated
 def preregister(
     source: Plan | Forecast | Mapping[str, Any],
     *,
@@ -172,6 +180,7 @@ def preregister(
     return Registered(json.loads(json.dumps(content)))
 
 
+@validated
 def score_registered(
     registered: Registered, losses: float | Sequence[float] | pd.DataFrame, now: datetime.datetime | None = None
 ) -> pd.DataFrame:
@@ -200,7 +209,10 @@ def score_registered(
     else:
         values = np.atleast_1d(np.asarray(losses, float))
         if len(values) != len(runs):
-            raise DataError(f"the forecast is of {len(runs)} runs, and {len(values)} losses were given; give one each")
+            raise DataError(
+                f"the forecast is of {counted(len(runs), 'run')}, and "
+                f"{counted(len(values), 'loss was', 'losses were')} given; give one each"
+            )
         pairs = list(enumerate(values.tolist()))
     moment = (datetime.datetime.now(datetime.UTC) if now is None else now).isoformat(timespec="seconds")
     rows = []
@@ -242,8 +254,10 @@ class TrackRecord:
     scores: pd.DataFrame
 
     @classmethod
-    def read(cls, path: Path) -> TrackRecord:
+    @validated
+    def read(cls, path: FilePath) -> TrackRecord:
         """Read a record; a file that does not exist is an empty record."""
+        path = Path(path)
         if not path.exists():
             return cls(pd.DataFrame())
         try:
@@ -252,6 +266,7 @@ class TrackRecord:
             raise DataError(f"cannot read the track record {path}: {error}") from None
         return cls(pd.DataFrame(rows))
 
+    @validated
     def add(self, scores: pd.DataFrame) -> TrackRecord:
         """Return the record with more scores; each run of a forecast counts once."""
         if len(self.scores):
@@ -263,10 +278,11 @@ class TrackRecord:
                 )
         return TrackRecord(pd.concat([self.scores, scores], ignore_index=True))
 
-    def save(self, path: Path) -> Path:
+    @validated
+    def save(self, path: FilePath) -> Path:
         """Write the record, one line per run."""
         rows = self.scores.to_dict(orient="records")
-        return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
+        return write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), Path(path))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per measured run."""
@@ -353,5 +369,7 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             )
         pairs += [(place, float(loss)) for loss in losses[same][:1]]
     if not pairs:
-        raise DataError(f"the table has none of the {len(runs)} registered runs, by {', '.join(map(str, names))}")
+        raise DataError(
+            f"the table has none of {counted(len(runs), 'registered run')}, by {', '.join(map(str, names))}"
+        )
     return pairs

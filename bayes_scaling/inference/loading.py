@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import FitError, LawError
 from bayes_scaling.inference.diagnostics import Diagnostics
@@ -39,7 +40,8 @@ def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     return flat
 
 
-def load_fit(path: str | Path, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
+@validated
+def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
     """Read a fit that `Fit.save` wrote.
 
     Parameters

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law, Origin
@@ -35,6 +36,7 @@ def available_laws() -> tuple[str, ...]:
     return tuple(sorted({path.stem for path in files if not path.stem.startswith("_")}))
 
 
+@validated
 def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution] | None = None, **options: str) -> Law:
     """Load a law by its name in the catalogue or by the path of its file.
 
@@ -168,6 +170,8 @@ def _module(name: str) -> tuple[ModuleType, str]:
         path = Path(name).expanduser().resolve()
         if not path.is_file():
             raise LawError(f"{name} is not a file; give the path of a law file or one of {', '.join(available_laws())}")
+        if path.suffix != ".py":
+            raise LawError(f"{name} is no law file: its name ends in {path.suffix or 'nothing'}, expected .py")
         return _module_at(path, path.stat().st_mtime_ns), str(path)
     if name not in available_laws():
         near = difflib.get_close_matches(name, available_laws(), 3, 0.6)

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -50,14 +51,16 @@ def fit_summary(fit: Fit) -> RenderableType:
             f"{run} ({residual:+.1%})"
             for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
         )
-        parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
+        lie = f"{counted(len(flagged), 'run lies', 'runs lie')} outside the bulk of the scatter"
+        parts.append(Text(f"outliers: {lie}: {names}"))
     flagged = find_influential(fit)
     flagged = flagged[flagged["influential"]]
     moving = flagged["shift"].abs() > 0.5
     if moving.any():
         shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
         names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
-        parts.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
+        left_out = "this run" if moving.sum() == 1 else f"one of these {moving.sum()} runs"
+        parts.append(Text(f"influential: leaving out {left_out} would move the answer: {names}"))
     if (~moving).any():
         names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
         parts.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
