@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.inference import fit as fitting
@@ -47,6 +49,10 @@ WRONG: Mapping[str, Any] = {
 }
 
 
+LONG = ("pilot", "DecisionProblem.pilot", "plot.save_all", "evaluate.sbc")
+"""Functions that several of these values set to work."""
+
+
 class Stopped(bs.BayesScalingError):
     """Stands for the long work that a valid value would start."""
 
@@ -68,19 +74,21 @@ def no_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_every_public_function_has_a_recipe(made: Recipes) -> None:
     found = public()
     assert set(found) == set(made)
-    for name, (_, given) in made.items():
+    for name, (_, valid) in made.items():
         fixed = [one for one in found[name].parameters if one not in ("inputs", "fixed", "limit", "options")]
-        missing = set(fixed) - set(given)
+        missing = set(fixed) - set(valid)
         assert not missing or name in ("Study", "laws.load_law"), f"the recipe of {name} lacks {missing}"
 
 
-def mistakes(call: Callable[..., Any], given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+def mistakes(
+    call: Callable[..., Any], valid: Mapping[str, Any], values: Mapping[str, Any], only: str = ""
+) -> list[str]:
     """Call with one argument replaced at a time; return what came out that was no error made on purpose."""
     out = []
-    for argument in given:
+    for argument in [only] if only else valid:
         for name, value in values.items():
             try:
-                call(**{**given, argument: value})
+                call(**{**valid, argument: value})
             except bs.BayesScalingError as error:
                 if not str(error).isprintable() or not 10 < len(str(error)) < 900:
                     out.append(f"{argument}={name}: message {str(error)[:300]!r}")
@@ -89,12 +97,41 @@ def mistakes(call: Callable[..., Any], given: Mapping[str, Any], values: Mapping
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_sampling")
-@pytest.mark.parametrize("name", sorted(public()))
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from([one for one in sorted(public()) if one not in LONG]),
+    choice=st.integers(0, 100),
+    value=st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=20),
+        st.binary(max_size=5),
+        st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=5), st.none()), max_size=4),
+        st.dictionaries(st.text(max_size=5), st.one_of(st.floats(), st.text(max_size=5)), max_size=3),
+    ),
+)
+def test_any_value_is_taken_or_refused(
+    made: Recipes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, choice: int, value: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, valid = made[name]
+    argument = list(valid)[choice % len(valid)]
+    found = mistakes(call, {**valid}, {repr(value): value}, only=argument)
+    assert not found, f"{name}: {found}"
+
+
+@pytest.mark.usefixtures("no_sampling")
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.slow if one in LONG else ()) for one in sorted(public())]
+)
 def test_a_value_of_the_wrong_kind_is_refused_in_one_sentence(
     name: str, made: Recipes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    call, given = made[name]
-    found = mistakes(call, given, WRONG)
+    call, valid = made[name]
+    found = mistakes(call, valid, WRONG)
     assert not found, "\n".join(found)

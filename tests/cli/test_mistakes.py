@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,11 @@ import typer
 
 import bayes_scaling as bs
 from bayes_scaling import cli
+from bayes_scaling.decide import decision
+from bayes_scaling.decide.problem import Problem
 from bayes_scaling.inference import fit as fitting
+from bayes_scaling.inference import loading
+from bayes_scaling.plot import gallery
 from tests.recipes import World
 
 WRONG = (
@@ -52,11 +57,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def no_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def stop(*_: Any) -> Any:
-        raise bs.BayesScalingError("a fit would start here, which is long work")
+def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None]:
+    """Stop where a fit, a search or pictures would start; read the valid fit once."""
 
+    def stop(*_: Any, **__: Any) -> Any:
+        raise bs.BayesScalingError("long work would start here, with arguments that were read")
+
+    read, saved = loading.load_fit, loading.load_fit(world.saved)
+    monkeypatch.setattr(
+        loading, "load_fit", lambda path, *a, **k: saved if path == world.saved else read(path, *a, **k)
+    )
     monkeypatch.setattr(fitting, "parts", stop)
+    monkeypatch.setattr(Problem, "best_place", stop)
+    monkeypatch.setattr(decision, "choose_pilots", stop)
+    monkeypatch.setattr(gallery, "save_pictures", stop)
     yield
 
 
@@ -91,6 +105,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
     }
 
 
+@functools.cache
 def commands() -> dict[str, Any]:
     """Return every command of the application, those of groups by both words."""
     found: dict[str, Any] = {}
@@ -133,21 +148,42 @@ def outcome(
     return None if code in (0, 2, 3) else f"exit code {code}: {said[:200]!r}"
 
 
-@pytest.mark.usefixtures("no_sampling")
-@pytest.mark.parametrize("name", commands())
-def test_a_wrong_value_of_an_option_is_one_line(
-    name: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def wrong_ends(
+    name: str,
+    values: Sequence[str],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> list[str]:
+    """Give every parameter of a command every value; return what did not end in one line, or in an answer."""
     arguments, found, place = valid(world)[name], [], 0
     for parameter in commands()[name].params:
         if parameter.name == "help":
             continue
-        for value in WRONG:
+        for value in values[:1] if getattr(parameter, "is_flag", False) else values:
             wrong = outcome([*name.split(), *replaced(arguments, parameter, place, value)], monkeypatch, capsys)
             if wrong:
                 found.append(f"{parameter.name} {value[:40]!r}: {wrong}")
-            if getattr(parameter, "is_flag", False):
-                break
         place += parameter.param_type_name == "argument"
+    return found
+
+
+@pytest.mark.usefixtures("no_long_work")
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_a_wrong_value_of_an_option_is_one_line(
+    name: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = wrong_ends(name, ("x", "-1"), world, monkeypatch, capsys)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_long_work")
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_no_value_of_an_option_is_a_traceback(
+    name: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = wrong_ends(name, WRONG, world, monkeypatch, capsys)
     assert not found, "\n".join(found)
