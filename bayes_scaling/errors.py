@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
+_LONG = re.compile(r"\S{300,}")  # a word that no reader reads; its ends say which it is
 REMEDY = "{remedy}"  # stands in a message where the remedies go
 
 
@@ -49,11 +51,17 @@ class BayesScalingError(Exception):
         self.remedies = remedies
 
     def worded(self, spell: Callable[[Remedy], str]) -> str:
-        """Return the message with its remedies in the spelling of one place."""
-        return str(self.args[0]).replace(REMEDY, " and ".join(map(spell, self.remedies)))
+        """Return the message with its remedies in the spelling of one place, on one line that prints."""
+        message = str(self.args[0]).replace(REMEDY, " and ".join(map(spell, self.remedies)))
+        message = "".join(c if c.isprintable() else " " for c in message)
+        return _LONG.sub(lambda word: f"{word[0][:40]}...{word[0][-40:]}", message)
 
     def __str__(self) -> str:
         return self.worded(Remedy.in_python)
+
+
+class ArgumentError(BayesScalingError):
+    """An argument of the wrong kind: text for a number, a path for a table, a seed below zero."""
 
 
 class DataError(BayesScalingError):

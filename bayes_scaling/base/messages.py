@@ -39,6 +39,11 @@ def listed(names: Iterable[Any], limit: int = 30) -> str:
     return ", ".join(texts[:limit]) + more if texts else "no columns"
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number with its noun: ``1 run``, ``2 runs``; irregular plurals are given."""
+    return f"{number} {one}" if number == 1 else f"{number} {several or f'{one}s'}"
+
+
 def encodable(text: str) -> bool:
     """Return whether text can be written to a file: half of a surrogate pair, which JSON allows, cannot."""
     return not any("\ud800" <= c <= "\udfff" for c in text)

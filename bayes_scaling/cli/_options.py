@@ -19,7 +19,7 @@ Columns = Annotated[str, typer.Option(help="Names of columns in the file: params
 LossUnit = Annotated[str, typer.Option(help="Unit of the loss, shown in labels.")]
 Convention = Annotated[str, typer.Option(help=f"What params counts: {listed_as_choice(CONVENTIONS)}.")]
 Law = Annotated[str, typer.Option(help="Law to fit: NAME, NAME:OPTION=VALUE or a law file.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same numbers.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed; the same seed gives the same numbers.")]
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
 RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .parquet or .jsonl).", show_default=False)]
 FitFile = Annotated[Path, typer.Argument(help="Fit saved by 'bayes-scaling fit --out' (.nc).", show_default=False)]

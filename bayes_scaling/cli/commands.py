@@ -11,12 +11,14 @@ from typing import Any
 import typer
 
 from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WriteError
 
 FAILED, REFUSED = 1, 2
 
 app = typer.Typer(
+    cls=Group,
     help="Bayesian scaling laws: forecast a big training run, and decide what to train.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,10 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-laws_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+laws_app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(laws_app, name="laws")
 laws_app.callback()(laws.laws)
-laws_app.command("show")(laws.laws_show)
+laws_app.command("show", cls=Command)(laws.laws_show)
 for command in (
     tables.check,
     fitting.fit,
@@ -45,8 +47,8 @@ for command in (
     tables.simulate,
     forecasting.demo,
 ):
-    app.command()(command)
-app.command("import")(importing.import_runs)
+    app.command(cls=Command)(command)
+app.command("import", cls=Command)(importing.import_runs)
 
 
 def run() -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -198,7 +199,7 @@ def preregister(
             raise DataError(f"cannot read {source} as a plan: {error}") from None
         registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
     registered.save(out)
-    typer.echo(f"{out}: {len(registered.runs)} run(s), digest {registered.digest}")
+    typer.echo(f"{out}: {counted(len(registered.runs), 'run')}, digest {registered.digest}")
     for caveat in registered.content["caveats"]:
         typer.echo(f"caveat: {caveat}")
 

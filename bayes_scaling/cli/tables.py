@@ -118,7 +118,7 @@ def simulate(
     theta |= {"sigma": sigma} | ({"nu": 5.0} if noise == "student_t" else {})
     runs = _simulate.simulate(chosen, design, theta, noise=Noise(noise), seed=seed)
     write_csv(runs.table, out)
-    typer.echo(f"{len(runs)} runs written to {out}; {runs.notes[-1]}")
+    typer.echo(f"{runs.counted} written to {out}; {runs.notes[-1]}")
 
 
 def _spread(column: Any) -> list[float]:

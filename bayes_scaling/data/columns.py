@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from bayes_scaling.base.arguments import came
+from bayes_scaling.base.messages import plain
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.errors import ForecastError
 
 type Points = Mapping[str, np.ndarray]
 """Planned runs, or runs to evaluate: columns in raw units, (n_point,) each."""
@@ -47,6 +51,28 @@ RULES = (
     ),
 )
 """Rules in the order in which they are tried; an existing column is never replaced."""
+
+
+def table_of(inputs: Mapping[str, Any]) -> pd.DataFrame:
+    """Return inputs of runs, numbers or lists of equal length, as a table.
+
+    Raises
+    ------
+    ForecastError
+        When lengths differ, a list is empty, or one holds lists itself.
+    """
+    try:
+        columns = {name: np.atleast_1d(np.asarray(values, object)) for name, values in inputs.items()}
+        arrays = dict(zip(columns, np.broadcast_arrays(*columns.values()), strict=True))
+    except ValueError as error:
+        lengths = ", ".join(f"{name} {np.size(v)}" for name, v in columns.items())
+        raise ForecastError(
+            f"inputs of different lengths ({lengths}); give lists of equal length or single numbers"
+        ) from error
+    for name, values in arrays.items():
+        if values.ndim != 1 or not values.size:
+            raise ForecastError(f"{plain(name)} is {came(inputs[name])}; expected a number or a list of numbers")
+    return pd.DataFrame(arrays)
 
 
 def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.data.validation import others
 
 HIGH, LOW = 5.0, 1e-4  # of the median, beyond which single losses look wrong
@@ -34,8 +35,8 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
     if (far := loss > HIGH * middle).any():
         row = int(np.flatnonzero(far)[0])
         yield (
-            f"{int(far.sum())} losses are over five times the median (row {row + 1}: {loss[row]:.3g}): "
-            "diverged runs should be dropped"
+            f"{counted(int(far.sum()), 'loss is', 'losses are')} over five times the median "
+            f"(row {row + 1}: {loss[row]:.3g}): diverged runs should be dropped"
         )
     if (far := loss < LOW * middle).any():
         row = int(np.flatnonzero(far)[0])

@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
+from bayes_scaling.base.arguments import check_fields, validated
+from bayes_scaling.base.messages import counted, encodable, folded, listed, plain, shown
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
@@ -62,6 +63,10 @@ class Runs:
     source: str = "the table"
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    EXPECTED: ClassVar[str] = "Runs, as from Runs.from_frame(frame) or Runs.read(path)"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     # --- constructors ---
 
@@ -89,7 +94,7 @@ class Runs:
         DataError
             For an impossible value, with its row (counted from 1, without the header) and column.
         """
-        if params_convention not in CONVENTIONS:
+        if not isinstance(params_convention, str) or params_convention not in CONVENTIONS:
             raise DataError(f"params_convention is {shown(params_convention)}; choose one of {', '.join(CONVENTIONS)}")
         if not isinstance(loss_unit, str) or not loss_unit.strip():
             raise DataError(f"loss_unit is {shown(loss_unit)}; expected text like 'nats/token'")
@@ -162,7 +167,7 @@ class Runs:
             return f"{self.source}, row {row + 1}, column {plain(name)}"
 
         values = floats(self.table[name], place)
-        refuse_gaps(values, place)
+        refuse_gaps(values, place, name)
         return values
 
     @property
@@ -179,21 +184,29 @@ class Runs:
     def counted(self) -> str:
         """The size of the table in words: ``48 runs``, or ``1361 rows of 43 runs`` for training curves."""
         runs = self.table["run"].nunique() if "run" in self.table else len(self)
-        return f"{len(self)} runs" if runs == len(self) else f"{len(self)} rows of {runs} runs"
+        return counted(len(self), "run") if runs == len(self) else f"{len(self)} rows of {counted(runs, 'run')}"
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of the canonical columns, 16 hex digits."""
         return self.hash_of(())
 
+    @validated
     def hash_of(self, others: Iterable[str]) -> str:
         """Return the SHA-256 of the canonical columns and some others, 16 hex digits."""
-        names = [*(name for name in SPELLINGS if name in self.table), *sorted(set(others) - set(SPELLINGS))]
+        more = sorted(set(others) - set(SPELLINGS))
+        missing = [name for name in more if name not in self.table]
+        if missing:
+            raise DataError(f"{self.source} has no column {shown(missing[0])} (it has {listed(self.table)})")
+        names = [*(name for name in SPELLINGS if name in self.table), *more]
         return hashlib.sha256(self.table[names].to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:16]
 
     def where(self, keep: Any) -> Runs:
         """Return the rows where ``keep``, ``(n_row,)`` bool, is true."""
-        chosen = np.asarray(keep)
+        try:
+            chosen = np.asarray(keep)
+        except ValueError:  # a ragged list
+            chosen = np.array(None)
         if chosen.dtype == object and all(isinstance(one, bool | np.bool_) for one in chosen.flat):
             chosen = chosen.astype(bool)  # pandas returns its nullable booleans as objects
         if chosen.dtype != bool or chosen.shape != (len(self),):
@@ -223,6 +236,7 @@ class Runs:
 
     # --- training curves ---
 
+    @validated
     def after_warmup(self, fraction: float = 0.1, **limit: float) -> Runs:
         """Drop the first part of every training curve, where no scaling law holds.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayes_scaling.base.arguments import check_fields, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data.validation import LARGEST, PF_DAY
 from bayes_scaling.errors import DataError
@@ -234,6 +235,9 @@ class PowerOfCompute:
     exponent: float
     unit: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def __call__(self, flops: ArrayLike) -> Numbers:
         """Return the quantity at a budget in FLOPs, in the shape of ``flops``."""
         (C,) = _numeric(flops=flops)
@@ -341,6 +345,7 @@ PUBLISHED_FRONTIERS: Mapping[str, Frontier] = MappingProxyType(
 """Published compute-optimal allocations by name. Their N and C count different things, see ``convention``."""
 
 
+@validated
 def inference_tokens(params: ArrayLike, tokens: ArrayLike, constants: Mapping[str, Any]) -> Numbers:
     """Return the number of tokens to serve over a model's lifetime that makes its N and D the cheapest way to its loss.
 

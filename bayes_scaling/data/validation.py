@@ -105,10 +105,11 @@ def _remedy(cell: object) -> str:
     return "expected a plain number like 1.4e12"
 
 
-def refuse_gaps(values: np.ndarray, place: Callable[[int], str]) -> None:
-    """Refuse missing and infinite values."""
+def refuse_gaps(values: np.ndarray, place: Callable[[int], str], name: str = "loss") -> None:
+    """Refuse missing and infinite values of a column; only a loss can be infinite because a run diverged."""
     _refuse(np.isnan(values), None, place, "the value is missing: fill the cell or drop the row")
-    _refuse(np.isinf(values), values, place, "is infinite or too large: drop the row if the run diverged")
+    cure = "drop the row if the run diverged" if name in ("loss", "loss_se") else "check the cell, or drop the row"
+    _refuse(np.isinf(values), values, place, f"is infinite or too large: {cure}")
 
 
 def _refuse(bad: np.ndarray, values: np.ndarray | None, place: Callable[[int], str], what: str) -> None:
@@ -138,7 +139,7 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_ze
             return origin.cell(row, name)
 
         columns[name] = values = floats(table[name], place)
-        refuse_gaps(values, place)
+        refuse_gaps(values, place, name)
         _refuse(values < 0, values, place, "is negative: expected a positive number in raw units")
         if name not in may_be_zero:
             _refuse(values == 0, values, place, "is zero: expected a positive number in raw units; drop the row")

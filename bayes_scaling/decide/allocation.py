@@ -34,7 +34,7 @@ FLAT = 0.001  # share of the loss within which sizes count as equally good
 def best_run(
     problem: Problem,
     budget: float,
-    candidates: Sequence[float] | Sequence[Shape] | Shape | None = None,
+    candidates: Sequence[float | Shape] | Shape | None = None,
     compare_with: Mapping[str, tuple[float, float]] | None = None,
     flat: float = FLAT,
 ) -> Plan:
@@ -44,6 +44,11 @@ def best_run(
         raise PlanError(f"flat is {flat:g}, expected a share of the loss, like 0.001{hint}")
     ensemble, space = problem.ensemble, problem.space(budget)
     others = _checked_runs(compare_with or {})
+    for name, (N, D) in others.items():
+        try:
+            problem.space(problem.spending.cost(N, D))  # what the run itself costs, before anything long
+        except PlanError as error:
+            raise PlanError(f"the run {shown(name)} to compare with: {error.args[0]}", *error.remedies) from None
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
     free = problem.best_place(ensemble, space)
     alone = tuple(ensemble.members) if len(ensemble.members) > 1 else ()

@@ -36,7 +36,7 @@ class Candidates:
     shapes: tuple[Shape | None, ...]
 
     @classmethod
-    def of(cls, given: Sequence[float] | Sequence[Shape] | Shape, problem: Problem, space: Space) -> Candidates:
+    def of(cls, given: Sequence[float | Shape] | Shape, problem: Problem, space: Space) -> Candidates:
         """Read candidates and keep those that are allowed.
 
         Raises
@@ -98,7 +98,7 @@ class Candidates:
         return int(best[0]), float(best[1])
 
 
-def _single_shapes(given: Sequence[float] | Sequence[Shape] | Shape) -> tuple[Shape, ...]:
+def _single_shapes(given: Sequence[float | Shape] | Shape) -> tuple[Shape, ...]:
     """Return single shapes, also of shapes that hold arrays; none where sizes are given."""
     families = (given,) if isinstance(given, Shape) else tuple(s for s in given if isinstance(s, Shape))
     if families and not isinstance(given, Shape) and len(families) < len(given):

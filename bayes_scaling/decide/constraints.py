@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from bayes_scaling.base.arguments import check_fields, validated
 from bayes_scaling.decide.surfaces import Surface
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 
@@ -40,6 +41,7 @@ class Constraints:
     bytes_per_param: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("params", "tokens", "tokens_per_param", "batch_tokens", "steps"):
             given = getattr(self, name)
             if not (isinstance(given, tuple | list) and len(given) == 2):
@@ -88,8 +90,11 @@ class Constraints:
         with np.errstate(divide="ignore"):
             return np.log([*self.batch_tokens, max(self.steps[0], 1.0), self.most_steps[0]])
 
+    @validated
     def allows(self, params: float, tokens: float) -> bool:
         """Say whether some batch lets a run keep to all constraints."""
+        if not params > 0:
+            raise PlanError(f"params is {params:g}, expected a positive number")
         batch = self.batch_tokens
         ranges = (
             (params, *self.params),

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Protocol
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike
 from numpyro.distributions import Distribution
 
+from bayes_scaling.base.arguments import Numeric, Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -27,7 +28,7 @@ from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.decide.surfaces import SERVED_FLOPS, Bend, BentSurface, Surface, ordered
 from bayes_scaling.errors import PlanError
 
-type Uncertain = ArrayLike | Distribution
+type Uncertain = Numeric | Distribution
 """A number, draws of it, or a distribution."""
 
 SECONDS_PER_HOUR = 3600.0
@@ -48,6 +49,7 @@ class Cost(Protocol):
         """Unit of the cost and of the budget."""
         ...
 
+    @validated
     def spending(self, seed: int) -> Spending:
         """Return the prices, with every uncertain number drawn; the same seed gives the same draws."""
         ...
@@ -72,13 +74,14 @@ class Spending:
     unit: str
 
     @classmethod
+    @validated
     def of(
         cls,
-        per_flop: ArrayLike,
+        per_flop: Numeric,
         unit: str,
         *,
-        per_served_flop: ArrayLike | None = None,
-        serving_tokens: ArrayLike = 0.0,
+        per_served_flop: Numeric | None = None,
+        serving_tokens: Numeric = 0.0,
         quantile: float = 0.5,
     ) -> Spending:
         """Make prices from numbers or equally many draws of each.
@@ -101,6 +104,8 @@ class Spending:
         """The same prices for a run that is never served."""
         return dataclasses.replace(self, serving=np.zeros_like(self.serving))
 
+    @validated
+    @validated
     def draws(self, params: float, tokens: float) -> np.ndarray:
         """Return the cost of a run, ``(n,)``, in the unit of the budget.
 
@@ -109,9 +114,13 @@ class Spending:
         params : N; for a model whose forward pass takes other than 2 N FLOPs per token, half of these
         tokens : D
         """
+        for name, value in (("params", params), ("tokens", tokens)):
+            if not 0 <= value < math.inf:
+                raise PlanError(f"{name} is {value:g}, expected a finite number, 0 or more")
         training = FLOPS_PER_PARAM_TOKEN * params * tokens
         return np.asarray(self.per_flop * training + self.per_served_flop * SERVED_FLOPS * params * self.serving)
 
+    @validated
     def cost(self, params: float, tokens: float) -> float:
         """Return the cost of a run at the quantile that has to meet the budget."""
         return ordered(self.draws(params, tokens), self.quantile)
@@ -210,6 +219,7 @@ def flops() -> Cost:
     return PricedFlops("training FLOPs", "FLOPs")
 
 
+@validated
 def gpu_hours(
     peak_flops: float,
     utilisation: Uncertain,
@@ -240,6 +250,7 @@ def gpu_hours(
     )
 
 
+@validated
 def money(
     peak_flops: float,
     utilisation: Uncertain,
@@ -274,6 +285,7 @@ def money(
     )
 
 
+@validated
 def lifetime(serving_tokens: Uncertain, *, quantile: float = 0.5) -> Cost:
     """Count FLOPs of training and of serving, 6 N D + 2 N T.
 
@@ -299,6 +311,7 @@ def _label(what: str, serving: Uncertain) -> str:
     return what if none else f"{what}, serving included"
 
 
+@validated
 def fraction(name: str, value: float) -> float:
     """Return a number strictly between 0 and 1; say so where it looks like a percentage."""
     if not 0 < value < 1:
@@ -343,7 +356,8 @@ def _checked_or_none(name: str, value: Uncertain | None, most: float) -> Uncerta
     return None if value is None else _checked(name, value, 0.0, most)
 
 
-def draws(name: str, value: Uncertain, seed: int) -> np.ndarray:
+@validated
+def draws(name: str, value: Uncertain, seed: Seed) -> np.ndarray:
     """Return draws of a positive uncertain number, ``(n,)``; one where it is a plain number.
 
     Parameters

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, check_fields, validated
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.allocation import FLAT, best_run
 from bayes_scaling.decide.budgets import budget_curve, smallest_budget
@@ -23,7 +24,7 @@ from bayes_scaling.decide.problem import Problem, ProblemOptions, Source
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 
-type Models = Sequence[float] | Sequence[Shape] | Shape
+type Models = Sequence[float | Shape] | Shape
 """Models that really exist: parameter counts or shapes."""
 
 
@@ -63,10 +64,11 @@ class DecisionProblem:
     incumbent: float | None = None
     target: float | None = None
     given: Mapping[str, float] | None = None
-    seed: int = 0
+    seed: Seed = 0
     checked: Problem = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         checked = Problem.of(
             self.source,
             cost=self.cost,
@@ -84,6 +86,7 @@ class DecisionProblem:
         """Draws of the loss of any run, on which all answers rest."""
         return self.checked.ensemble
 
+    @validated
     def allocate(
         self,
         budget: float,
@@ -115,6 +118,7 @@ class DecisionProblem:
         """
         return best_run(self.checked, budget, candidates, compare_with, flat)
 
+    @validated
     def curve(self, budgets: Sequence[float]) -> pd.DataFrame:
         """Say what each of several budgets would buy, and what one more unit is worth.
 
@@ -132,6 +136,7 @@ class DecisionProblem:
         """
         return budget_curve(self.checked, budgets)
 
+    @validated
     def smallest_budget(self, probabilities: Sequence[float] = (0.5, 0.8, 0.9)) -> pd.DataFrame:
         """Say how much budget makes the target as probable as wanted, at the size that makes it most probable.
 
@@ -152,6 +157,7 @@ class DecisionProblem:
         """
         return smallest_budget(self.checked, probabilities)
 
+    @validated
     def portfolio(self, budget: float, runs: int = 2) -> Portfolio:
         """Split a budget over several runs, of which the best one counts.
 
@@ -170,6 +176,7 @@ class DecisionProblem:
         """
         return best_portfolio(self.checked, budget, runs)
 
+    @validated
     def ladder(
         self,
         budget: float,
@@ -201,6 +208,7 @@ class DecisionProblem:
         """
         return best_ladder(self.checked, budget, share, rungs, ratio, reserve, candidates)
 
+    @validated
     def pilot(
         self,
         candidates: pd.DataFrame | Mapping[str, Any],
@@ -244,6 +252,7 @@ class DecisionProblem:
         return choose_pilots(self.checked, candidates, pilot_budget, budget, forecast_at, price, copies)
 
 
+@validated
 def allocate(
     source: Source,
     budget: float,
@@ -264,6 +273,7 @@ def allocate(
     return problem_of(source, options).allocate(budget, candidates=candidates, compare_with=compare_with, flat=flat)
 
 
+@validated
 def pilot(
     source: Source,
     candidates: pd.DataFrame | Mapping[str, Any],

@@ -103,7 +103,7 @@ def best_ladder(
     rungs: int,
     ratio: float,
     reserve: float,
-    candidates: Sequence[float] | Sequence[Shape] | Shape | None,
+    candidates: Sequence[float | Shape] | Shape | None,
 ) -> Ladder:
     """Split a budget into smaller runs, a final run and a reserve; see `DecisionProblem.ladder`."""
     fraction("share", share)
@@ -117,7 +117,7 @@ def best_ladder(
         raise PlanError(f"ratio is {ratio:g}, expected the cost of a rung over that of the one before, at least 1")
     final = best_run(problem, budget * (1 - share - reserve), candidates)
     training = dataclasses.replace(problem, objective=expected_loss(), spending=problem.spending.without_serving)
-    weight = ratio ** np.arange(rungs)
+    weight = float(ratio) ** np.arange(rungs)
     runs = _best_runs(training, budget * share * weight / weight.sum())
     frame = pd.DataFrame({name: runs[name] for name in ("params", "tokens", "batch_tokens") if name in runs})
     frame["cost"] = [training.spending.cost(N, D) for N, D in zip(runs["params"], runs["tokens"], strict=True)]

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Spending, fraction
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
@@ -101,6 +102,7 @@ class MidRun:
         }
 
 
+@validated
 def midrun(
     fit: Fit,
     run: str,

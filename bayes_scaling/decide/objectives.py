@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import scipy.special
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.errors import PlanError
@@ -94,6 +95,7 @@ class Objective:
         return f"<Objective: {self.direction} {self.label}>"
 
 
+@validated
 def standard_error(parts: np.ndarray) -> np.ndarray:
     """Return the Monte-Carlo standard error of a mean over draws, the first axis; 0 for a single draw."""
     if len(parts) == 1:
@@ -104,6 +106,7 @@ def standard_error(parts: np.ndarray) -> np.ndarray:
 # --- integrals over the mixture -------------------------------------------------------------------------------------
 
 
+@validated
 def log_improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
     """Return log E[max(incumbent - loss, 0)] given each draw and part, ``(n_draw, n_part, n_point)``.
 
@@ -147,28 +150,33 @@ def _slope_of_mills(z: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(z < FAR, series, 1 + z * _mills(np.maximum(z, FAR))))
 
 
+@validated
 def log_expected_improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
     """Return the log of the expected improvement at each point, ``(n_point,)``; finite where EI underflows."""
     parts = log_improvement(predictive, incumbent)
     return _log_mean_exp(parts)
 
 
+@validated
 def improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
     """Return E[max(incumbent - loss, 0)] given each draw, ``(n_draw, n_point)``, in the unit of the loss."""
     with np.errstate(under="ignore"):
         return np.asarray(np.exp(log_improvement(predictive, incumbent)).mean(axis=1))
 
 
+@validated
 def loss_given_draw(predictive: Predictive) -> np.ndarray:
     """Return the expected loss of one new run given each draw, ``(n_draw, n_point)``."""
     return np.asarray(np.exp(predictive.centre + predictive.width**2 / 2).mean(axis=1))
 
 
+@validated
 def probability_below(predictive: Predictive, loss: np.ndarray | float) -> np.ndarray:
     """Return P(loss of one new run <= loss) given each draw, ``(n_draw, n_point)``."""
     return np.asarray(scipy.special.ndtr(predictive.standardised(loss)).mean(axis=1))
 
 
+@validated
 def quantile(predictive: Predictive, probability: float) -> np.ndarray:
     """Return a quantile of the loss of one new run, ``(n_point,)``, by Newton's method within a bracket.
 
@@ -205,6 +213,7 @@ def _quantile_parts(predictive: Predictive, probability: float) -> np.ndarray:
     return np.asarray(loss + (probability - scipy.special.ndtr(z).mean(axis=1)) / density)
 
 
+@validated
 def cvar_given_draw(predictive: Predictive, worst: float) -> np.ndarray:
     """Return what each draw contributes to the mean loss of the worst share, ``(n_draw, n_point)``.
 
@@ -262,6 +271,7 @@ def probability_of_target() -> Objective:
     )
 
 
+@validated
 def loss_quantile(probability: float) -> Objective:
     """Minimise a quantile of the loss of one new run, such as 0.9.
 
@@ -280,6 +290,7 @@ def loss_quantile(probability: float) -> Objective:
     )
 
 
+@validated
 def cvar(worst: float = 0.05) -> Objective:
     """Minimise the mean loss of the worst share of outcomes (conditional value at risk).
 
@@ -292,6 +303,7 @@ def cvar(worst: float = 0.05) -> Objective:
     return Objective(label, "minimise", lambda p, goal: cvar_given_draw(p, worst), averages=False)
 
 
+@validated
 def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
     """Minimise expected loss plus a weight times the mean loss of the worst share.
 
@@ -311,6 +323,7 @@ def mean_and_cvar(weight: float, worst: float = 0.05) -> Objective:
     )
 
 
+@validated
 def utility(
     of: Callable[[np.ndarray], np.ndarray] | Sequence[tuple[float, float]], label: str = "utility"
 ) -> Objective:

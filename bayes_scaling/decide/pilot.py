@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import listed
+from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.decide import designs
@@ -205,9 +205,12 @@ def _offered(candidates: pd.DataFrame | Mapping[str, Any], ensemble: Ensemble) -
         return frame.assign(cost=pd.to_numeric(frame["cost"], errors="coerce")) if "cost" in frame else frame
     axes = {}
     for name, given in candidates.items():
-        ends = np.atleast_1d(np.asarray(given, float))
+        try:
+            ends = np.atleast_1d(np.asarray(given, float))
+        except (TypeError, ValueError, OverflowError):
+            ends = np.full(1, np.nan)
         if ends.ndim != 1 or not np.isfinite(ends).all() or (ends <= 0).any() or ends[0] > ends[-1]:
-            raise PlanError(f"candidates: {name} is {given!r}, expected a number or a range (least, most)")
+            raise PlanError(f"candidates: {name} is {shown(given)}, expected a number or a range (least, most)")
         axes[name] = np.geomspace(ends[0], ends[1], GRID) if len(ends) == 2 and ends[0] < ends[1] else np.unique(ends)
     if not axes:
         raise PlanError("there are no candidates; give a table of runs or a range of each input")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.decide.costs import fraction
 
 
@@ -111,6 +112,7 @@ class PilotPlan:
             text += " They should"
         return f"{text} reduce the uncertainty of the big run's expected loss to {value.uncertainty_left:.0%} of now."
 
+    @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed interval of the expected loss of each big run, ``(n_big, 2)``, before any pilot."""
         tail = (1 - fraction("probability", probability)) / 2

@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.costs import fraction
@@ -63,6 +64,7 @@ class Choice:
         """Mean of the regret over draws."""
         return float(self.regret.mean())
 
+    @validated
     def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
         """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
         return interval_of(_one({"regret": self.regret, "wasted": self.wasted}, of), probability)
@@ -139,6 +141,8 @@ class Plan:
     rests_on: Mapping[str, Any]
     cautions: tuple[str, ...]
     unranked: str = ""
+
+    EXPECTED: ClassVar[str] = "a Plan, as from allocate(fit, budget)"
 
     @property
     def params(self) -> float:
@@ -222,6 +226,7 @@ class Plan:
             f"probability {self.probability_beats_incumbent:.0%}{target}."
         )
 
+    @validated
     def interval(self, probability: float = 0.9, of: str = "loss") -> tuple[float, float]:
         """Return an equal-tailed interval.
 
@@ -240,6 +245,7 @@ class Plan:
             draws["optimal_steps"] = self.optimum_tokens / self.optimum_batch
         return interval_of(_one(draws, of, "loss"), probability)
 
+    @validated
     def cvar(self, worst: float = 0.05) -> float:
         """Return the mean loss of the worst share of outcomes of one new run."""
         return float(cvar_given_draw(self.predictive, worst).mean())

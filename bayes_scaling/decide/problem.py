@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from bayes_scaling.base.arguments import Seed
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.constraints import Constraints
@@ -49,7 +50,7 @@ class GoalOptions(TypedDict, total=False):
     incumbent: float | None
     target: float | None
     unconverged: bool
-    seed: int
+    seed: Seed
 
 
 class ProblemOptions(GoalOptions, total=False):

@@ -25,8 +25,9 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import append_lines, write_new
-from bayes_scaling.base.messages import checked_probability, shown
+from bayes_scaling.base.messages import checked_probability, counted, shown
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
@@ -70,11 +71,13 @@ class Registered:
         """Inputs of the forecast runs, one row each."""
         return pd.DataFrame([run["inputs"] for run in self.content["runs"]])
 
+    @validated
     def quantiles(self, run: int) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities and log losses of the quantiles of a run."""
         pairs = self.content["runs"][run]["quantiles"]
         return np.array([float(p) for p in pairs]), np.log([float(loss) for loss in pairs.values()])
 
+    @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``, between registered quantiles."""
         tail = (1 - checked_probability(probability)) / 2
@@ -98,13 +101,17 @@ class Registered:
             f"{self.content['loss_unit']} with probability 90 %{more}."
         )
 
-    def save(self, path: Path) -> Path:
+    @validated
+    def save(self, path: FilePath) -> Path:
         """Write the file, but never over an existing one."""
-        return write_new(json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False), path)
+        text = json.dumps({**self.content, "digest": self.digest}, indent=2, ensure_ascii=False)
+        return write_new(text, Path(path))
 
     @classmethod
-    def read(cls, path: Path) -> Registered:
+    @validated
+    def read(cls, path: FilePath) -> Registered:
         """Read a file; refuse one that was changed since it was written."""
+        path = Path(path)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -121,6 +128,7 @@ class Registered:
         return cls(content)
 
 
+@validated
 def preregister(
     source: Plan | Forecast | Mapping[str, Any],
     *,
@@ -183,6 +191,7 @@ def preregister(
     return Registered(json.loads(json.dumps(content)))
 
 
+@validated
 def score_registered(
     registered: Registered, losses: float | Sequence[float] | pd.DataFrame, now: datetime.datetime | None = None
 ) -> pd.DataFrame:
@@ -211,7 +220,10 @@ def score_registered(
     else:
         values = np.atleast_1d(np.asarray(losses, float))
         if len(values) != len(runs):
-            raise DataError(f"the forecast is of {len(runs)} runs, and {len(values)} losses were given; give one each")
+            raise DataError(
+                f"the forecast is of {counted(len(runs), 'run')}, and "
+                f"{counted(len(values), 'loss was', 'losses were')} given; give one each"
+            )
         pairs = list(enumerate(values.tolist()))
     moment = (datetime.datetime.now(datetime.UTC) if now is None else now).isoformat(timespec="seconds")
     rows = []
@@ -255,8 +267,10 @@ class TrackRecord:
     unread: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> TrackRecord:
+    @validated
+    def read(cls, path: FilePath) -> TrackRecord:
         """Read a record; a file that does not exist is an empty record."""
+        path = Path(path)
         if not path.exists():
             return cls(pd.DataFrame())
         try:
@@ -286,6 +300,7 @@ class TrackRecord:
             raise DataError(f"{path} holds something else than a track record ({unread[0].partition(';')[0]})")
         return cls(pd.DataFrame(list(rows.values())), tuple(unread))
 
+    @validated
     def add(self, scores: pd.DataFrame) -> TrackRecord:
         """Return the record with more scores; each run of a forecast counts once."""
         if len(self.scores):
@@ -319,8 +334,10 @@ class TrackRecord:
         append_lines(path, lines)
         return found[-1]
 
-    def save(self, path: Path) -> Path:
+    @validated
+    def save(self, path: FilePath) -> Path:
         """Add to a file, one line each, the scores that it does not hold yet; the others stay."""
+        path = Path(path)
 
         def lines(text: str) -> list[str]:
             there = {key for key, _ in _lines(TrackRecord._of(text, path).scores)}
@@ -462,5 +479,7 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             )
         pairs += [(place, float(loss)) for loss in losses[same][:1]]
     if not pairs:
-        raise DataError(f"the table has none of the {len(runs)} registered runs, by {', '.join(map(str, names))}")
+        raise DataError(
+            f"the table has none of {counted(len(runs), 'registered run')}, by {', '.join(map(str, names))}"
+        )
     return pairs

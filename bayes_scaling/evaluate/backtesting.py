@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError, WriteError
@@ -66,12 +67,13 @@ class Backtest:
         }
 
 
+@validated
 def backtest(
     tables: Mapping[str, Runs],
     laws: Sequence[str | Law],
     *,
-    folder: str | Path | None = None,
-    seed: int = 0,
+    folder: FilePath | None = None,
+    seed: Seed = 0,
     progress: bool | None = None,
     **options: Any,
 ) -> Backtest:
@@ -116,8 +118,10 @@ def backtest(
     return Backtest(comparisons, failures, pd.concat(scored, ignore_index=True))
 
 
-def read_tables(folder: Path) -> tuple[dict[str, Runs], dict[str, str]]:
+@validated
+def read_tables(folder: FilePath) -> tuple[dict[str, Runs], dict[str, str]]:
     """Read every table of runs in a folder; return the tables, and why others could not be read, by file name."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(SUFFIXES)})")
     found: dict[str, Runs] = {}

@@ -16,7 +16,9 @@ import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 import scipy.optimize
+from numpy.typing import ArrayLike
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
@@ -76,7 +78,8 @@ class PointFit:
     sigma: float
     objective: float
 
-    def predict(self, points: Mapping[str, np.ndarray]) -> Predictive:
+    @validated
+    def predict(self, points: Mapping[str, Any]) -> Predictive:
         """Return the predictive distribution of the loss of new runs, a mixture over the bootstrap.
 
         Parameters
@@ -110,8 +113,9 @@ class PointFit:
         return Predictive.of(location, np.full(location.shape, self.sigma), Residuals.normal(len(location)))
 
 
+@validated
 def point_fit(
-    law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200, seed: int = 0, like_rows: int | None = None
+    law: Law, runs: Runs, *, loss: str = "huber", bootstrap: int = 200, seed: Seed = 0, like_rows: int | None = None
 ) -> PointFit:
     """Fit a law's constants by minimising a loss of the residuals of log loss, without any prior.
 
@@ -335,16 +339,21 @@ class IsoflopFit:
         x = np.log(self.flops)
         return _least_squares(x - x.mean(), np.log(self.params_opt), degree=1)
 
-    def params_at(self, flops: Any) -> np.ndarray:
+    @validated
+    def params_at(self, flops: ArrayLike) -> np.ndarray:
         """Return the compute-optimal parameters at a budget, of the shape of ``flops``."""
+        if not np.all(np.isfinite(flops) & (np.asarray(flops, float) > 0)):
+            raise DataError(f"the budget is {shown(flops)}; expected positive numbers of FLOPs")
         slope, middle = self._line
         return np.asarray(np.exp(middle + slope * (np.log(flops) - np.log(self.flops).mean())))
 
-    def tokens_at(self, flops: Any) -> np.ndarray:
+    @validated
+    def tokens_at(self, flops: ArrayLike) -> np.ndarray:
         """Return the compute-optimal tokens at a budget, C / (6 N)."""
         return np.asarray(flops, float) / (FLOPS_PER_PARAM_TOKEN * self.params_at(flops))
 
 
+@validated
 def isoflop_parabola(runs: Runs) -> IsoflopFit:
     """Find compute-optimal sizes by approach 2 of Hoffmann et al. 2022 (arXiv 2203.15556).
 

@@ -21,6 +21,7 @@ import pandas as pd
 import scipy.special
 import scipy.stats
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
@@ -110,6 +111,7 @@ class Ranks:
         return pd.DataFrame.from_dict(table, orient="index")
 
 
+@validated
 def sbc(
     law: Law | str,
     design: pd.DataFrame | None = None,
@@ -118,7 +120,7 @@ def sbc(
     discrepancy: DiscrepancyChoice = "brownian",
     tables: int = 200,
     first: int = 0,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: bool | None = None,
 ) -> Ranks:
     """Calibrate a law on tables that are simulated from its own prior.
@@ -204,6 +206,7 @@ def _misfit(model: Model) -> Any:
 # --- one fitted table -------------------------------------------------------------------------------------------
 
 
+@validated
 def predictive_check(fit: Fit) -> pd.DataFrame:
     """Compare the residuals of a table with those of tables that the fit would have made.
 
@@ -250,6 +253,7 @@ def _lag_one(residual: np.ndarray) -> np.ndarray:
     return np.asarray((centred[:, 1:] * centred[:, :-1]).sum(axis=1) / (centred**2).sum(axis=1))
 
 
+@validated
 def loo_pit(fit: Fit) -> np.ndarray:
     """Return where each loss lies in what all other runs predict for it, ``(n_row,)``: the probability of a lower one.
 

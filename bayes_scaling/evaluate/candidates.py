@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.data.runs import Runs
@@ -42,6 +43,9 @@ class Candidate:
     noise: NoiseChoice = "auto"
     sampler: SamplerChoice = "auto"
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def weighted(self) -> bool:
         """Whether it takes part in the stacked forecast; baselines are only shown."""
@@ -54,6 +58,9 @@ class Cut:
 
     column: str
     at: float
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def label(self) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
+from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.messages import counted
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.inference.at_rows import AtRows, by_rows
@@ -25,6 +27,7 @@ MOST_K = 0.7  # k-hat above which importance weights are not reliable
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
 
 
+@validated
 def find_outliers(fit: Fit) -> pd.DataFrame:
     """Find runs that lie further from the law than the bulk of the scatter explains.
 
@@ -56,6 +59,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     return table.sort_values("tail_probability", kind="stable")
 
 
+@validated
 def find_influential(fit: Fit) -> pd.DataFrame:
     """Estimate how far each parameter of the law would move without each run, by reweighting draws (no refits).
 
@@ -90,6 +94,7 @@ def find_influential(fit: Fit) -> pd.DataFrame:
     return table.reindex(np.argsort(-unknown_first, kind="stable"))
 
 
+@validated
 def leave_one_out(fit: Fit) -> np.ndarray:
     """Return the PSIS-LOO log score of every run, ``(n_row,)``: log density of its loss given all other runs."""
     return leave_one_out_scores(fit)[0]
@@ -125,6 +130,7 @@ def _unbounded(values: np.ndarray) -> np.ndarray:
     return np.log(values) if (values > 0).all() else values
 
 
+@validated
 def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
     """Find, before any sampling, what a table cannot say about a law.
 
@@ -142,7 +148,7 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
         if len(np.unique(values)) == 1:
             exponents = " and ".join(_exponents_of(law, runs, name))
             said.append(
-                f"{name} takes one value ({values[0]:g}) in all {len(runs)} runs"
+                f"{name} takes one value ({values[0]:g}) in all of {runs.counted}"
                 + (f": {exponents} cannot be learned, so the prior decides" if exponents else "")
             )
         elif name not in law.may_be_zero and values.max() / values.min() < 10:
@@ -159,12 +165,12 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
     points = len(pd.DataFrame({name: runs.column(name) for name in law.inputs}).drop_duplicates())
     if points < len(law.parameter_names):
         said.append(
-            f"{points} distinct runs for {len(law.parameter_names)} parameters: "
+            f"{counted(points, 'distinct run')} for {counted(len(law.parameter_names), 'parameter')}: "
             "the prior will dominate what they do not fix"
         )
     else:
         said.extend(_flat_directions(law, runs))
-    return tuple(said)
+    return tuple(dict.fromkeys(said))  # two directions may be of the same parameters
 
 
 def _exponents_of(law: Law, runs: Runs, column: str) -> list[str]:

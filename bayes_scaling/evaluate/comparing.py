@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
@@ -21,6 +22,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 
 
+@validated
 def compare(
     laws: Sequence[str | Law | Candidate],
     runs: Runs,
@@ -28,8 +30,8 @@ def compare(
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = tuple(ALONGSIDE),
     loo: bool = True,
-    folder: str | Path | None = None,
-    seed: int = 0,
+    folder: FilePath | None = None,
+    seed: Seed = 0,
     progress: bool | None = None,
 ) -> Comparison:
     """Compare laws by how they would have forecast the largest runs of a table.

@@ -11,11 +11,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.messages import counted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
@@ -53,6 +55,7 @@ class Comparison:
     weights: Mapping[str, float]
     loo_weights: Mapping[str, float]
     seconds: float
+    EXPECTED: ClassVar[str] = "a Comparison, as from compare(laws, runs)"
 
     @property
     def best(self) -> str:
@@ -124,7 +127,8 @@ class Comparison:
             return f"{first['candidate']} forecasts best: {apart}."
         return f"No law wins: {first['candidate']} is {apart}; use the stacked forecast."
 
-    def forecast(self, points: Any = None, *, seed: int = 0, unconverged: bool = False, **inputs: Any) -> Forecast:
+    @validated
+    def forecast(self, points: Any = None, *, seed: Seed = 0, unconverged: bool = False, **inputs: Any) -> Forecast:
         """Forecast with all candidates, mixed by their leave-largest-out weights; arguments as of `forecast`."""
         return forecast(self, points, seed=seed, unconverged=unconverged, **inputs)
 
@@ -150,7 +154,7 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        return f"<Comparison of {len(self.fits)} candidates at {len(self.cuts)} cuts>"
+        return f"<Comparison of {counted(len(self.fits), 'candidate')} at {counted(len(self.cuts), 'cut')}>"
 
 
 # --- weights ----------------------------------------------------------------------------------------------------

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.messages import counted
+from bayes_scaling.errors import DataError
 from bayes_scaling.predict.predictive import Predictive
 
 COVERAGES = (0.5, 0.8, 0.9)
 RANGES = (2.0, 10.0, 100.0)  # factors of extrapolation that split the scores
 
 
-def score(predicted: Predictive, loss: np.ndarray, seed: int = 0) -> pd.DataFrame:
+@validated
+def score(predicted: Predictive, loss: np.ndarray, seed: Seed = 0) -> pd.DataFrame:
     """Score a predictive distribution of losses at each run.
 
     Parameters
@@ -32,6 +36,10 @@ def score(predicted: Predictive, loss: np.ndarray, seed: int = 0) -> pd.DataFram
         loss, so 0.01 is about one percent), ``pit`` (probability that was given to a lower loss), ``width`` (of the
         90 % interval, in log loss).
     """
+    points = predicted.location.shape[1]
+    loss = np.atleast_1d(np.asarray(loss, float))
+    if loss.shape != (points,) or not (np.isfinite(loss) & (loss > 0)).all():
+        raise DataError(f"scores need {counted(points, 'measured loss', 'measured losses')}, a positive number each")
     draws = np.log(predicted.losses(seed))
     low, lower, median, upper, high = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     return pd.DataFrame(

@@ -12,6 +12,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.result import Fit
@@ -31,6 +32,7 @@ FLOORS: Mapping[str, dist.Distribution] = {
 """Priors of the irreducible loss, as a share of the loss at the centre of the data."""
 
 
+@validated
 def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
     """Show how much the table says about each parameter, and how the posterior moves when prior or data count for more.
 
@@ -93,12 +95,13 @@ def floor_parameter(law: Law) -> str:
     raise ForecastError(f"law {law.label} has no irreducible loss, so there is no prior of it to vary")
 
 
+@validated
 def floor_panel(
     fitted: Fit,
     points: Any = None,
     *,
     floors: Mapping[str, dist.Distribution] = FLOORS,
-    seed: int = 0,
+    seed: Seed = 0,
     unconverged: bool = False,
     **inputs: Any,
 ) -> pd.DataFrame:

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bayes_scaling.base.arguments import validated
+from bayes_scaling.errors import DataError
+
 PRIOR_ROWS = 1.0  # rows of credit that candidates share evenly from the start, against chance winners
 
 
+@validated
 def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | None = None) -> dict[str, float]:
     """Return the weights of a mixture that would have had the best log score, ``{candidate: weight}``.
 
@@ -24,6 +28,9 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
     weight to the law that was lucky on them.
     """
     names = list(log_scores)
+    sizes = {np.shape(log_scores[name]) for name in names} | ({np.shape(counts)} if counts is not None else set())
+    if not names or len(sizes) > 1 or len(next(iter(sizes))) != 1:
+        raise DataError("weights need the log scores of at least one candidate, and one number for each held-out row")
     density = np.stack([np.asarray(log_scores[name], float) for name in names], axis=1)
     density = np.exp(np.maximum(density - density.max(axis=1, keepdims=True), -700.0))
     count = np.ones(len(density)) if counts is None else np.asarray(counts, float)

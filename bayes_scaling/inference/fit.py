@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
@@ -35,6 +36,7 @@ from bayes_scaling.model.pooling import Pooling, checked_pooling
 from bayes_scaling.version import __version__
 
 
+@validated
 def fit(
     law: Law | str,
     runs: Runs,
@@ -43,7 +45,7 @@ def fit(
     discrepancy: DiscrepancyChoice = "brownian",
     pooling: Pooling | None = None,
     sampler: SamplerChoice = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     progress: bool | None = None,
 ) -> Fit:
     """Sample the posterior of a law given runs.

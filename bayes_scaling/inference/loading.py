@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, Remedy
@@ -61,7 +62,8 @@ class _Content:
     digest: str
 
 
-def load_fit(path: str | Path, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
+@validated
+def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = None) -> Fit:
     """Read a fit that `Fit.save` wrote. Nothing in the file runs: it names a law of the catalogue, or none.
 
     Parameters

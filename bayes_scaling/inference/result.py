@@ -6,12 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.messages import checked_probability, listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
@@ -62,6 +63,7 @@ class Fit:
     diagnostics: Diagnostics
     manifest: Mapping[str, Any]
     drawn: int | None = None
+    EXPECTED: ClassVar[str] = "a Fit, as from fit(law, runs) or load_fit(path)"
 
     @property
     def law(self) -> Law:
@@ -106,6 +108,7 @@ class Fit:
         """Whether the sampler's diagnostics are all within limits."""
         return not self.problems
 
+    @validated
     def require_convergence(self, anyway: bool = False) -> None:
         """Raise `ConvergenceError` for a fit that did not converge, unless asked to go on ``anyway``."""
         if self.problems and not anyway:
@@ -115,6 +118,7 @@ class Fit:
                 Remedy("unconverged", value=True),
             )
 
+    @validated
     def thinned(self, most: int) -> Fit:
         """Keep about so many draws, evenly from every chain, with their statistics.
 
@@ -154,6 +158,7 @@ class Fit:
             out[name] = float(max(0.0, 1 - after.var() / before.var()))
         return out
 
+    @validated
     def summary(self, probability: float = 0.9) -> pd.DataFrame:
         """Return one row per parameter: median, equal-tailed interval, contraction from the prior.
 
@@ -185,7 +190,8 @@ class Fit:
         names = spelled_out(self.composition, self.groups)
         return [key for name in self.law.parameter_names for key, _ in names[name]]
 
-    def theta(self, group: Mapping[str, str] | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+    @validated
+    def theta(self, group: Mapping[str, str] | None = None, seed: Seed = 0) -> dict[str, np.ndarray]:
         """Return draws of every parameter of law and noise in one group, ``(chain * draw,)``.
 
         Parameters
@@ -206,7 +212,8 @@ class Fit:
         theta, _ = self.in_groups(table, "the group", seed)
         return {name: values.reshape(len(values), -1)[:, 0] for name, values in theta.items()}
 
-    def in_groups(self, table: pd.DataFrame, source: str, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    @validated
+    def in_groups(self, table: pd.DataFrame, source: str, seed: Seed = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return draws of every parameter in the groups of a table, and the cell of each of its rows.
 
         Returns
@@ -323,7 +330,8 @@ class Fit:
         """Everything as an ArviZ-ready ``DataTree``: posterior, prior, predictive, likelihood, data, statistics."""
         return to_datatree(self)
 
-    def save(self, path: str | Path) -> None:
+    @validated
+    def save(self, path: FilePath) -> None:
         """Write the fit as one netCDF file; an existing file is replaced only when the new one is whole."""
         save(self, Path(path))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.errors import FitError
@@ -35,6 +36,7 @@ class Sampler:
     like_rows: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not callable(self.method) and self.method not in METHODS:
             raise FitError(
                 f"sampler is {shown(self.method)}; expected one of {', '.join(METHODS)}, or a function of a Problem"

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
@@ -39,6 +40,7 @@ def available_laws() -> tuple[str, ...]:
     return tuple(sorted({path.stem for path in files if not path.stem.startswith("_")}))
 
 
+@validated
 def load_law(name_or_path: str | Path, *, priors: Mapping[str, dist.Distribution] | None = None, **options: str) -> Law:
     """Load a law by its name in the catalogue or by the path of its file.
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from numpy.typing import ArrayLike
 
+from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.messages import shown
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS, Column
 from bayes_scaling.laws.parameters import Derived, Parameter
+from bayes_scaling.laws.priors import refuse_unsuitable
 from bayes_scaling.laws.source import fingerprint
 
 type Constants = Mapping[str, Any]
@@ -153,6 +157,7 @@ class Law:
     recipe: Callable[..., Mapping[str, float]] | None = None
     origin: Origin = Origin("")
     overridden: tuple[str, ...] = ()
+    EXPECTED: ClassVar[str] = "a Law, as from load_law(name)"
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -189,9 +194,13 @@ class Law:
         names = inspect.signature(self.mean).parameters
         return tuple((name, self.reads.get(name, name)) for name in names if name not in self.parameter_names)
 
+    @validated
     def column(self, name: str) -> Column:
         """Return what an input is: one of the law's own columns, or one that any law may take."""
-        return self.columns.get(name) or INPUTS[name]
+        known = {**INPUTS, **self.columns}
+        if name not in known:
+            raise LawError(f"law {self.name} reads no column {shown(name)}; it reads {', '.join(self.inputs)}")
+        return known[name]
 
     @property
     def may_be_zero(self) -> tuple[str, ...]:
@@ -242,7 +251,8 @@ class Law:
         suffix = ",".join(f"{key}={value}" for key, value in self.origin.options)
         return f"{self.name}:{suffix}" if suffix else self.name
 
-    def evaluate(self, constants: Constants, **inputs: Any) -> np.ndarray:
+    @validated
+    def evaluate(self, constants: Constants, **inputs: ArrayLike) -> np.ndarray:
         """Return the mean loss for given constants.
 
         Parameters
@@ -262,11 +272,12 @@ class Law:
             raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
         with jax.enable_x64(True):
             columns = {name: np.atleast_1d(values) for name, values in inputs.items()} if self.features else inputs
-            read = self.arrays(columns)
+            read = self.arrays(columns)  # type: ignore[arg-type]
             arrays = {name: jnp.asarray(read[column]) for name, column in self.arguments}
             theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
             return np.asarray(self.mean(**arrays, **theta))
 
+    @validated
     def at(self, published: str) -> Curve:
         """Return the curve of a paper: ``load_law("chinchilla").at("besiroglu2024")(params=7e10, tokens=1.4e12)``."""
         for constants in self.published:
@@ -275,7 +286,8 @@ class Law:
         names = ", ".join(c.name for c in self.published) or "none"
         raise LawError(f"law {self.name} has no published constants {published!r}; it has: {names}")
 
-    def quantity(self, name: str, constants: Constants, **inputs: Any) -> np.ndarray:
+    @validated
+    def quantity(self, name: str, constants: Constants, **inputs: ArrayLike) -> np.ndarray:
         """Return a `Quantity` of the law for given constants.
 
         Parameters
@@ -300,10 +312,14 @@ class Law:
                 f"got {', '.join(inputs) or 'none'}"
             )
         known = {**constants, **inputs}
+        missing = [need for need in row.needs if need not in known]
+        if missing:
+            raise LawError(f"{name} of law {self.label} needs the constants {', '.join(missing)} too")
         with jax.enable_x64(True):
             value = row.value(**{need: jnp.asarray(known[need], float) for need in row.needs})
             return np.asarray(value, float)
 
+    @validated
     def with_priors(self, priors: Mapping[str, dist.Distribution]) -> Law:
         """Return the same law with other priors, by parameter name.
 
@@ -316,9 +332,9 @@ class Law:
                 f"law {self.name} has no prior on {', '.join(unknown)}; it has priors on "
                 f"{', '.join(row.name for row in self.sampled)}"
             )
-        for name, prior in priors.items():
-            if not isinstance(prior, dist.Distribution):
-                raise LawError(f"the prior of {name} is {type(prior).__name__}, not a numpyro distribution")
+        for row in self.sampled:
+            if row.name in priors:
+                refuse_unsuitable(row.name, row.quantity, row.prior, priors[row.name])
         rows = tuple(
             dataclasses.replace(row, prior=priors[row.name], source="given by the user")
             if isinstance(row, Parameter) and row.name in priors
@@ -347,6 +363,7 @@ class Curve:
         """Return the loss at ``inputs``, in the unit of the paper."""
         return self.law.evaluate(self.constants.values, **inputs)
 
+    @validated
     def quantity(self, name: str, **inputs: Any) -> np.ndarray:
         """Return a quantity of the law at these constants: ``curve.quantity("critical_batch", loss=2.5)``."""
         return self.law.quantity(name, self.constants.values, **inputs)

@@ -15,6 +15,7 @@ import numpy as np
 import numpyro.distributions as dist
 import scipy.special
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import LawError
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -116,6 +117,46 @@ def prior_to_spec(prior: dist.Distribution) -> dict[str, Any]:
     if type(prior) is not getattr(dist, family, None) or family not in FAMILIES:
         raise LawError(f"a {family} prior cannot be written to a file; known are {', '.join(FAMILIES)}")
     return {"distribution": family, **{key: float(getattr(prior, key)) for key in FAMILIES[family]}}
+
+
+def span(prior: dist.Distribution) -> tuple[float, float]:
+    """Return the least and the most value of a prior's support."""
+    support = getattr(prior.support, "base_constraint", prior.support)
+    ends = [getattr(support, end, None) for end in ("lower_bound", "upper_bound")]
+    low, high = (
+        default if end is None else float(end) for end, default in zip(ends, (-math.inf, math.inf), strict=True)
+    )
+    return low, high
+
+
+def refuse_unsuitable(name: str, quantity: str, usual: dist.Distribution, given: Any) -> None:
+    """Refuse a prior that is none of one number, or that reaches where a parameter cannot be.
+
+    Parameters
+    ----------
+    name : of the parameter
+    quantity : what the prior describes, where it is not the parameter itself
+    usual : the law's own prior, whose support says which values are possible
+    given : the prior to take instead
+    """
+    if not isinstance(given, dist.Distribution):
+        raise LawError(f"the prior of {name} is {_shown(given)}, not a numpyro distribution")
+    shape = tuple(given.batch_shape) + tuple(given.event_shape)
+    if shape or given.support.is_discrete:
+        of = f"arrays of shape {shape}" if shape else "whole numbers"
+        raise LawError(f"the prior of {name}, {describe_prior(given)}, is one of {of}; expected one of a number")
+    (least, most), (low, high) = span(usual), span(given)
+    if least <= low and high <= most:
+        return
+    what = f"{name} (as {quantity})" if quantity else name
+    inside, families = {
+        (0.0, math.inf): ("must be positive", "LogNormal, Gamma, or TruncatedNormal with low = 0"),
+        (0.0, 1.0): ("lies between 0 and 1", "Beta, Uniform(0, 1), or TruncatedNormal with low = 0 and high = 1"),
+    }.get((least, most), (f"lies between {least:g} and {most:g}", "TruncatedNormal or Uniform between these"))
+    reaches = "all numbers" if math.isinf(low) and math.isinf(high) else f"numbers from {low:g} to {high:g}"
+    raise LawError(
+        f"the prior of {name}, {describe_prior(given)}, allows {reaches}, but {what} {inside}: take {families}"
+    )
 
 
 def _written(prior: dist.Distribution) -> tuple[str, dict[str, float]] | None:
@@ -223,6 +264,7 @@ def as_distribution(argument: WrittenPrior | dist.Distribution) -> dist.Distribu
     return argument.distribution() if isinstance(argument, WrittenPrior) else argument
 
 
+@validated
 def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
     """Read the ``[priors]`` table of a TOML file: ``alpha = {distribution = "LogNormal", loc = -1.4, scale = 0.5}``.
 
@@ -245,6 +287,11 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
         reason = "".join(c if c.isprintable() else " " for c in reason)
         raise LawError(f"{name} {reason[:200]}; expected TOML with a table [priors]") from error
     table = content.get("priors")
+    stray = [key for key in content if key != "priors"]
+    if stray:
+        raise LawError(
+            f"{name} has {_shown(stray[0])} outside of its table [priors], where nothing reads it; move it there"
+        )
     if not isinstance(table, dict) or not table:
         raise LawError(f"{name} has no table [priors]; expected lines like alpha = {{distribution = 'LogNormal', ...}}")
     return {parameter: prior_from_spec(parameter, spec) for parameter, spec in table.items()}

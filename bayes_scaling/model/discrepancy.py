@@ -27,6 +27,7 @@ import numpy as np
 import numpyro.distributions as dist
 import scipy.linalg
 
+from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DISCREPANCIES, listed_as_choice
 from bayes_scaling.errors import LawError
@@ -57,6 +58,7 @@ class Discrepancy:
     scale: float = 0.02
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.kind not in DISCREPANCIES:
             raise LawError(f"discrepancy is {shown(self.kind)}; expected {listed_as_choice(DISCREPANCIES)}")
         if not 0 < self.smoothness < 1:

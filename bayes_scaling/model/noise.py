@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.names import listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
@@ -134,6 +135,7 @@ class Noise:
     rows: str = "independent"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         known: Mapping[str, Mapping[str, Any]] = {"family": FAMILIES, "scale": SCALES, "rows": ROWS}
         for kind, table in known.items():
             chosen = getattr(self, kind)

@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 import pandas as pd
 from numpyro.distributions import biject_to
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.names import POOLING, listed_as_choice
 from bayes_scaling.errors import DataError, LawError
@@ -47,6 +48,7 @@ type Pooling = Mapping[str, Pool]
 """By parameter, as its prior is named; what is not named is shared by all runs."""
 
 
+@validated
 def partial(by: str) -> Pool:
     """Draw a parameter's value in each group from a population whose centre and standard deviation are learned.
 
@@ -65,6 +67,7 @@ def partial(by: str) -> Pool:
     return Pool(by, "partial")
 
 
+@validated
 def separate(by: str) -> Pool:
     """Give each group a value of its own, under the same prior, that says nothing about other groups.
 

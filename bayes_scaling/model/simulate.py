@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import derive_missing
@@ -25,6 +26,7 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import ALONG, centre_of, curve_layout, model_columns
 
 
+@validated
 def grid(**inputs: Sequence[float]) -> pd.DataFrame:
     """Return every combination of the given values, one row each: ``grid(params=[1e8, 1e9], tokens=[1e9, 1e10])``."""
     return pd.DataFrame(itertools.product(*inputs.values()), columns=list(inputs), dtype=float)
@@ -91,6 +93,7 @@ def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePo
     return {name: float(values[name]) for name in names}
 
 
+@validated
 def simulate(
     law: Law | str,
     design: pd.DataFrame | Runs,
@@ -98,7 +101,7 @@ def simulate(
     *,
     noise: FamilyName | Noise = "student_t",
     discrepancy: DiscrepancyChoice = "none",
-    seed: int = 0,
+    seed: Seed = 0,
     typical_loss: float = 3.0,
     loss_unit: str = "nats/token",
 ) -> Runs:

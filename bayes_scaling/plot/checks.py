@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.plot.style import (
     BLACK,
@@ -30,6 +31,7 @@ from bayes_scaling.plot.style import (
 
 
 @styled
+@validated
 def plot_residuals(fit: Fit) -> Figure:
     """Show the residual of each run, in percent of its loss, against each input and the fitted loss.
 
@@ -80,6 +82,7 @@ def _outlier_scale(ax: Axes, residual: np.ndarray, sigma: float) -> str:
 
 
 @styled
+@validated
 def plot_traces(fit: Fit) -> Figure:
     """Show the chains of every parameter: their ranks, which should be uniform, and their draws in order.
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.names import COMPARED
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, saved, styled
@@ -38,6 +39,7 @@ def _weighted(comparison: Comparison) -> list[str]:
 
 
 @styled
+@validated
 def plot_held_out(comparison: Comparison) -> Figure:
     """Draw the forecasts of each candidate beyond the lowest cut and the measured losses, relative to its median."""
     names = _weighted(comparison)
@@ -91,6 +93,7 @@ def _draw_held_out(ax: Axes, held_out: pd.DataFrame) -> None:
 
 
 @styled
+@validated
 def plot_ranking(comparison: Comparison) -> Figure:
     """Draw scores relative to the best law, with standard errors, and the weights of the stacked forecast."""
     ranked = comparison.to_frame()
@@ -119,6 +122,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
 
 
 @styled
+@validated
 def plot_pit(comparison: Comparison) -> Figure:
     """Draw how often losses were below each quantile of their forecast, over all cuts."""
     names = _weighted(comparison)[: len(MARKED)]

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.observations import ALONG, size_of
@@ -47,6 +48,7 @@ from bayes_scaling.predict.forecast import forecast as forecast_at
 
 
 @styled
+@validated
 def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     """Show runs and fitted curves against each input of the law, on log-log axes.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.observations import SIZES
@@ -44,6 +45,7 @@ from bayes_scaling.predict.frontier import compute_optimal
 
 
 @styled
+@validated
 def plot_forecast(
     fit: Fit,
     forecast: Forecast,

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.inference.result import Fit
@@ -25,9 +26,10 @@ from bayes_scaling.plot.style import (
 from bayes_scaling.predict.forecast import Forecast
 
 
+@validated
 def save_pictures(
     fit: Fit,
-    folder: str | Path,
+    folder: FilePath,
     forecast: Forecast | None = None,
     measured: np.ndarray | Sequence[float] | None = None,
     target: float | None = None,

@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import LawError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.plot.style import (
@@ -40,6 +41,7 @@ DENSITIES = 24  # more panels in one figure would be too small to read
 
 
 @styled
+@validated
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Show the prior and posterior densities of every parameter of law and noise, and how much was learned.
 
@@ -99,6 +101,7 @@ def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label:
 
 
 @styled
+@validated
 def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
     """Show pairs of parameters: highest-density regions of the posterior, marginals, published constants.
 

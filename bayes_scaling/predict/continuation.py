@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import ForecastError
@@ -31,12 +32,13 @@ from bayes_scaling.predict.forecast import Forecast, contents, paths_at, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 
+@validated
 def continued(
     fit: Fit,
     run: str,
     ahead: Mapping[str, Any] | pd.DataFrame,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     unconverged: bool = False,
 ) -> Forecast:
     """Forecast later rows of a run whose curve so far is part of the fitted table.

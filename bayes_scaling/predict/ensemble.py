@@ -10,11 +10,13 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
@@ -90,6 +92,7 @@ class Paths:
     def __len__(self) -> int:
         return len(self.learned)
 
+    @validated
     def take(self, draws: np.ndarray) -> Paths:
         """Keep some draws, by index."""
         return Paths(self.sizes, self.learned[draws], self.unresolved[draws])
@@ -161,7 +164,8 @@ class Member:
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, fit: Fit, weight: float, seed: int, group: Mapping[str, str] | None, unconverged: bool) -> Member:
+    @validated
+    def of(cls, fit: Fit, weight: float, seed: Seed, group: Mapping[str, str] | None, unconverged: bool) -> Member:
         """Draw the paths of a fit."""
         fit.require_convergence(unconverged)
         theta = fit.theta(group, seed)
@@ -173,6 +177,7 @@ class Member:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @validated
     def take(self, draws: np.ndarray) -> Member:
         """Keep some draws, by index."""
         return dataclasses.replace(
@@ -224,12 +229,14 @@ class Ensemble:
     loss_unit: str
     best_loss: float
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    EXPECTED: ClassVar[str] = "an Ensemble, as from Ensemble.of(fit)"
 
     @classmethod
+    @validated
     def of(
         cls,
         source: Fit | WeightedFits,
-        seed: int = 0,
+        seed: Seed = 0,
         *,
         group: Mapping[str, str] | None = None,
         unconverged: bool = False,
@@ -266,9 +273,12 @@ class Ensemble:
     def __len__(self) -> int:
         return sum(len(member) for member in self.members.values())
 
+    @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
         """Keep some draws, by index over all members."""
-        wanted, start, members = np.asarray(draws, int), 0, {}
+        wanted, start, members = np.asarray(draws), 0, {}
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+            raise PlanError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
@@ -278,10 +288,14 @@ class Ensemble:
             raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
         return dataclasses.replace(self, members=members)
 
+    @validated
     def only(self, name: str) -> Ensemble:
         """Keep one of the laws."""
+        if name not in self.members:
+            raise PlanError(f"the ensemble has no law {shown(name)}; it has {', '.join(self.members)}")
         return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
 
+    @validated
     def points(self, **inputs: Any) -> Points:
         """Return planned runs as checked columns, one for each input that the laws read.
 
@@ -299,7 +313,7 @@ class Ensemble:
         try:
             given = {name: np.atleast_1d(np.asarray(values, float)) for name, values in inputs.items()}
             given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise PlanError("inputs of a run: expected numbers, or rows of equal length") from None
         for name, values in given.items():
             least = 0.0 if name in may_be_zero else math.ulp(0.0)

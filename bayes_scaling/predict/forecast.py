@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_probability, listed
-from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.columns import derive_missing, table_of
 from bayes_scaling.data.consistency import odd_rows, refuse_impossible
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
@@ -81,6 +82,9 @@ class Forecast:
     members: Mapping[str, tuple[float, Forecast]] = dataclasses.field(default_factory=dict)
     cautions: tuple[str, ...] = ()
 
+    EXPECTED: ClassVar[str] = "a Forecast, as from forecast(fit, ...)"
+
+    @validated
     def draws(self, of: str = "new_run") -> np.ndarray:
         """Return the draws of the ``fitted`` curve, the ``mean`` curve or one ``new_run``, ``(n_draw, n_point)``."""
         if of not in KINDS:
@@ -88,15 +92,18 @@ class Forecast:
         values: np.ndarray = getattr(self, of)
         return values
 
+    @validated
     def quantile(self, probability: float | Sequence[float], of: str = "new_run") -> np.ndarray:
         """Return quantiles of the loss, ``(n_probability, n_point)`` (or ``(n_point,)`` for one probability)."""
-        wanted = np.vectorize(checked_probability)(probability)
+        wanted = np.vectorize(checked_probability, otypes=[float])(probability)
         return np.asarray(np.quantile(self.draws(of), wanted, axis=0))
 
+    @validated
     def median(self, of: str = "new_run") -> np.ndarray:
         """Return the median loss, ``(n_point,)``."""
         return np.asarray(np.median(self.draws(of), axis=0))
 
+    @validated
     def interval(self, probability: float = 0.9, of: str = "new_run") -> np.ndarray:
         """Return the equal-tailed credible interval of the loss, ``(n_point, 2)``.
 
@@ -127,12 +134,14 @@ class Forecast:
         names = ("parameters", "law_form", "discrepancy", "run_noise")
         return pd.DataFrame(dict(zip(names, parts, strict=True), total=grown[-1]))
 
+    @validated
     def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
         """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
         if not loss > 0:
             raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.loss_unit}")
         return np.asarray(np.mean(self.draws(of) <= loss, axis=0))
 
+    @validated
     def to_frame(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> pd.DataFrame:
         """Return one row per point: inputs, median, both kinds of bands, probability of the target.
 
@@ -152,6 +161,7 @@ class Forecast:
             frame["probability_below_target"] = self.probability_below(target)
         return frame
 
+    @validated
     def to_json(self, probabilities: Sequence[float] = (0.5, 0.9), target: float | None = None) -> str:
         """Return `to_frame` as JSON with a header that says what the bands contain."""
         content = {
@@ -187,11 +197,12 @@ def _half(losses: np.ndarray) -> np.ndarray:
     return np.asarray(np.diff(np.quantile(np.log(losses), [0.16, 0.84], axis=0), axis=0)[0] / 2)
 
 
+@validated
 def forecast(
     source: Fit | WeightedFits | Ensemble,
     points: pd.DataFrame | Runs | None = None,
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     unconverged: bool = False,
     **inputs: Any,
 ) -> Forecast:
@@ -326,14 +337,7 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
         unknown = [name for name in inputs if name not in known]
         if unknown:
             raise ForecastError(f"{unknown[0]!r} is no input of a run; law {law.label} needs {', '.join(law.inputs)}")
-        try:
-            arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, object)) for v in inputs.values()))
-        except ValueError as error:
-            lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
-            raise ForecastError(
-                f"inputs of different lengths ({lengths}); give lists of equal length or single numbers"
-            ) from error
-        frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)))
+        frame = table_of(inputs)
     else:
         table = points.table if isinstance(points, Runs) else points
         frame = table[[name for name in table if name in known]].reset_index(drop=True)

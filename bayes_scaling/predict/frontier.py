@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_probability
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
@@ -90,8 +91,9 @@ class Requirement:
         return self.quantile(tail), self.quantile(1 - tail)
 
 
+@validated
 def compute_optimal(
-    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False, seed: int = 0
+    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False, seed: Seed = 0
 ) -> Optimum:
     """Split a compute budget over parameters and tokens, for every posterior draw.
 
@@ -109,7 +111,8 @@ def compute_optimal(
             f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}"
         )
     if not (np.isfinite(flops) and flops > FLOPS_PER_PARAM_TOKEN):
-        raise ForecastError(f"the budget is {flops:g} FLOPs, expected a positive number of FLOPs")
+        why = "too few for one parameter and one token" if flops > 0 else "expected a positive number"
+        raise ForecastError(f"the budget is {flops:g} FLOPs, {why if flops < np.inf else 'expected a finite number'}")
     with scope():
         log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
     params = np.exp(log_params)
@@ -118,6 +121,7 @@ def compute_optimal(
     return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + shift))
 
 
+@validated
 def required(
     fit: Fit,
     loss: float,
@@ -126,7 +130,7 @@ def required(
     tokens_per_param: float | None = None,
     group: Mapping[str, str] | None = None,
     unconverged: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     **fixed: float,
 ) -> Requirement:
     """Return how much compute, or how much of another input, the mean curve needs to reach a loss.

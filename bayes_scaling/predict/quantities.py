@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -58,6 +61,7 @@ class QuantityDraws:
         return self.points.assign(median=self.median(), low=low, high=high, defined=self.defined)
 
 
+@validated
 def quantity(
     fit: Fit,
     name: str,
@@ -85,7 +89,9 @@ def quantity(
     fit.require_convergence(unconverged)
     theta = {key: values[:, None] for key, values in fit.theta(group).items()}
     count = len(next(iter(theta.values())))
-    drawn = {key: np.asarray(v, float) for key, v in inputs.items() if np.ndim(v) == 2}
+    drawn = {
+        key: np.asarray(v, float) for key, v in inputs.items() if isinstance(v, np.ndarray | jax.Array) and v.ndim == 2
+    }
     odd = [key for key, v in drawn.items() if v.shape != (count, 1)]
     if odd:
         raise ForecastError(
@@ -103,12 +109,5 @@ def quantity(
 
 def _points(inputs: Mapping[str, Any]) -> pd.DataFrame:
     """Return inputs as a table of positive numbers."""
-    try:
-        arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, object)) for v in inputs.values()))
-    except ValueError as error:
-        lengths = ", ".join(f"{name} {np.size(v)}" for name, v in inputs.items())
-        raise ForecastError(
-            f"inputs of different lengths ({lengths}); give lists of equal length or single numbers"
-        ) from error
-    frame = pd.DataFrame(dict(zip(inputs, arrays, strict=True)), index=None if inputs else [0])
+    frame = table_of(inputs) if inputs else pd.DataFrame(index=[0])
     return numeric(frame, list(inputs), Origin("the inputs", {}))

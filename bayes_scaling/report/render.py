@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.data.runs import Runs
@@ -76,13 +77,14 @@ class Report:
         return f"<Report: {draft}report on {self.content['title']!r}>"
 
 
+@validated
 def make_report(
     study: Study | str | Path,
     runs: Runs | None = None,
     *,
     draft: bool = False,
     unconverged: bool = False,
-    refits: str | Path | None = None,
+    refits: FilePath | None = None,
     run_law_files: bool = False,
     progress: bool | None = None,
 ) -> Report:

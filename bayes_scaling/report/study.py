@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import pydantic
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
@@ -57,7 +58,7 @@ class Study(Part):
     """
 
     title: str = pydantic.Field(default="A training run", min_length=1, max_length=200)
-    seed: int = pydantic.Field(default=0, ge=0)
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**32)
     data: Data
     laws: Laws = Laws()
     budget: Budget
@@ -69,8 +70,15 @@ class Study(Part):
     about: dict[About, str] = pydantic.Field(default_factory=dict)
     _folder: Path = pydantic.PrivateAttr(default=Path())
 
+    def __init__(self, **content: Any) -> None:
+        try:
+            super().__init__(**content)
+        except pydantic.ValidationError as error:
+            raise StudyError(_sentence(error)) from None
+
     @classmethod
-    def read(cls, path: str | Path) -> Study:
+    @validated
+    def read(cls, path: FilePath) -> Study:
         """Read a study from a TOML file; paths in it are relative to its folder.
 
         Raises
@@ -90,6 +98,7 @@ class Study(Part):
         return study
 
     @classmethod
+    @validated
     def of(cls, content: Mapping[str, Any], source: str = "the study") -> Study:
         """Check the content of a study file.
 
@@ -104,9 +113,9 @@ class Study(Part):
             For the first error, in one sentence.
         """
         try:
-            study = cls.model_validate(dict(content))
-        except pydantic.ValidationError as error:
-            raise StudyError(f"{source}: {_sentence(error)}") from None
+            study = cls(**content)
+        except StudyError as error:
+            raise StudyError(f"{source}: {error}") from None
         study.limits()
         return study
 
@@ -142,6 +151,7 @@ class Study(Part):
             table = table.after_warmup(data.after_warmup)
         return table.ends() if data.ends else table
 
+    @validated
     def candidates(self, runs: Runs, draft: bool, run_law_files: bool = False) -> tuple[Candidate, ...]:
         """Return the candidates; a draft leaves out the baselines.
 
@@ -193,6 +203,7 @@ class Study(Part):
         given = self.laws.priors.get(name.partition(":")[0], {})
         return {parameter: prior_from_spec(parameter, spec) for parameter, spec in given.items()} or None
 
+    @validated
     def noise(self, runs: Runs) -> Noise:
         """Return the noise model."""
         usual, wanted = default_noise(runs), self.laws

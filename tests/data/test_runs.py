@@ -514,7 +514,7 @@ def test_less_than_one_token_is_no_run() -> None:
         (pd.DataFrame({"params": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest params is 400: it looks as if"),
         (pd.DataFrame({"tokens": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest tokens is 400: it looks as if"),
         (table(params=[1e7, 2e7, 40, 8e7]), "params jumps by a factor 2e+05: some rows may be in other units"),
-        (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 losses are over five times the median (row 4: 60)"),
+        (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 loss is over five times the median (row 4: 60)"),
         (table(loss=[30.0, 29.0, 28.0, 27.0]), "is it a perplexity?"),
         (table(unique_tokens=1e12), "unique_tokens is above tokens in row 1 (and 3 more rows)"),
         (table(loss_se=[0.1, 5.0, 0.1, 0.1]), "loss_se is above loss in row 2"),

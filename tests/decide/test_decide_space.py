@@ -20,7 +20,7 @@ from bayes_scaling.decide.objectives import expected_loss
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
-from bayes_scaling.errors import PlanError
+from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 from tests.support import THREE, believed, public_table
 
@@ -244,10 +244,10 @@ def test_other_inputs_are_fixed() -> None:
         ({"weight_bits": 6.0}, "reads activation_bits, kv_bits: say what to plan with"),
         ({**bits, "params": 1e9}, r"Constraints\(params="),
         ({**bits, "dropout": 0.1}, "dropout, which no law reads"),
-        ({**bits, "kv_bits": "many"}, "expected a number"),
+        ({**bits, "kv_bits": "many"}, r"given\['kv_bits'\] is 'many' \(str\); expected a number"),
         ({**bits, "kv_bits": -1.0}, "expected a positive number"),
     ):
-        with pytest.raises(PlanError, match=says):
+        with pytest.raises(BayesScalingError, match=says):
             allocate(some, 1e21, given=fixed)
 
 
@@ -302,11 +302,11 @@ def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Ensemble) -> No
     assert gopher.interval(0.5, "wasted")[0] > 0.3 > 0.1 > best.interval(0.5, "wasted")[1]
     assert found.to_frame()["choice"].tolist()[-2:] == ["Gopher", "best"]
     for runs, says in (
-        ({"X": (1e9,)}, r"expected \(params, tokens\)"),
+        ({"X": (1e9,)}, r"compare_with\['X'\] is \(1000000000.0,\); expected 2 values"),
         ({"X": (0.0, 1e9)}, r"expected \(params, tokens\)"),
         ({"twenty_tokens": (1e9, 1e9)}, "name of a published rule"),
     ):
-        with pytest.raises(PlanError, match=says):
+        with pytest.raises(BayesScalingError, match=says):
             allocate(chinchilla, 1e22, compare_with=runs)  # type: ignore[arg-type]
 
 

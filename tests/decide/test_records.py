@@ -173,15 +173,15 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
 @pytest.mark.parametrize(
     ("losses", "says"),
     [
-        ([1.0], "of 2 runs, and 1 losses"),
-        ([math.nan, 2.0], "measured loss is nan"),
-        (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of the 2 registered runs"),
+        ([1.0], "of 2 runs, and 1 loss was given"),
+        ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
+        (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
         (pd.DataFrame({"params": [1.0]}), "needs loss"),
         (pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}), "measured loss is nan"),
     ],
 )
 def test_bad_outcomes_are_explained(registered: bs.Registered, losses: Any, says: str) -> None:
-    with pytest.raises(bs.errors.DataError, match=says):
+    with pytest.raises(bs.errors.BayesScalingError, match=says):
         bs.score_registered(registered, losses)
 
 

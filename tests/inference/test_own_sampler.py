@@ -62,10 +62,10 @@ def test_draws_of_another_shape_are_refused(chinchilla_runs: bs.Runs) -> None:
     ("options", "says"),
     [
         ({"sampler": "magic"}, "sampler is 'magic'; expected one of auto, nuts, laplace"),
-        ({"sampler": None}, "sampler is None; expected one of auto, nuts, laplace"),
-        ({"noise": None}, "noise is None; expected one of auto, student_t, normal, or a bayes_scaling.Noise"),
+        ({"sampler": None}, "sampler is None; expected 'auto', 'nuts', 'laplace' or a Sampler"),
+        ({"noise": None}, "noise is None; expected 'auto', 'student_t', 'normal' or a Noise"),
         ({"noise": "gauss"}, "noise is 'gauss'; expected"),
-        ({"discrepancy": None}, "discrepancy is None; expected one of brownian, none, or a bayes_scaling.Discrepancy"),
+        ({"discrepancy": None}, "discrepancy is None; expected 'brownian', 'none' or a Discrepancy"),
     ],
 )
 def test_what_an_option_does_not_take_is_said(chinchilla_runs: bs.Runs, options: dict[str, Any], says: str) -> None:

@@ -119,7 +119,7 @@ def test_priors_can_be_replaced_by_name() -> None:
     assert {row.name: row.source for row in law.sampled}["alpha"] == "given by the user"
     with pytest.raises(bs.errors.LawError, match="has no prior on gamma; it has priors on L_0, E, alpha"):
         bs.load_law("chinchilla", priors={"gamma": dist.Normal(0, 1)})
-    with pytest.raises(bs.errors.LawError, match="prior of alpha is float"):
+    with pytest.raises(bs.errors.ArgumentError, match=r"priors\['alpha'\] is 0.3 \(float\); expected a numpyro"):
         bs.load_law("chinchilla", priors={"alpha": 0.3})  # type: ignore[dict-item]
 
 

@@ -81,3 +81,10 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit) -> None:
         with pytest.raises(bs.errors.ForecastError) as caught:
             ask()
         assert says in str(caught.value)
+
+
+def test_one_flop_is_too_few_and_positive(chinchilla_fit: bs.Fit) -> None:
+    with pytest.raises(bs.errors.ForecastError, match="the budget is 1 FLOPs, too few for one parameter"):
+        bs.compute_optimal(chinchilla_fit, 1.0)
+    with pytest.raises(bs.errors.ForecastError, match="the budget is -1 FLOPs, expected a positive number"):
+        bs.compute_optimal(chinchilla_fit, -1.0)

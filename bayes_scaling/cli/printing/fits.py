@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def fit_summary(fit: Fit) -> RenderableType:
             f"{run} ({residual:+.1%})"
             for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
         )
-        parts.append(Text(f"outliers: {len(flagged)} runs lie outside the bulk of the scatter: {names}"))
+        lie = f"{counted(len(flagged), 'run lies', 'runs lie')} outside the bulk of the scatter"
+        parts.append(Text(f"outliers: {lie}: {names}"))
     parts += _influential(fit)
     weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
     if weak:
@@ -76,7 +78,8 @@ def _influential(fit: Fit) -> list[Text]:
     if moving.any():
         shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
         names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
-        said.append(Text(f"influential: leaving out one of these {moving.sum()} runs would move the answer: {names}"))
+        left_out = "this run" if moving.sum() == 1 else f"one of these {moving.sum()} runs"
+        said.append(Text(f"influential: leaving out {left_out} would move the answer: {names}"))
     if (~moving).any():
         names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
         said.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))

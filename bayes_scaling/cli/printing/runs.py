@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def runs_summary(runs: Runs) -> RenderableType:
             )
     lines = [
         Text(
-            f"{runs.source}: {len(runs)} rows, loss in {runs.loss_unit}, params: {runs.params_convention}", style="bold"
+            f"{runs.source}: {counted(len(runs), 'row')}, loss in {runs.loss_unit}, params: {runs.params_convention}",
+            style="bold",
         )
     ]
     notes = [Text(f"note     {note}") for note in runs.notes]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bayes_scaling.base.arguments import validated
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 
@@ -22,6 +23,7 @@ TABLES = {
 CARDS = {name: "stdlib_sweep" if name == "stdlib_sweep" else "stdlib_curves" for name in TABLES}
 
 
+@validated
 def load(name: str = "stdlib_sweep", params: str = "non_embedding") -> Runs:
     """Load a bundled table; `card` says how it was measured.
 
@@ -40,6 +42,7 @@ def load(name: str = "stdlib_sweep", params: str = "non_embedding") -> Runs:
     return Runs.from_frame(frame, params_convention=params, loss_unit="nats/byte", source=f"{name}.csv")
 
 
+@validated
 def card(name: str = "stdlib_sweep") -> str:
     """Return the card of a bundled table: how it was measured, units, counting rules, noise."""
     _refuse_unknown(name)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, local, named_apart, yaml_of
@@ -23,8 +24,9 @@ _STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"
 """Status of a run by its number in meta.yaml."""
 
 
+@validated
 def import_mlflow(
-    path: str | Path,
+    path: FilePath,
     columns: Mapping[str, str],
     *,
     last: bool = False,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, yaml_of
@@ -25,8 +26,9 @@ _UNPACKED = {1: 5, 2: 6}
 """Element types of a tensor, float and double, and the field of values that are not in tensor_content (4)."""
 
 
+@validated
 def import_tensorboard(
-    path: str | Path,
+    path: FilePath,
     columns: Mapping[str, str],
     *,
     last: bool = False,

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, named_apart
@@ -28,8 +29,9 @@ _BLOCK = 32768
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 
 
+@validated
 def import_wandb(
-    path: str | Path,
+    path: FilePath,
     columns: Mapping[str, str],
     *,
     last: bool = False,
