@@ -315,6 +315,10 @@ _WORDS: Mapping[Any, str] = {
 
 def words_for(hint: Any) -> str:
     """Return in words what an annotation asks for; a class may say it in ``EXPECTED``."""
+    if hint is ArrayLike:
+        return "a number or an array of numbers"
+    if hint is np.ndarray:
+        return "an array of numbers"
     origin, inner = get_origin(hint), get_args(hint)
     if isinstance(hint, TypeAliasType):
         return words_for(hint.__value__)
@@ -330,10 +334,6 @@ def words_for(hint: Any) -> str:
         return f"a list, each {words_for(inner[0])}" if inner[0] is not Any else "a list"
     if origin in (collections.abc.Mapping, dict):
         return f"a dict from {words_for(inner[0])} to {words_for(inner[1])}" if inner[1] is not Any else "a dict"
-    if hint is ArrayLike:
-        return "a number or an array of numbers"
-    if hint is np.ndarray:
-        return "an array of numbers"
     if hint is Any:
         return "anything"
     if origin is collections.abc.Callable:

@@ -455,7 +455,7 @@ def test_bad_questions_are_explained(beliefs: Ensemble) -> None:
         (lambda: DecisionProblem(some, target=2.0).smallest_budget([50]), "write 0.5 for 50 percent"),
         (lambda: DecisionProblem(some).curve([]), "no budget was given"),
         (lambda: Constraints(params=(1e10, 1e9)), "expected 0 <= least <= most"),
-        (lambda: Constraints(tokens=1e9), "expected a range"),
+        (lambda: Constraints(tokens=1e9), "expected 2 values, each a number"),
         (lambda: Constraints(tokens_available=-1.0), "tokens_available is -1"),
         (lambda: some.take([10]), "draws are counted from 0 to 9"),
     ):
