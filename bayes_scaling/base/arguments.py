@@ -364,7 +364,7 @@ def _any_of(choices: tuple[Any, ...]) -> str:
     """Return the words of a union, without None: who has nothing to give leaves the argument out."""
     words: list[str] = []
     for choice in choices:
-        while isinstance(choice, TypeAliasType):
+        while isinstance(choice, TypeAliasType) and choice is not ArrayLike:
             choice = choice.__value__
         if get_origin(choice) is Literal:
             words += map(shown, get_args(choice))
