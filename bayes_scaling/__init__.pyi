@@ -16,9 +16,9 @@ from bayes_scaling.decide.midrun import midrun as midrun
 from bayes_scaling.decide.pilot_plan import PilotPlan as PilotPlan
 from bayes_scaling.decide.plan import Plan as Plan
 from bayes_scaling.decide.records import Registered as Registered
-from bayes_scaling.decide.records import TrackRecord as TrackRecord
 from bayes_scaling.decide.records import preregister as preregister
 from bayes_scaling.decide.records import score_registered as score_registered
+from bayes_scaling.decide.track_record import TrackRecord as TrackRecord
 from bayes_scaling.errors import BayesScalingError as BayesScalingError
 from bayes_scaling.evaluate.backtesting import backtest as backtest
 from bayes_scaling.evaluate.candidates import Cut as Cut

@@ -434,7 +434,7 @@ def of_forecast(path: Path) -> Any:
 
 def of_record(path: Path) -> Any:
     """Return the scores of a record; where lines are named as unread, what a sound file with all lines would give."""
-    from bayes_scaling.decide.records import TrackRecord
+    from bayes_scaling.decide.track_record import TrackRecord
 
     record = TrackRecord.read(path)
     rows = record.scores.to_json(orient="records", lines=True).split("\n")

@@ -241,11 +241,22 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
     now = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
     record = bs.TrackRecord(pd.DataFrame())
     scored = bs.score_registered(w.registered, 2.0)
+    ranks = bs.evaluate.Ranks(("sigma",), np.array([[3]]), 99, np.ones(1, bool), np.ones(1))
     isoflop = bs.evaluate.IsoflopFit(np.array([1e19, 1e20]), np.array([1e8, 3e8]), np.array([3.0, 2.5]))
     ranges = dict.fromkeys(("params", "tokens", "batch_tokens", "steps"), (1.0, 1e30))
     return {
         # the flow
-        "Runs": (bs.Runs, {"table": runs.table, "params_convention": "total", "loss_unit": "nats", "source": "it"}),
+        "Runs": (
+            bs.Runs,
+            {
+                "table": runs.table,
+                "params_convention": "total",
+                "loss_unit": "nats",
+                "source": "it",
+                "notes": (),
+                "warnings": (),
+            },
+        ),
         "Runs.from_frame": (bs.Runs.from_frame, {"frame": runs.table, **framed}),
         "Runs.from_csv": (bs.Runs.from_csv, {"path": w.csv, **framed}),
         "Runs.from_parquet": (bs.Runs.from_parquet, {"path": w.csv, **framed}),
@@ -306,6 +317,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Fit.summary": (fit.summary, {"probability": 0.9}),
         "Fit.theta": (fit.theta, {"group": None, "seed": 0}),
         "Fit.in_groups": (fit.in_groups, {"table": runs.table, "source": "it", "seed": 0}),
+        "Fit.replicate": (fit.replicate, {"at": fit.at_rows}),
         "Fit.thinned": (fit.thinned, {"most": 10}),
         "Fit.require_convergence": (fit.require_convergence, {"anyway": True}),
         # predictions
@@ -409,6 +421,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         ),
         "evaluate.IsoflopFit.params_at": (isoflop.params_at, {"flops": 1e21}),
         "evaluate.IsoflopFit.tokens_at": (isoflop.tokens_at, {"flops": 1e21}),
+        "evaluate.Ranks.joined": (bs.evaluate.Ranks.joined, {"parts": [ranks]}),
         "evaluate.sbc": (
             bs.evaluate.sbc,
             {
@@ -417,6 +430,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "noise": "normal",
                 "discrepancy": "none",
                 "tables": 2,
+                "first": 0,
                 "seed": 0,
                 "progress": False,
             },
@@ -493,13 +507,14 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Registered.read": (bs.Registered.read, {"path": w.csv}),
         "Registered.save": (w.registered.save, {"path": w.folder / "registered.json"}),
         "TrackRecord.add": (record.add, {"scores": scored}),
+        "TrackRecord.append": (bs.TrackRecord.append, {"path": w.folder / "appended.jsonl", "scores": scored}),
         "TrackRecord.read": (bs.TrackRecord.read, {"path": w.folder / "none.jsonl"}),
         "TrackRecord.save": (record.save, {"path": w.folder / "record.jsonl"}),
         # reports
         "Study": (bs.Study, dict(w.study)),
         "Study.of": (bs.Study.of, {"content": w.study, "source": "it"}),
         "Study.read": (bs.Study.read, {"path": w.study_file}),
-        "Study.candidates": (bs.Study.of(w.study).candidates, {"runs": runs, "draft": True}),
+        "Study.candidates": (bs.Study.of(w.study).candidates, {"runs": runs, "draft": True, "run_law_files": False}),
         "Study.noise": (bs.Study.of(w.study).noise, {"runs": runs}),
         "make_report": (
             bs.make_report,

@@ -225,7 +225,8 @@ def score(
 
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import record_table
-    from bayes_scaling.decide.records import Registered, TrackRecord, score_registered
+    from bayes_scaling.decide.records import Registered, score_registered
+    from bayes_scaling.decide.track_record import TrackRecord
 
     if (not loss) == (runs is None):
         raise DataError("say what was measured: either --loss LOSS or --runs TABLE")

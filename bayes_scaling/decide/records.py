@@ -3,7 +3,7 @@
 A registered forecast is one JSON file: when it was made, for which runs, quantiles of the loss of each, the laws with
 their weights, a hash of the data, what the forecast leaves out, and a digest of all that. Once a run is measured, its
 loss is scored against the file alone, without the fit or the package version behind it. Scores add up to a track
-record, which shows over time whether bands cover as often as they claim.
+record, see `bayes_scaling.decide.track_record`.
 
 Between its quantiles, a registered distribution is a normal score that is piecewise linear in log loss. So it has a
 density everywhere, and normal tails.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -23,15 +22,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.special
-import scipy.stats
 
 from bayes_scaling.base.arguments import FilePath, validated
-from bayes_scaling.base.files import append_lines, write_new
+from bayes_scaling.base.files import write_new
 from bayes_scaling.base.messages import checked_probability, counted, shown
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
-from bayes_scaling.decide.registration import BANDS, problem_of, problem_of_plan, problem_of_score
+from bayes_scaling.decide.registration import BANDS, digest_of, inside_field, problem_of, problem_of_plan
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
@@ -40,8 +38,6 @@ from bayes_scaling.predict.forecast import Forecast
 FORMAT = "bayes-scaling registered forecast, 1"
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
 WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
-NUMBERS = ("loss", "median", "error", "pit", "log_score")  # of a score
-CHECK = "sha256"  # in a line of a record: of what else it says
 SAME = 1e-6  # relative difference up to which inputs are those of one run
 
 
@@ -64,7 +60,7 @@ class Registered:
     @property
     def digest(self) -> str:
         """SHA-256 of the content, 16 hex digits."""
-        return _digest(self.content)
+        return digest_of(self.content)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -119,7 +115,7 @@ class Registered:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DataError(f"{path} is not a registered forecast; make one with 'bayes-scaling preregister'")
         digest = content.pop("digest", "")
-        found = _digest(content)
+        found = digest_of(content)
         if digest != found:
             raise DataError(f"{path} was changed since it was registered: its digest is {found}, not {shown(digest)}")
         problem = problem_of(content)
@@ -247,191 +243,16 @@ def score_registered(
                 "error": math.log(loss / middle),
                 "pit": pit,
                 "log_score": density,
-                **{_inside(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
+                **{inside_field(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
             }
         )
     return pd.DataFrame(rows)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TrackRecord:
-    """Scores of registered forecasts.
-
-    Attributes
-    ----------
-    scores : as of `score_registered`, one row per measured run
-    unread : lines of the file that are no scores, one sentence each; they stay in the file and do not count
-    """
-
-    scores: pd.DataFrame
-    unread: tuple[str, ...] = ()
-
-    @classmethod
-    @validated
-    def read(cls, path: FilePath) -> TrackRecord:
-        """Read a record; a file that does not exist is an empty record."""
-        path = Path(path)
-        if not path.exists():
-            return cls(pd.DataFrame())
-        try:
-            return cls._of(path.read_bytes().decode(errors="replace"), path)
-        except OSError as error:
-            raise DataError(f"cannot read the track record {path}: {error.strerror or error}") from None
-
-    @classmethod
-    def _of(cls, text: str, path: Path) -> TrackRecord:
-        """Read the lines of a record, and name those that are no scores."""
-        rows: dict[tuple[str, int], dict[str, Any]] = {}
-        where: dict[tuple[str, int], int] = {}
-        unread, foreign = [], False
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            row, wrong = _score_of(line)
-            foreign |= row is not None and bool(wrong)
-            key = ("", -1) if row is None or wrong else (row["digest"], row["run"])
-            if key in rows:
-                wrong = f"run {key[1]} of forecast {key[0]} is on line {where[key]} already"
-            if row is None or wrong:
-                unread.append(f"{path.name}, line {number}: {wrong}; it is kept and does not count")
-            else:
-                rows[key], where[key] = row, number
-        if foreign and not rows:
-            raise DataError(f"{path} holds something else than a track record ({unread[0].partition(';')[0]})")
-        return cls(pd.DataFrame(list(rows.values())), tuple(unread))
-
-    @validated
-    def add(self, scores: pd.DataFrame) -> TrackRecord:
-        """Return the record with more scores; each run of a forecast counts once."""
-        if len(self.scores):
-            known = set(zip(self.scores["digest"], self.scores["run"], strict=True))
-            again = [row for row in zip(scores["digest"], scores["run"], strict=True) if row in known]
-            if again:
-                raise DataError(
-                    f"forecast {again[0][0]} was scored before: its run {again[0][1]} is on the record already"
-                )
-        return TrackRecord(pd.concat([self.scores, scores], ignore_index=True), self.unread)
-
-    @classmethod
-    def append(cls, path: Path, scores: pd.DataFrame) -> TrackRecord:
-        """Add scores to the record in a file in one step, and return the whole record.
-
-        Several processes may do so at once. Lines that are no scores stay as they are.
-
-        Raises
-        ------
-        DataError
-            When one of the runs is on the record already, or the file holds something else.
-        WriteError
-            When the lines do not all fit; the record is then as before.
-        """
-        found = []
-
-        def lines(text: str) -> list[str]:
-            found.append(cls._of(text, path).add(scores))
-            return [line for _, line in _lines(scores)]
-
-        append_lines(path, lines)
-        return found[-1]
-
-    @validated
-    def save(self, path: FilePath) -> Path:
-        """Add to a file, one line each, the scores that it does not hold yet; the others stay."""
-        path = Path(path)
-
-        def lines(text: str) -> list[str]:
-            there = {key for key, _ in _lines(TrackRecord._of(text, path).scores)}
-            return [line for key, line in _lines(self.scores) if key not in there]
-
-        append_lines(path, lines)
-        return path
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per measured run."""
-        return self.scores.copy()
-
-    def summary(self) -> pd.DataFrame:
-        """Say how many measured runs lay inside each band, and how many would if forecasts were calibrated.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per band: ``band``, ``runs``, ``inside``, ``share``, ``low`` and ``high`` (the
-            90 % interval of the number inside for calibrated forecasts)
-        """
-        count = len(self.scores)
-        rows = []
-        for band in BANDS:
-            inside = int(self.scores[_inside(band)].sum()) if count else 0
-            low, high = (float(scipy.stats.binom.ppf(p, count, band)) if count else 0.0 for p in (0.05, 0.95))
-            share = inside / count if count else math.nan
-            row = {"band": band, "runs": count, "inside": inside, "share": share, "low": int(low), "high": int(high)}
-            rows.append(row)
-        return pd.DataFrame(rows)
-
-    @property
-    def verdict(self) -> str:
-        """The record in one sentence."""
-        if not len(self.scores):
-            return "Nothing has been scored yet."
-        row = self.summary().iloc[-1]
-        side = "too few" if row["inside"] < row["low"] else "too many" if row["inside"] > row["high"] else "as expected"
-        return (
-            f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90 % band, {side}: calibrated "
-            f"forecasts have {row['low']:.0f} to {row['high']:.0f}. Mean error "
-            f"{self.scores['error'].mean():+.2%}, mean log score {self.scores['log_score'].mean():.2f}."
-        )
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of content, 16 hex digits; also of content that no forecast has."""
-    plain = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _farthest(extrapolation: np.ndarray) -> float | None:
     """Return how many times the largest fitted run is exceeded; None where sizes are not known."""
     known = extrapolation[np.isfinite(extrapolation)]
     return float(known.max()) if len(known) else None
-
-
-def _lines(scores: pd.DataFrame) -> list[tuple[tuple[str, int], str]]:
-    """Return forecast and run of each score, and its line in a record."""
-    rows = [{str(k): v for k, v in row.items() if not pd.isna(v)} for row in scores.to_dict(orient="records")]
-    return [((row["digest"], row["run"]), json.dumps(row | {CHECK: _sum_of(row)}, ensure_ascii=False)) for row in rows]
-
-
-def _sum_of(row: Mapping[str, Any]) -> str:
-    """Return the digest of what a line of a record says."""
-    return _digest({name: value for name, value in row.items() if name != CHECK})
-
-
-def _score_of(line: str) -> tuple[dict[str, Any] | None, str]:
-    """Read a line of a record: the object in it, if it is one, and what is wrong with it as a score."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None, "it is not JSON, perhaps cut off"
-    if not isinstance(row, dict):
-        return None, "it is not an object"
-    for names, kind, expected in (
-        (("digest",), str, "text"),
-        (("run",), int, "a whole number"),
-        (NUMBERS, (int, float), "a number"),
-        ([_inside(band) for band in BANDS], bool, "true or false"),
-    ):
-        for name in names:
-            value = row.get(name)
-            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            if not fits or (isinstance(value, float) and not math.isfinite(value)):
-                return row, f"its {name} is {shown(value)}, expected {expected}" if name in row else f"it has no {name}"
-    if row.pop(CHECK, None) not in (None, _sum_of(row)):  # a line written by hand needs none
-        return row, "it was changed since it was written"
-    return row, problem_of_score(row)
-
-
-def _inside(band: float) -> str:
-    return f"inside_{100 * band:.0f}"
 
 
 def _run(inputs: Mapping[str, Any], losses: Any) -> dict[str, Any]:

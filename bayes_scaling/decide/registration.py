@@ -7,6 +7,7 @@ is checked for itself. Each check returns what is wrong, in a phrase, or nothing
 from __future__ import annotations
 
 import datetime
+import hashlib
 import itertools
 import json
 import math
@@ -20,6 +21,17 @@ TEXTS = ("registered", "name", "note", "law", "loss_unit", "contains")
 TAILS = (0.05, 0.95)  # the 90 % interval, which quantiles must reach
 BANDS = (0.5, 0.8, 0.9)
 ROUNDING = 1e-9
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of content, 16 hex digits; also of content that no forecast has."""
+    plain = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def inside_field(band: float) -> str:
+    """Name the field of a score that says whether the loss lay inside a band."""
+    return f"inside_{100 * band:.0f}"
 
 
 def problem_of(content: Any) -> str:

@@ -76,8 +76,11 @@ class Ranks:
     seconds: np.ndarray
 
     @classmethod
+    @validated
     def joined(cls, parts: Sequence[Ranks]) -> Ranks:
         """Join the parts of one study: the same law and design, other tables."""
+        if not len(parts):
+            raise FitError("there are no parts to join; give what sbc returned, one or more")
         first = parts[0]
         if any((part.names, part.draws) != (first.names, first.draws) for part in parts):
             raise FitError("these parts rank other quantities; join parts of one law, noise and discrepancy")

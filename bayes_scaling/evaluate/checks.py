@@ -148,7 +148,7 @@ def identifiability(law: Law, runs: Runs) -> tuple[str, ...]:
         if len(np.unique(values)) == 1:
             exponents = " and ".join(_exponents_of(law, runs, name))
             said.append(
-                f"{name} takes one value ({values[0]:g}) in all of {runs.counted}"
+                f"{name} takes one value ({values[0]:g}) in {'all ' if len(runs) > 1 else ''}{runs.counted}"
                 + (f": {exponents} cannot be learned, so the prior decides" if exponents else "")
             )
         elif name not in law.may_be_zero and values.max() / values.min() < 10:

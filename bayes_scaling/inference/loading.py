@@ -78,8 +78,6 @@ def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = No
         In one line, for a file that is truncated, foreign, changed, of another format, or fitted with another law.
     """
     path = Path(path)
-    if law is not None and not isinstance(law, Law):
-        raise FitError(f"law is {shown(law)}; expected a law, like law=load_law('my_law.py')")
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected a fit written by Fit.save or 'bayes-scaling fit --out'")
     content = _read(path)

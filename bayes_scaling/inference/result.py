@@ -300,6 +300,7 @@ class Fit:
         """Losses of one new run at every fitted point (posterior predictive), ``(chain, kept draw, row)``."""
         return self.replicate(self.at_rows).reshape(len(self.unconstrained), -1, len(self.runs))
 
+    @validated
     def replicate(self, at: AtRows) -> np.ndarray:
         """Draw losses of one new run at every fitted point, ``(n_draw, n_row)``, by some draws at all rows."""
         seed = int(self.manifest["seed"]) + int(at.draws[0])  # every block of draws has a seed of its own

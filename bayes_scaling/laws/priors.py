@@ -287,11 +287,11 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
         reason = "".join(c if c.isprintable() else " " for c in reason)
         raise LawError(f"{name} {reason[:200]}; expected TOML with a table [priors]") from error
     table = content.get("priors")
+    if not isinstance(table, dict) or not table:
+        raise LawError(f"{name} has no table [priors]; expected lines like alpha = {{distribution = 'LogNormal', ...}}")
     stray = [key for key in content if key != "priors"]
     if stray:
         raise LawError(
             f"{name} has {_shown(stray[0])} outside of its table [priors], where nothing reads it; move it there"
         )
-    if not isinstance(table, dict) or not table:
-        raise LawError(f"{name} has no table [priors]; expected lines like alpha = {{distribution = 'LogNormal', ...}}")
     return {parameter: prior_from_spec(parameter, spec) for parameter, spec in table.items()}

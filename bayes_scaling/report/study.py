@@ -193,8 +193,8 @@ class Study(Part):
             return tried(catalogue_law(label), self._priors(label))
         if not run_law_files:
             raise StudyError(
-                f"laws.names has {shown(label)}, a law file, which is code and runs only where you say so: read it, "
-                f"then add {REMEDY}",
+                f"laws.names has {shown(label, 200)}, a law file, which is code and runs only where you say so: "
+                f"read it, then add {REMEDY}",
                 Remedy("run_law_files", value=True),
             )
         return load_law(self._folder / label, priors=self._priors(label))

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 import bayes_scaling as bs
-from bayes_scaling import cli
+from bayes_scaling.cli.commands import app, run
 from bayes_scaling.decide import decision
 from bayes_scaling.decide.problem import Problem
 from bayes_scaling.inference import fit as fitting
@@ -109,7 +109,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
 def commands() -> dict[str, Any]:
     """Return every command of the application, those of groups by both words."""
     found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(cli.app).commands.items():  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         found[name] = command
         found |= {f"{name} {key}": one for key, one in getattr(command, "commands", {}).items()}
     return found
@@ -135,8 +135,7 @@ def outcome(
     """Run the command line; return what is wrong with how it ended, None where nothing is."""
     monkeypatch.setattr(sys, "argv", ["bayes-scaling", *arguments])
     try:
-        cli.main()
-        code: Any = 0
+        code: Any = run()
     except SystemExit as end:
         code = end.code or 0
     except Exception as error:

@@ -135,7 +135,8 @@ def test_a_fit_of_a_law_file_needs_the_file_again(content: Content, tmp_path: Pa
         law = bs.load_law(tmp_path / "changed.py", form="pure", **options)
         message = refusal_of(functools.partial(load, content, of_own, law=law))
         assert "another version of" in message and "fit again, or give the law that was fitted with law=..." in message
-    assert "expected a law, like law=load_law(" in refusal_of(lambda: load(content, of_own, law="mine.py"))
+    with pytest.raises(bs.errors.ArgumentError, match="expected a Law, as from load_law"):
+        load(content, of_own, law="mine.py")
 
 
 def test_a_relabelled_fit_is_refused(content: Content) -> None:

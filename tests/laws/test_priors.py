@@ -287,7 +287,7 @@ def test_no_spec_breaks_the_reader(name: str, spec: dict[str, Any]) -> None:
 def test_priors_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "priors.toml"
     path.write_bytes(
-        b'\xef\xbb\xbftitle = "mine"\n[priors]\nalpha = {distribution = "LogNormal", loc = -1.4, scale = 0.5}\n'
+        b'\xef\xbb\xbf[priors]\nalpha = {distribution = "LogNormal", loc = -1.4, scale = 0.5}\n'
         b'[priors.E]\ndistribution = "TruncatedNormal"\nloc = 1\nscale = 2\nlow = 0\n'
     )
     found = {name: prior_to_spec(prior) for name, prior in read_priors(str(path)).items()}

@@ -137,5 +137,5 @@ def test_the_recipe_of_contributing_is_a_noise_model(chinchilla_runs: bs.Runs, t
     fit.save(tmp_path / "fit.nc")
     again = bs.load_fit(tmp_path / "fit.nc", noise=fit.noise)
     np.testing.assert_array_equal(again.draws["alpha"], fit.draws["alpha"])
-    with pytest.raises(bs.errors.FitError, match="noise family soft_laplace, which is not built in; pass it: noise="):
+    with pytest.raises(bs.errors.FitError, match="noise family 'soft_laplace', which is not built in; pass it: noise="):
         bs.load_fit(tmp_path / "fit.nc")

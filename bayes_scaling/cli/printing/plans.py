@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.pilot_plan import PilotPlan
     from bayes_scaling.decide.plan import Choice, Plan
     from bayes_scaling.decide.portfolio import Portfolio
-    from bayes_scaling.decide.records import TrackRecord
+    from bayes_scaling.decide.track_record import TrackRecord
 
 BEST = 8  # runs on offer that are shown
 LEGEND = (
