@@ -522,6 +522,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "study": w.study_file,
                 "runs": None,
                 "draft": True,
+                "run_law_files": False,
                 "unconverged": True,
                 "refits": None,
                 "progress": False,
