@@ -158,7 +158,7 @@ def recommendation(plan: Plan) -> dict[str, Any]:
         "optimum_params": {"low": low, "high": high},
         "flat_params": {"low": plan.flat[0], "high": plan.flat[1]},
         "flat_within": plan.flat_within,
-        "cautions": [*([plan.verdict] if plan.unranked else []), *plan.cautions],
+        "cautions": list(plan.cautions),
         "unranked": plan.unranked or None,
         "rules": rows,
     }
