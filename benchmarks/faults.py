@@ -11,7 +11,7 @@ flipped. Full disks and read-only folders need the right to mount.
 
 Lost means: a file that was there is gone or changed, a file under its final name is not whole, an answer differs from
 the right one without a word, a line is missing, or there was a traceback, a crash or no end. Below the table stands
-which.
+which. Met are trials in which the command still ran at the signal, or did not have the room it needed.
 """
 
 from __future__ import annotations
@@ -176,7 +176,13 @@ def prepared(folder: Path) -> Path:
         if name not in (*KEPT_NEW, "score"):
             started = command(base, line)
             orderly(started.end(), started.said)
-    (base / "done").touch()
+    durations = {}
+    for name, line in COMMANDS.items():
+        with copied(base) as files:
+            began = time.monotonic()
+            command(files, line).end()
+            durations[name] = time.monotonic() - began
+    (base / "done").write_text(json.dumps(durations))
     return base
 
 
@@ -252,9 +258,9 @@ def swept(folder: Path) -> None:
             raise Lost(f"{left[0].name} stays")
 
 
-def wait_for(started: Started, folder: Path, rng: random.Random, longest: float) -> int | None:
+def wait_for(started: Started, folder: Path, rng: random.Random, duration: float) -> int | None:
     """Wait for a random moment, or for one at which something is being written; None if it runs still."""
-    until = time.monotonic() + rng.uniform(0, longest)
+    until = time.monotonic() + rng.uniform(0, duration)
     at_write = rng.random() < 0.5
     before = {path for path in folder.rglob("*")}
     while (code := started.ended()) is None:
@@ -270,13 +276,15 @@ def wait_for(started: Started, folder: Path, rng: random.Random, longest: float)
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
-def ended_by(number: int, name: str, base: Path, rng: random.Random) -> None:
+def ended_by(number: int, name: str, base: Path, rng: random.Random) -> bool:
     """Send a signal to a command at a random moment; then let the same command end in peace."""
+    duration = json.loads((base / "done").read_text())[name]
     with copied(base) as folder:
         before = files_in(folder)
         started = command(folder, COMMANDS[name])
-        code = wait_for(started, folder, rng, 12.0)
-        if code is None:
+        code = wait_for(started, folder, rng, duration)
+        met = code is None
+        if met:
             os.kill(started.pid, number)
             asked = time.monotonic()
             code = started.end(30.0)
@@ -297,6 +305,7 @@ def ended_by(number: int, name: str, base: Path, rng: random.Random) -> None:
             one, other = (json.loads((at / "comparison/comparison.json").read_text()) for at in (folder, base))
             if one["weights"] != other["weights"]:
                 raise Lost("the comparison has another answer")
+    return met
 
 
 @contextlib.contextmanager
@@ -310,7 +319,7 @@ def disk(size: str) -> Iterator[Path]:
             subprocess.run(["umount", "-l", name], check=True, capture_output=True)
 
 
-def full_disk(name: str, base: Path, rng: random.Random) -> None:
+def full_disk(name: str, base: Path, rng: random.Random) -> bool:
     """Run a command on a disk that has less room than it needs, or just enough."""
     size = sum(path.stat().st_size + 4096 for path in base.rglob("*"))
     with disk(str(size + 400_000 + rng.randrange(4096, 9_000_000))) as place:
@@ -322,10 +331,12 @@ def full_disk(name: str, base: Path, rng: random.Random) -> None:
                     pass
         before = files_in(folder)
         started = command(folder, COMMANDS[name])
-        orderly(started.end(), started.said, (0, 1, 3))
+        code = started.end()
+        orderly(code, started.said, (0, 1, 3))
         check(folder, before)
         if list(folder.rglob("*.partial")):
             raise Lost("a partial file stays")
+    return code == 1
 
 
 def read_only(name: str, base: Path, rng: random.Random) -> None:
@@ -488,9 +499,9 @@ def programs(base: Path, rng: random.Random) -> None:
             raise Lost("other draws")
 
 
-def faults(may_mount: bool) -> dict[str, Callable[[Path, random.Random], None]]:
-    """Return every fault by its name."""
-    out: dict[str, Callable[[Path, random.Random], None]] = {}
+def faults(may_mount: bool) -> dict[str, Callable[[Path, random.Random], bool | None]]:
+    """Return every fault by its name; False from one says that it came too late, or that there was room enough."""
+    out: dict[str, Callable[[Path, random.Random], bool | None]] = {}
     for name in COMMANDS:
         out[f"kill -9, {name}"] = lambda base, rng, name=name: ended_by(signal.SIGKILL, name, base, rng)
         out[f"Ctrl-C, {name}"] = lambda base, rng, name=name: ended_by(signal.SIGINT, name, base, rng)
@@ -515,17 +526,19 @@ def faults(may_mount: bool) -> dict[str, Callable[[Path, random.Random], None]]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Return the table: a row for each kind of fault."""
-    rows = ["| fault | commands or files | tried | survived | lost |", "|---|---|---|---|---|"]
+    rows = ["| fault | commands or files | tried | met | survived | lost |", "|---|---|---|---|---|---|"]
     kinds: dict[str, list[dict[str, Any]]] = {}
     for one in found:
         kinds.setdefault(one["fault"].partition(",")[0], []).append(one)
     for kind, trials in kinds.items():
         commands = sorted({one["fault"].partition(", ")[2] for one in trials} - {""})
         lost = [one for one in trials if one["lost"]]
-        counts = f"{len(trials)} | {len(trials) - len(lost)} | {len(lost)}"
+        met = sum(one["met"] for one in trials)
+        counts = f"{len(trials)} | {met} | {len(trials) - len(lost)} | {len(lost)}"
         rows.append(f"| {kind} | {', '.join(commands)} | {counts} |")
     lost = sum(bool(one["lost"]) for one in found)
-    rows.append(f"| all | | {len(found)} | {len(found) - lost} | {lost} |")
+    met = sum(one["met"] for one in found)
+    rows.append(f"| all | | {len(found)} | {met} | {len(found) - lost} | {lost} |")
     what = sorted({f"{one['fault']} (trial {one['trial']}): {one['lost']}" for one in found if one["lost"]})
     return "\n".join([*rows, *what])
 
@@ -567,12 +580,13 @@ def drilled(arguments: argparse.Namespace, base: Path, kept: Path, found: list[d
     }
     done = {name: sum(one["fault"] == name for one in found) for name in wanted}
     while time.monotonic() < until and (name := min(done, key=lambda one: done[one])) and done[name] < arguments.rounds:
-        lost, started = "", time.monotonic()
+        lost, met, started = "", True, time.monotonic()
         try:
-            wanted[name](base, random.Random(f"{name} {done[name]}"))
+            met = wanted[name](base, random.Random(f"{name} {done[name]}")) is not False
         except Lost as error:
             lost = str(error)
-        found.append({"fault": name, "trial": done[name], "lost": lost, "seconds": time.monotonic() - started})
+        seconds = time.monotonic() - started
+        found.append({"fault": name, "trial": done[name], "met": met, "lost": lost, "seconds": seconds})
         done[name] += 1
         with kept.open("a") as file:
             file.write(json.dumps(found[-1]) + "\n")

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bayes_scaling.base.arguments import FilePath, misfit_of
 from bayes_scaling.base.files import writable
 from bayes_scaling.base.names import listed_as_choice
 from bayes_scaling.cli.stopping import keeping
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import ArgumentError, DataError
 
 GOES_ON = "finished refits are kept in {folder}, and the same command goes on from there"
 
@@ -75,12 +76,17 @@ def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Path | Iterabl
 
     Raises
     ------
+    ArgumentError
+        When a path is none that a file system can have.
     DataError
         When an output is an input or another output, through links too, or of the wrong kind.
     WriteError
         When a place takes no file.
     """
     given = list(outputs)
+    for output in given:
+        if output.path is not None and (wrong := misfit_of(str(output.path), FilePath, output.option)):
+            raise ArgumentError(str(wrong))
     read = [
         (name, path)
         for name, paths in inputs.items()

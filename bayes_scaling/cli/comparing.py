@@ -91,10 +91,6 @@ def backtest(
 
     Example: bayes-scaling backtest tables/ --laws chinchilla,kaplan_joint --out backtest/
     """
-    check_outputs(
-        [Output("--out", out, holds=("backtest.json",), refits=True)],
-        {"a file of the folder": folder.iterdir() if folder.is_dir() else ()},
-    )
     import dataclasses
 
     from bayes_scaling.cli.printing.comparisons import backtest_table
@@ -102,6 +98,8 @@ def backtest(
     from bayes_scaling.evaluate import backtesting as _backtest
 
     tables, unread = _backtest.read_tables(folder)
+    read = [folder / name for name in (*tables, *unread)]
+    check_outputs([Output("--out", out, holds=("backtest.json",), refits=True)], {"a file of the folder": read})
     result = _backtest.backtest(tables, law_names(laws), folder=out, seed=seed)
     result = dataclasses.replace(result, failures={**unread, **result.failures})
     if out is not None:

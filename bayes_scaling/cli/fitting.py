@@ -165,10 +165,11 @@ def plot(
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
+    from bayes_scaling.plot.gallery import refuse_unknown_format, save_pictures
+
+    refuse_unknown_format(file_format)
     holds = tuple(f"{name}.{file_format}" for name in PICTURES)
     check_outputs([Output("--out", out, holds=holds)], {"the fit": fit_file, "--table": table})
-    from bayes_scaling.plot.gallery import save_pictures
-
     loaded = saved_fit(fit_file, law)
     loaded.require_convergence(unconverged)
     planned = None

@@ -13,6 +13,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from bayes_scaling.base.arguments import FilePath, validated
+from bayes_scaling.base.messages import shown
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.inference.result import Fit
@@ -60,11 +61,7 @@ def save_pictures(
     ForecastError
         When measured losses or a target are given without a forecast.
     """
-    formats = FigureCanvasBase.get_supported_filetypes()
-    if file_format not in formats:
-        raise BayesScalingError(
-            f"no picture can be written as {file_format!r}; choose one of {', '.join(sorted(formats))}"
-        )
+    refuse_unknown_format(file_format)
     if forecast is None and (measured is not None or target is not None):
         raise ForecastError("measured losses and a target belong to a forecast; pass forecast=... too")
     pictures: dict[str, Callable[[], Figure]] = {
@@ -83,3 +80,12 @@ def save_pictures(
             report(name, len(paths) / len(pictures))
             paths.append(saved(draw(), Path(folder) / f"{name}.{file_format}"))
     return paths
+
+
+def refuse_unknown_format(file_format: str) -> None:
+    """Refuse a format of pictures that Matplotlib does not write."""
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if file_format not in formats:
+        raise BayesScalingError(
+            f"no picture can be written as {shown(file_format)}; choose one of {', '.join(sorted(formats))}"
+        )

@@ -20,33 +20,7 @@ from bayes_scaling.inference import loading
 from bayes_scaling.plot import gallery
 from tests.recipes import World
 
-WRONG = (
-    "",
-    "x",
-    "-1",
-    "0",
-    "1e400",
-    "nan",
-    str(2**70),
-    "1" * 5000,
-    "x=y",
-    "=",
-    "x=",
-    "params=1:2:3",
-    ",",
-    ":",
-    "1,,2",
-    "../../etc/passwd",
-    "no/such/file.csv",
-    "chinchilla:a=b",
-    "\ud800",
-    "ünïcode ☃",
-    "a\nb",
-    "--json",
-    "[]",
-    "{}",
-    "true",
-)
+WRONG = ("0", "1e400", "nan", "1" * 5000, "x=", ",", "../../etc/passwd", "\ud800", "a\nb")
 
 
 @pytest.fixture(scope="module")
