@@ -180,9 +180,9 @@ def preregister(
 
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
+    check_outputs([Output("--out", out, (".json",))], {"the plan or fit": source})
     if out.exists():
         raise DataError(f"{out} already exists, and a record is never overwritten: choose another name")
-    check_outputs([Output("--out", out, (".json",))], {"the plan or fit": source})
     from bayes_scaling.decide.records import preregister as put
 
     if source.suffix == ".nc":
