@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,6 +137,18 @@ def test_mlflow_one_experiment_and_damage(mlflow_folder: Path, tmp_path: Path) -
     assert said(runs, f"left out: run {file.parents[2].name}", "metric val/loss, line 2", "damaged")
     message = refusal(lambda: bs.importers.import_mlflow(mlflow_folder, MAP))
     assert "not an MLflow tracking folder" in message and "mlflow.db" in message
+
+
+@pytest.mark.parametrize("cell", ["value = 'diverged'", "step = 'last'", "value = x'00ff'"])
+def test_mlflow_metrics_that_are_no_numbers_leave_their_run_out(mlflow_folder: Path, tmp_path: Path, cell: str) -> None:
+    store = tmp_path / "mlflow.db"
+    shutil.copy(mlflow_folder / "mlflow.db", store)
+    with contextlib.closing(sqlite3.connect(store)) as database, database:
+        (run,) = database.execute("SELECT run_uuid FROM metrics WHERE key = 'val/loss' AND step = 10").fetchone()
+        database.execute(f"UPDATE metrics SET {cell} WHERE key = 'val/loss' AND step = 10 AND run_uuid = ?", (run,))
+    runs = bs.importers.import_mlflow(store, MAP)
+    assert said(runs, "left out: run", "metric val/loss", "is damaged, expected numbers")
+    assert 0 < len(runs) < len(expected())
 
 
 @pytest.mark.parametrize("loss", ["val/loss", "tensor/1", "tensor/2"])

@@ -131,24 +131,43 @@ def _from_sqlite(path: Path) -> list[Logged | LeftOut]:
         ) from error
 
 
-def _from_tables(store: sqlite3.Connection) -> Iterator[Logged]:
+def _from_tables(store: sqlite3.Connection) -> Iterator[Logged | LeftOut]:
     runs = store.execute(
         "SELECT run_uuid, runs.name, status, experiments.name FROM runs LEFT JOIN experiments USING (experiment_id) "
         "WHERE runs.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
     ).fetchall()
     for run, name, status, experiment in runs:
         params, tags = (
-            dict(store.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", (run,)).fetchall())
+            {
+                str(key): value
+                for key, value in store.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", (run,))
+            }
             for table in ("params", "tags")
         )
-        series = Series()
-        for key, step, value, is_nan in store.execute(
-            "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, timestamp", (run,)
-        ):
-            # MLflow stores infinities as the largest floats, because SQL has none.
-            large = abs(value) >= 1.7e308
-            series.add(key, step, math.nan if is_nan else math.copysign(math.inf, value) if large else value)
-        yield _logged(name or tags.get("mlflow.runName", ""), run, experiment or "", status or "", params, tags, series)
+        try:
+            series = _series_of(store, run)
+        except DataError as error:
+            yield LeftOut(str(name or run), str(error))
+            continue
+        known_as = str(name or tags.get("mlflow.runName", ""))
+        yield _logged(known_as, str(run), str(experiment or ""), str(status or ""), params, tags, series)
+
+
+def _series_of(store: sqlite3.Connection, run: str) -> Series:
+    """Return the metrics of a run. SQLite keeps whatever was written, text in a column of numbers too."""
+    series = Series()
+    for key, step, value, is_nan in store.execute(
+        "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, timestamp", (run,)
+    ):
+        try:
+            number, at = float(value), int(step)
+        except (TypeError, ValueError) as error:
+            cells = f"{shown(value, 40)} at step {shown(step, 40)}"
+            raise DataError(f"metric {plain(str(key))}: {cells} is damaged, expected numbers") from error
+        # MLflow stores infinities as the largest floats, because SQL has none.
+        large = abs(number) >= 1.7e308
+        series.add(str(key), at, math.nan if is_nan else math.copysign(math.inf, number) if large else number)
+    return series
 
 
 def _logged(
