@@ -247,9 +247,8 @@ def test_an_objective_that_ranks_nothing_is_said_first(report: Report) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 3])
-def test_a_run_of_14_that_is_far_off_leaves_a_report(seed: int) -> None:
-    table = bs.simulate("chinchilla", design(14, 3), "besiroglu2024", noise="normal", seed=seed).table
+def test_a_run_of_14_that_is_far_off_leaves_a_report() -> None:
+    table = bs.simulate("chinchilla", design(14, 3), "besiroglu2024", noise="normal", seed=1).table
     table["loss"] *= np.where(np.arange(14) == 5, 1.6, 1.0)
     study = Study.model_validate(
         {
