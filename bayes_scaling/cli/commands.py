@@ -13,6 +13,7 @@ import typer
 from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
 from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
+from bayes_scaling.cli.stopping import STOPPED, ending
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WriteError
 
 FAILED, REFUSED = 1, 2
@@ -82,6 +83,8 @@ def run() -> int:
 
 
 def _say(message: str, code: int) -> int:
+    if ending():
+        return STOPPED
     with contextlib.suppress(OSError):
         typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code

@@ -12,10 +12,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 STOPPED = 130  # 128 + SIGINT, as shells have it
+PATIENCE = 5.0  # seconds, longer than it takes to end
 SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
@@ -25,11 +27,13 @@ class _Stop:
     Attributes
     ----------
     asked : how often
+    begun : whether the process is being ended
     kept : says what is on disk
     """
 
     def __init__(self) -> None:
         self.asked = 0
+        self.begun = False
         self.kept: Callable[[], str] = lambda: ""
 
     def again(self, *_: Any) -> None:
@@ -40,6 +44,7 @@ class _Stop:
 
     def now(self) -> None:
         """Say what is kept and end the process. Called in a thread of its own."""
+        self.begun = True
         with contextlib.suppress(Exception):
             files = sys.modules.get("bayes_scaling.base.files")
             if files is not None:
@@ -53,6 +58,13 @@ class _Stop:
 
 
 _STOP = _Stop()
+
+
+def ending() -> bool:
+    """Say whether the process is being ended, after waiting for that: errors of files just removed are not news."""
+    if _STOP.begun:
+        time.sleep(PATIENCE)
+    return _STOP.begun
 
 
 def keeping(kept: Callable[[], str]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bayes_scaling.cli import commands, stopping
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on POSIX")
 
 LIKE_A_SHELL = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -132,3 +134,14 @@ if __name__ == "__main__":
 def test_a_spawned_process_fits_after_a_fit(tmp_path: Path) -> None:
     (tmp_path / "spawn.py").write_text(SPAWN)
     subprocess.run([sys.executable, tmp_path / "spawn.py"], check=True, timeout=300)
+
+
+def test_a_file_that_ctrl_c_removed_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bayes-scaling", "simulate", "chinchilla", "--out", str(tmp_path / "no" / "folder.txt")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert commands.run() == 2 and "error: " in capsys.readouterr().err
+    monkeypatch.setattr(stopping._STOP, "begun", True)
+    monkeypatch.setattr(stopping, "PATIENCE", 0.0)
+    assert commands.run() == stopping.STOPPED and capsys.readouterr().err == ""
