@@ -141,8 +141,12 @@ def wrong_ends(
     return found
 
 
+QUICK = sorted(set(commands()) - {"allocate", "backtest", "compare", "fit", "midrun", "pilot"})
+"""Commands of which even two values for each option are quick; the slow test has them all."""
+
+
 @pytest.mark.usefixtures("no_long_work")
-@pytest.mark.parametrize("name", sorted(commands()))
+@pytest.mark.parametrize("name", QUICK)
 def test_a_wrong_value_of_an_option_is_one_line(
     name: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
