@@ -89,16 +89,20 @@ def write_new(text: str, path: Path) -> Path:
     DataError
         When there is a file already.
     """
-    taken = os.path.lexists(path)
-    if not taken:
-        with _written(path, lambda partial: partial.write_text(text, encoding="utf-8")) as partial:
-            try:
-                _link(partial, path)
-            except FileExistsError:
-                taken = True
-    if taken:
-        raise DataError(f"{path} already exists, and a record is never overwritten: choose another name")
+    refuse_taken(path)
+    with _written(path, lambda partial: partial.write_text(text, encoding="utf-8")) as partial:
+        try:
+            _link(partial, path)
+        except FileExistsError:
+            refuse_taken(path)
+            raise
     return path
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse the path of a file that is there: what is on record is never replaced."""
+    if os.path.lexists(path):
+        raise DataError(f"{path} already exists, and a record is never overwritten: choose another name")
 
 
 def write_bytes(content: bytes | memoryview, path: Path) -> Path:

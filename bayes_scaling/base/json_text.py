@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def json_text(content: Any, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
@@ -22,3 +22,13 @@ def nulled(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): nulled(one) for key, one in value.items()}
     return [nulled(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether a value is a finite number, no text and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

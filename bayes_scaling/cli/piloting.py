@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bayes_scaling.base.files import refuse_taken
 from bayes_scaling.base.messages import counted
 from bayes_scaling.cli._options import (
     AsJson,
@@ -181,8 +182,7 @@ def preregister(
     Example: bayes-scaling preregister plan.json --name "the big run"
     """
     check_outputs([Output("--out", out, (".json",))], {"the plan or fit": source})
-    if out.exists():
-        raise DataError(f"{out} already exists, and a record is never overwritten: choose another name")
+    refuse_taken(out)
     from bayes_scaling.decide.records import preregister as put
 
     if source.suffix == ".nc":

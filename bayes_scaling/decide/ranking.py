@@ -25,7 +25,8 @@ def why_unranked(objective: Objective, goal: Goal, values: np.ndarray, what: str
     """
     if len(values) < 2 or np.ptp(values) > LEAST * _scale(objective, goal, values):
         return ""
-    value, same = float(np.mean(values)), f"the {objective.label} is {np.mean(values):.4g} for {what}"
+    value = float(np.mean(values))
+    same = f"the {objective.label} is {value:.4g} for {what}"
     if objective.needs_target and value < 0.5:
         return f"{same}, so none of them reaches {goal.target:g}: give a higher target, {EASIER}"
     if objective.needs_target:

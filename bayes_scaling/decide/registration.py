@@ -12,8 +12,9 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
+from bayes_scaling.base.json_text import is_number
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.decide.provenance import LEVELS
 
@@ -156,20 +157,10 @@ def problem_of_score(score: Mapping[str, Any]) -> str:
     if not math.isclose(score["error"], math.log(score["loss"] / score["median"]), rel_tol=1e-6, abs_tol=1e-9):
         return f"its error is {shown(score['error'])}, but its loss over its median is not e to that"
     for band in BANDS:
-        said, edge = score[f"inside_{100 * band:.0f}"], abs(abs(score["pit"] - 0.5) - band / 2)
+        said, edge = score[inside_field(band)], abs(abs(score["pit"] - 0.5) - band / 2)
         if edge > 1e-9 and said is not (abs(score["pit"] - 0.5) <= band / 2):
             return f"it says that the {band:.0%} band held: {said}, but its pit is {shown(score['pit'])}"
     return ""
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether a value is a finite number, no text and no truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False
 
 
 def _level(name: Any) -> float:

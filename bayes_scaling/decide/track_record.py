@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,20 @@ import scipy.stats
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import append_lines
+from bayes_scaling.base.json_text import is_number
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.decide.registration import BANDS, digest_of, inside_field, problem_of_score
 from bayes_scaling.errors import DataError
 
-KEY = ("digest", "run")  # what a score is of
 NUMBERS = ("loss", "median", "error", "pit", "log_score")
 CHECK = "sha256"  # of what else a line says
+FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "digest": (lambda value: isinstance(value, str), "text"),
+    "run": (lambda value: type(value) is int, "a whole number"),
+    **dict.fromkeys(NUMBERS, (is_number, "a number")),
+    **dict.fromkeys(map(inside_field, BANDS), (lambda value: isinstance(value, bool), "true or false")),
+}
+"""Of a score: what each field must be."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +90,7 @@ class TrackRecord:
         DataError
             When the scores are not those of `score_registered`, or one of their runs is on the record already.
         """
-        lacking = [name for name in (*KEY, *NUMBERS, *map(inside_field, BANDS)) if name not in scores]
+        lacking = [name for name in FIELDS if name not in scores]
         if lacking and len(scores):
             raise DataError(f"the scores lack {listed(lacking)}; expected a table that score_registered returned")
         if len(self.scores):
@@ -186,17 +193,10 @@ def _score_of(line: str) -> tuple[dict[str, Any] | None, str]:
         return None, "it is not JSON, perhaps cut off"
     if not isinstance(row, dict):
         return None, "it is not an object"
-    for names, kind, expected in (
-        (("digest",), str, "text"),
-        (("run",), int, "a whole number"),
-        (NUMBERS, (int, float), "a number"),
-        ([inside_field(band) for band in BANDS], bool, "true or false"),
-    ):
-        for name in names:
-            value = row.get(name)
-            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            if not fits or (isinstance(value, float) and not math.isfinite(value)):
-                return row, f"its {name} is {shown(value)}, expected {expected}" if name in row else f"it has no {name}"
+    for name, (fits, expected) in FIELDS.items():
+        if not fits(row.get(name)):
+            found = f"its {name} is {shown(row[name])}, expected {expected}" if name in row else f"it has no {name}"
+            return row, found
     if row.pop(CHECK, None) not in (None, _sum_of(row)):  # a line written by hand needs none
         return row, "it was changed since it was written"
     return row, problem_of_score(row)

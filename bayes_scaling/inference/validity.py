@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling.base.json_text import is_number
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import SPELLINGS
@@ -52,10 +53,6 @@ def _is_real(value: Any) -> bool:
     return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
-def _is_number(value: Any) -> bool:
-    return _is_real(value) and math.isfinite(value)
-
-
 def _is_size(value: Any) -> bool:
     """Return whether a value is a number from zero on, or NaN where it could not be computed."""
     return _is_real(value) and not value < 0
@@ -84,7 +81,7 @@ MANIFEST: Fields = {
     "priors_given": (_table(lambda value: isinstance(value, dict)), "priors by parameter"),
     "noise": (_record(family=_is_text, scale=_is_text, rows=_is_text), "family, scale and rows of the noise"),
     "discrepancy": (
-        _record(kind=_is_text, smoothness=_is_number, scale=_is_number),
+        _record(kind=_is_text, smoothness=is_number, scale=is_number),
         "kind, smoothness and scale of the discrepancy",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),
@@ -97,7 +94,7 @@ MANIFEST: Fields = {
     "seed": (_is_count, "a whole number from 0 on"),
     "chains": (_is_count, "a whole number from 0 on"),
     "draws": (_is_count, "a whole number from 0 on"),
-    "seconds": (_is_number, "a number"),
+    "seconds": (is_number, "a number"),
     "created": (_is_text, "a date"),
     "versions": (_table(_is_text), "versions by package"),
 }
