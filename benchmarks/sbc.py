@@ -102,15 +102,12 @@ def row_of(case: Case, ranks: Ranks) -> dict[str, Any]:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of all cases."""
-    lines = [
-        "| law | | runs | tables | converged | least uniform | mean z | sd z | p | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| law | variant, runs | tables | converged | least uniform | mean z | sd z | p |", "|" + "---|" * 8]
     for row in rows:
-        verdict = "" if row["p"] > CHANCE / len(rows) else "**not calibrated**"
+        verdict = "" if row["p"] > CHANCE / len(rows) else " **not calibrated**"
         lines.append(
-            f"| `{row['law']}` | {row['variant']} | {row['rows']} | {row['tables']} | {row['converged']:.0%} "
-            f"| {row['worst']} | {row['mean_z']:+.2f} | {row['sd_z']:.2f} | {row['p']:.2g} | {verdict} |"
+            f"| `{row['law']}` | {row['variant']}, {row['rows']} | {row['tables']} | {row['converged']:.0%} "
+            f"| {row['worst']} | {row['mean_z']:+.2f} | {row['sd_z']:.2f} | {row['p']:.2g}{verdict} |"
         )
     return "\n".join(lines)
 
