@@ -40,6 +40,9 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool, checked_pooling
 
 
+GIVE_LAW = Remedy("law", value="file")
+
+
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     """Return one array, ``(chain, draw)``, per parameter and group: the inverse of `_by_group`."""
     flat = {}
@@ -107,9 +110,7 @@ def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = No
         return fit_of(_read(path), path, law, noise)
 
 
-def fit_of(
-    content: Content, path: Path, law: Law | None, noise: Noise | None, give: Remedy = Remedy("law", value="file")
-) -> Fit:
+def fit_of(content: Content, path: Path, law: Law | None, noise: Noise | None, give: Remedy = GIVE_LAW) -> Fit:
     """Return the fit that a file holds, once its digest fits and everything in it agrees.
 
     Parameters
