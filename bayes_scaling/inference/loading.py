@@ -39,7 +39,6 @@ from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool, checked_pooling
 
-
 GIVE_LAW = Remedy("law", value="file")
 
 

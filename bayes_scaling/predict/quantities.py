@@ -101,7 +101,9 @@ def quantity(
         raise LawError(f"none of the laws has a quantity {shown(name)}; they have {listed(known) or 'none'}")
     odd = [key for key, value in inputs.items() if isinstance(value, np.ndarray | jax.Array) and value.ndim == 2]
     if odd:
-        raise ForecastError(f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]")
+        raise ForecastError(
+            f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]"
+        )
     group = group or (fit.group or None if isinstance(fit, Ensemble) else None)
     found = {key: _of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
     first = next(iter(found.values()))
