@@ -39,7 +39,8 @@ class Comparison:
     left_one_out : by candidate, (n_row,) log score of every row given all others
     loo_notes : by candidate, how many rows had bad weights and were refitted
     fits : by candidate, posterior given all runs
-    weights : by candidate, from leave-largest-out (see `law_weights`); 0 for a fit that did not converge; they sum to one
+    weights : by candidate, from leave-largest-out, see `law_weights`; they sum to one, and a fit that did not converge
+        has none
     loo_weights : by candidate, from leave-one-out
     seconds : what it took
     """

@@ -28,7 +28,7 @@ from bayes_scaling.predict.evidence import Evidence
 
 
 @overload
-def fit(
+def fit(  # type: ignore[overload-overlap]  # a name is no list of laws, though text is a sequence of text
     law: Law | str,
     runs: Runs,
     *,
@@ -106,7 +106,7 @@ def fit(
     if isinstance(law, Runs):
         if runs is not None:
             raise ArgumentError("law is a table of runs, and runs is another one; give laws first, or the table alone")
-        law, runs = default_laws(law), law
+        runs, law = law, default_laws(law)
     if runs is None:
         raise ArgumentError("there are no runs to fit; give the table, as in fit(runs) or fit(law, runs)")
     if isinstance(law, str | Law):

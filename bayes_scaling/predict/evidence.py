@@ -82,8 +82,8 @@ class Evidence:
         refuse_odd_fields("evidence", content, EVIDENCE)
         for one in content["laws"]:
             refuse_odd_fields("evidence on a law", one, EVIDENCE_OF_LAW)
-        laws = tuple(
-            EvidenceOfLaw(**{name: math.nan if value is None else value for name, value in one.items()})
-            for one in content["laws"]
-        )
+        known: list[dict[str, Any]] = [
+            {name: math.nan if value is None else value for name, value in one.items()} for one in content["laws"]
+        ]
+        laws = tuple(EvidenceOfLaw(**one) for one in known)
         return cls(tuple(content["cuts"]), content["held_out"], content["why"], laws)

@@ -57,20 +57,20 @@ def load_ensemble(path: Path, laws: Sequence[Law], noise: Noise | None) -> Saved
     with believed(path):
         with opened(path, ENSEMBLE) as tree:
             said = {"ensemble": str(tree.attrs["ensemble"])}
-            labels = range(len(json_of(said, "ensemble")["labels"]))
-            contents = [Content.of(tree[f"member_{i}"]) for i in labels]
-            draws = [np.asarray(tree[f"draws_{i}"].to_dataset()["draws"].values) for i in labels]
+            count = range(len(json_of(said, "ensemble")["labels"]))
+            contents = [Content.of(tree.children[f"member_{i}"]) for i in count]
+            draws = [np.asarray(tree.children[f"draws_{i}"].to_dataset()["draws"].values) for i in count]
             digest = str(tree.attrs["sha256"])
         refuse_changed(path, _digest(said["ensemble"], draws, [one.digest for one in contents]), digest)
         content = json_of(said, "ensemble")
         refuse_odd_fields("ensemble", content, FIELDS)
         fits = [fit_of(one, path, _own(one, laws), noise, GIVE_LAWS) for one in contents]
         _refuse_contradictions(content, fits, draws)
-        labels_of = content["labels"]
+        labels = content["labels"]
         return Saved(
-            fits=dict(zip(labels_of, fits, strict=True)),
-            weights={name: float(weight) for name, weight in zip(labels_of, content["weights"], strict=True)},
-            draws=dict(zip(labels_of, draws, strict=True)),
+            fits=dict(zip(labels, fits, strict=True)),
+            weights={name: float(weight) for name, weight in zip(labels, content["weights"], strict=True)},
+            draws=dict(zip(labels, draws, strict=True)),
             seed=content["seed"],
             group=content["group"],
             evidence=None if content["evidence"] is None else Evidence.from_dict(content["evidence"]),

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.cli.printing.fits import fit_summary
+from bayes_scaling.cli.printing.ensembles import ensemble_summary
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -21,41 +21,42 @@ if TYPE_CHECKING:
 
 def demo_story(demo: Demo) -> RenderableType:
     """Return what the demo did, in the order in which a planner would ask."""
-    below, above = demo.below, demo.above
+    below, above, ahead = demo.below, demo.above, demo.forecast
     largest = above.column("flops").max() / below.column("flops").max()
-    totals = {law: float(score.sum()) for law, score in demo.scores.items()}
-    other = min(totals, key=lambda law: totals[law])
-    difference = demo.scores[demo.chosen] - demo.scores[other]
-    error = float(np.sqrt(len(difference) * difference.var()))
-    parts: list[RenderableType] = [
+    alone = sorted(ahead.members.items(), key=lambda one: -one[1][0])
+    rows = [(name, f"{weight:.0%}", *_kept(member, above.loss)) for name, (weight, member) in alone]
+    inside, error = _kept(ahead, above.loss)
+    return Group(
         Text(
             f"Fitted {len(below)} small measured runs, held out the {len(above)} largest "
             f"(up to {largest:.0f}x the compute).",
             style="bold",
         ),
-        Text(
-            f"On the fitted runs alone {demo.chosen} predicts left-out runs better than {other}: "
-            f"PSIS-LOO log score {totals[demo.chosen]:.1f} against {totals[other]:.1f} "
-            f"(difference {difference.sum():.1f}, standard error {error:.1f})."
+        Text(),
+        ensemble_summary(demo.ensemble),
+        Text(),
+        measured_table(ahead, above.loss, above.labels, above.table),
+        Text(f"{inside} held-out losses are inside the 90% band of one new run; the error is {error}.\n"),
+        table(
+            ("law alone", "weight", "inside 90%", "error"),
+            [*rows, ("all of them together", "100%", inside, error)],
+            title="Each law alone on the held-out runs",
         ),
-        Text(),
-        fit_summary(demo.fits[demo.chosen]),
-        Text(),
-    ]
-    for law in sorted(totals, key=lambda name: -totals[name]):
-        forecast = demo.forecasts[law]
-        parts.append(measured_table(forecast, above.loss, above.labels, above.table))
-        interval = forecast.interval(0.9)
-        hits = int(np.sum((interval[:, 0] <= above.loss) & (above.loss <= interval[:, 1])))
-        parts.append(Text(f"{law}: {hits} of {len(above)} held-out losses are inside the 90% band of one new run.\n"))
-    parts.append(
         Text(
-            "The bands hold uncertainty of the parameters, the law's own error along the size of runs, and run noise.",
+            "The bands hold uncertainty of the parameters, of which law is right, the laws' own error along the size "
+            "of runs, and run noise.",
             style="italic",
-        )
+        ),
+        Text("Written: " + ", ".join(str(path) for path in demo.files)),
     )
-    parts.append(Text("Written: " + ", ".join(str(path) for path in demo.files)))
-    return Group(*parts)
+
+
+def _kept(forecast: Forecast, measured: np.ndarray) -> tuple[str, str]:
+    """Return how many losses are inside the 90 % band, and the mean error, in words."""
+    low, high = forecast.interval(0.9).T
+    hits = int(np.sum((low <= measured) & (measured <= high)))
+    error = float(np.mean(np.abs(np.log(measured / forecast.median()))))
+    return f"{hits} of {len(measured)}", f"{error:.1%}"
 
 
 def measured_table(
@@ -87,4 +88,4 @@ def measured_table(
         "error",
         "90% band",
     )
-    return table(headers, rows, title=f"{forecast.label}, loss in {forecast.loss_unit}")
+    return table(headers, rows, title=f"Forecast of one new run, loss in {forecast.loss_unit}")
