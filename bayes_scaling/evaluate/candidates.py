@@ -49,7 +49,7 @@ class Candidate:
 
     @property
     def weighted(self) -> bool:
-        """Whether it takes part in the stacked forecast; baselines are only shown."""
+        """Whether it takes part in the mixture of laws; baselines are only shown."""
         return self.method == "posterior"
 
 

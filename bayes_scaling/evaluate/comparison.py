@@ -102,7 +102,7 @@ class Comparison:
     def per_run(self) -> pd.DataFrame:
         """Return the log score of each candidate on each held-out run, averaged over the cuts that hold it out.
 
-        A cut counts in proportion to the size that it keeps: the stacked forecast will be made from all runs, and a cut
+        A cut counts in proportion to the size that it keeps: the forecast will be made from all runs, and a cut
         near the largest of them says more about it than one far below.
         """
         wide = by_candidate(self.scores, [c.label for c in self.candidates])
@@ -126,7 +126,7 @@ class Comparison:
         apart = f"{gap:.2f} nats per held-out run ahead of {second['candidate']} (standard error {error:.2f})"
         if gap > 2 * error:
             return f"{first['candidate']} forecasts best: {apart}."
-        return f"No law wins: {first['candidate']} is {apart}; use the stacked forecast."
+        return f"No law wins: {first['candidate']} is {apart}; use them together."
 
     @validated
     def forecast(self, points: Any = None, *, seed: Seed = 0, unconverged: bool = False, **inputs: Any) -> Forecast:

@@ -14,6 +14,7 @@ from bayes_scaling.evaluate.scores import summarise
 from bayes_scaling.evaluate.weights import RULE, law_weights
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 
+ALIKE = 1.25  # ratio of weights up to which laws forecast about as well
 EQUAL = "there are too few runs to hold any out, so all laws weigh the same"
 
 
@@ -82,6 +83,8 @@ def _sentence(law: str, by_law: Mapping[str, float], best: str, problems: Sequen
     if law == best:
         return f"{law} would have forecast the largest runs best"
     odds = by_law[best] / by_law[law] if by_law[law] > 0 else math.inf
+    if odds < ALIKE:
+        return f"{law} would have forecast the largest runs about as well as {best}"
     return f"{law} would have forecast the largest runs less well: {best} weighs {_times(odds)} as much"
 
 

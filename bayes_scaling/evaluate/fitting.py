@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TypedDict, Unpack, overload
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.progress import progress_bar
@@ -27,17 +27,42 @@ from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.evidence import Evidence
 
 
+class ModelOptions(TypedDict, total=False):
+    """Options of every law that is fitted.
+
+    Attributes
+    ----------
+    noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
+        normal with correlated rows where the table holds training curves
+    discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
+        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is also taken to be exact
+    """
+
+    noise: NoiseChoice
+    discrepancy: DiscrepancyChoice
+
+
+class LawOptions(ModelOptions, total=False):
+    """Options of a law that is fitted alone, on top of `ModelOptions`.
+
+    Attributes
+    ----------
+    pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
+        named is shared. A parameter is named as its prior is
+    """
+
+    pooling: Pooling | None
+
+
 @overload
 def fit(  # type: ignore[overload-overlap]  # a name is no list of laws, though text is a sequence of text
     law: Law | str,
     runs: Runs,
     *,
-    noise: NoiseChoice = "auto",
-    discrepancy: DiscrepancyChoice = "brownian",
-    pooling: Pooling | None = None,
     sampler: SamplerChoice = "auto",
     seed: Seed = 0,
     progress: bool | None = None,
+    **options: Unpack[LawOptions],
 ) -> Fit: ...
 
 
@@ -46,12 +71,11 @@ def fit(
     law: Runs | Sequence[str | Law | Candidate],
     runs: Runs | None = None,
     *,
-    noise: NoiseChoice = "auto",
-    discrepancy: DiscrepancyChoice = "brownian",
     sampler: SamplerChoice = "auto",
     folder: FilePath | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
+    **options: Unpack[ModelOptions],
 ) -> Ensemble: ...
 
 
@@ -60,13 +84,11 @@ def fit(
     law: Law | str | Sequence[str | Law | Candidate] | Runs,
     runs: Runs | None = None,
     *,
-    noise: NoiseChoice = "auto",
-    discrepancy: DiscrepancyChoice = "brownian",
-    pooling: Pooling | None = None,
     sampler: SamplerChoice = "auto",
     folder: FilePath | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
+    **options: Unpack[LawOptions],
 ) -> Fit | Ensemble:
     """Fit the default laws for a table, several laws, or one.
 
@@ -75,17 +97,12 @@ def fit(
     law : the table alone, for the default laws by its columns; several laws, as names, `Law` s or `Candidate` s; or one
         `Law`, or what ``load_law`` takes
     runs : the table, where laws are named
-    noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves
-    discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
-        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is also taken to be exact
-    pooling : of one law, how its parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter
-        that is not named is shared. A parameter is named as its prior is
     sampler : ``auto``, ``nuts``, ``laplace``, or a `Sampler`, which also says how many chains and draws, on what
         device, and may be a method of your own
     folder : of several laws, where refits are kept and found again
     seed : the same seed on the same machine gives the same draws
     progress : show a bar; by default on a terminal
+    options : `LawOptions`: noise, discrepancy, and of one law pooling
 
     Returns
     -------
@@ -112,19 +129,10 @@ def fit(
     if isinstance(law, str | Law):
         if folder is not None:
             raise ArgumentError("folder keeps the refits of several laws; one law has none, save its fit instead")
-        return fit_law(
-            law,
-            runs,
-            noise=noise,
-            discrepancy=discrepancy,
-            pooling=pooling,
-            sampler=sampler,
-            seed=seed,
-            progress=progress,
-        )
-    if pooling:
+        return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
+    if options.get("pooling"):
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
-    candidates = _members(law, noise, discrepancy, sampler)
+    candidates = _members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler)
     return _together(candidates, runs, None if folder is None else Path(folder), seed, progress)
 
 

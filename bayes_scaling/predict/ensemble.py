@@ -454,7 +454,7 @@ def label_of(weights: Mapping[str, float]) -> str:
         laws[name.removesuffix(ALONE)] = laws.get(name.removesuffix(ALONE), 0.0) + weight
     if len(weights) == 1 or len(laws) == 1:
         return next(iter(weights if len(weights) == 1 else laws))
-    return "stack of " + ", ".join(f"{name} {weight:.0%}" for name, weight in laws.items())
+    return "ensemble of " + ", ".join(f"{name} {weight:.0%}" for name, weight in laws.items())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

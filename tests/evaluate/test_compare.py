@@ -144,7 +144,7 @@ def test_refits_that_are_not_what_was_kept_are_made_again(
 
 def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     ahead = comparison.forecast(tokens=[1e12, 1e13])
-    assert len(ahead.mean) == 4000 and ahead.label.startswith("stack of")
+    assert len(ahead.mean) == 4000 and ahead.label == "power_law:input=tokens"
     medians = [member.median() for _, member in ahead.members.values()]
     assert (np.min(medians, axis=0) <= ahead.median()).all() and (ahead.median() <= np.max(medians, axis=0)).all()
     spread = ahead.uncertainty()
