@@ -97,7 +97,7 @@ def saved_fit(path: Path, law: str) -> Fit | Ensemble:
     names = law_names(law)
     files = [name for name in names if is_path(split_label(name)[0])]
     found = Ensemble.load(path, [load_law(name) for name in files])
-    alone = [name for name in names if name not in files]
+    alone = [law] if law in found.members else [name for name in names if name not in files]
     if len(alone) > 1:
         raise LawError(
             f"--law names {len(alone)} of the saved laws; give one, to use it alone, or none for all of them"
