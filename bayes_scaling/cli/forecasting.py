@@ -88,20 +88,20 @@ def forecast(
         loaded.save(out)
     result = planned_forecast(loaded, given, table, seed, unconverged)
     requirement = None if target is None else _requirement(loaded, target, unconverged)
-    together = isinstance(loaded, Ensemble) and len(result.members) > 1
+    together = loaded if isinstance(loaded, Ensemble) and len(loaded.members) > 1 else None
     if as_json:
         content = json.loads(result.to_json(probabilities, target))
         if requirement is not None:
             content["required"] = requirement_content(requirement, widest)
-        if together:
-            content["ensemble"] = {**ensemble_content(loaded), "at_largest": each_law(result, loaded, widest)}
+        if together is not None:
+            content["ensemble"] = {**ensemble_content(together), "at_largest": each_law(result, together, widest)}
         print_json(content)
         return
     parts = [forecast_table(result, probabilities, target)]
     if requirement is not None:
         parts.append(requirement_line(requirement, widest, result.loss_unit))
-    if together:
-        parts.append(each_law_table(result, loaded, widest))
+    if together is not None:
+        parts.append(each_law_table(result, together, widest))
     show(*parts)
 
 
