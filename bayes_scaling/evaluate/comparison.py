@@ -20,9 +20,11 @@ from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import counted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.evidence import evidence_of
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.evaluate.weights import by_candidate, counts_of
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.evidence import Evidence
 from bayes_scaling.predict.forecast import Forecast, forecast
 
 
@@ -63,6 +65,11 @@ class Comparison:
         """The candidate with the best leave-largest-out score among those that are weighted."""
         ranked = self.to_frame()
         return str(ranked.loc[ranked["weight"].notna(), "candidate"].iloc[0])
+
+    @property
+    def evidence(self) -> Evidence:
+        """Why each candidate has its weight."""
+        return evidence_of([candidate for candidate in self.candidates if candidate.weighted], self, self.cuts)
 
     def to_frame(self) -> pd.DataFrame:
         """Rank the candidates.

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.refits import Measured
 from bayes_scaling.evaluate.scores import summarise
 from bayes_scaling.evaluate.weights import RULE, law_weights
+from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 
 ALIKE = 1.25  # ratio of weights up to which laws forecast about as well
 EQUAL = "there are too few runs to hold any out, so all laws weigh the same"
 
 
-def evidence_of(candidates: Sequence[Candidate], made: Measured, cuts: Sequence[Cut]) -> Evidence:
+class Scored(Protocol):
+    """Fits with the scores of their refits, as `fit` and `compare` make them."""
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per candidate, cut and held-out row."""
+        ...
+
+    @property
+    def refits(self) -> pd.DataFrame:
+        """One row per candidate and cut."""
+        ...
+
+    @property
+    def fits(self) -> Mapping[str, Fit]:
+        """Posterior given all runs, by candidate."""
+        ...
+
+
+def evidence_of(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> Evidence:
     """Say how each law would have forecast the largest runs, and what its weight follows from.
 
     Parameters
@@ -61,11 +80,11 @@ def _of_law(candidate: Candidate, scored: Any, refits: pd.DataFrame, why: str) -
     )
 
 
-def _sentences(candidates: Sequence[Candidate], made: Measured, cuts: Sequence[Cut]) -> dict[str, str]:
+def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> dict[str, str]:
     """Say of each law what its weight follows from."""
     laws = {one.label: one.law.label for one in candidates}
     used = {label: law for label, law in laws.items() if made.fits[label].converged}
-    weights = law_weights(made.scores, used, cuts)
+    weights = law_weights(made.scores, used or laws, cuts)
     by_law: dict[str, float] = {}
     for label, weight in weights.items():
         by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight

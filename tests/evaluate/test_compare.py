@@ -154,6 +154,12 @@ def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     np.testing.assert_array_equal(ahead.new_run, comparison.forecast(tokens=[1e12, 1e13]).new_run)
 
 
+def test_an_ensemble_of_a_comparison_knows_why(comparison: bs.Comparison) -> None:
+    table = bs.Ensemble.of(comparison).to_frame()
+    assert set(table["member"]) == set(comparison.weights) and (table["why"] == "the only law").all()
+    assert table["log_score"].notna().all() and (table["refits"] == 1).all()
+
+
 def test_pictures_and_json(comparison: bs.Comparison, tmp_path: Path) -> None:
     files = save_comparison_pictures(comparison, tmp_path)
     assert [path.name for path in files] == ["held_out.png", "ranking.png", "pit.png"]
