@@ -148,6 +148,7 @@ def quantity(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the fits and the pictures.")] = Path("bayes-scaling-demo"),
     seed: Seed = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Fit several laws to the small runs of a bundled table, forecast the largest and check against what was measured.
 
@@ -155,7 +156,11 @@ def demo(
     """
     check_outputs([Output("--out", out, holds=("ensemble.nc", *(f"{name}.png" for name in PICTURES)))], {})
     from bayes_scaling.cli import demo as _demo
-    from bayes_scaling.cli.printing.demo import demo_story
+    from bayes_scaling.cli.printing.demo import demo_content, demo_story
     from bayes_scaling.cli.printing.layout import show
 
-    show(demo_story(_demo.demo(out, seed)))
+    done = _demo.demo(out, seed)
+    if as_json:
+        print_json(demo_content(done))
+    else:
+        show(demo_story(done))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.cli.printing.ensembles import ensemble_summary
+from bayes_scaling.cli.printing.ensembles import ensemble_content, ensemble_summary
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def demo_story(demo: Demo) -> RenderableType:
     """Return what the demo did, in the order in which a planner would ask."""
     below, above, ahead = demo.below, demo.above, demo.forecast
     largest = above.column("flops").max() / below.column("flops").max()
-    alone = sorted(ahead.members.items(), key=lambda one: -one[1][0])
-    rows = [(name, f"{weight:.0%}", *_kept(member, above.loss)) for name, (weight, member) in alone]
-    inside, error = _kept(ahead, above.loss)
+    by = demo_content(demo)["held_out"]
+    rows = [(one["law"], f"{one['weight']:.0%}", *_words(one)) for one in by[1:]]
+    inside, error = _words(by[0])
     return Group(
         Text(
             f"Fitted {len(below)} small measured runs, held out the {len(above)} largest "
@@ -51,12 +51,30 @@ def demo_story(demo: Demo) -> RenderableType:
     )
 
 
-def _kept(forecast: Forecast, measured: np.ndarray) -> tuple[str, str]:
-    """Return how many losses are inside the 90 % band, and the mean error, in words."""
-    low, high = forecast.interval(0.9).T
-    hits = int(np.sum((low <= measured) & (measured <= high)))
-    error = float(np.mean(np.abs(np.log(measured / forecast.median()))))
-    return f"{hits} of {len(measured)}", f"{error:.1%}"
+def demo_content(demo: Demo) -> dict[str, Any]:
+    """Return what the demo found as plain values: how the forecasts of all laws together, and of each alone, did."""
+    alone = sorted(demo.forecast.members.items(), key=lambda one: -one[1][0])
+    rows = [("all of them together", 1.0, demo.forecast), *((name, weight, one) for name, (weight, one) in alone)]
+    held_out = []
+    for name, weight, forecast in rows:
+        low, high = forecast.interval(0.9).T
+        inside = (low <= demo.above.loss) & (demo.above.loss <= high)
+        held_out.append(
+            {
+                "law": name,
+                "weight": float(weight),
+                "runs": len(demo.above),
+                "inside_90": int(inside.sum()),
+                "mean_error": float(np.mean(np.abs(np.log(demo.above.loss / forecast.median())))),
+            }
+        )
+    content = {"fitted_runs": len(demo.below), "held_out": held_out, "files": [str(path) for path in demo.files]}
+    return {**content, "ensemble": ensemble_content(demo.ensemble)}
+
+
+def _words(found: dict[str, Any]) -> tuple[str, str]:
+    """Say how many losses were inside the 90 % band, and the mean error."""
+    return f"{found['inside_90']} of {found['runs']}", f"{found['mean_error']:.1%}"
 
 
 def measured_table(
