@@ -35,6 +35,7 @@ class Candidate:
     law : what is fitted
     method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap) or ``squares`` (least squares, bootstrap)
     discrepancy, noise, sampler : of a posterior, as of `fit`
+    held_out_sampler : of its fits below cuts; by default as ``sampler``
     """
 
     label: str
@@ -43,9 +44,15 @@ class Candidate:
     discrepancy: DiscrepancyChoice = "brownian"
     noise: NoiseChoice = "auto"
     sampler: SamplerChoice = "auto"
+    held_out_sampler: SamplerChoice | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def held_out(self) -> Candidate:
+        """The candidate as it is fitted below cuts."""
+        return self if self.held_out_sampler is None else dataclasses.replace(self, sampler=self.held_out_sampler)
 
     @property
     def weighted(self) -> bool:

@@ -42,6 +42,9 @@ class ModelOptions(TypedDict, total=False):
     discrepancy: DiscrepancyChoice
 
 
+FAST = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
+
+
 class LawOptions(ModelOptions, total=False):
     """Options of a law that is fitted alone, on top of `ModelOptions`.
 
@@ -145,12 +148,11 @@ def _members(
     if baselines:
         raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
     exact = chosen_discrepancy(discrepancy).kind == "none"
+    shared = {"noise": noise, "sampler": sampler, "held_out_sampler": FAST if sampler == "auto" else None}
     return tuple(
         one
         if one.label in given
-        else dataclasses.replace(
-            one, noise=noise, sampler=sampler, discrepancy="none" if one.discrepancy == "none" else discrepancy
-        )
+        else dataclasses.replace(one, **shared, discrepancy="none" if one.discrepancy == "none" else discrepancy)
         for one in candidates_of(laws, () if exact else (EXACT,))
     )
 

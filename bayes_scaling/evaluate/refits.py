@@ -140,7 +140,7 @@ def held_out_scores(
 
     def measure() -> dict[str, Any]:
         started = time.perf_counter()
-        predicted, how = _predict(candidate, below, above, len(runs), seed)
+        predicted, how = _predict(candidate.held_out, below, above, len(runs), seed)
         held_out = score(predicted, above.loss, seed)
         held_out.insert(0, "run", above.labels)
         held_out.insert(0, "row", rows)
@@ -149,7 +149,7 @@ def held_out_scores(
         seconds = round(time.perf_counter() - started, 2)
         return {"scores": held_out.to_dict(orient="list"), "how": {**how, "seconds": seconds}}
 
-    kept = _kept(folder, _key(candidate, runs, seed, cut.label), measure)
+    kept = _kept(folder, _key(candidate.held_out, runs, seed, cut.label), measure)
     held_out = pd.DataFrame(kept["scores"]).assign(candidate=candidate.label, cut=cut.label)
     held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
     return held_out, kept["how"]
