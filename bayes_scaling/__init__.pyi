@@ -24,8 +24,8 @@ from bayes_scaling.evaluate.backtesting import backtest as backtest
 from bayes_scaling.evaluate.candidates import Cut as Cut
 from bayes_scaling.evaluate.comparing import compare as compare
 from bayes_scaling.evaluate.comparison import Comparison as Comparison
+from bayes_scaling.evaluate.fitting import fit as fit
 from bayes_scaling.evaluate.scores import score as score
-from bayes_scaling.inference.fit import fit as fit
 from bayes_scaling.inference.loading import load_fit as load_fit
 from bayes_scaling.inference.result import Fit as Fit
 from bayes_scaling.inference.sampler import Sampler as Sampler

@@ -66,11 +66,11 @@ assert widths["with its discrepancy"] > widths["law taken to be right"]
 #
 # ## Stacked
 #
-# A stacked forecast takes draws of each law by its weight; where laws disagree that is part of its spread.
+# A forecast by all laws takes draws of each by its weight; where laws disagree that is part of its spread.
 
 # %%
-stacked = comparison.forecast(params=[1e6, 1e7], tokens=[1e8, 1e9], unconverged=True)
-stacked.uncertainty()
+together = comparison.forecast(params=[1e6, 1e7], tokens=[1e8, 1e9], unconverged=True)
+together.uncertainty()
 
 # %% [markdown]
 # ## Is it the prior that speaks?

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 import bayes_scaling as bs
 from bayes_scaling.model.simulate import grid, simulate
+from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from tests.support import design, fit_exact
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
@@ -36,6 +38,29 @@ def chinchilla_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
 def wandering_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
     """The default fit to them, with a discrepancy of the law."""
     return bs.fit("chinchilla", chinchilla_runs, seed=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighted:
+    """Several fits with weights, as far as forecasts read them."""
+
+    fits: Mapping[str, bs.Fit]
+    weights: Mapping[str, float]
+    runs: bs.Runs
+    evidence: Evidence
+
+
+@pytest.fixture(scope="session")
+def ensemble(chinchilla_fit: bs.Fit, wandering_fit: bs.Fit, chinchilla_runs: bs.Runs) -> bs.Ensemble:
+    """One law with its discrepancy and taken to be exact, as `fit` puts them together."""
+    fits = {"chinchilla": wandering_fit, "chinchilla, law alone": chinchilla_fit}
+    said = [
+        EvidenceOfLaw("chinchilla", "chinchilla", 2.5, 0.01, 0.9, 3, 0, "it would have forecast best"),
+        EvidenceOfLaw("chinchilla, law alone", "chinchilla", why="left out of the refits"),
+    ]
+    evidence = Evidence(("flops <= 1e+20",), 12, "scored on the 12 runs above", tuple(said))
+    weights = {"chinchilla": 0.75, "chinchilla, law alone": 0.25}
+    return bs.Ensemble.of(Weighted(fits, weights, chinchilla_runs, evidence), seed=3)
 
 
 @pytest.fixture

@@ -190,6 +190,12 @@ class World:
         return path
 
     @functools.cached_property
+    def saved_ensemble(self) -> Path:
+        path = self.folder / "ensemble.nc"
+        self.ensemble.save(path)
+        return path
+
+    @functools.cached_property
     def study(self) -> dict[str, Any]:
         return {
             "data": {"file": str(self.csv)},
@@ -308,6 +314,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "discrepancy": "none",
                 "pooling": {},
                 "sampler": "laplace",
+                "folder": None,
                 "seed": 0,
                 "progress": False,
             },
@@ -334,6 +341,8 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
             {"fit": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "seed": 0, "unconverged": True},
         ),
         "Ensemble.of": (bs.Ensemble.of, {"source": fit, "seed": 0, "group": None, "unconverged": True}),
+        "Ensemble.load": (bs.Ensemble.load, {"path": w.saved_ensemble, "laws": [law], "noise": fit.noise}),
+        "Ensemble.save": (w.ensemble.save, {"path": w.folder / "ensemble again.nc"}),
         "Ensemble.only": (w.ensemble.only, {"name": "chinchilla"}),
         "Ensemble.points": (w.ensemble.points, AHEAD),
         "Ensemble.take": (w.ensemble.take, {"draws": [0, 1]}),
@@ -569,6 +578,10 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "datasets.card": (bs.datasets.card, {"name": "stdlib_sweep"}),
         "plot.exponents": (bs.plot.exponents, {"fit": fit, "names": ["alpha"]}),
         "plot.fit": (bs.plot.fit, {"fit": fit, "probabilities": [0.5]}),
+        "plot.laws": (
+            bs.plot.laws,
+            {"ensemble": w.ensemble, "forecast": bs.forecast(w.ensemble, params=1e10, tokens=2e11), "target": 2.0},
+        ),
         "plot.forecast": (
             bs.plot.forecast,
             {"fit": fit, "forecast": w.forecast, "measured": [2.0], "target": 2.0},

@@ -168,5 +168,5 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
         manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},
     )
     paths = Paths(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1)))
-    member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)))
+    member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)), np.arange(draws))
     return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.evaluate import fitting
 from tests.support import design, fit_exact, run
 
 ROOT = Path(__file__).parents[1]
@@ -26,12 +27,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def one_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default a table of N and D gets four laws, which take minutes from nothing."""
+    monkeypatch.setattr(fitting, "default_laws", lambda _: ("chinchilla",))
+
+
+@pytest.mark.usefixtures("one_law")
 def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     fitting, planning, comparing = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     exec(fitting, names)
-    assert isinstance(names["fit"], bs.Fit) and isinstance(names["forecast"], bs.Forecast)
+    assert isinstance(names["fit"], bs.Ensemble) and isinstance(names["forecast"], bs.Forecast)
     exec(planning, names)
     assert isinstance(names["plan"], bs.Plan)
     assert isinstance(names["pilots"], bs.PilotPlan)
@@ -41,10 +49,11 @@ def test_the_python_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_law")
 def test_the_commands_run_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     commands = re.findall(r"^    bayes-scaling (.*)$", README, re.MULTILINE)
-    names = ["check", "fit", "forecast", "plot", "compare", "allocate", "pilot", "report"]
+    names = ["forecast", "check", "fit", "forecast", "plot", "compare", "allocate", "pilot", "report"]
     assert [line.split()[0] for line in commands] == names
     # Comparisons and reports take minutes and have tests of their own.
     for command in (command for command in commands if not command.startswith(("compare", "report"))):

@@ -120,7 +120,7 @@ def test_a_stray_key_in_a_priors_file_is_refused(tmp_path: Path) -> None:
     path.write_text('[priors]\nalpha = {distribution = "Normal", loc = 0.3, scale = 0.1}\n')
     table = tmp_path / "runs.csv"
     bs.datasets.load().table.to_csv(table, index=False)
-    code, _, said = run("fit", table, "--priors", path)
+    code, _, said = run("fit", table, "--law", "chinchilla", "--priors", path)
     assert code == 2 and "allows all numbers, but alpha must be positive" in said
     study = {
         "data": {"file": str(table)},

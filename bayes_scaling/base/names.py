@@ -58,8 +58,8 @@ ALONGSIDE: Mapping[AlongsideName, str] = {
     "huber": "point fit with a Huber loss",
     "squares": "point fit by least squares",
 }
-PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forecast")
-"""Files that `save_all` draws of a fit."""
+PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forecast", "laws")
+"""Files that `save_all` draws of a fit; ``laws`` only of several."""
 COMPARED = ("held_out", "ranking", "pit")
 """Files that are drawn of a comparison."""
 CONVENTIONS: Mapping[str, str] = {"total": "", "non_embedding": "", "unstated": ""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,19 +12,50 @@ from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
 from bayes_scaling.errors import DataError, ForecastError, LawError
 
+if TYPE_CHECKING:
+    from bayes_scaling.data.runs import Runs
+    from bayes_scaling.inference.result import Fit
+    from bayes_scaling.predict.ensemble import Ensemble
+
 NOT_CONVERGED = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Columns = Annotated[str, typer.Option(help="Names of columns in the file: params=N,tokens=D,loss=val_loss.")]
 LossUnit = Annotated[str, typer.Option(help="Unit of the loss, shown in labels.")]
 Convention = Annotated[str, typer.Option(help=f"What params counts: {listed_as_choice(CONVENTIONS)}.")]
-Law = Annotated[str, typer.Option(help="Law to fit: NAME, NAME:OPTION=VALUE or a law file.")]
+LawsToFit = Annotated[
+    str,
+    typer.Option(
+        "--law",
+        help="Law to fit, or several, comma-separated: NAME, NAME:OPTION=VALUE or a law file. By default those that "
+        "suit the columns, together.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed; the same seed gives the same numbers.")]
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
 RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .parquet or .jsonl).", show_default=False)]
-FitFile = Annotated[Path, typer.Argument(help="Fit saved by 'bayes-scaling fit --out' (.nc).", show_default=False)]
+FitFile = Annotated[Path, typer.Argument(help="What 'bayes-scaling fit --out' saved (.nc).", show_default=False)]
 LawOfFit = Annotated[
-    str, typer.Option("--law", help="Law file that the fit was made with: a saved fit runs no code of its own.")
+    str,
+    typer.Option(
+        "--law",
+        help="Law file that the fit was made with: a saved fit runs no code of its own. Of several laws that were "
+        "saved together, the name of one to use it alone.",
+    ),
+]
+Source = Annotated[
+    Path, typer.Argument(help="Table of runs to fit first, or what 'fit --out' saved (.nc).", show_default=False)
+]
+LawOfSource = Annotated[
+    str,
+    typer.Option(
+        "--law",
+        help="Laws to fit to the table, comma-separated, by default those that suit its columns: NAME, "
+        "NAME:OPTION=VALUE or a law file. Of what was saved, one law to use it alone, or the law file that it was made "
+        "with.",
+        show_default=False,
+    ),
 ]
 Params = Annotated[str, typer.Option(help="Parameter counts of the runs to forecast, comma-separated.")]
 Tokens = Annotated[str, typer.Option(help="Training tokens of the runs to forecast, comma-separated.")]
@@ -49,12 +80,68 @@ def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) 
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
 
 
-def saved_fit(path: Path, law: str) -> Any:
-    """Read a saved fit; a law file runs only where the command line names it."""
-    from bayes_scaling.inference.loading import load_fit
-    from bayes_scaling.laws.catalogue import load_law
+def saved_fit(path: Path, law: str) -> Fit | Ensemble:
+    """Read a saved fit, or several saved together; a law file runs only where the command line names it.
 
-    return load_fit(path, load_law(law) if law else None)
+    Parameters
+    ----------
+    law : law files that it was made with; of several laws, the name of one to use it alone
+    """
+    from bayes_scaling.inference.loading import load_fit
+    from bayes_scaling.laws.catalogue import is_path, load_law, split_label
+    from bayes_scaling.predict.ensemble import Ensemble
+    from bayes_scaling.predict.saving import holds_ensemble
+
+    if not holds_ensemble(path):
+        return load_fit(path, load_law(law) if law else None)
+    names = law_names(law)
+    files = [name for name in names if is_path(split_label(name)[0])]
+    found = Ensemble.load(path, [load_law(name) for name in files])
+    alone = [law] if law in found.members else [name for name in names if name not in files]
+    if len(alone) > 1:
+        raise LawError(
+            f"--law names {len(alone)} of the saved laws; give one, to use it alone, or none for all of them"
+        )
+    return found.only(alone[0]).leading if alone else found
+
+
+def fitted_or_saved(
+    path: Path, law: str, columns: str, loss_unit: str, params_convention: str, seed: int
+) -> Fit | Ensemble:
+    """Read what was saved (.nc), or fit a table; arguments as of the options."""
+    if path.suffix.lower() == ".nc":
+        return saved_fit(path, law)
+    return fit_named(law, read_runs(path, columns, loss_unit, params_convention), seed=seed)
+
+
+def fit_named(laws: str, runs: Runs, **options: Any) -> Fit | Ensemble:
+    """Fit the laws that an option names: one, several, or by default those that suit the columns."""
+    from bayes_scaling.evaluate.fitting import fit
+
+    names = law_names(laws)
+    if not names:
+        return fit(runs, **options)
+    return fit(names, runs, **options) if len(names) > 1 else fit(names[0], runs, **options)
+
+
+def fits_in(loaded: Fit | Ensemble) -> list[Fit]:
+    """Return the fits of which something is made."""
+    from bayes_scaling.predict.ensemble import Ensemble
+
+    return list(loaded.fits.values()) if isinstance(loaded, Ensemble) else [loaded]
+
+
+def groups_in(loaded: Fit | Ensemble) -> tuple[str, ...]:
+    """Return the columns that something is pooled over."""
+    return tuple(dict.fromkeys(column for fit in fits_in(loaded) for column in fit.groups.columns))
+
+
+def drawn(loaded: Fit | Ensemble, seed: int, group: dict[str, str] | None, unconverged: bool) -> Ensemble:
+    """Return the draws that plans rest on; whoever saved several laws accepted those that are in the file."""
+    from bayes_scaling.predict.ensemble import Ensemble
+
+    together = isinstance(loaded, Ensemble)
+    return Ensemble.of(loaded, seed, group=group, unconverged=unconverged or together)
 
 
 def law_names(text: str) -> list[str]:
@@ -68,7 +155,15 @@ def law_names(text: str) -> list[str]:
     return names
 
 
-def planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool) -> Any:
+def refuse_no_question(given: dict[str, Any], table: Path | None) -> None:
+    """Refuse a forecast of nothing before anything is fitted."""
+    if not given and table is None:
+        raise ForecastError("say which runs to forecast, like --params 70e9 --tokens 1.4e12, or --table FILE")
+
+
+def planned_forecast(
+    loaded: Fit | Ensemble, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool
+) -> Any:
     from bayes_scaling.data.reading import read_table
     from bayes_scaling.predict import forecast as _forecast
 
@@ -76,7 +171,8 @@ def planned_forecast(loaded: Any, given: dict[str, Any], table: Path | None, see
         return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
     if not given:
         options = {"params": "--params N", "tokens": "--tokens D", "flops": "--flops C"}
-        needed = " and ".join(options.get(name, f"--at {name}=VALUE") for name in loaded.law.inputs)
+        inputs = dict.fromkeys(name for fit in fits_in(loaded) for name in fit.law.inputs)
+        needed = " and ".join(options.get(name, f"--at {name}=VALUE") for name in inputs)
         raise ForecastError(f"say which runs to forecast: {needed}, or --table FILE")
     return _forecast.forecast(loaded, seed=seed, unconverged=unconverged, **given)
 

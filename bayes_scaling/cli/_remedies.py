@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayes_scaling.errors import Remedy
 
-OPTIONS = {"given": "--at", "constraints": "--limit", "quantile": "--cost-quantile"}
+OPTIONS = {"given": "--at", "constraints": "--limit", "quantile": "--cost-quantile", "laws": "--law"}
 
 
 def as_option(remedy: Remedy) -> str:

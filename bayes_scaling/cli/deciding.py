@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,13 +13,16 @@ from bayes_scaling.cli._options import (
     At,
     Columns,
     Convention,
+    LawOfSource,
     LossUnit,
     Seed,
+    Source,
     Unconverged,
+    drawn,
+    fitted_or_saved,
+    groups_in,
     numbers,
     print_json,
-    read_runs,
-    saved_fit,
 )
 from bayes_scaling.cli._plan_options import (
     CostName,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def allocate(
-    source: Annotated[Path, typer.Argument(help="Fit (.nc), or a table of runs to fit first.", show_default=False)],
+    source: Source,
     budget: Annotated[float, typer.Option(help="Budget, in the unit of --cost.", show_default=False)],
     cost: CostName = "flops",
     peak_flops: PeakFlops = None,
@@ -84,13 +86,7 @@ def allocate(
         float | None, typer.Option(help="Fraction of the budget for a ladder of small runs first.")
     ] = None,
     reserve: Annotated[float, typer.Option(help="Fraction of the budget to hold back, with --ladder.")] = 0.0,
-    law: Annotated[
-        str,
-        typer.Option(
-            help="Law to fit, chinchilla by default: NAME, NAME:OPTION=VALUE or a law file. With a fit, the law file "
-            "that it was made with.",
-        ),
-    ] = "",
+    law: LawOfSource = "",
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -104,8 +100,6 @@ def allocate(
     """
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.decide.decision import DecisionProblem
-    from bayes_scaling.inference.fit import fit
-    from bayes_scaling.predict.ensemble import Ensemble
 
     counted = cost_from(
         cost,
@@ -125,13 +119,10 @@ def allocate(
         raise PlanError("--odds needs a loss to reach; add --target LOSS")
     if reserve and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
-    if source.suffix == ".nc":
-        fitted = saved_fit(source, law)
-    else:
-        fitted = fit(law or "chinchilla", read_runs(source, columns, loss_unit, params_convention), seed=seed)
-    given, group = fixed(at, fitted.groups.columns)
+    fitted = fitted_or_saved(source, law, columns, loss_unit, params_convention, seed)
+    given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
-        Ensemble.of(fitted, seed, group=group, unconverged=unconverged),
+        drawn(fitted, seed, group, unconverged),
         cost=counted,
         objective=objective,
         constraints=constraints,

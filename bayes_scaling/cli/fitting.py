@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -28,8 +28,8 @@ from bayes_scaling.cli._options import (
     Convention,
     FitFile,
     Flops,
-    Law,
     LawOfFit,
+    LawsToFit,
     LossUnit,
     Params,
     Points,
@@ -37,7 +37,10 @@ from bayes_scaling.cli._options import (
     Seed,
     Tokens,
     Unconverged,
+    fit_named,
+    fits_in,
     inputs_of,
+    law_names,
     named,
     number,
     planned_forecast,
@@ -47,13 +50,17 @@ from bayes_scaling.cli._options import (
     saved_fit,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
-from bayes_scaling.errors import DataError, ForecastError
+from bayes_scaling.errors import DataError, ForecastError, LawError
+
+if TYPE_CHECKING:
+    from bayes_scaling.data.runs import Runs
+    from bayes_scaling.laws.law import Law
 
 
 def fit(
     runs: RunsFile,
-    law: Law = "chinchilla",
-    out: Annotated[Path | None, typer.Option(help="File to save the fit in (.nc).")] = None,
+    law: LawsToFit = "",
+    out: Annotated[Path | None, typer.Option(help="File to save the fit in, of one law or of several (.nc).")] = None,
     columns: Columns = "",
     noise: Annotated[str, typer.Option(help=f"How runs scatter around the law: {explained(NOISES)}.")] = "auto",
     noise_scale: Annotated[str, typer.Option(help=f"Scale of the noise: {explained(SCALES)}.")] = "constant",
@@ -66,7 +73,7 @@ def fit(
     pool: Annotated[
         list[str] | None,
         typer.Option(
-            help="Let a parameter differ between groups: alpha=partial:dataset or E=separate:family. "
+            help="Let a parameter of one law differ between groups: alpha=partial:dataset or E=separate:family. "
             f"Modes: {explained(POOLING)}. Repeatable."
         ),
     ] = None,
@@ -74,26 +81,36 @@ def fit(
         float | None, typer.Option(help="Leave out this first fraction of each training curve: 0.1.")
     ] = None,
     ends: Annotated[bool, typer.Option("--ends", help="Fit only the last row of each run.")] = False,
-    priors: Annotated[Path | None, typer.Option(help="TOML file with a [priors] table.")] = None,
+    priors: Annotated[Path | None, typer.Option(help="TOML file with a [priors] table, of one law.")] = None,
     below: Annotated[str, typer.Option(help="Fit only rows up to a limit: flops=1e21.")] = "",
     sampler: Annotated[str, typer.Option(help=f"How to sample: {explained(SAMPLERS)}.")] = "auto",
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     draws: Annotated[int, typer.Option(help="Draws per chain after warm-up.")] = 1000,
     device: Annotated[str, typer.Option(help=f"Where to compute: {explained(DEVICES)}.")] = "auto",
+    refits: Annotated[
+        Path | None, typer.Option(help="Of several laws, folder to keep refits in; an interrupted fit resumes from it.")
+    ] = None,
     seed: Seed = 0,
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
     as_json: AsJson = False,
 ) -> None:
-    """Fit a law to runs. Exits with code 3 if the sampler did not converge.
+    """Fit the laws that suit a table, weighed by how they would have forecast its largest runs; or one law.
 
-    Example: bayes-scaling fit runs.csv --law chinchilla --out fit.nc --seed 0
+    Exits with code 3 if the sampler of a single law did not converge.
+
+    Example: bayes-scaling fit runs.csv --out fit.nc --seed 0
     """
-    check_outputs([Output("--out", out, (".nc",))], {"the table of runs": runs, "the file of priors": priors})
-    from bayes_scaling.cli.printing.fits import fit_summary
-    from bayes_scaling.cli.printing.layout import show
-    from bayes_scaling.evaluate.checks import identifiability
-    from bayes_scaling.inference import fit as _fit
+    check_outputs(
+        [Output("--out", out, (".nc",)), Output("--refits", refits, refits=True)],
+        {"the table of runs": runs, "the file of priors": priors},
+    )
+    names = law_names(law)
+    if len(names) != 1 and (priors or pool):
+        option = "--priors" if priors else "--pool"
+        raise LawError(f"{option} is about the parameters of one law; name it, as in --law chinchilla")
+    if len(names) == 1 and refits:
+        raise DataError("--refits keeps fits to parts of the table, which one law does not need; leave it out")
     from bayes_scaling.inference.sampler import Sampler
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import read_priors
@@ -112,20 +129,47 @@ def fit(
         table = table.after_warmup(after_warmup)
     if ends:
         table = table.ends()
-    chosen = load_law(law, priors=read_priors(priors) if priors else None)
     usual = default_noise(table)
     noise_rows = usual.rows if noise_rows == "auto" else noise_rows
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
-    pooling = {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}
-    result = _fit.fit(
-        chosen,
-        table,
-        noise=Noise(noise, noise_scale, noise_rows),
-        discrepancy=Discrepancy(discrepancy),
-        pooling=pooling,
-        sampler=Sampler(cast(SamplerName, sampler), chains, draws, device),
-        seed=seed,
-    )
+    how: dict[str, Any] = {
+        "noise": Noise(noise, noise_scale, noise_rows),
+        "discrepancy": Discrepancy(discrepancy),
+        "sampler": Sampler(cast(SamplerName, sampler), chains, draws, device),
+        "seed": seed,
+    }
+    if len(names) == 1:
+        chosen = load_law(names[0], priors=read_priors(priors) if priors else None)
+        _one(chosen, table, {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}, how, out, as_json)
+    else:
+        _several(law, table, {**how, "folder": refits}, out, as_json)
+
+
+def _several(laws: str, table: Runs, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Fit several laws together, save them and print their weights."""
+    from rich.text import Text
+
+    from bayes_scaling.cli.printing.ensembles import ensemble_content, ensemble_summary
+    from bayes_scaling.cli.printing.layout import show
+
+    result: Any = fit_named(laws, table, **how)
+    if out is not None:
+        result.save(out)
+    if as_json:
+        print_json({**ensemble_content(result), "saved": None if out is None else str(out)})
+    else:
+        odd = [Text(f"warning: {warning}") for warning in table.warnings]
+        show(*odd, ensemble_summary(result), *([Text(f"saved to {out}")] if out else []))
+
+
+def _one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Fit one law, save it and print its posterior."""
+    from bayes_scaling.cli.printing.fits import fit_summary
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.evaluate.checks import identifiability
+    from bayes_scaling.inference.fit import fit as fit_law
+
+    result = fit_law(chosen, table, pooling=pooling, **how)
     if out is not None:
         result.save(out)
     if as_json:
@@ -161,7 +205,7 @@ def plot(
     file_format: Annotated[str, typer.Option("--format", help="Picture format: png, svg or pdf.")] = "png",
     unconverged: Unconverged = False,
 ) -> None:
-    """Draw a fit: curves with bands, the forecast, priors and posteriors, residuals, traces.
+    """Draw a fit: curves with bands, the forecast, what each law says, priors and posteriors, residuals, traces.
 
     Example: bayes-scaling plot fit.nc --out plots/ --params 70e9 --tokens 1.4e12
     """
@@ -171,7 +215,8 @@ def plot(
     holds = tuple(f"{name}.{file_format}" for name in PICTURES)
     check_outputs([Output("--out", out, holds=holds)], {"the fit": fit_file, "--table": table})
     loaded = saved_fit(fit_file, law)
-    loaded.require_convergence(unconverged)
+    for fitted in fits_in(loaded):
+        fitted.require_convergence(unconverged)
     planned = None
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if target is not None and not (given or table):

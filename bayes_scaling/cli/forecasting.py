@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,27 +12,42 @@ from bayes_scaling.base.names import PICTURES
 from bayes_scaling.cli._options import (
     AsJson,
     At,
+    Columns,
+    Convention,
     FitFile,
     Flops,
     LawOfFit,
+    LawOfSource,
+    LossUnit,
     Params,
     Points,
     Seed,
+    Source,
     Tokens,
     Unconverged,
+    fits_in,
+    fitted_or_saved,
+    groups_in,
     inputs_of,
     named,
     number,
     planned_forecast,
     print_json,
+    refuse_no_question,
     saved_fit,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
+from bayes_scaling.errors import DataError
+
+if TYPE_CHECKING:
+    from bayes_scaling.inference.result import Fit
+    from bayes_scaling.predict.ensemble import Ensemble
+    from bayes_scaling.predict.frontier import Requirement
 
 
 def forecast(
-    fit_file: FitFile,
-    law: LawOfFit = "",
+    source: Source,
+    law: LawOfSource = "",
     params: Params = "",
     tokens: Tokens = "",
     flops: Flops = "",
@@ -42,51 +57,61 @@ def forecast(
         float | None, typer.Option(help="Loss to reach; prints its probability and the compute it takes.")
     ] = None,
     prob: Annotated[str, typer.Option(help="Probabilities of the bands, comma-separated fractions.")] = "0.5,0.9",
+    out: Annotated[Path | None, typer.Option(help="With a table, file to save the fitted laws in (.nc).")] = None,
+    columns: Columns = "",
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
     seed: Seed = 0,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forecast the loss of planned runs, with credible bands.
+    """Forecast the loss of planned runs, with credible bands: fit the laws that suit a table, or use what was saved.
 
-    Example: bayes-scaling forecast fit.nc --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
+    Example: bayes-scaling forecast runs.csv --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
+    check_outputs([Output("--out", out, (".nc",))], {"the table of runs": source, "--table": table})
     from bayes_scaling.base.messages import checked_probability
-    from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_line
+    from bayes_scaling.cli.printing.ensembles import each_law, each_law_table, ensemble_content
+    from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_content, requirement_line
     from bayes_scaling.cli.printing.layout import show
-    from bayes_scaling.predict import frontier as _frontier
+    from bayes_scaling.predict.ensemble import Ensemble
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
-    loaded = saved_fit(fit_file, law)
-    given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
-    result = planned_forecast(loaded, given, table, seed, unconverged)
-    requirement = None
-    if (
-        target is not None
-        and not loaded.pooling
-        and (set(loaded.law.inputs) == {"params", "tokens"} or len(loaded.law.inputs) == 1)
-    ):
-        requirement = _frontier.required(loaded, target, unconverged=unconverged)
     widest = max(probabilities)
+    given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
+    if source.suffix.lower() != ".nc":
+        refuse_no_question(given, table)
+    elif out is not None:
+        raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
+    loaded = fitted_or_saved(source, law, columns, loss_unit, params_convention, seed)
+    if out is not None:
+        loaded.save(out)
+    result = planned_forecast(loaded, given, table, seed, unconverged)
+    requirement = None if target is None else _requirement(loaded, target, unconverged)
+    together = loaded if isinstance(loaded, Ensemble) and len(loaded.members) > 1 else None
     if as_json:
         content = json.loads(result.to_json(probabilities, target))
         if requirement is not None:
-            low, high = requirement.interval(widest)
-            content["required"] = {
-                "of": requirement.of,
-                "along": requirement.along,
-                "probability_reachable": requirement.reachable,
-                "probability": widest,
-                **{
-                    k: v if v < float("inf") else None
-                    for k, v in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))
-                },
-            }
+            content["required"] = requirement_content(requirement, widest)
+        if together is not None:
+            content["ensemble"] = {**ensemble_content(together), "at_largest": each_law(result, together, widest)}
         print_json(content)
         return
     parts = [forecast_table(result, probabilities, target)]
     if requirement is not None:
         parts.append(requirement_line(requirement, widest, result.loss_unit))
+    if together is not None:
+        parts.append(each_law_table(result, together, widest))
     show(*parts)
+
+
+def _requirement(loaded: Fit | Ensemble, target: float, unconverged: bool) -> Requirement | None:
+    """Return what a loss takes, where the laws have one answer: a split of compute, or their only input."""
+    from bayes_scaling.predict.frontier import required
+
+    inputs = {fit.law.inputs for fit in fits_in(loaded)}
+    simple = all(set(one) == {"params", "tokens"} for one in inputs) or (len(inputs) == 1 and len(min(inputs)) == 1)
+    return required(loaded, target, unconverged=unconverged) if simple and not groups_in(loaded) else None
 
 
 def quantity(
@@ -110,26 +135,32 @@ def quantity(
 
     loaded = saved_fit(fit_file, law)
     given = named(at)
-    group = {column: str(given.pop(column)) for column in loaded.groups.columns if column in given}
+    group = {column: str(given.pop(column)) for column in groups_in(loaded) if column in given}
     found = _quantities.quantity(loaded, name, group=group, unconverged=unconverged, **given)
     if as_json:
         points = json.loads(found.to_frame(prob).to_json(orient="records"))
-        print_json({"quantity": name, "unit": found.unit, "meaning": found.meaning, "prob": prob, "points": points})
+        said = {"quantity": name, "unit": found.unit, "meaning": found.meaning, "laws": dict(found.laws) or None}
+        print_json({**said, "prob": prob, "points": points})
     else:
         show(quantity_table(found, prob))
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the fit and the pictures.")] = Path("bayes-scaling-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the fits and the pictures.")] = Path("bayes-scaling-demo"),
     seed: Seed = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Fit the small runs of a bundled table, forecast the largest and check against what was measured.
+    """Fit several laws to the small runs of a bundled table, forecast the largest and check against what was measured.
 
     Example: bayes-scaling demo
     """
-    check_outputs([Output("--out", out, holds=("fit.nc", *(f"{name}.png" for name in PICTURES)))], {})
+    check_outputs([Output("--out", out, holds=("ensemble.nc", *(f"{name}.png" for name in PICTURES)))], {})
     from bayes_scaling.cli import demo as _demo
-    from bayes_scaling.cli.printing.demo import demo_story
+    from bayes_scaling.cli.printing.demo import demo_content, demo_story
     from bayes_scaling.cli.printing.layout import show
 
-    show(demo_story(_demo.demo(out, seed)))
+    done = _demo.demo(out, seed)
+    if as_json:
+        print_json(demo_content(done))
+    else:
+        show(demo_story(done))

@@ -17,6 +17,8 @@ from bayes_scaling.cli._options import (
     LawOfFit,
     Seed,
     Unconverged,
+    drawn,
+    groups_in,
     inputs_of,
     named,
     numbers,
@@ -82,7 +84,6 @@ def pilot(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import pilot_table
     from bayes_scaling.decide.decision import DecisionProblem
-    from bayes_scaling.predict.ensemble import Ensemble
 
     if (offers is None) == (not between):
         raise PlanError(
@@ -94,9 +95,9 @@ def pilot(
         pairs = [item.partition("=") for item in between or []]
         candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
     fitted = saved_fit(source, law)
-    given, group = fixed(at, fitted.groups.columns)
+    given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
-        Ensemble.of(fitted, seed, group=group, unconverged=unconverged),
+        drawn(fitted, seed, group, unconverged),
         cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
         objective=objective,
         constraints=constraints_of(limit),
@@ -141,9 +142,16 @@ def midrun(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import midrun_table
     from bayes_scaling.decide.midrun import midrun as compare_options
+    from bayes_scaling.inference.result import Fit
 
+    fitted = saved_fit(source, law)
+    if not isinstance(fitted, Fit):
+        raise PlanError(
+            f"{source.name} holds several laws, and the curve of a run is continued by one: choose it, as in "
+            f"--law {fitted.leading.law.label!r}"
+        )
     found = compare_options(
-        saved_fit(source, law),
+        fitted,
         run,
         until,
         extend=numbers(extend, "--extend") if extend else (),
@@ -163,7 +171,8 @@ def midrun(
 
 def preregister(
     source: Annotated[
-        Path, typer.Argument(help="Plan saved from 'allocate --json', or a fit (.nc).", show_default=False)
+        Path,
+        typer.Argument(help="Plan saved from 'allocate --json', or what 'fit --out' saved (.nc).", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="New file to write; an existing one is never replaced.")] = Path(
         "forecast.json"

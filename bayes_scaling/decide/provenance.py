@@ -7,7 +7,7 @@ from typing import Any
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.ensemble import used
+from bayes_scaling.predict.ensemble import Ensemble, used
 
 LEVELS = (
     *(0.005, 0.01, 0.025, 0.05),
@@ -17,8 +17,8 @@ LEVELS = (
 """Probabilities of the quantiles of a registered forecast."""
 
 
-def provenance(source: Fit | Comparison) -> dict[str, Any]:
-    """Say which laws a fit or a comparison rests on, with which weights, and on which data.
+def provenance(source: Fit | Comparison | Ensemble) -> dict[str, Any]:
+    """Say which laws a fit, a comparison or an ensemble rests on, with which weights, and on which data.
 
     Returns
     -------

@@ -33,6 +33,7 @@ from bayes_scaling.decide.registration import BANDS, digest_of, inside_field, pr
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 
 FORMAT = "bayes-scaling registered forecast, 1"
@@ -128,7 +129,7 @@ class Registered:
 def preregister(
     source: Plan | Forecast | Mapping[str, Any],
     *,
-    rests_on: Fit | Comparison | None = None,
+    rests_on: Fit | Comparison | Ensemble | None = None,
     name: str = "",
     note: str = "",
     now: datetime.datetime | None = None,
@@ -138,7 +139,7 @@ def preregister(
     Parameters
     ----------
     source : a plan, its `to_dict` as read from JSON, or a forecast
-    rests_on : the fit or comparison that a forecast was made from
+    rests_on : the fit, comparison or ensemble that a forecast was made from
     name, note : of the forecast, for its readers
     now : when; by default the time of the call, in UTC
 
@@ -149,7 +150,7 @@ def preregister(
     """
     if isinstance(source, Forecast):
         if rests_on is None:
-            raise ForecastError("say what the forecast was made from: rests_on=fit, or the comparison")
+            raise ForecastError("say what the forecast was made from: rests_on=fit, or the comparison or ensemble")
         losses = source.quantile(LEVELS)
         inputs = [{str(k): v for k, v in row.items()} for row in source.points.to_dict(orient="records")]
         runs = [_run(row, losses[:, i]) for i, row in enumerate(inputs)]

@@ -17,6 +17,7 @@ from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
 from bayes_scaling.model.discrepancy import size_inputs
+from bayes_scaling.predict.ensemble import ALONE
 
 CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
@@ -48,7 +49,7 @@ class Candidate:
 
     @property
     def weighted(self) -> bool:
-        """Whether it takes part in the stacked forecast; baselines are only shown."""
+        """Whether it takes part in the mixture of laws; baselines are only shown."""
         return self.method == "posterior"
 
 
@@ -94,7 +95,7 @@ def candidates_of(
         law = load_law(given) if isinstance(given, str) else given
         found[law.label] = Candidate(law.label, law)
         if EXACT in alongside:
-            label = f"{law.label}, law alone"
+            label = law.label + ALONE
             found[label] = Candidate(label, law, discrepancy="none")
         for method in (name for name in alongside if name != EXACT):
             label = f"{law.label}, {method} point fit"
@@ -105,8 +106,32 @@ def candidates_of(
 
 
 def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
-    """Return cuts at a 3rd, a 10th and a 30th of the largest run, where enough rows lie on both sides."""
-    column = "flops" if "flops" in runs and {"params", "tokens"} <= set(law.inputs) else size_inputs(law)[0]
+    """Return cuts at a 3rd, a 10th and a 30th of the largest run, where enough rows lie on both sides.
+
+    Raises
+    ------
+    DataError
+        When there are too few sizes to hold out the largest.
+    """
+    cuts = usual_cuts(law, runs)
+    if not cuts:
+        column = cut_column(law, runs)
+        values = runs.column(column)
+        raise DataError(
+            f"{runs.source} has too few sizes to hold out the largest ({len(runs)} rows, {column} from "
+            f"{values.min():.3g} to {values.max():.3g}); give cuts, like flops=1e20"
+        )
+    return cuts
+
+
+def cut_column(law: Law, runs: Runs) -> str:
+    """Return the column whose largest runs are held out."""
+    return "flops" if "flops" in runs and {"params", "tokens"} <= set(law.inputs) else size_inputs(law)[0]
+
+
+def usual_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
+    """Return the cuts of `default_cuts`; none where there are too few sizes."""
+    column = cut_column(law, runs)
     values = runs.column(column)
     cuts: dict[int, Cut] = {}
     for factor in CUTS:
@@ -118,9 +143,6 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
         # Few or close runs: leave out the largest quarter.
         at = float(np.quantile(values, 0.75, method="lower"))
         if not (values > at).any() or (values <= at).sum() < 3:
-            raise DataError(
-                f"{runs.source} has too few sizes to hold out the largest ({len(runs)} rows, {column} from "
-                f"{values.min():.3g} to {values.max():.3g}); give cuts, like flops=1e20"
-            )
+            return ()
         return (Cut(column, at),)
     return tuple(cuts.values())

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.candidates import Candidate, Cut, candidates_of, default_cuts
-from bayes_scaling.evaluate.comparison import Comparison, held_out_weights
-from bayes_scaling.evaluate.refits import fit_to_all, held_out_scores, left_one_out_scores
+from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.evaluate.refits import left_one_out_scores, measured
 from bayes_scaling.evaluate.weights import stacking_weights
-from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 
 
@@ -57,36 +54,25 @@ def compare(
     folder = None if folder is None else Path(folder)
     found = candidates_of(laws, alongside)
     cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
-    tasks = [(candidate, cut) for candidate in found for cut in (*cuts, None) if candidate.weighted or cut is not None]
-    scored: list[pd.DataFrame] = []
-    refits: list[dict[str, Any]] = []
-    fits: dict[str, Fit] = {}
     left_one_out: dict[str, np.ndarray] = {}
     notes: dict[str, str] = {}
+    weighted = [candidate for candidate in found if candidate.weighted]
     with progress_bar("compare", progress) as report:
-        for done, (candidate, cut) in enumerate(tasks):
-            report(candidate.label, done / len(tasks))
-            if cut is None:
-                fits[candidate.label] = fit_to_all(candidate, runs, folder, seed)
-                if loo:
-                    name = candidate.label
-                    left_one_out[name], notes[name] = left_one_out_scores(candidate, fits[name], folder, seed)
-                continue
-            held_out, how = held_out_scores(candidate, cut, runs, folder, seed)
-            scored.append(held_out)
-            refits.append({"candidate": candidate.label, "cut": cut.label, **how})
-    scores = pd.concat(scored, ignore_index=True)
-    weighted = [candidate.label for candidate in found if candidate.weighted]
+        made = measured(found, cuts, runs, folder, seed, report)
+        for candidate in weighted if loo else ():
+            name = candidate.label
+            report(f"{name}, one left out", 1.0)
+            left_one_out[name], notes[name] = left_one_out_scores(candidate, made.fits[name], folder, seed)
     return Comparison(
         candidates=found,
         cuts=cuts,
         runs=runs,
-        scores=scores,
-        refits=pd.DataFrame(refits),
+        scores=made.scores,
+        refits=made.refits,
         left_one_out=left_one_out,
         loo_notes=notes,
-        fits=fits,
-        weights=held_out_weights(scores, weighted, cuts),
+        fits=made.fits,
+        weights=made.weights({candidate.label: candidate.law.label for candidate in weighted}, cuts),
         loo_weights=stacking_weights(left_one_out) if loo else {},
         seconds=time.perf_counter() - started,
     )

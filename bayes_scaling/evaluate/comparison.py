@@ -2,7 +2,7 @@
 
 The main result is leave-largest-out: every candidate is fitted to the runs below a cut and scored on those above it, at
 several cuts, because extrapolation is the job. Leave-one-out (PSIS-LOO, refitted where it cannot be trusted) is given
-beside it. Weights of a stacked forecast come from the same scores.
+beside it. Weights of laws come from the same scores.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +20,11 @@ from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import counted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.evidence import evidence_of
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
-from bayes_scaling.evaluate.weights import stacking_weights
+from bayes_scaling.evaluate.weights import by_candidate, counts_of
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.evidence import Evidence
 from bayes_scaling.predict.forecast import Forecast, forecast
 
 
@@ -39,7 +41,8 @@ class Comparison:
     left_one_out : by candidate, (n_row,) log score of every row given all others
     loo_notes : by candidate, how many rows had bad weights and were refitted
     fits : by candidate, posterior given all runs
-    weights : by candidate, from leave-largest-out; they sum to one
+    weights : by candidate, from leave-largest-out, see `law_weights`; they sum to one, and a fit that did not converge
+        has none
     loo_weights : by candidate, from leave-one-out
     seconds : what it took
     """
@@ -62,6 +65,11 @@ class Comparison:
         """The candidate with the best leave-largest-out score among those that are weighted."""
         ranked = self.to_frame()
         return str(ranked.loc[ranked["weight"].notna(), "candidate"].iloc[0])
+
+    @property
+    def evidence(self) -> Evidence:
+        """Why each candidate has its weight."""
+        return evidence_of([candidate for candidate in self.candidates if candidate.weighted], self, self.cuts)
 
     def to_frame(self) -> pd.DataFrame:
         """Rank the candidates.
@@ -101,7 +109,7 @@ class Comparison:
     def per_run(self) -> pd.DataFrame:
         """Return the log score of each candidate on each held-out run, averaged over the cuts that hold it out.
 
-        A cut counts in proportion to the size that it keeps: the stacked forecast will be made from all runs, and a cut
+        A cut counts in proportion to the size that it keeps: the forecast will be made from all runs, and a cut
         near the largest of them says more about it than one far below.
         """
         wide = by_candidate(self.scores, [c.label for c in self.candidates])
@@ -125,7 +133,7 @@ class Comparison:
         apart = f"{gap:.2f} nats per held-out run ahead of {second['candidate']} (standard error {error:.2f})"
         if gap > 2 * error:
             return f"{first['candidate']} forecasts best: {apart}."
-        return f"No law wins: {first['candidate']} is {apart}; use the stacked forecast."
+        return f"No law wins: {first['candidate']} is {apart}; use them together."
 
     @validated
     def forecast(self, points: Any = None, *, seed: Seed = 0, unconverged: bool = False, **inputs: Any) -> Forecast:
@@ -155,24 +163,3 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<Comparison of {counted(len(self.fits), 'candidate')} at {counted(len(self.cuts), 'cut')}>"
-
-
-# --- weights ----------------------------------------------------------------------------------------------------
-
-
-def held_out_weights(scores: pd.DataFrame, names: Sequence[str], cuts: Sequence[Cut]) -> dict[str, float]:
-    """Return stacking weights from held-out rows."""
-    wide = by_candidate(scores, names)
-    return stacking_weights({name: wide[name].to_numpy() for name in names}, counts_of(wide.index, cuts))
-
-
-def by_candidate(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return log scores with a column per candidate, a row per cut and held-out row."""
-    return scores.pivot(index=["cut", "row", "run"], columns="candidate", values="log_score")[list(names)]
-
-
-def counts_of(index: pd.Index, cuts: Sequence[Cut]) -> np.ndarray:
-    """Return how much each held-out row counts, ``(n_row,)``: a run counts once over all its rows and cuts."""
-    kept = index.get_level_values("cut").map({cut.label: cut.at for cut in cuts}).to_numpy(float)
-    runs = index.get_level_values("run").to_numpy()
-    return np.asarray(kept / pd.Series(kept).groupby(runs).transform("sum"))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from bayes_scaling.evaluate.baselines import PointFit, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
+from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
@@ -41,6 +42,59 @@ from bayes_scaling.predict.predictive import Predictive
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """Candidates fitted below every cut, scored above it, and fitted to all runs.
+
+    Attributes
+    ----------
+    scores : one row per candidate, cut and held-out row, see `held_out_scores`
+    refits : one row per candidate and cut: ``candidate``, ``cut``, ``converged``, ``problems``, ``sampler_used``,
+        ``seconds``
+    fits : by label of a candidate that is a posterior, given all runs
+    """
+
+    scores: pd.DataFrame
+    refits: pd.DataFrame
+    fits: Mapping[str, Fit]
+
+    def weights(self, laws: Mapping[str, str], cuts: Sequence[Cut]) -> dict[str, float]:
+        """Return the weight of every fit, by the label of its law; 0 where it did not converge, unless none did."""
+        usable = [name for name in laws if self.fits[name].converged] or list(laws)
+        found = law_weights(self.scores, {name: laws[name] for name in usable}, cuts)
+        return {name: found.get(name, 0.0) for name in laws}
+
+
+def measured(
+    candidates: Sequence[Candidate],
+    cuts: Sequence[Cut],
+    runs: Runs,
+    folder: Path | None,
+    seed: int,
+    report: Callable[[str, float], None],
+) -> Measured:
+    """Fit and score candidates; what is in the folder is found again.
+
+    Parameters
+    ----------
+    report : called with the candidate, and the fraction that is done
+    """
+    tasks = [(one, cut) for one in candidates for cut in (*cuts, None) if one.weighted or cut is not None]
+    scored: list[pd.DataFrame] = []
+    refits: list[dict[str, Any]] = []
+    fits: dict[str, Fit] = {}
+    for done, (candidate, cut) in enumerate(tasks):
+        report(candidate.label, done / len(tasks))
+        if cut is None:
+            fits[candidate.label] = fit_to_all(candidate, runs, folder, seed)
+            continue
+        held_out, how = held_out_scores(candidate, cut, runs, folder, seed)
+        scored.append(held_out)
+        refits.append({"candidate": candidate.label, "cut": cut.label, **how})
+    scores = pd.concat(scored, ignore_index=True) if scored else pd.DataFrame()
+    return Measured(scores, pd.DataFrame(refits), fits)
+
+
 def held_out_scores(
     candidate: Candidate, cut: Cut, runs: Runs, folder: Path | None, seed: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -48,7 +102,7 @@ def held_out_scores(
     below, above = runs.cut(cut.column, cut.at)
     rows = np.flatnonzero(runs.column(cut.column) > cut.at)
 
-    def measured() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         started = time.perf_counter()
         predicted, how = _predict(candidate, below, above, len(runs), seed)
         held_out = score(predicted, above.loss, seed)
@@ -59,7 +113,7 @@ def held_out_scores(
         seconds = round(time.perf_counter() - started, 2)
         return {"scores": held_out.to_dict(orient="list"), "how": {**how, "seconds": seconds}}
 
-    kept = _kept(folder, _key(candidate, runs, seed, cut.label), measured)
+    kept = _kept(folder, _key(candidate, runs, seed, cut.label), measure)
     held_out = pd.DataFrame(kept["scores"]).assign(candidate=candidate.label, cut=cut.label)
     held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
     return held_out, kept["how"]
@@ -134,7 +188,7 @@ def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
 def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, seed: int) -> tuple[np.ndarray, str]:
     """Return the leave-one-out score of every row, refitted where reweighting fails, and a note on that."""
 
-    def measured() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         scores, k_hat = leave_one_out_scores(fitted)
         bad = np.flatnonzero(unreliable(k_hat))
         # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
@@ -146,7 +200,7 @@ def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, 
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 
-    kept = _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measured)
+    kept = _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measure)
     note = f"{kept['bad']} of {len(fitted.runs)} rows with k-hat above {MOST_K}, {kept['refitted']} of them refitted"
     return np.array(kept["scores"], float), note
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, 
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.store import FORMAT, MAGIC, digest_of
+from bayes_scaling.inference.store import FIT, KINDS, Kind, digest_of
 from bayes_scaling.inference.validity import (
     DIAGNOSTICS,
     MANIFEST,
@@ -37,6 +39,8 @@ from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool, checked_pooling
 
+GIVE_LAW = Remedy("law", value="file")
+
 
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
     """Return one array, ``(chain, draw)``, per parameter and group: the inverse of `_by_group`."""
@@ -53,13 +57,36 @@ def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Content:
-    """What a file holds, before any of it is believed."""
+class Content:
+    """What a file holds of a fit, before any of it is believed.
+
+    Attributes
+    ----------
+    arrays : by group and name
+    sites : names of the unconstrained coordinates
+    said : attributes, most of them JSON
+    digest : that the file gives
+    """
 
     arrays: dict[str, dict[str, np.ndarray]]
     sites: list[str]
     said: dict[str, Any]
     digest: str
+
+    @classmethod
+    def of(cls, tree: xr.DataTree) -> Content:
+        """Read a tree that `to_datatree` or `to_lean_datatree` made; errors are of any kind."""
+        groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
+        u = tree["unconstrained_posterior"].to_dataset()["u"]
+        sites = [str(name) for name in u.coords["site"].values]
+        groups["prior"] = {name: values[0] for name, values in groups["prior"].items()}
+        said = {name: str(tree.attrs[name]) for name in ("manifest", "diagnostics", "runs")}
+        return cls(
+            arrays={**groups, "u": {"u": np.asarray(u.values)}},
+            sites=sites,
+            said={**said, "drawn": int(tree.attrs["drawn"])},
+            digest=str(tree.attrs["sha256"]),
+        )
 
 
 @validated
@@ -78,23 +105,58 @@ def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = No
         In one line, for a file that is truncated, foreign, changed, of another format, or fitted with another law.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FitError(f"{path} is not a file; expected a fit written by Fit.save or 'bayes-scaling fit --out'")
-    content = _read(path)
-    found = digest_of(content.arrays, content.said)
-    if found != content.digest:
+    with believed(path):
+        return fit_of(_read(path), path, law, noise)
+
+
+def fit_of(content: Content, path: Path, law: Law | None, noise: Noise | None, give: Remedy = GIVE_LAW) -> Fit:
+    """Return the fit that a file holds, once its digest fits and everything in it agrees.
+
+    Parameters
+    ----------
+    law, noise : as of `load_fit`
+    give : the argument by which a law of one's own is given
+
+    Raises
+    ------
+    FitError
+        When it was changed, or another law is needed.
+    Unbelievable
+        When no fit can have written it.
+    """
+    refuse_changed(path, digest_of(content.arrays, content.said), content.digest)
+    return _agreeing(content, path, law, noise, give)
+
+
+def refuse_changed(path: Path, found: str, said: str) -> None:
+    """Refuse a file whose content has another digest than it says."""
+    if found != said:
         raise FitError(
-            f"{path.name} was changed since it was saved, or is damaged: its digest is {found[:16]}, not "
-            f"{content.digest[:16]}; fit again"
+            f"{path.name} was changed since it was saved, or is damaged: its digest is {found[:16]}, not {said[:16]}; "
+            "fit again"
         )
+
+
+@contextlib.contextmanager
+def believed(path: Path) -> Iterator[None]:
+    """Turn what cannot have been written by a fit into a sentence about the file."""
     try:
-        return _believed(content, path, law, noise)
+        yield
     except Unbelievable as problem:
         raise FitError(f"{path.name} is not as a fit leaves it: {problem}; fit again") from None
 
 
-def _read(path: Path) -> _Content:
-    """Read a file, and refuse what is no fit of this format."""
+@contextlib.contextmanager
+def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
+    """Open a file, and refuse what is not whole or not of this kind and format.
+
+    Raises
+    ------
+    FitError
+        In one line, also for every error while it is open.
+    """
+    if not path.is_file():
+        raise FitError(f"{path} is not a file; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
         # xarray leaves a warnings filter of its own behind.
         with (
@@ -102,41 +164,50 @@ def _read(path: Path) -> _Content:
             xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree,
         ):
             warnings.simplefilter("ignore")
-            attrs = dict(tree.attrs)
-            if attrs.get("created_by") != MAGIC:
-                raise FitError(f"{path.name} is netCDF but not a fit of bayes_scaling; expected a file from Fit.save")
-            if int(attrs["format"]) > FORMAT:
-                raise FitError(
-                    f"{path.name} has format {attrs['format']}, newer than {FORMAT}, the newest this version reads; "
-                    "upgrade bayes-scaling"
-                )
-            if int(attrs["format"]) < FORMAT:
-                raise FitError(f"{path.name} has format {attrs['format']}, older than {FORMAT}; fit again")
-            groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
-            u = tree["unconstrained_posterior"].to_dataset()["u"]
-            sites = [str(name) for name in u.coords["site"].values]
-            groups["prior"] = {name: values[0] for name, values in groups["prior"].items()}
-            said = {name: str(attrs[name]) for name in ("manifest", "diagnostics", "runs")}
-            return _Content(
-                arrays={**groups, "u": {"u": np.asarray(u.values)}},
-                sites=sites,
-                said={**said, "drawn": int(attrs["drawn"])},
-                digest=str(attrs["sha256"]),
-            )
-    except FitError:
+            _refuse_other_kinds(tree.attrs, path, kind)
+            yield tree
+    except (FitError, Unbelievable):
         raise
     except Exception as error:  # HDF5 raises errors of many kinds for bytes that are not as it wrote them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FitError(f"{path.name} is not a whole fit file ({reason}); it may be truncated or foreign") from error
+        raise FitError(
+            f"{path.name} is not a whole {kind.name} file ({reason}); it may be truncated or foreign"
+        ) from error
 
 
-def _believed(content: _Content, path: Path, law: Law | None, noise: Noise | None) -> Fit:
+def _refuse_other_kinds(attrs: Mapping[Any, Any], path: Path, kind: Kind) -> None:
+    """Refuse a file of another kind or format."""
+    creator = attrs.get("created_by")
+    for other in KINDS:
+        if creator == other.magic != kind.magic:
+            raise FitError(f"{path.name} holds {other.article} {other.name}: read it with {other.read_by}")
+    if creator != kind.magic:
+        raise FitError(
+            f"{path.name} is netCDF but not {kind.article} {kind.name} of bayes_scaling; expected a file from "
+            f"{kind.written_by}"
+        )
+    if int(attrs["format"]) > kind.format:
+        raise FitError(
+            f"{path.name} has format {attrs['format']}, newer than {kind.format}, the newest this version reads; "
+            "upgrade bayes-scaling"
+        )
+    if int(attrs["format"]) < kind.format:
+        raise FitError(f"{path.name} has format {attrs['format']}, older than {kind.format}; fit again")
+
+
+def _read(path: Path) -> Content:
+    """Read the file of a fit."""
+    with opened(path, FIT) as tree:
+        return Content.of(tree)
+
+
+def _agreeing(content: Content, path: Path, law: Law | None, noise: Noise | None, give: Remedy) -> Fit:
     """Return the fit that a file holds, once everything in it agrees."""
-    manifest, diagnostics, table = (_json(content.said, name) for name in ("manifest", "diagnostics", "runs"))
+    manifest, diagnostics, table = (json_of(content.said, name) for name in ("manifest", "diagnostics", "runs"))
     refuse_odd_fields("manifest", manifest, MANIFEST)
     refuse_odd_fields("diagnostics", diagnostics, DIAGNOSTICS)
     refuse_odd_fields("table of runs", table, RUNS)
-    law = _law_of(manifest, path, law)
+    law = _law_of(manifest, path, law, give)
     noise = _noise_of(manifest["noise"], path, noise)
     try:
         pooling = {name: Pool(**pool) for name, pool in manifest["pooling"].items()}
@@ -160,7 +231,8 @@ def _believed(content: _Content, path: Path, law: Law | None, noise: Noise | Non
     return fit
 
 
-def _json(said: dict[str, Any], name: str) -> Any:
+def json_of(said: Mapping[str, Any], name: str) -> Any:
+    """Return an attribute that holds JSON."""
     try:
         return json.loads(said[name])
     except (ValueError, RecursionError):
@@ -194,14 +266,14 @@ def _runs_of(saved: dict[str, Any]) -> Runs:
     return Runs(table, **described, notes=tuple(saved["notes"]), warnings=tuple(saved["warnings"]))
 
 
-def _law_of(manifest: dict[str, Any], path: Path, given: Law | None) -> Law:
+def _law_of(manifest: dict[str, Any], path: Path, given: Law | None, give: Remedy) -> Law:
     """Return the law of a saved fit: the one given, or one of the catalogue. A file chooses among names, never code."""
     name, options, fitted = manifest["law"], manifest["law_options"], manifest["law_source_sha256"]
     if given is None and name not in available_laws():
         own = f"the law file {plain(name)}" if is_path(name) else "a law of your own"
         raise FitError(
             f"{path.name} was fitted with {own}, and a saved fit runs no code: give the law again with {REMEDY}",
-            Remedy("law", value="file"),
+            give,
         )
     try:
         law = catalogue_law(name, options) if given is None else given
@@ -210,7 +282,7 @@ def _law_of(manifest: dict[str, Any], path: Path, given: Law | None) -> Law:
             raise FitError(
                 f"{path.name} was fitted with another version of {label} than {law.label} here (hash {fitted[:16]}, "
                 f"here {law.source_hash}): fit again, or give the law that was fitted with {REMEDY}",
-                Remedy("law", value="file"),
+                give,
             )
         priors = {key: prior_from_spec(key, spec) for key, spec in manifest["priors_given"].items()}
         return law.with_priors(priors) if priors and not law.overridden else law

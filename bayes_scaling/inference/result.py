@@ -63,7 +63,7 @@ class Fit:
     diagnostics: Diagnostics
     manifest: Mapping[str, Any]
     drawn: int | None = None
-    EXPECTED: ClassVar[str] = "a Fit, as from fit(law, runs) or load_fit(path)"
+    EXPECTED: ClassVar[str] = "a Fit, as from fit(law, runs) or load_fit(path), or one of the fits of an Ensemble"
 
     @property
     def law(self) -> Law:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,38 @@ if TYPE_CHECKING:
     from bayes_scaling.inference.result import Fit
 
 ENDING = ".nc"
-FORMAT = 3
-MAGIC = "bayes_scaling fit"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of file that we write.
+
+    Attributes
+    ----------
+    name : what it holds
+    format : number of the format
+    written_by, read_by : how, in words
+    """
+
+    name: str
+    format: int
+    written_by: str
+    read_by: str
+
+    @property
+    def magic(self) -> str:
+        """What a file says that it was created by."""
+        return f"bayes_scaling {self.name}"
+
+    @property
+    def article(self) -> str:
+        """A or an."""
+        return "an" if self.name[0] in "aeiou" else "a"
+
+
+FIT = Kind("fit", 3, "Fit.save or 'bayes-scaling fit --out'", "load_fit")
+ENSEMBLE = Kind("ensemble", 1, "Ensemble.save or 'bayes-scaling fit --out'", "Ensemble.load")
+KINDS = (FIT, ENSEMBLE)
 
 
 def to_datatree(fit: Fit) -> xr.DataTree:
@@ -38,31 +68,15 @@ def to_datatree(fit: Fit) -> xr.DataTree:
     ``prior_predictive``, ``observed_data``, ``constant_data``. Dimensions: ``chain``, ``draw``, ``row`` (one per row of
     the table), ``site``.
     """
-    chains, draws = fit.unconstrained.shape[:2]
-    coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    kept = {**coords, "draw": fit.kept.reshape(chains, -1)[0]}
+    coords = _coords(fit)
+    kept = {**coords, "draw": fit.kept.reshape(len(coords["chain"]), -1)[0]}
     rows = {"row": np.arange(len(fit.runs)), "run": ("row", np.array(fit.runs.labels, dtype=str))}
-    sites = fit.model.sites
-    units = {row.name: row.unit for row in fit.composition.rows}
-
-    def sampled(values: Any) -> dict[str, Any]:
-        return {
-            name: (("chain", "draw"), v, {"unit": units[name]} if name in units else {}) for name, v in values.items()
-        }
-
     columns = [name for name in NUMERIC if name in fit.runs and name != "loss"]
     groups = {
-        "posterior": _by_group(fit, fit.draws, ("chain", "draw"), units).assign_coords(coords),
-        "unconstrained_posterior": xr.Dataset(
-            {"u": (("chain", "draw", "site"), fit.unconstrained)}, {**coords, "site": np.array(sites, dtype=str)}
-        ),
-        "sample_stats": xr.Dataset(sampled(fit.stats), coords),
+        **_essential(fit),
         "log_likelihood": xr.Dataset({"loss": (("chain", "draw", "row"), fit.log_likelihood)}, {**kept, **rows}),
-        "log_prior": xr.Dataset(sampled(fit.log_prior), coords),
+        "log_prior": xr.Dataset(_sampled(fit.log_prior, _units(fit)), coords),
         "posterior_predictive": xr.Dataset({"loss": (("chain", "draw", "row"), fit.replicated)}, {**kept, **rows}),
-        "prior": _by_group(
-            fit, {name: values[None] for name, values in fit.prior.items()}, ("chain", "draw"), units
-        ).assign_coords({"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))}),
         "prior_predictive": xr.Dataset(
             {"loss": (("chain", "draw", "row"), fit.prior_predictive[None])},
             {"chain": [0], "draw": np.arange(len(fit.prior_predictive)), **rows},
@@ -70,6 +84,45 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         "observed_data": xr.Dataset({"loss": ("row", fit.runs.loss, {"unit": fit.runs.loss_unit})}, rows),
         "constant_data": xr.Dataset({name: ("row", fit.runs.column(name)) for name in columns}, rows),
     }
+    return _signed(fit, groups)
+
+
+def to_lean_datatree(fit: Fit) -> xr.DataTree:
+    """Return only what a fit is read back from: a fifth of the size; the other groups follow from it."""
+    return _signed(fit, _essential(fit))
+
+
+def _coords(fit: Fit) -> dict[str, Any]:
+    chains, draws = fit.unconstrained.shape[:2]
+    return {"chain": np.arange(chains), "draw": np.arange(draws)}
+
+
+def _units(fit: Fit) -> dict[str, str]:
+    return {row.name: row.unit for row in fit.composition.rows}
+
+
+def _sampled(values: Mapping[str, np.ndarray], units: Mapping[str, str]) -> dict[str, Any]:
+    return {name: (("chain", "draw"), v, {"unit": units[name]} if name in units else {}) for name, v in values.items()}
+
+
+def _essential(fit: Fit) -> dict[str, xr.Dataset]:
+    """Return the groups that a fit is read back from."""
+    coords, units = _coords(fit), _units(fit)
+    return {
+        "posterior": _by_group(fit, fit.draws, ("chain", "draw"), units).assign_coords(coords),
+        "unconstrained_posterior": xr.Dataset(
+            {"u": (("chain", "draw", "site"), fit.unconstrained)},
+            {**coords, "site": np.array(fit.model.sites, dtype=str)},
+        ),
+        "sample_stats": xr.Dataset(_sampled(fit.stats, units), coords),
+        "prior": _by_group(
+            fit, {name: values[None] for name, values in fit.prior.items()}, ("chain", "draw"), units
+        ).assign_coords({"chain": [0], "draw": np.arange(len(next(iter(fit.prior.values()))))}),
+    }
+
+
+def _signed(fit: Fit, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """Return groups as a tree that says what they belong to, with a digest of what a fit is read back from."""
     tree = xr.DataTree.from_dict(groups)
     said = {
         "manifest": json.dumps(fit.manifest),
@@ -88,7 +141,7 @@ def to_datatree(fit: Fit) -> xr.DataTree:
         ),
     }
     arrays = {"posterior": fit.draws, "prior": fit.prior, "sample_stats": fit.stats, "u": {"u": fit.unconstrained}}
-    about = {"inference_library": "numpyro", "created_by": MAGIC, "format": FORMAT}
+    about = {"inference_library": "numpyro", "created_by": FIT.magic, "format": FIT.format}
     tree.attrs = {**about, **said, "sha256": digest_of(arrays, said)}
     return tree
 
@@ -132,29 +185,43 @@ def _by_group(fit: Fit, draws: Mapping[str, np.ndarray], dims: tuple[str, ...], 
 
 
 def save(fit: Fit, path: Path) -> None:
-    """Write a fit to ``path``, whole or not at all; where the disk is full, put it into the temporary folder.
+    """Write a fit to ``path``, whole or not at all; errors as of `write_tree`."""
+    write_tree(lambda: fit.idata, path, FIT)
+
+
+def write_tree(tree: Callable[[], xr.DataTree], path: Path, kind: Kind) -> None:
+    """Write a tree to ``path``, whole or not at all; where the disk is full, put it into the temporary folder.
 
     The file is made in memory first: HDF5 ends the process where the disk fills while it writes.
+
+    Parameters
+    ----------
+    tree : makes it, once the name is known to be right
+    kind : what it holds
 
     Raises
     ------
     FitError
-        When the name is not that of a fit.
+        When the name is not that of such a file.
     WriteError
-        When it cannot be written there; it says where the fit is, if it is anywhere.
+        When it cannot be written there; it says where it is, if it is anywhere.
     """
     if path.is_dir():
-        raise FitError(f"{path} is a folder; give the name of a file, like {path / 'fit.nc'}")
+        raise FitError(f"{path} is a folder; give the name of a file, like {path / kind.name}{ENDING}")
     if path.suffix.lower() != ENDING:
-        raise FitError(f"{path} is no name for a fit; give one that ends in {ENDING}, like {path.with_suffix(ENDING)}")
-    tree, image = fit.idata, io.BytesIO()
+        raise FitError(
+            f"{path} is no name for {kind.article} {kind.name}; give one that ends in {ENDING}, like "
+            f"{path.with_suffix(ENDING)}"
+        )
+    made = tree()
+    image = io.BytesIO()
     compression = {"zlib": True, "complevel": 1}
     encoding = {
         node.path: {name: compression for name, v in node.data_vars.items() if v.dtype.kind in "fiu"}
-        for node in tree.subtree
+        for node in made.subtree
         if node.data_vars
     }
-    tree.to_netcdf(image, engine="h5netcdf", encoding=encoding)
+    made.to_netcdf(image, engine="h5netcdf", encoding=encoding)
     try:
         write_bytes(image.getbuffer(), path)
     except WriteError as error:
@@ -163,4 +230,4 @@ def save(fit: Fit, path: Path) -> None:
             write_bytes(image.getbuffer(), instead)
         except BayesScalingError:
             raise WriteError(f"{error}; the draws were not kept, make room and fit again") from error
-        raise WriteError(f"{error}; the fit was put into {instead} instead") from error
+        raise WriteError(f"{error}; the {kind.name} was put into {instead} instead") from error

@@ -115,6 +115,28 @@ RUNS: Fields = {
     "warnings": (_texts, "sentences"),
     "table": (_table(lambda value: isinstance(value, list)), "columns of equal length"),
 }
+ENSEMBLE: Fields = {
+    "labels": (_texts, "names"),
+    "weights": (lambda value: isinstance(value, list) and all(map(is_number, value)), "numbers"),
+    "seed": (_is_count, "a whole number from 0 on"),
+    "group": (_table(_is_text), "a name by column"),
+    "evidence": (lambda value: value is None or isinstance(value, dict), "a table, or nothing"),
+}
+EVIDENCE: Fields = {
+    "cuts": (_texts, "words"),
+    "held_out": (_is_count, "a whole number from 0 on"),
+    "why": (_is_text, "a sentence"),
+    "laws": (lambda value: isinstance(value, list), "a list"),
+}
+EVIDENCE_OF_LAW: Fields = {
+    "member": (_is_text, "a name"),
+    "law": (_is_text, "the name of a law"),
+    **{name: (lambda value: value is None or _is_real(value), "a number") for name in ("log_score", "error")},
+    "inside_90": (lambda value: value is None or _is_size(value), "a share"),
+    "refits": (_is_count, "a whole number from 0 on"),
+    "unconverged": (_is_count, "a whole number from 0 on"),
+    "why": (_is_text, "a sentence"),
+}
 
 
 def refuse_odd_fields(what: str, found: Any, fields: Fields) -> None:

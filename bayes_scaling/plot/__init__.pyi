@@ -3,6 +3,7 @@ from bayes_scaling.plot.checks import plot_traces as traces
 from bayes_scaling.plot.comparisons import plot_held_out as held_out
 from bayes_scaling.plot.comparisons import plot_pit as pit
 from bayes_scaling.plot.comparisons import plot_ranking as ranking
+from bayes_scaling.plot.ensembles import plot_laws as laws
 from bayes_scaling.plot.fits import plot_fit as fit
 from bayes_scaling.plot.forecasts import plot_forecast as forecast
 from bayes_scaling.plot.gallery import save_pictures as save_all

@@ -95,7 +95,7 @@ def _draw_held_out(ax: Axes, held_out: pd.DataFrame) -> None:
 @styled
 @validated
 def plot_ranking(comparison: Comparison) -> Figure:
-    """Draw scores relative to the best law, with standard errors, and the weights of the stacked forecast."""
+    """Draw scores relative to the best law, with standard errors, and the weights of the laws."""
     ranked = comparison.to_frame()
     figure = _figure(comparison, "Leave-largest-out", 10.0, 0.36 * len(ranked) + 1.9)
     scores, weights = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
@@ -116,7 +116,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
     scores.legend(loc="upper left", fontsize=8)
     weights.barh(at + 0.18, ranked["weight"].fillna(0.0), 0.34, color=BLUE, label="leave-largest-out")
     weights.barh(at - 0.18, ranked["loo_weight"].fillna(0.0), 0.34, color=GREY, label="leave-one-out")
-    weights.set(xlim=(0, 1), xlabel="weight in the stacked forecast")
+    weights.set(xlim=(0, 1), xlabel="weight among the laws")
     weights.legend(loc="lower right", fontsize=8)
     return figure
 

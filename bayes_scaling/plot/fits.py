@@ -37,29 +37,31 @@ from bayes_scaling.plot.style import (
     draw_dots,
     draw_fan,
     escaped_text,
+    leading_of,
     legend_below,
     log_axis,
     new_figure,
     styled,
     tick_formatter,
 )
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 from bayes_scaling.predict.forecast import forecast as forecast_at
 
 
 @styled
 @validated
-def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
+def plot_fit(fit: Fit | Ensemble, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     """Show runs and fitted curves against each input of the law, on log-log axes.
 
     One panel per input. If the law has a second input, runs are coloured by it, and a curve with bands is drawn for
     a few of its values (marked at the colour bar), over the range of the runs near that value. Along a curve, further
     inputs are fixed at their geometric mean. A law that reads whole runs gets one panel with the fitted curve of each
-    run instead.
+    run instead. Bands of several laws are those of all of them, along the inputs of the one with most weight.
 
     Parameters
     ----------
-    fit : a fit; one that did not converge is drawn and marked
+    fit : a fit or an ensemble; what did not converge is drawn and marked
     probabilities : probabilities of the equal-tailed bands for one new run
 
     Raises
@@ -67,15 +69,16 @@ def plot_fit(fit: Fit, probabilities: Sequence[float] = (0.5, 0.9)) -> Figure:
     ForecastError
         When a probability is not a fraction between 0 and 1.
     """
+    source, fit = fit, leading_of(fit)
     bands, inputs = checked_bands(probabilities), fit.law.inputs
     if fit.law.features is not None:
         return _fitted_runs(fit, bands)
-    figure = new_figure(fit, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
+    figure = new_figure(source, "Fit", max(7.0, 5.6 * len(inputs)), 5.2)
     panels = figure.subplots(1, len(inputs), squeeze=False, sharey=True)[0]
     others = [next((other for other in inputs if other != name), None) for name in inputs]
     curves = [_curves(fit, name, other) for name, other in zip(inputs, others, strict=True)]
     points = pd.concat([curve for panel in curves for curve in panel], ignore_index=True)
-    along = forecast_shown(fit, points)  # a single call compiles only once
+    along = forecast_shown(source, points)  # a single call compiles only once
     draws = (np.split(kind, len(points) // CURVE, axis=1) for kind in (along.mean, along.new_run))
     drawn = zip(*draws, strict=True)
     for ax, name, other, panel in zip(panels, inputs, others, curves, strict=True):
@@ -174,8 +177,9 @@ def shown_group(fit: Fit) -> dict[str, str]:
     }
 
 
-def forecast_shown(fit: Fit, table: pd.DataFrame) -> Forecast:
+def forecast_shown(source: Fit | Ensemble, table: pd.DataFrame) -> Forecast:
     """Forecast along a curve; the fit may not have converged, because its figure is marked."""
+    fit = leading_of(source)
     table = table.assign(**shown_group(fit))
     size = size_of(fit.runs)[0]
     if "noise.relative_size" in fit.noise.columns and size not in table and not {"params", "tokens"} <= set(table):
@@ -185,4 +189,4 @@ def forecast_shown(fit: Fit, table: pd.DataFrame) -> Forecast:
         trend, *_ = np.linalg.lstsq(np.insert(fitted, 0, 1.0, axis=1), np.log(fit.runs.column(size)))
         table = table.assign(**{size: np.exp(np.insert(wanted, 0, 1.0, axis=1) @ trend)})
     with np.errstate(over="ignore"):  # a draw from a very heavy tail may be infinite, but no band reaches that far
-        return forecast_at(fit, table, unconverged=True)
+        return forecast_at(source, table, unconverged=True)

@@ -34,12 +34,14 @@ from bayes_scaling.plot.style import (
     draw_dots,
     draw_fan,
     escaped_text,
+    leading_of,
     legend_below,
     log_axis,
     new_figure,
     number_writer,
     styled,
 )
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 from bayes_scaling.predict.frontier import compute_optimal
 
@@ -47,7 +49,7 @@ from bayes_scaling.predict.frontier import compute_optimal
 @styled
 @validated
 def plot_forecast(
-    fit: Fit,
+    fit: Fit | Ensemble,
     forecast: Forecast,
     measured: np.ndarray | Sequence[float] | None = None,
     target: float | None = None,
@@ -55,11 +57,12 @@ def plot_forecast(
     """Show fitted runs and forecast runs with intervals against the size of a run, and mark the largest fitted size.
 
     Size is training compute for laws of several inputs, else the law's only input. For a law of params and tokens
-    the figure also shows the lowest loss at each amount of compute, for a law of one input the bands along it.
+    the figure also shows the lowest loss at each amount of compute, for a law of one input the bands along it. Of
+    several laws it is the loss by all of them at the split that is best by the one with most weight.
 
     Parameters
     ----------
-    fit : a fit; one that did not converge is drawn and marked
+    fit : a fit or an ensemble; what did not converge is drawn and marked
     forecast : its forecast of future runs
     measured : (n_point,) losses of those runs in the forecast's unit; NaN if unknown
     target : loss to mark with a line
@@ -75,11 +78,12 @@ def plot_forecast(
         raise ForecastError(f"measured has shape {known.shape}, expected one loss for each of {points} forecast points")
     if target is not None and not target > 0:
         raise ForecastError(f"target loss is {target:g}, expected a positive number in {forecast.loss_unit}")
-    figure = new_figure(fit, "Forecast", 12.0, 5.8)
+    source, fit = fit, leading_of(fit)
+    figure = new_figure(source, "Forecast", 12.0, 5.8)
     ax, listing = figure.subplots(1, 2, width_ratios=(3, 2))
     name = _size_shown(fit, forecast)
     x = forecast.points[name].to_numpy(float)
-    _draw_sizes(fit, ax, name, x)
+    _draw_sizes(source, ax, name, x)
     order = np.argsort(x, kind="stable")[-LISTED:]
     _draw_points(fit, ax, forecast, known, np.arange(points), x, upright=True)
     _draw_points(fit, listing, forecast, known, order, np.arange(len(order)), upright=False)
@@ -98,23 +102,33 @@ def plot_forecast(
     return figure
 
 
-def _draw_sizes(fit: Fit, ax: Axes, name: str, x: np.ndarray) -> None:
+def _draw_sizes(source: Fit | Ensemble, ax: Axes, name: str, x: np.ndarray) -> None:
     """Draw fitted runs, the law along the size of runs, and the end of the fitted sizes."""
+    fit = leading_of(source)
     fitted = fit.runs.column(name)
     left, right = min(fitted.min(), x.min()) / 1.3, 1.5 * max(fitted.max(), x.max())
     bands = checked_bands((0.5, 0.9))
     if set(fit.law.inputs) == {"params", "tokens"}:
         span = np.geomspace(left, right, 25)
-        losses = [compute_optimal(fit, flops, group=shown_group(fit), unconverged=True).loss for flops in span]
-        draw_fan(fit, ax, span, bands, GREEN, np.stack(losses, axis=1))
+        draw_fan(fit, ax, span, bands, GREEN, _lowest(source, span))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
-        along = forecast_shown(fit, pd.DataFrame({name: span}))
+        along = forecast_shown(source, pd.DataFrame({name: span}))
         draw_fan(fit, ax, span, bands, GREEN, along.mean, along.new_run)
     ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
     draw_dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
     log_axis(ax, ax.xaxis, name, axis_label(fit, name))
     ax.set_xlim(left, right)
+
+
+def _lowest(source: Fit | Ensemble, flops: np.ndarray) -> np.ndarray:
+    """Return draws of the lowest loss at each amount of compute, ``(n_draw, n_amount)``."""
+    fit = leading_of(source)
+    splits = [compute_optimal(fit, float(amount), group=shown_group(fit), unconverged=True) for amount in flops]
+    if isinstance(source, Fit):
+        return np.stack([split.loss for split in splits], axis=1)
+    params = np.array([np.median(split.params) for split in splits])
+    return forecast_shown(source, pd.DataFrame({"params": params, "flops": flops})).mean
 
 
 def _draw_points(

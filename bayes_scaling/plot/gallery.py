@@ -1,4 +1,4 @@
-"""All figures of a fit, written to a folder.
+"""All figures of a fit or of several, written to a folder.
 
 Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and changes nothing global.
 """
@@ -18,18 +18,18 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.plot.checks import plot_residuals, plot_traces
+from bayes_scaling.plot.ensembles import plot_laws
 from bayes_scaling.plot.fits import plot_fit
 from bayes_scaling.plot.forecasts import plot_forecast
 from bayes_scaling.plot.parameters import exponents_of, plot_exponents, plot_prior_posterior
-from bayes_scaling.plot.style import (
-    saved,
-)
+from bayes_scaling.plot.style import leading_of, saved
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 
 
 @validated
 def save_pictures(
-    fit: Fit,
+    fit: Fit | Ensemble,
     folder: FilePath,
     forecast: Forecast | None = None,
     measured: np.ndarray | Sequence[float] | None = None,
@@ -37,13 +37,13 @@ def save_pictures(
     file_format: str = "png",
     progress: bool | None = None,
 ) -> list[Path]:
-    """Draw every figure of a fit into a folder, which is created if it is missing.
+    """Draw every figure of a fit, or of several together, into a folder, which is created if it is missing.
 
     Each file is written under a temporary name and then renamed, so that no file is ever incomplete.
 
     Parameters
     ----------
-    fit : a fit
+    fit : a fit; or an ensemble, of which parameters, residuals and traces are those of the fit with most weight
     folder : where to write; files of the same name are replaced
     forecast, measured, target : for `plot_forecast`, which is skipped without a forecast
     file_format : ``png``, ``pdf``, ``svg`` or another format that Matplotlib writes
@@ -52,7 +52,8 @@ def save_pictures(
     Returns
     -------
     list of Path
-        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (if the law has any), ``forecast``.
+        ``fit``, ``prior_posterior``, ``residuals``, ``traces``, ``exponents`` (if the law has any), ``forecast``, and
+        of several laws ``laws``, what each says of the largest run that is forecast.
 
     Raises
     ------
@@ -64,16 +65,19 @@ def save_pictures(
     refuse_unknown_format(file_format)
     if forecast is None and (measured is not None or target is not None):
         raise ForecastError("measured losses and a target belong to a forecast; pass forecast=... too")
+    one = leading_of(fit)
     pictures: dict[str, Callable[[], Figure]] = {
         "fit": lambda: plot_fit(fit),
-        "prior_posterior": lambda: plot_prior_posterior(fit),
-        "residuals": lambda: plot_residuals(fit),
-        "traces": lambda: plot_traces(fit),
+        "prior_posterior": lambda: plot_prior_posterior(one),
+        "residuals": lambda: plot_residuals(one),
+        "traces": lambda: plot_traces(one),
     }
-    if exponents_of(fit):
-        pictures["exponents"] = lambda: plot_exponents(fit)
+    if exponents_of(one):
+        pictures["exponents"] = lambda: plot_exponents(one)
     if forecast is not None:
         pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
+        if isinstance(fit, Ensemble) and forecast.members:
+            pictures["laws"] = lambda: plot_laws(fit, forecast, target)
     paths: list[Path] = []
     with progress_bar("pictures", progress) as report:
         for name, draw in pictures.items():

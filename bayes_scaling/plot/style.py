@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from bayes_scaling.base.files import write_whole
 from bayes_scaling.base.messages import checked_probability
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.ensemble import Ensemble
 
 # Okabe-Ito colours, which are distinguishable with any common colour vision.
 BLACK, ORANGE, GREEN, BLUE, VERMILLION, PURPLE = "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
@@ -165,14 +166,21 @@ def styled[**P](draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return styled
 
 
-def new_figure(fit: Fit, what: str, width: float, height: float) -> Figure:
-    """Return an empty figure whose title names the fit, and warns if it did not converge."""
+def leading_of(source: Fit | Ensemble) -> Fit:
+    """Return the fit that says what is drawn, of several the one with most weight."""
+    return source if isinstance(source, Fit) else source.leading
+
+
+def new_figure(source: Fit | Ensemble, what: str, width: float, height: float) -> Figure:
+    """Return an empty figure whose title names the law or the laws, and warns if a fit did not converge."""
     pads = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure = Figure(figsize=(width, height), dpi=150, layout=pads)
-    title = f"{what}: {fit.law.label}, {fit.runs.counted} of {fit.runs.source}"
-    lines = [title] if fit.converged else [title, f"NOT CONVERGED: {'; '.join(fit.problems)}"]
+    label, fits = (source.law.label, [source]) if isinstance(source, Fit) else (source.label, source.fits.values())
+    title = f"{what}: {label}, {source.runs.counted} of {source.runs.source}"
+    problems = list(dict.fromkeys(problem for fit in fits for problem in fit.problems))
+    lines = [title, f"NOT CONVERGED: {'; '.join(problems)}"] if problems else [title]
     text = "\n".join(textwrap.fill(line, int(11 * width)) for line in lines)
-    figure.suptitle(escaped_text(text), fontsize=10, fontweight="bold", color=BLACK if fit.converged else VERMILLION)
+    figure.suptitle(escaped_text(text), fontsize=10, fontweight="bold", color=VERMILLION if problems else BLACK)
     return figure
 
 

@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
-from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
@@ -24,10 +26,14 @@ from bayes_scaling.errors import PlanError
 from bayes_scaling.inference.compiled import log_mean_and_scale
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import CELL
 from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import model_columns, size_of
+from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from bayes_scaling.predict.predictive import Predictive, Residuals
+from bayes_scaling.predict.saving import Saved, load_ensemble, save_ensemble
 
 BEYOND, STEPS = (
     30.0,
@@ -35,6 +41,7 @@ BEYOND, STEPS = (
 )  # how far paths extend beyond the largest fitted size, in e-folds, and the number of places there
 BLOCK = 32  # points that are evaluated together
 LEAST_WEIGHT = 1e-3  # laws with less weight are left out
+ALONE = ", law alone"  # ends the label of a law that is taken to be exactly right, beside itself with a discrepancy
 
 
 class WeightedFits(Protocol):
@@ -154,6 +161,7 @@ class Member:
     paths : discrepancy of the law
     residuals : standardised residuals of new runs
     deviation : (n_draw, 1) standard deviation that all rows of a run share, 0 where rows are independent
+    draws : (n_draw,) which draws of the fit these are
     """
 
     fit: Fit
@@ -162,6 +170,7 @@ class Member:
     paths: Paths
     residuals: Residuals
     deviation: np.ndarray
+    draws: np.ndarray
 
     @classmethod
     @validated
@@ -172,7 +181,7 @@ class Member:
         count = len(next(iter(theta.values())))
         residuals = Residuals.of(fit.noise.shape, theta, count, seed)
         deviation = theta["sigma_curve"] if fit.noise.correlated else np.zeros(count)
-        return cls(fit, weight, theta, Paths.on_grid(fit, seed), residuals, deviation[:, None])
+        return cls(fit, weight, theta, Paths.on_grid(fit, seed), residuals, deviation[:, None], np.arange(count))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -186,6 +195,7 @@ class Member:
             paths=self.paths.take(draws),
             residuals=self.residuals.take(draws),
             deviation=self.deviation[draws],
+            draws=self.draws[draws],
         )
 
     @functools.cached_property
@@ -215,7 +225,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Posterior draws of the loss of any run, under one law or several.
+    """What several laws say together of the loss of any run: their posterior draws, mixed by weight; or one law.
 
     Attributes
     ----------
@@ -223,19 +233,23 @@ class Ensemble:
     loss_unit : unit of the losses
     best_loss : the lowest loss in the fitted table
     group : the group that the draws are for, where fits are pooled
+    seed : of discrepancy paths and noise
+    evidence : why each law has its weight; None where weights were given
     """
 
     members: Mapping[str, Member]
     loss_unit: str
     best_loss: float
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    EXPECTED: ClassVar[str] = "an Ensemble, as from Ensemble.of(fit)"
+    seed: int = 0
+    evidence: Evidence | None = None
+    EXPECTED: ClassVar[str] = "an Ensemble, as from fit(runs) or Ensemble.load(path)"
 
     @classmethod
     @validated
     def of(
         cls,
-        source: Fit | WeightedFits,
+        source: Fit | WeightedFits | Ensemble,
         seed: Seed = 0,
         *,
         group: Mapping[str, str] | None = None,
@@ -245,7 +259,7 @@ class Ensemble:
 
         Parameters
         ----------
-        source : a fit, or several with weights
+        source : a fit, or several with weights: a comparison, or an ensemble, whose laws are drawn from again
         seed : of discrepancy paths and noise; the same seed gives the same ensemble
         group : which group of a pooled fit, ``{"dataset": "c4"}``
         unconverged : accept fits that did not converge
@@ -255,23 +269,103 @@ class Ensemble:
         ConvergenceError
             When a fit did not converge.
         """
-        runs = source.runs
+        if isinstance(source, Ensemble) and group is None:
+            group = source.group or None
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
-            return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}))
+            return cls._with(members, group, seed, None)
         weights = used(source.weights)
         members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in weights.items()}
         chosen = drawn_by_weight(weights, {name: len(member) for name, member in members.items()}, seed)
         members = {name: member.take(chosen[name]) for name, member in members.items()}
-        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}))
+        return cls._with(members, group, seed, getattr(source, "evidence", None))
+
+    @classmethod
+    def _with(
+        cls, members: Mapping[str, Member], group: Mapping[str, str] | None, seed: int, evidence: Evidence | None
+    ) -> Ensemble:
+        runs = next(iter(members.values())).fit.runs
+        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}), seed, evidence)
+
+    @classmethod
+    @validated
+    def load(cls, path: FilePath, laws: Sequence[Law] = (), *, noise: Noise | None = None) -> Ensemble:
+        """Read an ensemble that `save` wrote. Nothing in the file runs: it names laws of the catalogue, or none.
+
+        Parameters
+        ----------
+        path : the netCDF file
+        laws : the laws that were fitted, as far as they are your own: ``[load_law("my_law.py")]``
+        noise : the noise model, where its family is one of your own
+
+        Returns
+        -------
+        Ensemble
+            With the same draws, to the bit.
+
+        Raises
+        ------
+        FitError
+            In one line, for a file that is truncated, foreign, changed, of another format, or fitted with other laws.
+        """
+        saved = load_ensemble(Path(path), laws, noise)
+        members = {
+            name: Member.of(fit, saved.weights[name], saved.seed, saved.group or None, True).take(saved.draws[name])
+            for name, fit in saved.fits.items()
+        }
+        return cls._with(members, saved.group, saved.seed, saved.evidence)
+
+    @validated
+    def save(self, path: FilePath) -> None:
+        """Write the ensemble as one netCDF file; an existing file is replaced only when the new one is whole."""
+        draws = {name: member.draws for name, member in self.members.items()}
+        save_ensemble(Saved(self.fits, self.weights, draws, self.seed, self.group, self.evidence), Path(path))
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """The posterior of each law, by label."""
+        return {name: member.fit for name, member in self.members.items()}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each law, by label."""
+        return {name: member.weight for name, member in self.members.items()}
+
+    @property
+    def runs(self) -> Runs:
+        """The table that the laws were fitted to."""
+        return self.leading.runs
+
+    @property
+    def leading(self) -> Fit:
+        """The fit with most weight."""
+        return max(self.members.values(), key=lambda member: member.weight).fit
+
+    def to_frame(self) -> pd.DataFrame:
+        """List the laws, the heaviest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per law, with its discrepancy and taken to be exact: ``member`` (its label), ``law``, ``weight``,
+            ``log_score`` (mean log density per held-out run), ``error`` (root mean square of the log error there),
+            ``inside_90`` (share of held-out runs inside their 90 % intervals), ``refits`` below cuts, how many of them
+            are ``unconverged``, and ``why`` in a sentence.
+        """
+        given = [EvidenceOfLaw(name, fit.law.label, why="its weight was given") for name, fit in self.fits.items()]
+        evidence = self.evidence or Evidence((), 0, "weights were given", tuple(given))
+        return evidence.to_frame(self.weights)
 
     @property
     def label(self) -> str:
         """Names of the laws, with their weights if there are several."""
-        return label_of({name: member.weight for name, member in self.members.items()})
+        return label_of(self.weights)
 
     def __len__(self) -> int:
         return sum(len(member) for member in self.members.values())
+
+    def __repr__(self) -> str:
+        return f"<Ensemble: {self.label}, fitted to {self.runs.counted}, {len(self)} draws>"
 
     @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
@@ -290,10 +384,12 @@ class Ensemble:
 
     @validated
     def only(self, name: str) -> Ensemble:
-        """Keep one of the laws."""
+        """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``."""
         if name not in self.members:
-            raise PlanError(f"the ensemble has no law {shown(name)}; it has {', '.join(self.members)}")
-        return dataclasses.replace(self, members={name: dataclasses.replace(self.members[name], weight=1.0)})
+            raise PlanError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
+        members = {name: dataclasses.replace(self.members[name], weight=1.0)}
+        evidence = None if self.evidence is None else self.evidence.of(members)
+        return dataclasses.replace(self, members=members, evidence=evidence)
 
     @validated
     def points(self, **inputs: Any) -> Points:
@@ -352,10 +448,48 @@ def used(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def label_of(weights: Mapping[str, float]) -> str:
-    """Name the laws, with their weights if there are several."""
-    if len(weights) == 1:
-        return next(iter(weights))
-    return "stack of " + ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
+    """Name the laws, with their weights if there are several; a law counts once, with its discrepancy and without."""
+    laws: dict[str, float] = {}
+    for name, weight in weights.items():
+        laws[name.removesuffix(ALONE)] = laws.get(name.removesuffix(ALONE), 0.0) + weight
+    if len(weights) == 1 or len(laws) == 1:
+        return next(iter(weights if len(weights) == 1 else laws))
+    return "ensemble of " + ", ".join(f"{name} {weight:.0%}" for name, weight in laws.items())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Share:
+    """The draws that one law has in a mixture.
+
+    Attributes
+    ----------
+    fit : its posterior
+    draws : which draws of it are used; a slice for all
+    """
+
+    fit: Fit
+    draws: np.ndarray | slice
+
+
+def shares_of(source: Fit | WeightedFits | Ensemble, seed: int, unconverged: bool) -> dict[str, Share]:
+    """Return which draws of which fits a source is made of, by label; their concatenation is the mixture.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge; whoever made an ensemble accepted that.
+    """
+    if isinstance(source, Fit):
+        source.require_convergence(unconverged)
+        return {source.law.label: Share(source, slice(None))}
+    if isinstance(source, Ensemble):
+        return {name: Share(member.fit, member.draws) for name, member in source.members.items()}
+    weights = used(source.weights)
+    for name in weights:
+        source.fits[name].require_convergence(unconverged)
+    counts = {name: int(np.prod(source.fits[name].unconstrained.shape[:2])) for name in weights}
+    chosen = drawn_by_weight(weights, counts, seed)
+    return {name: Share(source.fits[name], chosen[name]) for name in weights}
 
 
 def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:

@@ -68,7 +68,7 @@ class Forecast:
     loss_unit, label : unit of the losses, name of the law
     contains : what each kind of band contains, in words
     extrapolation : (n_point,) size of each point over that of the largest fitted run (FLOPs where known)
-    members : for a stacked forecast, the weight and the forecast of each law
+    members : for a forecast by several laws, the weight and the forecast of each law
     cautions : in sentences, where a run lies far outside the fitted ones, and which unit may be meant
     continues : runs of the fitted table that rows of this forecast go on with, each from its own curve so far
     """
@@ -126,7 +126,7 @@ class Forecast:
         -------
         pandas.DataFrame
             One row per point: ``parameters`` (of the law, and of its error as far as the runs show it), ``law_form``
-            (disagreement between the laws of a stack; 0 for one law), ``discrepancy`` (a law's error beyond the runs),
+            (disagreement between several laws; 0 for one law), ``discrepancy`` (a law's error beyond the runs),
             ``run_noise`` and ``total``. Each is a half-width of the central 68 % of log loss; the squares of the parts
             add up to the square of the total.
         """

@@ -24,7 +24,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
-from bayes_scaling.predict.ensemble import Paths, fitted_sizes
+from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, fitted_sizes, shares_of
 from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
@@ -93,19 +93,39 @@ class Requirement:
 
 @validated
 def compute_optimal(
-    fit: Fit, flops: float, *, group: Mapping[str, str] | None = None, unconverged: bool = False, seed: Seed = 0
+    fit: Fit | WeightedFits | Ensemble,
+    flops: float,
+    *,
+    group: Mapping[str, str] | None = None,
+    unconverged: bool = False,
+    seed: Seed = 0,
 ) -> Optimum:
     """Split a compute budget over parameters and tokens, for every posterior draw.
 
     Parameters
     ----------
-    fit : of a law that takes params and tokens
+    fit : of a law that takes params and tokens; or several such laws, mixed by weight: an ensemble or a comparison
     flops : budget in FLOPs, C = 6 N D
     group : the group of a pooled fit, ``{"dataset": "c4"}``
     unconverged : accept a fit that did not converge
     seed : of the discrepancy at this size; the split does not depend on it
     """
-    fit.require_convergence(unconverged)
+    shares = shares_of(fit, seed, unconverged).values()
+    group = group or _group_of(fit)
+    parts = [(_split(share.fit, flops, group, seed), share.draws) for share in shares]
+    draws = {
+        name: np.concatenate([getattr(part, name)[chosen] for part, chosen in parts])
+        for name in ("params", "tokens", "loss")
+    }
+    return Optimum(float(flops), **draws)
+
+
+def _group_of(source: Fit | WeightedFits | Ensemble) -> Mapping[str, str] | None:
+    return source.group or None if isinstance(source, Ensemble) else None
+
+
+def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -> Optimum:
+    """Split a budget for every draw of one fit."""
     if set(fit.law.inputs) != {"params", "tokens"}:
         raise ForecastError(
             f"a compute-optimal split needs a law in params and tokens; {fit.law.label} takes {fit.law.inputs}"
@@ -123,7 +143,7 @@ def compute_optimal(
 
 @validated
 def required(
-    fit: Fit,
+    fit: Fit | WeightedFits | Ensemble,
     loss: float,
     *,
     of: str = "",
@@ -137,7 +157,7 @@ def required(
 
     Parameters
     ----------
-    fit : posterior
+    fit : posterior; or several, mixed by weight: an ensemble or a comparison
     loss : target, in the unit of the fitted losses
     of : the input to solve for; ``flops`` by default for laws in params and tokens, else the law's only input
     tokens_per_param : with ``of="flops"``, a fixed ratio instead of the compute-optimal split
@@ -146,7 +166,27 @@ def required(
     unconverged : accept a fit that did not converge
     seed : of the discrepancy along the way; the answer is the first size that reaches the loss
     """
-    fit.require_convergence(unconverged)
+    shares = shares_of(fit, seed, unconverged).values()
+    group = group or _group_of(fit)
+    parts = [(_needed(share.fit, loss, of, tokens_per_param, group, seed, fixed), share.draws) for share in shares]
+    first = parts[0][0]
+    odd = next((part.of for part, _ in parts if part.of != first.of), "")
+    if odd:
+        raise ForecastError(f"the laws take other inputs, so say which one is wanted: of={first.of!r} or of={odd!r}")
+    draws = np.concatenate([part.draws[chosen] for part, chosen in parts])
+    return Requirement(first.loss, first.of, draws, first.along)
+
+
+def _needed(
+    fit: Fit,
+    loss: float,
+    of: str,
+    tokens_per_param: float | None,
+    group: Mapping[str, str] | None,
+    seed: int,
+    fixed: Mapping[str, float],
+) -> Requirement:
+    """Return what each draw of one fit needs to reach a loss; arguments as of `required`."""
     law = fit.law
     if not (np.isfinite(loss) and loss > 0):
         raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")

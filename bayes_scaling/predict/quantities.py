@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_probability, listed, shown
 from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.validation import Origin, numeric
-from bayes_scaling.errors import ForecastError
+from bayes_scaling.errors import ForecastError, LawError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.law import Quantity
+from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class QuantityDraws:
     name, unit, meaning : as the law file states them
     points : one row per point, the inputs of the quantity; a single empty row if it takes none
     draws : (n_draw, n_point); NaN where a draw's law gives no answer (a loss below its floor, for example)
+    laws : of several laws, the weight of each that defines the quantity, by label; they need not sum to one
     """
 
     name: str
@@ -34,6 +37,7 @@ class QuantityDraws:
     meaning: str
     points: pd.DataFrame
     draws: np.ndarray
+    laws: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def defined(self) -> np.ndarray:
@@ -63,7 +67,7 @@ class QuantityDraws:
 
 @validated
 def quantity(
-    fit: Fit,
+    fit: Fit | WeightedFits | Ensemble,
     name: str,
     *,
     group: Mapping[str, str] | None = None,
@@ -74,19 +78,50 @@ def quantity(
 
     Parameters
     ----------
-    fit : posterior
+    fit : posterior; or several, of which those whose law defines the quantity are mixed by weight
     name : name of the quantity, ``"critical_batch"``
     group : the group of a pooled fit, ``{"dataset": "c4"}``
     unconverged : accept a fit that did not converge
     inputs : inputs of the quantity, positive numbers or lists of equal length: ``loss=[3.0, 2.5]``; an array of shape
-        ``(n_draw, 1)`` gives one value per draw (parameters of another fit)
+        ``(n_draw, 1)`` gives one value per draw of one fit (parameters of another fit)
 
     Raises
     ------
     LawError
-        When the law has no such quantity, or the quantity takes other inputs.
+        When the law has no such quantity, or the quantity takes other inputs; of several laws, when none has it, or
+        they mean different things by it.
     """
-    fit.require_convergence(unconverged)
+    if isinstance(fit, Fit):
+        fit.require_convergence(unconverged)
+        return _of_fit(fit, name, group, inputs)
+    shares = shares_of(fit, 0, unconverged)
+    defining = {key: share for key, share in shares.items() if name in _named(share.fit)}
+    if not defining:
+        known = sorted({f"{one} ({share.fit.law.label})" for share in shares.values() for one in _named(share.fit)})
+        raise LawError(f"none of the laws has a quantity {shown(name)}; they have {listed(known) or 'none'}")
+    odd = [key for key, value in inputs.items() if isinstance(value, np.ndarray | jax.Array) and value.ndim == 2]
+    if odd:
+        raise ForecastError(
+            f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]"
+        )
+    group = group or (fit.group or None if isinstance(fit, Ensemble) else None)
+    found = {key: _of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
+    first = next(iter(found.values()))
+    for key, one in found.items():
+        if one.unit != first.unit:
+            raise LawError(
+                f"the laws count {name} in {first.unit} and in {one.unit}: ask one of them, like fits[{shown(key)}]"
+            )
+    draws = np.concatenate([one.draws[defining[key].draws] for key, one in found.items()])
+    return dataclasses.replace(first, draws=draws, laws={key: float(fit.weights[key]) for key in found})
+
+
+def _named(fit: Fit) -> dict[str, Quantity]:
+    return {row.name: row for row in fit.law.quantities}
+
+
+def _of_fit(fit: Fit, name: str, group: Mapping[str, str] | None, inputs: Mapping[str, Any]) -> QuantityDraws:
+    """Compute a quantity for every draw of one fit."""
     theta = {key: values[:, None] for key, values in fit.theta(group).items()}
     count = len(next(iter(theta.values())))
     drawn = {
@@ -102,7 +137,7 @@ def quantity(
     given = {str(key): points[key].to_numpy(float) for key in points}
     with np.errstate(all="ignore"):
         values = fit.law.quantity(name, theta, **given, **drawn)
-    row = next(row for row in fit.law.quantities if row.name == name)
+    row = _named(fit)[name]
     shape = (count, max(len(points), 1))
     return QuantityDraws(name, row.unit, row.meaning, points, np.array(np.broadcast_to(values, shape)))
 

@@ -17,6 +17,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import REMEDY, Remedy, StudyError
 from bayes_scaling.evaluate.candidates import EXACT, Candidate, Cut, candidates_of
+from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import catalogue_law, is_path, load_law, split_label, tried
 from bayes_scaling.laws.law import Law
@@ -122,7 +123,7 @@ class Study(Part):
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that the study names: its table and its law files."""
-        named = [*filter(None, [self.data.file]), *(name for name in self.laws.names if name.endswith(".py"))]
+        named = [*filter(None, [self.data.file]), *(name for name in self.laws.names or () if name.endswith(".py"))]
         return tuple(self._folder / name for name in named)
 
     def runs(self) -> Runs:
@@ -168,10 +169,11 @@ class Study(Part):
             When a law or prior is invalid.
         """
         wanted = self.laws
-        unused = set(wanted.priors) - {name.partition(":")[0] for name in wanted.names}
+        names = default_laws(runs) if wanted.names is None else wanted.names
+        unused = set(wanted.priors) - {name.partition(":")[0] for name in names}
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
-        laws = [self._law(name, run_law_files) for name in wanted.names]
+        laws = [self._law(name, run_law_files) for name in names]
         # Without a discrepancy, the candidate is itself the law assumed to be exact.
         alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
         found = candidates_of(laws, () if draft else alongside)

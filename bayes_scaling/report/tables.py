@@ -60,7 +60,8 @@ class Laws(Part):
 
     Attributes
     ----------
-    names : laws, as in ``load_law``; law files run only with ``run_law_files``
+    names : laws, as in ``load_law``; by default those that suit the columns of the table; law files run only with
+        ``run_law_files``
     alongside : baselines for each law: ``exact`` (no discrepancy), point fits ``huber`` and ``squares``
     discrepancy : ``brownian``, or ``none``
     noise, noise_scale, noise_rows : as in `Noise`, or ``auto``
@@ -68,7 +69,7 @@ class Laws(Part):
     priors : replaced priors by law and parameter, ``[laws.priors.chinchilla]``
     """
 
-    names: list[str] = pydantic.Field(default=["chinchilla", "kaplan_joint"], min_length=1)
+    names: list[str] | None = pydantic.Field(default=None, min_length=1)
     alongside: list[AlongsideName] = ["exact", "huber"]
     discrepancy: DiscrepancyName = "brownian"
     noise: NoiseName = "auto"

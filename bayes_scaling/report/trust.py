@@ -139,7 +139,7 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
 
 
 def stacked_pit(comparison: Comparison) -> pd.DataFrame:
-    """Return the PIT value of each held-out loss in the stacked forecast: ``run``, ``cut``, ``pit``, one row each."""
+    """Return the PIT of each held-out loss in the forecast by all laws: ``run``, ``cut``, ``pit``, one row each."""
     wide = comparison.scores.pivot(index=["cut", "row", "run"], columns="candidate", values="pit")
     names = [name for name in comparison.weights if name in wide]
     weight = np.array([comparison.weights[name] for name in names])

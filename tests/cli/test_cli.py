@@ -37,7 +37,9 @@ def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -
     chinchilla_runs.table.drop(columns="flops").rename(columns={"params": "N", "tokens": "D"}).to_csv(
         folder / "runs.csv", index=False
     )
-    code, out, _ = run("fit", folder / "runs.csv", "--out", folder / "fit.nc", "--sampler", "laplace", "--json")
+    code, out, _ = run(
+        "fit", folder / "runs.csv", "--law", "chinchilla", "--out", folder / "fit.nc", "--sampler", "laplace", "--json"
+    )
     assert code == 0 and json.loads(out)["converged"] is True
     return folder
 
@@ -105,7 +107,7 @@ def test_check_reads_maps_and_warns(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fit_prints_the_posterior(folder: Path) -> None:
-    code, out, _ = run("fit", folder / "runs.csv", "--sampler", "laplace")
+    code, out, _ = run("fit", folder / "runs.csv", "--law", "chinchilla", "--sampler", "laplace")
     assert code == 0
     for part in ("alpha", "median", "learned", "Pareto k-hat", "the prior is speaking"):
         assert part in out
@@ -141,6 +143,8 @@ def test_priors_from_toml(folder: Path, tmp_path: Path) -> None:
     _, out, _ = run(
         "fit",
         folder / "runs.csv",
+        "--law",
+        "chinchilla",
         "--priors",
         tmp_path / "priors.toml",
         "--sampler",
@@ -189,7 +193,7 @@ def test_plot_writes_pictures(folder: Path) -> None:
         (("fit", "{folder}/runs.csv", "--out", "{folder}"), "is a folder"),
         (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family is 'cauchy'; expected normal or student_t"),
         (("fit", "{folder}/runs.csv", "--sampler", "magic"), "sampler is 'magic'"),
-        (("fit", "{folder}/runs.csv", "--priors", "{folder}/runs.csv"), "is not TOML"),
+        (("fit", "{folder}/runs.csv", "--law", "chinchilla", "--priors", "{folder}/runs.csv"), "is not TOML"),
         (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
         (("forecast", "{folder}/fit.nc"), "--params N and --tokens D"),
         (("forecast", "{folder}/fit.nc", "--params", "70B", "--tokens", "1e12"), "'70B' is not a number"),
@@ -277,7 +281,7 @@ def test_an_unconverged_fit_has_its_own_exit_code(folder: Path, monkeypatch: pyt
     from bayes_scaling.inference import diagnostics as _diagnostics
 
     monkeypatch.setattr(_diagnostics.Diagnostics, "problems", lambda self, draws: ("R-hat 1.5 of alpha is above 1.01",))
-    code, out, _ = run("fit", folder / "runs.csv", "--sampler", "laplace")
+    code, out, _ = run("fit", folder / "runs.csv", "--law", "chinchilla", "--sampler", "laplace")
     assert code == 3 and "NOT CONVERGED" in out
     code, _, err = run("forecast", folder / "fit.nc", "--params", "1e9", "--tokens", "1e10")
     assert code == 2 and "did not converge" in err
@@ -308,7 +312,16 @@ def pooled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pd.concat(tables).to_csv(folder / "runs.csv", index=False)
     out = folder / "fit.nc"
     code, _, err = run(
-        "fit", f"{folder}/runs.csv", "--pool", "L_0=separate:lab", "--sampler", "laplace", "--out", str(out)
+        "fit",
+        f"{folder}/runs.csv",
+        "--law",
+        "chinchilla",
+        "--pool",
+        "L_0=separate:lab",
+        "--sampler",
+        "laplace",
+        "--out",
+        str(out),
     )
     assert code in (0, 3), err
     return out
@@ -349,10 +362,22 @@ def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fit", "{folder}/runs.csv", "--pool", "alpha"), "cannot read --pool 'alpha'; expected alpha=partial:dataset"),
-        (("fit", "{folder}/runs.csv", "--pool", "alpha=partial:nothing"), "has no column 'nothing' to say which group"),
-        (("fit", "{folder}/runs.csv", "--pool", "B=partial:lab"), "'B' cannot be pooled: it follows from the others"),
-        (("fit", "{folder}/runs.csv", "--pool", "E=half:lab"), "pooling is 'half'; expected partial or separate"),
+        (
+            ("fit", "{folder}/runs.csv", "--law", "chinchilla", "--pool", "alpha"),
+            "cannot read --pool 'alpha'; expected alpha=partial:dataset",
+        ),
+        (
+            ("fit", "{folder}/runs.csv", "--law", "chinchilla", "--pool", "alpha=partial:nothing"),
+            "has no column 'nothing' to say which group",
+        ),
+        (
+            ("fit", "{folder}/runs.csv", "--law", "chinchilla", "--pool", "B=partial:lab"),
+            "'B' cannot be pooled: it follows from the others",
+        ),
+        (
+            ("fit", "{folder}/runs.csv", "--law", "chinchilla", "--pool", "E=half:lab"),
+            "pooling is 'half'; expected partial or separate",
+        ),
         (
             ("fit", "{folder}/runs.csv", "--noise-rows", "some"),
             "noise rows is 'some'; expected independent or",

@@ -469,7 +469,7 @@ def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None
     assert len(believed) == 4000
     assert {name: len(member) for name, member in believed.members.items()} == {"alone": 1000, "path": 3000}
     found = allocate(comparison, 1e23)
-    assert set(found.picks) == {"alone", "path"} and found.label.startswith("stack of alone 25%")
+    assert set(found.picks) == {"alone", "path"} and found.label.startswith("ensemble of alone 25%")
     alone = allocate(believed.only("path"), 1e23)
     assert found.picks["path"].params == pytest.approx(alone.params, rel=1e-6)
     assert found.to_dict()["picks"]["path"]["weight"] == pytest.approx(0.7499)

@@ -144,7 +144,7 @@ def test_refits_that_are_not_what_was_kept_are_made_again(
 
 def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     ahead = comparison.forecast(tokens=[1e12, 1e13])
-    assert len(ahead.mean) == 4000 and ahead.label.startswith("stack of")
+    assert len(ahead.mean) == 4000 and ahead.label == "power_law:input=tokens"
     medians = [member.median() for _, member in ahead.members.values()]
     assert (np.min(medians, axis=0) <= ahead.median()).all() and (ahead.median() <= np.max(medians, axis=0)).all()
     spread = ahead.uncertainty()
@@ -152,6 +152,12 @@ def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
     assert "law form" in ahead.contains["mean"]
     np.testing.assert_array_equal(ahead.new_run, comparison.forecast(tokens=[1e12, 1e13]).new_run)
+
+
+def test_an_ensemble_of_a_comparison_knows_why(comparison: bs.Comparison) -> None:
+    table = bs.Ensemble.of(comparison).to_frame()
+    assert set(table["member"]) == set(comparison.weights) and (table["why"] == "the only law").all()
+    assert table["log_score"].notna().all() and (table["refits"] == 1).all()
 
 
 def test_pictures_and_json(comparison: bs.Comparison, tmp_path: Path) -> None:

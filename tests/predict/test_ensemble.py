@@ -90,3 +90,54 @@ def test_the_group_of_an_ensemble_is_that_of_its_forecast() -> None:
 def test_draws_that_are_not_there_are_refused(both: Weighted) -> None:
     with pytest.raises(bs.BayesScalingError, match="draws are counted from 0 to 3999; got"):
         bs.Ensemble.of(both).take([5000])
+
+
+def test_an_ensemble_says_what_it_holds_and_why(ensemble: bs.Ensemble, chinchilla_runs: bs.Runs) -> None:
+    assert list(ensemble.fits) == list(ensemble.weights) == ["chinchilla", "chinchilla, law alone"]
+    assert ensemble.runs is chinchilla_runs and ensemble.leading is ensemble.fits["chinchilla"]
+    assert repr(ensemble) == "<Ensemble: chinchilla, fitted to 48 runs, 4000 draws>"
+    table = ensemble.to_frame()
+    assert list(table["weight"]) == [0.75, 0.25] and table["why"][0] == "it would have forecast best"
+    alone = ensemble.only("chinchilla, law alone")
+    assert alone.weights == {"chinchilla, law alone": 1.0} and len(alone.to_frame()) == 1
+    assert bs.Ensemble.of(ensemble.fits["chinchilla"]).to_frame()["why"].tolist() == ["its weight was given"]
+    with pytest.raises(bs.BayesScalingError, match="the ensemble has no law 'nesting'; it has chinchilla; chinchilla,"):
+        ensemble.only("nesting")
+
+
+def test_an_ensemble_is_drawn_again_by_another_seed(ensemble: bs.Ensemble) -> None:
+    again, other = bs.Ensemble.of(ensemble, seed=3), bs.Ensemble.of(ensemble, seed=4)
+    points = ensemble.points(params=7e10, tokens=1.4e12)
+    draws = [one.new_run(points).losses(0) for one in (ensemble, again, other)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+def test_inverse_problems_and_quantities_mix_the_laws(ensemble: bs.Ensemble) -> None:
+    alone = [bs.compute_optimal(fit, 1e21, seed=3) for fit in ensemble.fits.values()]
+    split = bs.compute_optimal(ensemble, 1e21, seed=3)
+    chosen = [member.draws for member in ensemble.members.values()]
+    expected = np.concatenate([one.params[draws] for one, draws in zip(alone, chosen, strict=True)])
+    np.testing.assert_array_equal(split.params, expected)
+    assert len(split.loss) == len(bs.required(ensemble, 2.2).draws) == 4000
+    found = bs.quantity(ensemble, "params_opt", flops=[1e21, 1e22])
+    assert found.draws.shape == (4000, 2) and found.laws == ensemble.weights
+    with pytest.raises(bs.errors.LawError, match="none of the laws has a quantity 'critical_batch'; they have "):
+        bs.quantity(ensemble, "critical_batch")
+    with pytest.raises(bs.errors.ForecastError, match=r"flops has a value per draw, .* give that one, as in fits"):
+        bs.quantity(ensemble, "params_opt", flops=np.full((4000, 1), 1e21))
+
+
+def test_plans_and_records_rest_on_an_ensemble(ensemble: bs.Ensemble) -> None:
+    plan = bs.allocate(ensemble, 1e22)
+    assert plan.label == "chinchilla"
+    ahead = bs.forecast(ensemble, params=7e10, tokens=1.4e12)
+    basis = bs.preregister(ahead, rests_on=ensemble).content["rests_on"]
+    assert [(one["law"], one["weight"]) for one in basis["laws"]] == list(ensemble.weights.items())
+
+
+def test_what_needs_one_law_says_so(ensemble: bs.Ensemble) -> None:
+    with pytest.raises(
+        bs.errors.ArgumentError, match="fit is an Ensemble; expected a Fit, .* or one of the fits of an"
+    ):
+        bs.plot.traces(ensemble)

@@ -51,7 +51,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     notes = [Text(f"{name}: {note}") for name, note in comparison.loo_notes.items() if not note.startswith("0 ")]
     words = (
         "log score: mean log density per held-out run; difference to the best law, with its standard error over runs; "
-        "weight in the stacked forecast (LOO: from leave-one-out); error: root mean square of log loss; bands of one "
+        "weight among the laws (LOO: from leave-one-out); error: root mean square of log loss; bands of one "
         "new run. LOO score is the sum over rows. Point fits have bootstrap bands and no weight."
     )
     return Group(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.cli.printing.fits import fit_summary
+from bayes_scaling.cli.printing.ensembles import ensemble_content, ensemble_summary
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
@@ -21,41 +21,60 @@ if TYPE_CHECKING:
 
 def demo_story(demo: Demo) -> RenderableType:
     """Return what the demo did, in the order in which a planner would ask."""
-    below, above = demo.below, demo.above
+    below, above, ahead = demo.below, demo.above, demo.forecast
     largest = above.column("flops").max() / below.column("flops").max()
-    totals = {law: float(score.sum()) for law, score in demo.scores.items()}
-    other = min(totals, key=lambda law: totals[law])
-    difference = demo.scores[demo.chosen] - demo.scores[other]
-    error = float(np.sqrt(len(difference) * difference.var()))
-    parts: list[RenderableType] = [
+    by = demo_content(demo)["held_out"]
+    rows = [(one["law"], f"{one['weight']:.0%}", *_words(one)) for one in by[1:]]
+    inside, error = _words(by[0])
+    return Group(
         Text(
             f"Fitted {len(below)} small measured runs, held out the {len(above)} largest "
             f"(up to {largest:.0f}x the compute).",
             style="bold",
         ),
-        Text(
-            f"On the fitted runs alone {demo.chosen} predicts left-out runs better than {other}: "
-            f"PSIS-LOO log score {totals[demo.chosen]:.1f} against {totals[other]:.1f} "
-            f"(difference {difference.sum():.1f}, standard error {error:.1f})."
+        Text(),
+        ensemble_summary(demo.ensemble),
+        Text(),
+        measured_table(ahead, above.loss, above.labels, above.table),
+        Text(f"{inside} held-out losses are inside the 90% band of one new run; the error is {error}.\n"),
+        table(
+            ("law alone", "weight", "inside 90%", "error"),
+            [*rows, ("all of them together", "100%", inside, error)],
+            title="Each law alone on the held-out runs",
         ),
-        Text(),
-        fit_summary(demo.fits[demo.chosen]),
-        Text(),
-    ]
-    for law in sorted(totals, key=lambda name: -totals[name]):
-        forecast = demo.forecasts[law]
-        parts.append(measured_table(forecast, above.loss, above.labels, above.table))
-        interval = forecast.interval(0.9)
-        hits = int(np.sum((interval[:, 0] <= above.loss) & (above.loss <= interval[:, 1])))
-        parts.append(Text(f"{law}: {hits} of {len(above)} held-out losses are inside the 90% band of one new run.\n"))
-    parts.append(
         Text(
-            "The bands hold uncertainty of the parameters, the law's own error along the size of runs, and run noise.",
+            "The bands hold uncertainty of the parameters, of which law is right, the laws' own error along the size "
+            "of runs, and run noise.",
             style="italic",
-        )
+        ),
+        Text("Written: " + ", ".join(str(path) for path in demo.files)),
     )
-    parts.append(Text("Written: " + ", ".join(str(path) for path in demo.files)))
-    return Group(*parts)
+
+
+def demo_content(demo: Demo) -> dict[str, Any]:
+    """Return what the demo found as plain values: how the forecasts of all laws together, and of each alone, did."""
+    alone = sorted(demo.forecast.members.items(), key=lambda one: -one[1][0])
+    rows = [("all of them together", 1.0, demo.forecast), *((name, weight, one) for name, (weight, one) in alone)]
+    held_out = []
+    for name, weight, forecast in rows:
+        low, high = forecast.interval(0.9).T
+        inside = (low <= demo.above.loss) & (demo.above.loss <= high)
+        held_out.append(
+            {
+                "law": name,
+                "weight": float(weight),
+                "runs": len(demo.above),
+                "inside_90": int(inside.sum()),
+                "mean_error": float(np.mean(np.abs(np.log(demo.above.loss / forecast.median())))),
+            }
+        )
+    content = {"fitted_runs": len(demo.below), "held_out": held_out, "files": [str(path) for path in demo.files]}
+    return {**content, "ensemble": ensemble_content(demo.ensemble)}
+
+
+def _words(found: dict[str, Any]) -> tuple[str, str]:
+    """Say how many losses were inside the 90 % band, and the mean error."""
+    return f"{found['inside_90']} of {found['runs']}", f"{found['mean_error']:.1%}"
 
 
 def measured_table(
@@ -87,4 +106,4 @@ def measured_table(
         "error",
         "90% band",
     )
-    return table(headers, rows, title=f"{forecast.label}, loss in {forecast.loss_unit}")
+    return table(headers, rows, title=f"Forecast of one new run, loss in {forecast.loss_unit}")

@@ -52,6 +52,21 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     return Text(sentence)
 
 
+def requirement_content(requirement: Requirement, probability: float) -> dict[str, Any]:
+    """Return what a target loss takes as plain values; None for what is out of reach."""
+    low, high = requirement.interval(probability)
+    return {
+        "of": requirement.of,
+        "along": requirement.along,
+        "probability_reachable": requirement.reachable,
+        "probability": probability,
+        **{
+            name: value if value < float("inf") else None
+            for name, value in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))
+        },
+    }
+
+
 def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableType:
     """Return a quantity at each point with its interval."""
     frame = quantity.to_frame(probability)
@@ -67,4 +82,10 @@ def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableTyp
         for _, row in frame.iterrows()
     ]
     note = "Equal-tailed credible interval of the law's parameters, over the draws that give an answer (defined)."
-    return Group(table(headers, rows, title=f"{quantity.name}: {quantity.meaning}"), Text(note))
+    laws = [Text(f"Of the laws that define it: {_defining(quantity)}.")] if quantity.laws else []
+    return Group(table(headers, rows, title=f"{quantity.name}: {quantity.meaning}"), *laws, Text(note))
+
+
+def _defining(quantity: QuantityDraws) -> str:
+    named = ", ".join(f"{name} {weight:.0%}" for name, weight in quantity.laws.items())
+    return f"{named} (with {sum(quantity.laws.values()):.0%} of the weight)"

@@ -1,0 +1,81 @@
+"""Which laws are fitted to a table where none is named: a small table, by the columns that say something."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from bayes_scaling.base.messages import listed
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import DataError
+
+OWN_BATCH = (
+    1.4  # factor by which batches scatter around their trend along N and D where they say something of their own
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Default:
+    """The laws for tables in which some columns vary.
+
+    Attributes
+    ----------
+    columns : these
+    laws : as of `load_law`
+    """
+
+    columns: tuple[str, ...]
+    laws: tuple[str, ...]
+
+
+DEFAULTS = (
+    Default(("params", "tokens", "unique_tokens"), ("repeated_data", "repeated_data:exponents=free")),
+    Default(("params", "tokens", "batch_tokens"), ("chinchilla", "three_term", "kaplan_trajectory:form=irreducible")),
+    Default(("params", "tokens"), ("chinchilla", "kaplan_joint", "nesting", "farseer")),
+    *(
+        Default((column,), (f"power_law:input={column}", f"delayed_power_law:input={column}"))
+        for column in ("tokens", "params", "flops")
+    ),
+)
+"""The first row whose columns all vary holds."""
+
+
+def default_laws(runs: Runs) -> tuple[str, ...]:
+    """Return the laws that are fitted to a table where none is named.
+
+    Raises
+    ------
+    DataError
+        When nothing varies in the table that the default laws read.
+    """
+    there = _telling(runs)
+    for row in DEFAULTS:
+        if there.issuperset(row.columns):
+            return row.laws
+    columns = sorted({column for row in DEFAULTS for column in row.columns})
+    raise DataError(
+        f"there are no default laws for {runs.source}: none of {listed(columns)} varies in it; name a law that reads "
+        "what does, as in fit('my_law.py', runs)"
+    )
+
+
+def _telling(runs: Runs) -> set[str]:
+    """Return the columns that say something: that vary, and do so for their own sake."""
+    columns = {column for row in DEFAULTS for column in row.columns}
+    there = {name for name in columns if name in runs and len(np.unique(runs.column(name))) > 1}
+    if "unique_tokens" in runs and (runs.column("tokens") > runs.column("unique_tokens")).any():
+        there |= {"unique_tokens"}
+    else:
+        there -= {"unique_tokens"}
+    if {"params", "tokens", "batch_tokens"} <= there and not _own_batches(runs):
+        there -= {"batch_tokens"}
+    return there
+
+
+def _own_batches(runs: Runs) -> bool:
+    """Say whether batches vary between runs of the same size, not only along with it."""
+    size = np.log(np.stack([runs.column("params"), runs.column("tokens")], axis=1))
+    design, batch = np.insert(size, 0, 1.0, axis=1), np.log(runs.column("batch_tokens"))
+    left = batch - design @ np.linalg.lstsq(design, batch)[0]
+    return bool(left.std() > np.log(OWN_BATCH))

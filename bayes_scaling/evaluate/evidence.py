@@ -1,0 +1,111 @@
+"""Why each law of an ensemble has its weight, in numbers and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import pandas as pd
+
+from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.scores import summarise
+from bayes_scaling.evaluate.weights import RULE, law_weights
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
+
+ALIKE = 1.25  # ratio of weights up to which laws forecast about as well
+EQUAL = "there are too few runs to hold any out, so all laws weigh the same"
+
+
+class Scored(Protocol):
+    """Fits with the scores of their refits, as `fit` and `compare` make them."""
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per candidate, cut and held-out row."""
+        ...
+
+    @property
+    def refits(self) -> pd.DataFrame:
+        """One row per candidate and cut."""
+        ...
+
+    @property
+    def fits(self) -> Mapping[str, Fit]:
+        """Posterior given all runs, by candidate."""
+        ...
+
+
+def evidence_of(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> Evidence:
+    """Say how each law would have forecast the largest runs, and what its weight follows from.
+
+    Parameters
+    ----------
+    candidates : the members of the ensemble, those that did not converge included
+    made : their refits and fits
+    cuts : above which runs were held out
+    """
+    labels = [one.label for one in candidates]
+    scored: dict[str, Any] = {}
+    held_out, why = 0, EQUAL
+    if cuts:
+        ours = made.scores[made.scores["candidate"].isin(labels)]
+        scored = {str(row["candidate"]): row for _, row in summarise(ours, ["candidate"]).iterrows()}
+        held_out = int(ours["run"].nunique())
+        why = f"fitted to {_spelled(cuts)} and scored on the {held_out} runs above: {RULE}"
+    said = _sentences(candidates, made, cuts)
+    laws = tuple(_of_law(one, scored.get(one.label), made.refits, said[one.label]) for one in candidates)
+    return Evidence(tuple(cut.label for cut in cuts), held_out, why, laws)
+
+
+def _spelled(cuts: Sequence[Cut]) -> str:
+    return ", ".join(cut.label for cut in cuts)
+
+
+def _of_law(candidate: Candidate, scored: Any, refits: pd.DataFrame, why: str) -> EvidenceOfLaw:
+    own = refits[refits["candidate"] == candidate.label] if len(refits) else refits
+    numbers = (
+        {}
+        if scored is None
+        else {
+            "log_score": float(scored["log_score"]),
+            "error": float(scored["rmsle"]),
+            "inside_90": float(scored["inside_90%"]),
+        }
+    )
+    unconverged = int((~own["converged"].astype(bool)).sum()) if len(own) else 0
+    return EvidenceOfLaw(
+        candidate.label, candidate.law.label, **numbers, refits=len(own), unconverged=unconverged, why=why
+    )
+
+
+def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> dict[str, str]:
+    """Say of each law what its weight follows from."""
+    laws = {one.label: one.law.label for one in candidates}
+    used = {label: law for label, law in laws.items() if made.fits[label].converged}
+    weights = law_weights(made.scores, used or laws, cuts)
+    by_law: dict[str, float] = {}
+    for label, weight in weights.items():
+        by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight
+    best = max(by_law, key=lambda law: by_law[law])
+    return {label: _sentence(law, by_law, best, made.fits[label].problems, bool(cuts)) for label, law in laws.items()}
+
+
+def _sentence(law: str, by_law: Mapping[str, float], best: str, problems: Sequence[str], tested: bool) -> str:
+    if problems:
+        return f"left out: it did not converge ({'; '.join(problems)})"
+    if not tested:
+        return "no runs were held out, so laws weigh the same"
+    if len(by_law) == 1:
+        return "the only law"
+    if law == best:
+        return f"{law} would have forecast the largest runs best"
+    odds = by_law[best] / by_law[law] if by_law[law] > 0 else math.inf
+    if odds < ALIKE:
+        return f"{law} would have forecast the largest runs about as well as {best}"
+    return f"{law} would have forecast the largest runs less well: {best} weighs {_times(odds)} as much"
+
+
+def _times(odds: float) -> str:
+    return "over 1000 times" if odds > 1000 else f"{odds:.0f} times" if odds >= 9.5 else f"{odds:.1f} times"

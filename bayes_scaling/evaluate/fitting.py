@@ -1,0 +1,189 @@
+"""Fitting: one law to a posterior, several to what they say together, and by default the laws that fit the columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict, Unpack, overload
+
+from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
+from bayes_scaling.evaluate.candidates import EXACT, Candidate, candidates_of, usual_cuts
+from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.evaluate.evidence import evidence_of
+from bayes_scaling.evaluate.refits import measured
+from bayes_scaling.inference.fit import fit as fit_law
+from bayes_scaling.inference.fit import refuse_unusable_columns
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import SamplerChoice
+from bayes_scaling.laws.law import Law
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy
+from bayes_scaling.model.pooling import Pooling
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.evidence import Evidence
+
+
+class ModelOptions(TypedDict, total=False):
+    """Options of every law that is fitted.
+
+    Attributes
+    ----------
+    noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
+        normal with correlated rows where the table holds training curves
+    discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
+        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is also taken to be exact
+    """
+
+    noise: NoiseChoice
+    discrepancy: DiscrepancyChoice
+
+
+class LawOptions(ModelOptions, total=False):
+    """Options of a law that is fitted alone, on top of `ModelOptions`.
+
+    Attributes
+    ----------
+    pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
+        named is shared. A parameter is named as its prior is
+    """
+
+    pooling: Pooling | None
+
+
+@overload
+def fit(  # type: ignore[overload-overlap]  # a name is no list of laws, though text is a sequence of text
+    law: Law | str,
+    runs: Runs,
+    *,
+    sampler: SamplerChoice = "auto",
+    seed: Seed = 0,
+    progress: bool | None = None,
+    **options: Unpack[LawOptions],
+) -> Fit: ...
+
+
+@overload
+def fit(
+    law: Runs | Sequence[str | Law | Candidate],
+    runs: Runs | None = None,
+    *,
+    sampler: SamplerChoice = "auto",
+    folder: FilePath | None = None,
+    seed: Seed = 0,
+    progress: bool | None = None,
+    **options: Unpack[ModelOptions],
+) -> Ensemble: ...
+
+
+@validated
+def fit(
+    law: Law | str | Sequence[str | Law | Candidate] | Runs,
+    runs: Runs | None = None,
+    *,
+    sampler: SamplerChoice = "auto",
+    folder: FilePath | None = None,
+    seed: Seed = 0,
+    progress: bool | None = None,
+    **options: Unpack[LawOptions],
+) -> Fit | Ensemble:
+    """Fit the default laws for a table, several laws, or one.
+
+    Parameters
+    ----------
+    law : the table alone, for the default laws by its columns; several laws, as names, `Law` s or `Candidate` s; or one
+        `Law`, or what ``load_law`` takes
+    runs : the table, where laws are named
+    sampler : ``auto``, ``nuts``, ``laplace``, or a `Sampler`, which also says how many chains and draws, on what
+        device, and may be a method of your own
+    folder : of several laws, where refits are kept and found again
+    seed : the same seed on the same machine gives the same draws
+    progress : show a bar; by default on a terminal
+    options : `LawOptions`: noise, discrepancy, and of one law pooling
+
+    Returns
+    -------
+    Fit or Ensemble
+        Of one law a `Fit`, marked as not converged, not refused, when even stronger settings do not help; forecasts
+        from it refuse. Of several an `Ensemble`: each law twice, with its discrepancy and taken to be exact, weighed by
+        how it would have forecast the largest runs from those below a 3rd, a 10th and a 30th of the largest one. With
+        too few runs to hold any out, all laws weigh the same. A fit that did not converge is left out with a warning.
+        `Ensemble.to_frame` lists the laws, their weights and why.
+
+    Raises
+    ------
+    DataError
+        When the table lacks a column that a law or the noise reads, or there are no default laws for its columns.
+    ConvergenceError
+        When none of several fits converged.
+    """
+    if isinstance(law, Runs):
+        if runs is not None:
+            raise ArgumentError("law is a table of runs, and runs is another one; give laws first, or the table alone")
+        runs, law = law, default_laws(law)
+    if runs is None:
+        raise ArgumentError("there are no runs to fit; give the table, as in fit(runs) or fit(law, runs)")
+    if isinstance(law, str | Law):
+        if folder is not None:
+            raise ArgumentError("folder keeps the refits of several laws; one law has none, save its fit instead")
+        return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
+    if options.get("pooling"):
+        raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
+    candidates = _members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler)
+    return _together(candidates, runs, None if folder is None else Path(folder), seed, progress)
+
+
+def _members(
+    laws: Sequence[str | Law | Candidate], noise: NoiseChoice, discrepancy: DiscrepancyChoice, sampler: SamplerChoice
+) -> tuple[Candidate, ...]:
+    """Return each law with its discrepancy and taken to be exact; candidates are taken as they are."""
+    given = [one.label for one in laws if isinstance(one, Candidate)]
+    baselines = [one.label for one in laws if isinstance(one, Candidate) and not one.weighted]
+    if baselines:
+        raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
+    exact = chosen_discrepancy(discrepancy).kind == "none"
+    return tuple(
+        one
+        if one.label in given
+        else dataclasses.replace(
+            one, noise=noise, sampler=sampler, discrepancy="none" if one.discrepancy == "none" else discrepancy
+        )
+        for one in candidates_of(laws, () if exact else (EXACT,))
+    )
+
+
+def _together(
+    candidates: Sequence[Candidate], runs: Runs, folder: Path | None, seed: int, progress: bool | None
+) -> Ensemble:
+    """Fit several laws and weigh them."""
+    for candidate in candidates:
+        refuse_unusable_columns(candidate.law, runs)
+    cuts = usual_cuts(candidates[0].law, runs)
+    with progress_bar("fit", progress) as report:
+        made = measured(candidates, cuts, runs, folder, seed, report)
+    left_out = [fitted for fitted in made.fits.values() if not fitted.converged]
+    if len(left_out) == len(made.fits):
+        problems = "; ".join(left_out[0].problems)
+        raise ConvergenceError(
+            f"none of {len(left_out)} fits converged, that of {left_out[0].law.label} for one ({problems}): fit again "
+            "with more draws, other laws or tighter priors"
+        )
+    for candidate in candidates:
+        if problems := "; ".join(made.fits[candidate.label].problems):
+            said = f"{candidate.label} did not converge ({problems}), and is left out of the ensemble"
+            warnings.warn(said, BayesScalingWarning, stacklevel=4)
+    weights = made.weights({candidate.label: candidate.law.label for candidate in candidates}, cuts)
+    return Ensemble.of(_Weighed(made.fits, weights, runs, evidence_of(candidates, made, cuts)), seed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Weighed:
+    """Several fits with weights, and why; see `WeightedFits`."""
+
+    fits: Mapping[str, Fit]
+    weights: Mapping[str, float]
+    runs: Runs
+    evidence: Evidence
