@@ -26,7 +26,6 @@ import scipy.special
 from extrapolation import tables
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate import weights as rule
 from bayes_scaling.evaluate.candidates import EXACT, candidates_of
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.scores import COVERAGES, score
@@ -43,17 +42,12 @@ def everything(data: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     for name, rows, _, _ in tables(data):
         found.setdefault(name.split(" <=")[0], rows)
     board = data / "scoreboard" if (data / "scoreboard").is_dir() else data
-    paths = {
-        name: board / f"{name}.csv" for name in ("openeurollm_best_per_cell", "lr_bsz_train", "distillation_train")
-    }
-    if paths["openeurollm_best_per_cell"].is_file():
-        found["OpenEuroLLM"] = pd.read_csv(paths["openeurollm_best_per_cell"])
-    if paths["lr_bsz_train"].is_file():
-        found["learning rates"] = _best(
-            _whole(paths["lr_bsz_train"]), "non_embedding_param_size", "data_size", "lm_loss"
-        )
-    if paths["distillation_train"].is_file():
-        found["distillation"] = _best(_whole(paths["distillation_train"]), "NS", "DS", "LS")
+    if (path := board / "openeurollm_best_per_cell.csv").is_file():
+        found["OpenEuroLLM"] = pd.read_csv(path)
+    if (path := board / "lr_bsz_train.csv").is_file():
+        found["learning rates"] = _best(_whole(path), "non_embedding_param_size", "data_size", "lm_loss")
+    if (path := board / "distillation_train.csv").is_file():
+        found["distillation"] = _best(_whole(path), "NS", "DS", "LS")
     if (path := board / "losscast_runs.csv.gz").is_file():
         runs = pd.read_csv(path)
         found["LossCast steplaw"] = _best(runs[runs["source"] == "steplaw"], "params", "tokens", "loss")
@@ -124,11 +118,7 @@ def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, fl
 def with_witnesses(case: Mapping[str, Any], count: float) -> dict[str, float]:
     """Return weights for a number of witnesses."""
     laws = {one.label: one.law.label for one in candidates_of(case["laws"], (EXACT,))}
-    given, rule.WITNESSES = rule.WITNESSES, count
-    try:
-        return law_weights(pd.DataFrame(case["scores"]), laws, [bs.Cut(*cut) for cut in case["cuts"]])
-    finally:
-        rule.WITNESSES = given
+    return law_weights(pd.DataFrame(case["scores"]), laws, [bs.Cut(*cut) for cut in case["cuts"]], count)
 
 
 def stacked(case: Mapping[str, Any]) -> dict[str, float]:
