@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import DataError
 from bayes_scaling.evaluate.candidates import Cut
 
-WITNESSES = 2.0  # independent witnesses that all runs above the cuts amount to: a law errs for all of them together
+WITNESSES = 5.0  # independent runs that all held-out runs together amount to (benchmarks/weights.py)
+FURTHEST = 1.0  # nats per run behind the best at a cut; a member further behind counts as this
 RULE = (
-    f"a law weighs exp({WITNESSES:g} s), s being its mean log score per held-out run, shared by the law with its "
-    "discrepancy and taken to be exact"
+    f"a weight is proportional to exp({WITNESSES:g} s), s being the mean log score per held-out run over the cuts, "
+    f"relative to the best and no less than {-FURTHEST:g} at each"
 )
 """Where weights come from, in words."""
-LEAST = -700.0  # log density relative to the best one; less counts as this
 PRIOR_ROWS = 1.0  # rows of credit that candidates share evenly from the start, against chance winners
 
 
@@ -56,8 +55,10 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
     return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
 
 
-def law_weights(scores: pd.DataFrame, laws: Mapping[str, str], cuts: Sequence[Cut]) -> dict[str, float]:
-    """Return the weight of each member of an ensemble, from how each law would have forecast held-out runs.
+def law_weights(
+    scores: pd.DataFrame, laws: Mapping[str, str], cuts: Sequence[Cut], witnesses: float = WITNESSES
+) -> dict[str, float]:
+    """Return the weight of each member of an ensemble, from how it would have forecast held-out runs.
 
     Parameters
     ----------
@@ -65,30 +66,30 @@ def law_weights(scores: pd.DataFrame, laws: Mapping[str, str], cuts: Sequence[Cu
         ``log_score``; rows of others are ignored
     laws : by the label of a member, the label of its law
     cuts : above which runs were held out; without any, all laws weigh the same
+    witnesses : how many independent runs all of them amount to
 
     Returns
     -------
     dict
-        By label of a member; they sum to one. Members of one law have the same weight, and a law is scored by their
-        mixture.
+        By label of a member; they sum to one.
+
+    Notes
+    -----
+    The runs above a cut are no independent witnesses: what a law gets wrong, it gets wrong for all of them together.
+    So their scores are averaged, not added, and the average counts as often as ``witnesses`` says, however many runs
+    and cuts there are. Laws are alike before any run is held out; a law shares its part evenly among its members.
     """
     if not laws:
         raise DataError("weights need at least one law that is fitted as a posterior")
-    members: dict[str, list[str]] = {}
-    for label, law in laws.items():
-        members.setdefault(law, []).append(label)
-    total = dict.fromkeys(members, 0.0)
+    names, members = list(laws), list(laws.values())
+    behind = pd.Series(0.0, index=names)
     if cuts:
-        wide = by_candidate(scores, list(laws))
-        counts = counts_of(wide.index, cuts)
-        for law, labels in members.items():
-            density = wide[labels].to_numpy(float)
-            mixed = scipy.special.logsumexp(np.maximum(density, LEAST), axis=1) - np.log(len(labels))
-            total[law] = float(counts @ mixed / counts.sum())
-    best = max(total.values())
-    weight = {law: float(np.exp(WITNESSES * (score - best))) for law, score in total.items()}
-    whole = sum(weight.values())
-    return {label: weight[law] / whole / len(members[law]) for label, law in laws.items()}
+        per_run = by_candidate(scores, names).groupby(level=["cut", "run"], sort=False).mean()
+        per_cut = per_run.groupby(level="cut", sort=False).mean()
+        behind = per_cut.sub(per_cut.max(axis=1), axis=0).clip(lower=-FURTHEST).mean()
+    share = np.array([1 / members.count(law) for law in members])
+    weight = share * np.exp(witnesses * behind[names].to_numpy(float))
+    return dict(zip(names, (weight / weight.sum()).tolist(), strict=True))
 
 
 def by_candidate(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

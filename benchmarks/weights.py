@@ -1,0 +1,175 @@
+"""How much do held-out runs say about which law to believe? The number of witnesses that weights of laws rest on.
+
+    uv run python benchmarks/weights.py --data FOLDER [--out FOLDER]
+
+Every public table of parameters and tokens is cut at about a third, a tenth and a thirtieth of its largest run. Below
+each cut every law is fitted, with its discrepancy and taken to be exact, weighed by how it forecast the largest of the
+runs that it was given, and mixed; the mixture is scored on the runs above. Weights are those of
+`bayes_scaling.evaluate.weights.law_weights`, for several numbers of witnesses. The last line chooses that number for
+each table from the other tables.
+
+Beside it: every member alone, equal weights, and stacking row by row. Fits are kept in ``--out`` and found there again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.special
+from extrapolation import tables
+
+import bayes_scaling as bs
+from bayes_scaling.evaluate.candidates import EXACT, candidates_of
+from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.evaluate.scores import COVERAGES, score
+from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
+
+RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
+FEWEST_BELOW, FEWEST_ABOVE = 15, 2
+WITNESSES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
+
+
+def everything(data: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Read every table of params, tokens and loss: name, rows."""
+    found: dict[str, pd.DataFrame] = {}
+    for name, rows, _, _ in tables(data):
+        found.setdefault(name.split(" <=")[0], rows)
+    board = data / "scoreboard" if (data / "scoreboard").is_dir() else data
+    if (path := board / "openeurollm_best_per_cell.csv").is_file():
+        found["OpenEuroLLM"] = pd.read_csv(path)
+    if (path := board / "lr_bsz_train.csv").is_file():
+        found["learning rates"] = _best(_whole(path), "non_embedding_param_size", "data_size", "lm_loss")
+    if (path := board / "distillation_train.csv").is_file():
+        found["distillation"] = _best(_whole(path), "NS", "DS", "LS")
+    if (path := board / "losscast_runs.csv.gz").is_file():
+        runs = pd.read_csv(path)
+        found["LossCast steplaw"] = _best(runs[runs["source"] == "steplaw"], "params", "tokens", "loss")
+    for name, rows in found.items():
+        yield name, rows[["params", "tokens", "loss"]].drop_duplicates().reset_index(drop=True)
+
+
+def _whole(train: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(train), pd.read_csv(train.with_name(train.name.replace("_train", "_test")))])
+
+
+def _best(rows: pd.DataFrame, params: str, tokens: str, loss: str) -> pd.DataFrame:
+    """Keep the best run of every pair of params and tokens."""
+    named = rows.rename(columns={params: "params", tokens: "tokens", loss: "loss"})
+    return named.loc[named.groupby(["params", "tokens"])["loss"].idxmin()]
+
+
+def splits(rows: pd.DataFrame) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield each ratio with enough runs on both sides, and which runs are below."""
+    flops = 6.0 * rows["params"].astype(float) * rows["tokens"].astype(float)
+    seen = set()
+    for ratio in RATIOS:
+        below = (flops <= flops.max() / ratio).to_numpy()
+        if below.sum() >= FEWEST_BELOW and (~below).sum() >= FEWEST_ABOVE and below.sum() not in seen:
+            seen.add(int(below.sum()))
+            yield ratio, below
+
+
+def measure(rows: pd.DataFrame, below: np.ndarray, refits: Path) -> dict[str, Any]:
+    """Fit, weigh and forecast: held-out scores inside the runs below, and what each member says of those above."""
+    runs = bs.Runs.from_frame(rows[below].reset_index(drop=True))
+    compared = bs.compare(default_laws(runs), runs, alongside=(EXACT,), loo=False, folder=refits, progress=False)
+    above, loss = rows.loc[~below, ["params", "tokens"]].reset_index(drop=True), rows.loc[~below, "loss"].to_numpy()
+    said = {}
+    for name, fit in compared.fits.items():
+        scored = score(bs.forecast(fit, above, unconverged=True).predictive, loss)
+        scored["log_score"] += np.log(loss)  # of the log loss
+        said[name] = scored[["log_score", "pit", "error"]].to_dict(orient="list")
+    return {
+        "scores": compared.scores[["candidate", "cut", "row", "run", "log_score"]].to_dict(orient="list"),
+        "cuts": [[cut.column, cut.at] for cut in compared.cuts],
+        "said": said,
+    }
+
+
+def kept(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is there already, or measure and write it."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(work()))
+        partial.replace(path)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, float]:
+    """Score a mixture on the runs above; its median error is taken as the mean of the members'."""
+    names = [name for name, weight in weights.items() if weight > 0]
+    weight = np.array([weights[name] for name in names])[:, None]
+    by = {of: np.array([case["said"][name][of] for name in names]) for of in ("log_score", "pit", "error")}
+    log_score = scipy.special.logsumexp(by["log_score"] + np.log(weight), axis=0)
+    pit, error = (weight * by["pit"]).sum(0), (weight * by["error"]).sum(0)
+    inside = {f"inside_{p:.0%}": float(np.mean(np.abs(pit - 0.5) <= p / 2)) for p in COVERAGES}
+    return {"log_score": float(log_score.mean()), **inside, "rms": float(np.sqrt(np.mean(error**2)))}
+
+
+def with_witnesses(case: Mapping[str, Any], count: float) -> dict[str, float]:
+    """Return weights for a number of witnesses."""
+    laws = {one.label: one.law.label for one in candidates_of(case["laws"], (EXACT,))}
+    return law_weights(pd.DataFrame(case["scores"]), laws, [bs.Cut(*cut) for cut in case["cuts"]], count)
+
+
+def stacked(case: Mapping[str, Any]) -> dict[str, float]:
+    """Return stacking weights over all held-out rows."""
+    wide = by_candidate(pd.DataFrame(case["scores"]), list(case["said"]))
+    return stacking_weights({name: wide[name].to_numpy() for name in wide})
+
+
+def summary(cases: Mapping[tuple[str, float], Any], weigh: Callable[[str, Any], Mapping[str, float]]) -> pd.DataFrame:
+    """Average scores over the splits of each table: one row per table."""
+    rows = [{"table": table, **mixed(case, weigh(table, case))} for (table, _), case in cases.items()]
+    return pd.DataFrame(rows).groupby("table", sort=False).mean()
+
+
+def report(cases: Mapping[tuple[str, float], Any]) -> pd.DataFrame:
+    """Return one row per way to weigh laws: means over tables, and the worst table's log score."""
+    lines: dict[str, pd.DataFrame] = {}
+    names = list(next(iter(cases.values()))["said"])
+    for name in names:
+        lines[name] = summary(cases, lambda _, __, name=name: {name: 1.0})
+    lines["equal weights"] = summary(cases, lambda _, case: dict.fromkeys(case["said"], 1 / len(case["said"])))
+    lines["stacked row by row"] = summary(cases, lambda _, case: stacked(case))
+    scans = {count: summary(cases, lambda _, case, n=count: with_witnesses(case, n)) for count in WITNESSES}
+    lines |= {f"{count:g} witnesses": scan for count, scan in scans.items()}
+    best = {
+        table: max(WITNESSES, key=lambda n, table=table: scans[n]["log_score"].drop(table).mean())
+        for table in scans[WITNESSES[0]].index
+    }
+    lines["chosen on the other tables"] = summary(cases, lambda table, case: with_witnesses(case, best[table]))
+    out = pd.DataFrame({label: scores.mean() for label, scores in lines.items()}).T
+    out["worst"] = {label: scores["log_score"].min() for label, scores in lines.items()}
+    return out
+
+
+def main() -> None:
+    """Measure every split and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of public tables")
+    parser.add_argument("--out", type=Path, default=Path("weights"), help="where fits and scores are kept")
+    arguments = parser.parse_args()
+    cases = {}
+    for table, rows in everything(arguments.data):
+        for ratio, below in splits(rows):
+            key = hashlib.sha256(f"{table} {ratio}".encode()).hexdigest()[:16]
+            laws = default_laws(bs.Runs.from_frame(rows[below].reset_index(drop=True)))
+            path = arguments.out / f"{key}.json"
+            case = kept(path, lambda rows=rows, below=below: measure(rows, below, arguments.out))
+            cases[table, ratio] = {**case, "laws": laws}
+            print(f"{table}, {below.sum()} runs below 1/{ratio:g}, {(~below).sum()} above", flush=True)
+    print(report(cases).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
