@@ -70,7 +70,7 @@ def test_brownian_increments_are_independent() -> None:
 
 
 def test_a_trend_goes_on_and_fades() -> None:
-    """From its last two values a smooth path is expected to go on as it went, for about an e-fold; over one it has unit scale."""
+    """From its last two values a smooth path goes on as it went, for about an e-fold; over one it has unit scale."""
     places = np.array([0.0, 0.01, 0.51, 1.01, 5.01, 9.01])
     covariance = _covariance(places, places, -2.0, 0.5, 1.0)
     steps = np.diff(np.eye(6), axis=0)
