@@ -43,6 +43,7 @@ def _every_law() -> list[str]:
 
 
 EVERY_LAW = _every_law()
+MAY_RISE = ("double_descent",)  # monotone in nothing: that is what they are for
 
 
 def _same_program(name: str) -> bool:
@@ -133,7 +134,8 @@ def test_mean_is_finite_positive_and_elementwise(law: bs.laws.Law) -> None:
 
 
 def test_mean_falls_where_it_says_so(law: bs.laws.Law) -> None:
-    assert law.decreasing_in or law.increasing_in, "a law that is monotone in no input says nothing about scale"
+    monotone = law.decreasing_in or law.increasing_in
+    assert bool(monotone) != (law.name in MAY_RISE), "a law that is monotone in no input says nothing about scale"
     inputs = _inputs(law)
     before = _losses(law, inputs, _prior_draws(law, 20))
     for name in (*law.decreasing_in, *law.increasing_in):

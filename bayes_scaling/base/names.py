@@ -14,7 +14,7 @@ type NoiseName = Literal["auto", "student_t", "normal"]
 type ScaleName = Literal["constant", "known", "growing"]
 type RowsName = Literal["independent", "correlated"]
 type RowsChoice = Literal["auto", "independent", "correlated"]
-type DiscrepancyName = Literal["brownian", "none"]
+type DiscrepancyName = Literal["brownian", "trend", "none"]
 type SamplerName = Literal["auto", "nuts", "laplace"]
 type AlongsideName = Literal["exact", "huber", "squares"]
 
@@ -40,6 +40,7 @@ ROWS_CHOICES: Mapping[RowsChoice, str] = {
 }
 DISCREPANCIES: Mapping[DiscrepancyName, str] = {
     "brownian": "the law may be wrong, more so further out",
+    "trend": "the same, and the truth goes on for a while the way it went",
     "none": "the law is exactly right",
 }
 POOLING: Mapping[str, str] = {

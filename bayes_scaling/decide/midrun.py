@@ -19,9 +19,10 @@ from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.predict.continuation import continued, curve_so_far
+from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.forecast import Forecast
 from bayes_scaling.predict.predictive import Predictive
+from bayes_scaling.predict.so_far import curve_so_far
 
 BAND = 0.9  # probability of the band of the loss
 KEPT = ("stop now", "continue as planned")  # the first two options

@@ -9,6 +9,10 @@ import numpy as np
 from bayes_scaling.base.messages import listed
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
+from bayes_scaling.laws.law import Law
+from bayes_scaling.model.choices import NoiseChoice
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.observations import default_noise, size_of
 
 OWN_BATCH = (
     1.4  # factor by which batches scatter around their trend along N and D where they say something of their own
@@ -58,6 +62,16 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
         f"there are no default laws for {runs.source}: none of {listed(columns)} varies in it; name a law that reads "
         "what does, as in fit('my_law.py', runs)"
     )
+
+
+def usual_noise(law: Law, runs: Runs) -> NoiseChoice:
+    """Return how runs scatter around a law of an ensemble where no noise is named.
+
+    Small runs are tuned less well, and laws fit them less well, than large ones. A scale that may grow towards small
+    runs lets the large ones, which say most about the largest, count for more (``benchmarks/weights.py --noise``).
+    """
+    alone = len(law.inputs) == 1 or default_noise(runs).correlated or not size_of(runs)[0]
+    return "auto" if alone else Noise(scale="growing")
 
 
 def _telling(runs: Runs) -> set[str]:

@@ -12,8 +12,8 @@ from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
-from bayes_scaling.evaluate.candidates import EXACT, Candidate, candidates_of, usual_cuts
-from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.evaluate.candidates import Candidate, candidates_of, usual_cuts
+from bayes_scaling.evaluate.defaults import default_laws, usual_noise
 from bayes_scaling.evaluate.evidence import evidence_of
 from bayes_scaling.evaluate.refits import measured
 from bayes_scaling.inference.fit import fit as fit_law
@@ -21,9 +21,9 @@ from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
 from bayes_scaling.model.pooling import Pooling
-from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.ensemble import ALONE, TREND, Ensemble
 from bayes_scaling.predict.evidence import Evidence
 
 
@@ -33,9 +33,11 @@ class ModelOptions(TypedDict, total=False):
     Attributes
     ----------
     noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves
+        normal with correlated rows where the table holds training curves. Of several laws of two inputs or more it is
+        Student-t with a scale that may grow towards small runs
     discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
-        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is also taken to be exact
+        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is fitted with another
+        one, too: a law of one input with ``trend``, any other taken to be exact
     """
 
     noise: NoiseChoice
@@ -111,7 +113,8 @@ def fit(
     -------
     Fit or Ensemble
         Of one law a `Fit`, marked as not converged, not refused, when even stronger settings do not help; forecasts
-        from it refuse. Of several an `Ensemble`: each law twice, with its discrepancy and taken to be exact, weighed by
+        from it refuse. Of several an `Ensemble`: each law twice, with its discrepancy and taken to be exact (of one
+        input: with a discrepancy of kind ``trend``, that goes on for a while the way it went), weighed by
         how it would have forecast the largest runs from those below a 3rd, a 10th and a 30th of the largest one. With
         too few runs to hold any out, all laws weigh the same. A fit that did not converge is left out with a warning.
         `Ensemble.to_frame` lists the laws, their weights and why.
@@ -135,26 +138,49 @@ def fit(
         return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
     if options.get("pooling"):
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
-    candidates = _members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler)
+    candidates = _members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
     return _together(candidates, runs, None if folder is None else Path(folder), seed, progress)
 
 
 def _members(
-    laws: Sequence[str | Law | Candidate], noise: NoiseChoice, discrepancy: DiscrepancyChoice, sampler: SamplerChoice
+    laws: Sequence[str | Law | Candidate],
+    noise: NoiseChoice,
+    discrepancy: DiscrepancyChoice,
+    sampler: SamplerChoice,
+    runs: Runs,
 ) -> tuple[Candidate, ...]:
-    """Return each law with its discrepancy and taken to be exact; candidates are taken as they are."""
-    given = [one.label for one in laws if isinstance(one, Candidate)]
+    """Return each law with its discrepancy and with another one; candidates are taken as they are."""
     baselines = [one.label for one in laws if isinstance(one, Candidate) and not one.weighted]
     if baselines:
         raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
-    exact = chosen_discrepancy(discrepancy).kind == "none"
-    shared = {"noise": noise, "sampler": sampler, "held_out_sampler": FAST if sampler == "auto" else None}
-    return tuple(
-        one
-        if one.label in given
-        else dataclasses.replace(one, **shared, discrepancy="none" if one.discrepancy == "none" else discrepancy)
-        for one in candidates_of(laws, () if exact else (EXACT,))
-    )
+    given = [one.label for one in laws if isinstance(one, Candidate)]
+    below = FAST if sampler == "auto" else None
+    members: list[Candidate] = []
+    for one in candidates_of(laws, ()):
+        if one.label in given:
+            members.append(one)
+            continue
+        scatter = usual_noise(one.law, runs) if noise == "auto" else noise
+        member = dataclasses.replace(
+            one, noise=scatter, sampler=sampler, held_out_sampler=below, discrepancy=discrepancy
+        )
+        members += [member, *_beside(member, runs)]
+    return tuple(members)
+
+
+def _beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
+    """Return a law once more, with another discrepancy; nothing beside a law that is asked for as exact.
+
+    A law of one input has a smooth path beside its rough one: a curve may go through stages, and rise, as no such law
+    does. Any other law is also taken to be exact, and so is one of many curves, which deviate from it as they may.
+    """
+    kind = chosen_discrepancy(member.discrepancy).kind
+    if kind == "none":
+        return ()
+    one_curve = len(member.law.inputs) == 1 and not chosen_noise(member.noise, runs).correlated
+    if one_curve and kind != "trend":
+        return (dataclasses.replace(member, label=member.label + TREND, discrepancy="trend"),)
+    return (dataclasses.replace(member, label=member.label + ALONE, discrepancy="none"),)
 
 
 def _together(

@@ -41,6 +41,7 @@ BEYOND, STEPS = (
 )  # how far paths extend beyond the largest fitted size, in e-folds, and the number of places there
 BLOCK = 32  # points that are evaluated together
 LEAST_WEIGHT = 1e-3  # laws with less weight are left out
+TREND = ", trend"  # ends the label of a law with a smooth discrepancy, beside itself with a rough one
 ALONE = ", law alone"  # ends the label of a law that is taken to be exactly right, beside itself with a discrepancy
 
 
@@ -451,7 +452,8 @@ def label_of(weights: Mapping[str, float]) -> str:
     """Name the laws, with their weights if there are several; a law counts once, with its discrepancy and without."""
     laws: dict[str, float] = {}
     for name, weight in weights.items():
-        laws[name.removesuffix(ALONE)] = laws.get(name.removesuffix(ALONE), 0.0) + weight
+        law = name.removesuffix(ALONE).removesuffix(TREND)
+        laws[law] = laws.get(law, 0.0) + weight
     if len(weights) == 1 or len(laws) == 1:
         return next(iter(weights if len(weights) == 1 else laws))
     return "ensemble of " + ", ".join(f"{name} {weight:.0%}" for name, weight in laws.items())

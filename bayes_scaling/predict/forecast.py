@@ -23,10 +23,12 @@ from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.discrepancy import MOST_PLACES, log_size
-from bayes_scaling.model.observations import SIZES, curve_layout, size_of
+from bayes_scaling.model.observations import SIZES, size_of
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
+from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.predictive import Predictive, Residuals
+from bayes_scaling.predict.so_far import RunsSoFar, runs_that_go_on
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,6 +70,7 @@ class Forecast:
     extrapolation : (n_point,) size of each point over that of the largest fitted run (FLOPs where known)
     members : for a forecast by several laws, the weight and the forecast of each law
     cautions : in sentences, where a run lies far outside the fitted ones, and which unit may be meant
+    continues : runs of the fitted table that rows of this forecast go on with, each from its own curve so far
     """
 
     points: pd.DataFrame
@@ -81,6 +84,7 @@ class Forecast:
     extrapolation: np.ndarray
     members: Mapping[str, tuple[float, Forecast]] = dataclasses.field(default_factory=dict)
     cautions: tuple[str, ...] = ()
+    continues: tuple[str, ...] = ()
 
     EXPECTED: ClassVar[str] = "a Forecast, as from forecast(fit, ...)"
 
@@ -171,6 +175,7 @@ class Forecast:
             "interval": "equal-tailed credible interval",
             "target": target,
             "cautions": list(self.cautions),
+            "continues": list(self.continues),
             "points": self.to_frame(probabilities, target).to_dict(orient="records"),
         }
         return json_text(content, indent=2)
@@ -211,7 +216,9 @@ def forecast(
     Parameters
     ----------
     source : a fit, or a comparison or an ensemble, whose laws are mixed by weight
-    points : table with the law's inputs in raw units; or give them by name:
+    points : table with the law's inputs in raw units. Where the fitted table holds training curves, rows with the
+        ``run`` of a fitted curve, beyond its last row, are forecast from that curve, as by `continued`; others are new
+        runs. Or give inputs by name:
     inputs : numbers or lists of equal length, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run if the
         fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
         population)
@@ -236,14 +243,23 @@ def forecast(
     """
     if isinstance(source, Fit):
         return _of_fit(source, points, seed, unconverged, inputs)
+    fits, weights, unconverged = weighted(source, unconverged)
     if isinstance(source, Ensemble):
-        weights = {name: member.weight for name, member in source.members.items()}
-        fits = {name: member.fit for name, member in source.members.items()}
-        unconverged = True  # whoever made the ensemble accepted this, or all fits converged
         inputs = {**(source.group if points is None else {}), **inputs}
-    else:
-        weights, fits = used(source.weights), dict(source.fits)
-    return _mixed({name: _of_fit(fits[name], points, seed, unconverged, inputs) for name in weights}, weights, seed)
+    return mixed({name: _of_fit(fits[name], points, seed, unconverged, inputs) for name in weights}, weights, seed)
+
+
+def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
+    """Return fits and weights of the laws that are used, and whether fits that did not converge are accepted."""
+    if isinstance(source, Ensemble):
+        members = source.members
+        # Whoever made the ensemble accepted this, or all fits converged.
+        return (
+            {name: member.fit for name, member in members.items()},
+            {name: member.weight for name, member in members.items()},
+            True,
+        )
+    return source.fits, used(source.weights), unconverged
 
 
 def _of_fit(
@@ -252,58 +268,100 @@ def _of_fit(
     """Forecast with one fit."""
     fit.require_convergence(unconverged)
     frame = planned(fit, points, inputs)
-    fit = fit.thinned(max(AT_ONCE // len(frame), ENOUGH * len(fit.unconstrained)))
+    return at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed)
+
+
+def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) -> Forecast:
+    """Forecast rows of runs that are new, and of runs that go on.
+
+    Parameters
+    ----------
+    frame : future rows as of `planned`
+    known : fitted rows of the runs that go on, named as in the column ``run`` of ``frame``
+    seed : of the noise, of the discrepancy and of deviations of curves
+    """
+    common = [name for name in frame if name in known.rows]
+    both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
+    now = len(both) - len(frame)
+    fit = fit.thinned(max(AT_ONCE // len(both), ENOUGH * len(fit.unconstrained)))
     size = size_of(fit.runs)
     named = {"run", *fit.groups.columns}
-    table = {str(name): frame[name].to_numpy(float) for name in frame if name not in named}
-    if "run" in frame:
-        table["run"] = pd.factorize(frame["run"])[0]
+    table = {str(name): both[name].to_numpy(float) for name in both if name not in named}
+    if "run" in both:
+        table["run"] = pd.factorize(both["run"].astype(str) if known.runs else both["run"])[0]
     if "noise.relative_size" in fit.noise.columns and size[0] not in table:
         raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
-    theta, cell = fit.in_groups(frame, "the planned runs", seed)
+    theta, cell = fit.in_groups(both, PLANNED, seed)
     log_law, scale = law_and_scale(fit, theta, table, cell)
-    learned, unresolved = paths_at(fit, table, seed)
-    log_mean = log_law + learned + unresolved
-    at_rows = by_row(theta, cell)
-    location = fit.noise.with_deviations(log_mean, at_rows, curve_layout(fit.noise, table), seed)
-    residuals = Residuals.of(fit.noise.shape, at_rows, len(location), seed)
-    predictive = Predictive.of(location, scale, residuals)
+    learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))
+    at_rows = by_row(theta, cell[now:])
+    own = of_new_runs(fit.noise, at_rows, {name: values[now:] for name, values in table.items()}, seed)
+    fitted, fresh, drawn = (log_law + learned)[:, now:], unresolved[:, now:], np.zeros((1, 1))
+    if known.runs:
+        run, position = table["run"], both[known.along].to_numpy(float)
+        residual = np.log(known.rows["loss"].to_numpy(float)) - (log_law + learned)[:, :now]
+        so_far = SoFar(run[:now], position[:now], residual, scale[:, :now], by_row(theta, cell[:now]))
+        on = np.flatnonzero(np.isin(run[now:], run[:now]))
+        ahead = now + on
+        rng = np.random.default_rng([seed, 5])
+        going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
+        own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
+        drawn[:, on] = going.drawn
+        # Beyond the last knot the path starts from the current row of the run.
+        fresh = np.array(fresh)
+        fresh[:, on] -= unresolved[:, [so_far.end(one) for one in run[ahead]]]
+    log_mean = fitted + fresh
+    residuals = Residuals.of(fit.noise.shape, at_rows, len(log_mean), seed)
+    together = Predictive.of(log_mean + own.drawn, scale[:, now:], residuals)
+    error = ("the law's own error",) if fit.discrepancy_grid.size else ()
+    deviation = own_deviation(known.runs) if fit.noise.correlated else ()
     return Forecast(
         points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
-        fitted=np.exp(log_law + learned),
-        mean=np.exp(log_mean),
-        new_run=predictive.losses(seed),
-        predictive=predictive,
+        fitted=np.exp(fitted),
+        mean=np.exp(log_mean + drawn),
+        new_run=together.losses(seed),
+        predictive=Predictive.of(log_mean + own.centre, scale[:, now:], residuals, own.scale),
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
-        contains=contents(("parameters",), ("the law's own error",) if fit.discrepancy_grid.size else ()),
+        contains=contents(("parameters",), (*error, *deviation)),
         extrapolation=_extrapolation(fit, frame),
-        cautions=_cautions(fit, frame),
+        cautions=(*known.cautions, *_cautions(fit, frame)),
+        continues=tuple(known.runs),
     )
 
 
-def _mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: int) -> Forecast:
+def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:
+    """Name the deviation of runs that go on, as it stands in what a band contains; nothing where all are new."""
+    if len(runs) > 1:
+        return (f"the own deviations of {len(runs)} runs that go on",)
+    return tuple(f"run {run}'s own deviation" for run in runs)
+
+
+def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: int) -> Forecast:
     """Mix the draws of several forecasts of the same points by weight."""
     chosen = drawn_by_weight(weights, {name: len(member.mean) for name, member in members.items()}, seed)
 
-    def mixed(of: str) -> np.ndarray:
+    def drawn(of: str) -> np.ndarray:
         return np.concatenate([member.draws(of)[chosen[name]] for name, member in members.items()])
 
     some = next(iter(members.values()))
     known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
-    error = any("own error" in member.contains["mean"] for member in members.values())
+    said = [member.contains["mean"] for member in members.values()]
+    error = ("the laws' own error",) if any("own error" in words for words in said) else ()
+    own = own_deviation(some.continues) if any("own deviation" in words for words in said) else ()
     return Forecast(
         points=some.points,
-        fitted=mixed("fitted"),
-        mean=mixed("mean"),
-        new_run=mixed("new_run"),
+        fitted=drawn("fitted"),
+        mean=drawn("mean"),
+        new_run=drawn("new_run"),
         predictive=Predictive.mixture([member.predictive.take(chosen[name]) for name, member in members.items()]),
         loss_unit=some.loss_unit,
         label=label_of(weights),
-        contains=contents(known, ("the laws' own error",) if error else ()),
+        contains=contents(known, (*error, *own)),
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),
+        continues=some.continues,
     )
 
 

@@ -75,7 +75,7 @@ class Predictive:
     location : (n_draw, n_point) location of log loss
     scale : (n_draw, n_point) scale of the residuals
     residuals : families of the residuals, one for each block of draws
-    deviation : (n_draw, 1) standard deviation of a normal term that all rows of a run share; 0 without one
+    deviation : (n_draw, n_point) standard deviation of a normal term that rows of a run share; 0 without one
     """
 
     location: np.ndarray
@@ -88,9 +88,9 @@ class Predictive:
         cls, location: np.ndarray, scale: np.ndarray, residuals: Residuals, deviation: np.ndarray | None = None
     ) -> Predictive:
         """Take the predictive distribution of one fit."""
-        none = np.zeros((len(location), 1))
         scale = np.broadcast_to(scale, location.shape)
-        return cls(location, scale, (residuals,), none if deviation is None else deviation)
+        deviation = np.broadcast_to(np.zeros((1, 1)) if deviation is None else deviation, location.shape)
+        return cls(location, scale, (residuals,), deviation)
 
     @classmethod
     def mixture(cls, members: Sequence[Predictive]) -> Predictive:
@@ -124,7 +124,7 @@ class Predictive:
     def at(self, points: Chosen) -> Predictive:
         """Keep some points, by index."""
         blocks = tuple(block.at(points) for block in self.residuals)
-        return Predictive(self.location[:, points], self.scale[:, points], blocks, self.deviation)
+        return Predictive(self.location[:, points], self.scale[:, points], blocks, self.deviation[:, points])
 
     def _blocks(self) -> list[tuple[Residuals, slice]]:
         ends = np.cumsum([len(block) for block in self.residuals])
@@ -196,7 +196,7 @@ class Predictive:
     @functools.cached_property
     def width(self) -> np.ndarray:
         """Standard deviation of each normal part of log loss, ``(n_draw, n_part, n_point)``; weights are equal."""
-        return np.asarray(np.hypot(self.scale[:, None] * self._of_parts("stretch"), self.deviation[:, :, None]))
+        return np.asarray(np.hypot(self.scale[:, None] * self._of_parts("stretch"), self.deviation[:, None]))
 
     def _of_parts(self, name: str) -> np.ndarray:
         """Return an attribute of the parts of all blocks, ``(n_draw, n_part, 1)``, repeated to equal counts."""

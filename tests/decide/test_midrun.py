@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.predict.continuation import _own_deviation
 from tests.support import fit_exact
 
 STEPS = np.geomspace(1000, 16_000, 9)
@@ -48,25 +47,6 @@ def half_way(fit: bs.Fit) -> bs.MidRun:
     return bs.midrun(fit, "big", 16_000, unconverged=True)
 
 
-@pytest.mark.parametrize("ahead", [[0.0], [0.3, 2.0]])
-def test_the_departure_ahead_is_that_of_the_joint_normal(ahead: list[float]) -> None:
-    draws, slow, length, width = 40_000, 0.7, 1.3, 0.3
-    position = np.array([0.0, 0.5, 1.1, *(1.1 + np.array(ahead))])
-    seen = np.array([0.4, -0.2, 0.9])
-    prior = slow**2 * np.exp(-np.abs(position[:, None] - position) / length)
-    gain = prior[3:, :3] @ np.linalg.inv(prior[:3, :3] + width**2 * np.eye(3))
-    found = _own_deviation(
-        np.tile(seen, (draws, 1)),
-        np.full((draws, 3 + len(ahead)), width),
-        {"sigma": np.full(draws, width), "sigma_curve": np.full(draws, slow), "length": np.full(draws, length)},
-        np.exp(position),
-        bs.Noise("normal", rows="correlated"),
-        np.random.default_rng(0),
-    )
-    np.testing.assert_allclose(found.mean(axis=0), gain @ seen, atol=0.02)
-    np.testing.assert_allclose(np.cov(found.T).reshape(len(ahead), -1), prior[3:, 3:] - gain @ prior[:3, 3:], atol=0.02)
-
-
 def test_a_run_goes_on_from_where_it_is(fit: bs.Fit, curves: pd.DataFrame) -> None:
     last = float(STEPS[STEPS <= 8100][-1])
     own = bs.continued(fit, "big", {"steps": [last, 8500.0, 16_000.0]}, unconverged=True)
@@ -77,7 +57,7 @@ def test_a_run_goes_on_from_where_it_is(fit: bs.Fit, curves: pd.DataFrame) -> No
     truth = curve(1e9, np.array([last, 8500.0, 16_000.0])) * math.exp(OFFSET)
     assert abs(np.log(own.median()[1] / truth[1])) < abs(np.log(other.median()[1] / truth[1]))
     assert own.interval(0.9)[2][0] < truth[2] < own.interval(0.9)[2][1]
-    assert "this run's own deviation" in own.contains["mean"]
+    assert "run big's own deviation" in own.contains["mean"]
     np.testing.assert_allclose(own.extrapolation, [1, 8500 / last, 16_000 / last])
 
 

@@ -81,16 +81,26 @@ def stopped(monkeypatch: pytest.MonkeyPatch, together: bs.Ensemble, bad: list[st
     return asked
 
 
-def test_each_law_is_fitted_with_its_discrepancy_and_without(
+def test_a_law_of_one_input_is_fitted_with_a_rough_and_a_smooth_discrepancy(
     together: bs.Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = stopped(monkeypatch, together, [])
     found = bs.fit(curve(3))
     labels, kinds, cuts = asked[0]
-    assert labels == [LAWS[0], f"{LAWS[0]}, law alone", LAWS[1], f"{LAWS[1]}, law alone"]
-    assert kinds == ["brownian", "none"] * 2 and cuts == ()
+    assert labels == [LAWS[0], f"{LAWS[0]}, trend", LAWS[1], f"{LAWS[1]}, trend"]
+    assert kinds == ["brownian", "trend"] * 2 and cuts == ()
     assert found.label == f"ensemble of {LAWS[0]} 50%, {LAWS[1]} 50%" and set(found.weights.values()) == {0.25}
     assert found.evidence is not None and "too few runs to hold any out" in found.evidence.why
+
+
+def test_other_laws_and_curves_of_many_runs_are_also_taken_to_be_exact() -> None:
+    table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(loss=3.0)
+    runs = bs.Runs.from_frame(table.assign(run=np.repeat(["a", "b"], 3)))
+    for law in ("chinchilla", LAWS[0]):
+        members = _fitting._members([law], "auto", "brownian", "auto", runs)
+        assert [one.label for one in members] == [law, f"{law}, law alone"]
+        assert [one.discrepancy for one in members] == ["brownian", "none"]
+    assert len(_fitting._members([LAWS[0]], "auto", "none", "auto", runs)) == 1
 
 
 def test_a_fit_that_did_not_converge_is_left_out(together: bs.Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +113,7 @@ def test_a_fit_that_did_not_converge_is_left_out(together: bs.Ensemble, monkeypa
 
 
 def test_where_nothing_converges_there_is_no_answer(together: bs.Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped(monkeypatch, together, [name + alone for name in LAWS for alone in ("", ", law alone")])
+    stopped(monkeypatch, together, [name + beside for name in LAWS for beside in ("", ", trend")])
     with pytest.raises(bs.errors.ConvergenceError, match="none of 4 fits converged, that of power_law"):
         bs.fit(curve(3))
 

@@ -39,21 +39,26 @@ def test_size_is_compute_or_what_there_is_of_it() -> None:
         assert len(size_inputs(law)) or all(column in law.may_be_zero for column in law.inputs)
 
 
-@pytest.mark.parametrize("smoothness", [0.3, 0.5, 0.8])
-def test_a_held_path_has_the_covariance_of_the_process(smoothness: float) -> None:
+@pytest.mark.parametrize(
+    ("smoothness", "memory", "kind"),
+    [(0.3, 0.0, "brownian"), (0.5, 0.0, "brownian"), (0.8, 0.0, "brownian"), (0.5, 1.0, "trend")],
+)
+def test_a_held_path_has_the_covariance_of_the_process(smoothness: float, memory: float, kind: str) -> None:
     """What knots say plus what they do not is exactly the process, at the runs and away from them."""
     law = bs.load_law("power_law:input=tokens")
     table = {"tokens": np.logspace(8, 11, 60)}
-    departure = DiscrepancyGrid.of(bs.Discrepancy(smoothness=smoothness), law, table)
+    departure = DiscrepancyGrid.of(bs.Discrepancy(kind, smoothness=smoothness), law, table)
     assert len(departure.knots) <= departure.size == KNOTS
     places = np.log(np.array([2e8, 3e9, 3e9, 5e10, 1e12, 1e14]))
     told = departure.basis(places)
     rng = np.random.default_rng(0)
     draws = rng.standard_normal((200_000, KNOTS)) @ told.T + departure.unresolved(places, 200_000, rng)
-    exact = _covariance(places, places, departure.centre, smoothness)
+    exact = _covariance(places, places, departure.centre, smoothness, memory)
     np.testing.assert_allclose(np.cov(draws.T), exact, atol=0.03 * exact.max())
     apart = np.var(draws[:, 4] - draws[:, 3])
-    assert apart == pytest.approx(abs(places[4] - places[3]) ** (2 * smoothness), rel=0.02)
+    gap = abs(places[4] - places[3])
+    grown = (gap - 1 + np.exp(-gap)) * np.e if memory else gap ** (2 * smoothness)
+    assert apart == pytest.approx(grown, rel=0.02)
     np.testing.assert_allclose(draws[:, 1], draws[:, 2])  # runs of one size leave the law together
 
 
@@ -62,6 +67,17 @@ def test_brownian_increments_are_independent() -> None:
     covariance = _covariance(places, places, -1.0, 0.5)
     steps = np.diff(np.eye(4), axis=0)
     np.testing.assert_allclose(steps @ covariance @ steps.T, np.diag(np.diff(places)), atol=1e-12)
+
+
+def test_a_trend_goes_on_and_fades() -> None:
+    """From its last two values a smooth path goes on as it went, for about an e-fold; over one it has unit scale."""
+    places = np.array([0.0, 0.01, 0.51, 1.01, 5.01, 9.01])
+    covariance = _covariance(places, places, -2.0, 0.5, 1.0)
+    steps = np.diff(np.eye(6), axis=0)
+    within = steps @ covariance @ steps.T
+    expected = within[1:, 0] / within[0, 0] * 0.01  # slope 1 over the first gap
+    np.testing.assert_allclose(np.cumsum(expected), [1 - np.exp(-0.5), 1 - np.exp(-1), 1, 1], atol=0.02)
+    assert within[1:3].sum(axis=0)[1:3].sum() == pytest.approx(1.0)
 
 
 @pytest.mark.slow

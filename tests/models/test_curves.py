@@ -16,6 +16,7 @@ from tests.support import close
 POWER = bs.load_law("power_law:input=tokens")
 SHIFTED = bs.load_law("shifted_power_law")
 SIGMOIDAL = bs.load_law("sigmoidal_power_law")
+DESCENT = bs.load_law("double_descent:input=tokens")
 BROKEN = {n: bs.load_law(f"broken_power_law:breaks={n}") for n in range(4)}
 LOG_TOKENS = st.floats(np.log(1e2), np.log(1e14))
 EXPONENT = st.floats(0.03, 0.8)
@@ -95,3 +96,21 @@ def test_sharp_breaks_give_the_slopes_between_them(n: int) -> None:
         x = 10.0 ** (3 * piece + 1.5)
         y = BROKEN[n].evaluate(constants, tokens=[x, x * 1.001])
         close(-np.log(y[1] / y[0]) / np.log(1.001), 0.1 + sum(0.1 * i for i in range(1, piece + 1)), 1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LOG_TOKENS, EXPONENT)
+def test_double_descent_without_a_peak_is_the_power_law(log_x: float, alpha: float) -> None:
+    constants = {"E": 1.7, "alpha": alpha, "X_c": 1e8}
+    flat = DESCENT.evaluate({**constants, "h": 0.0, "X_p": 1e9, "w": 0.5}, tokens=[np.exp(log_x)])
+    np.testing.assert_allclose(flat, POWER.evaluate(constants, tokens=[np.exp(log_x)]), rtol=1e-12)
+
+
+def test_double_descent_rises_by_h_and_falls_again_as_a_power() -> None:
+    constants = {"E": 2.0, "alpha": 0.3, "X_c": 1e-40, "h": 0.4, "X_p": 1e9, "w": 0.5}
+    at_peak, before, after = DESCENT.evaluate(constants, tokens=[1e9, 1e7, 1e11])
+    np.testing.assert_allclose(at_peak, 2.0 * 1.4, rtol=1e-6)
+    np.testing.assert_allclose(DESCENT.quantity("at_peak", constants), at_peak, rtol=1e-6)
+    np.testing.assert_allclose([before, after], 2.0 * (1 + 2 * 0.4 * 100**-2.0 / (1 + 100**-4.0)), rtol=1e-6)
+    far = DESCENT.evaluate({**constants, "w": 1e-3}, tokens=[1.0, 1e30])
+    np.testing.assert_allclose(far, [2.0, 2.0], rtol=1e-6)  # a very narrow peak overflows nothing
