@@ -14,6 +14,7 @@ Beside it: every member alone, equal weights, and stacking row by row. Fits are 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -26,8 +27,9 @@ import scipy.special
 from extrapolation import tables
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate.candidates import EXACT, candidates_of
+from bayes_scaling.base.names import NoiseName
 from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.scores import COVERAGES, score
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
 
@@ -76,10 +78,11 @@ def splits(rows: pd.DataFrame) -> Iterator[tuple[float, np.ndarray]]:
             yield ratio, below
 
 
-def measure(rows: pd.DataFrame, below: np.ndarray, refits: Path) -> dict[str, Any]:
+def measure(rows: pd.DataFrame, below: np.ndarray, noise: NoiseName, refits: Path) -> dict[str, Any]:
     """Fit, weigh and forecast: held-out scores inside the runs below, and what each member says of those above."""
     runs = bs.Runs.from_frame(rows[below].reset_index(drop=True))
-    compared = bs.compare(default_laws(runs), runs, alongside=(EXACT,), loo=False, folder=refits, progress=False)
+    candidates = members(default_laws(runs), noise, "brownian", "auto", runs)
+    compared = bs.compare(candidates, runs, alongside=(), loo=False, folder=refits, progress=False)
     above, loss = rows.loc[~below, ["params", "tokens"]].reset_index(drop=True), rows.loc[~below, "loss"].to_numpy()
     said = {}
     for name, fit in compared.fits.items():
@@ -88,6 +91,7 @@ def measure(rows: pd.DataFrame, below: np.ndarray, refits: Path) -> dict[str, An
         said[name] = scored[["log_score", "pit", "error"]].to_dict(orient="list")
     return {
         "scores": compared.scores[["candidate", "cut", "row", "run", "log_score"]].to_dict(orient="list"),
+        "laws": {one.label: one.law.label for one in compared.candidates},
         "cuts": [[cut.column, cut.at] for cut in compared.cuts],
         "said": said,
     }
@@ -117,14 +121,21 @@ def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, fl
 
 def with_witnesses(case: Mapping[str, Any], count: float) -> dict[str, float]:
     """Return weights for a number of witnesses."""
-    laws = {one.label: one.law.label for one in candidates_of(case["laws"], (EXACT,))}
-    return law_weights(pd.DataFrame(case["scores"]), laws, [bs.Cut(*cut) for cut in case["cuts"]], count)
+    return law_weights(pd.DataFrame(case["scores"]), case["laws"], [bs.Cut(*cut) for cut in case["cuts"]], count)
 
 
 def stacked(case: Mapping[str, Any]) -> dict[str, float]:
     """Return stacking weights over all held-out rows."""
     wide = by_candidate(pd.DataFrame(case["scores"]), list(case["said"]))
     return stacking_weights({name: wide[name].to_numpy() for name in wide})
+
+
+def _alone(name: str, table: str, case: Mapping[str, Any]) -> dict[str, float]:
+    return {name: 1.0}
+
+
+def _witnesses(best: Mapping[str, float], count: float, table: str, case: Mapping[str, Any]) -> dict[str, float]:
+    return with_witnesses(case, best.get(table, count))
 
 
 def summary(cases: Mapping[tuple[str, float], Any], weigh: Callable[[str, Any], Mapping[str, float]]) -> pd.DataFrame:
@@ -138,16 +149,14 @@ def report(cases: Mapping[tuple[str, float], Any]) -> pd.DataFrame:
     lines: dict[str, pd.DataFrame] = {}
     names = list(next(iter(cases.values()))["said"])
     for name in names:
-        lines[name] = summary(cases, lambda _, __, name=name: {name: 1.0})
+        lines[name] = summary(cases, functools.partial(_alone, name))
     lines["equal weights"] = summary(cases, lambda _, case: dict.fromkeys(case["said"], 1 / len(case["said"])))
     lines["stacked row by row"] = summary(cases, lambda _, case: stacked(case))
-    scans = {count: summary(cases, lambda _, case, n=count: with_witnesses(case, n)) for count in WITNESSES}
+    scans = {count: summary(cases, functools.partial(_witnesses, {}, count)) for count in WITNESSES}
     lines |= {f"{count:g} witnesses": scan for count, scan in scans.items()}
-    best = {
-        table: max(WITNESSES, key=lambda n, table=table: scans[n]["log_score"].drop(table).mean())
-        for table in scans[WITNESSES[0]].index
-    }
-    lines["chosen on the other tables"] = summary(cases, lambda table, case: with_witnesses(case, best[table]))
+    log_scores = pd.DataFrame({count: scores["log_score"] for count, scores in scans.items()})
+    best = {table: float(log_scores.drop(index=table).mean().idxmax()) for table in log_scores.index}
+    lines["chosen on the other tables"] = summary(cases, functools.partial(_witnesses, best, WITNESSES[0]))
     out = pd.DataFrame({label: scores.mean() for label, scores in lines.items()}).T
     out["worst"] = {label: scores["log_score"].min() for label, scores in lines.items()}
     return out
@@ -158,15 +167,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of public tables")
     parser.add_argument("--out", type=Path, default=Path("weights"), help="where fits and scores are kept")
+    noise = "scatter of members: auto, which may grow towards small runs, or student_t, the same for all runs"
+    parser.add_argument("--noise", choices=("auto", "student_t"), default="auto", help=noise)
     arguments = parser.parse_args()
     cases = {}
     for table, rows in everything(arguments.data):
         for ratio, below in splits(rows):
-            key = hashlib.sha256(f"{table} {ratio}".encode()).hexdigest()[:16]
-            laws = default_laws(bs.Runs.from_frame(rows[below].reset_index(drop=True)))
-            path = arguments.out / f"{key}.json"
-            case = kept(path, lambda rows=rows, below=below: measure(rows, below, arguments.out))
-            cases[table, ratio] = {**case, "laws": laws}
+            key = hashlib.sha256(f"{table} {ratio} {arguments.noise}".encode()).hexdigest()[:16]
+
+            def work(rows: pd.DataFrame = rows, below: np.ndarray = below) -> dict[str, Any]:
+                return measure(rows, below, arguments.noise, arguments.out)
+
+            cases[table, ratio] = kept(arguments.out / f"{key}.json", work)
             print(f"{table}, {below.sum()} runs below 1/{ratio:g}, {(~below).sum()} above", flush=True)
     print(report(cases).round(3).to_string())
 

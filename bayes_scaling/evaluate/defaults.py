@@ -10,9 +10,9 @@ from bayes_scaling.base.messages import listed
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.choices import NoiseChoice
+from bayes_scaling.model.choices import NoiseChoice, default_noise
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import default_noise, size_of
+from bayes_scaling.model.observations import size_of
 
 OWN_BATCH = (
     1.4  # factor by which batches scatter around their trend along N and D where they say something of their own

@@ -138,11 +138,11 @@ def fit(
         return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
     if options.get("pooling"):
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
-    candidates = _members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
+    candidates = members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
     return _together(candidates, runs, None if folder is None else Path(folder), seed, progress)
 
 
-def _members(
+def members(
     laws: Sequence[str | Law | Candidate],
     noise: NoiseChoice,
     discrepancy: DiscrepancyChoice,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.pooling import Groups, sd_name
+
+TRACED = threading.RLock()  # NumPyro has one stack of effect handlers for all threads of a process
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -212,7 +215,8 @@ class Model:
 
     def potential(self, u: Array, data: Observations, priors: Priors) -> Array:
         """Return minus the log posterior density, up to a constant, at ``u``."""
-        energy: Array = potential_energy(self, (data, priors), {}, self.unravel(u))
+        with TRACED:
+            energy: Array = potential_energy(self, (data, priors), {}, self.unravel(u))
         return energy
 
     def constrain(self, u: Array, data: Observations, priors: Priors) -> dict[str, Array]:

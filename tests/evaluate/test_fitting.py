@@ -97,10 +97,10 @@ def test_other_laws_and_curves_of_many_runs_are_also_taken_to_be_exact() -> None
     table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(loss=3.0)
     runs = bs.Runs.from_frame(table.assign(run=np.repeat(["a", "b"], 3)))
     for law in ("chinchilla", LAWS[0]):
-        members = _fitting._members([law], "auto", "brownian", "auto", runs)
+        members = _fitting.members([law], "auto", "brownian", "auto", runs)
         assert [one.label for one in members] == [law, f"{law}, law alone"]
         assert [one.discrepancy for one in members] == ["brownian", "none"]
-    assert len(_fitting._members([LAWS[0]], "auto", "none", "auto", runs)) == 1
+    assert len(_fitting.members([LAWS[0]], "auto", "none", "auto", runs)) == 1
 
 
 def test_a_fit_that_did_not_converge_is_left_out(together: bs.Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
