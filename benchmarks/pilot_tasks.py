@@ -85,7 +85,9 @@ class Task:
 
 
 def _data_constrained(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[["params", "tokens", "unique_tokens", "loss"]].assign(cost=6 * rows["params"] * rows["tokens"], table="")
+    return rows[["params", "tokens", "unique_tokens", "loss"]].assign(
+        cost=6 * rows["params"] * rows["tokens"], table=""
+    )
 
 
 def _moe(rows: pd.DataFrame) -> pd.DataFrame:
@@ -391,7 +393,9 @@ def main() -> None:
     for seed in range(options.seeds):
         for name in chosen:
             task = TASKS[name]
-            pool, target = (task.prepared(pd.read_csv(options.data / f"{name}_{part}.csv")) for part in ("train", "test"))
+            pool, target = (
+                task.prepared(pd.read_csv(options.data / f"{name}_{part}.csv")) for part in ("train", "test")
+            )
             for share in task.shares:
                 for method in methods:
                     if seed and method not in SEEDED:
