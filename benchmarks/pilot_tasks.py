@@ -16,9 +16,9 @@ rounds, each after a fit to what was bought so far. A seed is of these starts, o
 
 Methods: ``pilot`` (the set that `pilot` finds under the ensemble, for the forecast of the test rows: which law is right
 is among what it learns), ``pilot_one_law`` (the same for the first law alone), ``v_optimal``, ``d_optimal`` (first law,
-see ``pilot_design.py``), ``random``, ``by_price``, ``cheapest``; and ``hindsight``, which sees the test rows: greedily
-the run that lowers their error most for a penalised point fit of the first law, with three powers of the price, the
-best of three sets.
+see ``pilot_design.py``), ``random``, ``by_price``, ``cheapest``; ``everything``, the whole pool, whatever the budget;
+and ``hindsight``, which sees the test rows: greedily the run that lowers their error most for a penalised point fit of
+the first law, with three powers of the price, the best of three sets.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ START = 6  # runs at random before the first fit
 CHEAP = 0.2  # share of the pool from which they are drawn
 FEWEST = 3  # runs without which nothing is fitted: the score is -1
 SEEDED = ("pilot", "pilot_one_law", "v_optimal", "d_optimal", "random", "by_price")
-METHODS = (*SEEDED, "cheapest", "hindsight")
+METHODS = (*SEEDED, "cheapest", "everything", "hindsight")
 POWERS = (0.0, 0.4, 1.0)  # of the price, for hindsight
 LOOKED_AT = 200  # runs that a step of hindsight looks at
 STEPS = 12  # of each point fit, from the last one
@@ -297,6 +297,8 @@ def bought_by(
     """Return the runs that a method buys."""
     prices = pool["cost"].to_numpy()
     everything = list(range(len(pool)))
+    if method == "everything":
+        return everything
     if method == "cheapest":
         return [run for run, total in zip(everything, prices.cumsum(), strict=True) if total <= budget]
     if method in ("random", "by_price"):
