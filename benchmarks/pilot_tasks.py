@@ -10,9 +10,11 @@ ten laws; their laws, numbers of parameters and starting runs differ from those 
 among themselves.
 
 Every method is scored by one and the same fit to what it bought: the laws of the task, each with its discrepancy and
-taken to be right, by the normal approximation (1,000 draws), weighed by ``exp(2 m)`` with m the mean log score of a row
-given the others. Designs start with runs drawn at random from the cheapest fifth of the pool, and are made in three
-rounds, each after a fit to what was bought so far. A seed is of these starts, of random choices and of draws.
+taken to be right, by the importance-resampled normal approximation (1,000 draws), weighed by ``exp(2 m)`` with m the
+mean log score of a row given the others. Designs start with runs drawn at random from the cheapest fifth of the pool, and
+are made in three rounds, each after a fit to what was bought so far: there by the normal approximation as it is, since
+the few draws that importance weights leave of a wide posterior span too few directions. A seed is of these starts, of
+random choices and of draws.
 
 Methods: ``pilot`` (the set that `pilot` finds under the ensemble, for the forecast of the test rows: which law is right
 is among what it learns), ``pilot_one_law`` (the same for the first law alone), ``v_optimal``, ``d_optimal`` (first law,
@@ -40,12 +42,15 @@ import pandas as pd
 from pilot_design import chosen_at_random, chosen_by_slopes, kept
 
 import bayes_scaling as bs
+from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.designs import Offer
 from bayes_scaling.decide.information import Joint, winsorise
+from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.checks import leave_one_out_scores
 from bayes_scaling.evaluate.scores import score
+from bayes_scaling.inference.problem import SamplingMethod
 from bayes_scaling.laws.parameters import resolve
 from bayes_scaling.laws.priors import draw_prior
 from bayes_scaling.model.composition import Composition
@@ -166,10 +171,12 @@ class Weighted:
     runs: bs.Runs
 
 
-def fitted(laws: tuple[str, ...], rows: pd.DataFrame, most: int, seed: int) -> Weighted:
+def fitted(
+    laws: tuple[str, ...], rows: pd.DataFrame, most: int, seed: int, method: SamplerName | SamplingMethod = "laplace"
+) -> Weighted:
     """Fit each law, with its discrepancy and taken to be right; fits of one pool share programs."""
     runs = bs.Runs.from_frame(rows.drop(columns=["cost", "table"]).reset_index(drop=True))
-    sampler = bs.Sampler("laplace", draws=250, like_rows=most)
+    sampler = bs.Sampler(method, draws=250, like_rows=most)
     fits, scores = {}, {}
     for law in laws:
         for discrepancy in ("brownian", "none"):
@@ -311,10 +318,10 @@ def bought_by(
         if not left or prices[left].min() > now or len(bought) < 2:
             continue
         if method == "pilot":
-            ensemble = ensemble_of(fitted(task.laws, pool.loc[bought], most, seed), seed)
+            ensemble = ensemble_of(fitted(task.laws, pool.loc[bought], most, seed, normal_approximation), seed)
             bought += chosen_by_pilot(ensemble, pool, left, target, now)
             continue
-        found = fitted(task.laws[:1], pool.loc[bought], most, seed)
+        found = fitted(task.laws[:1], pool.loc[bought], most, seed, normal_approximation)
         if method == "pilot_one_law":
             bought += chosen_by_pilot(ensemble_of(found, seed), pool, left, target, now)
         else:

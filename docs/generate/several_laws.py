@@ -1,0 +1,205 @@
+"""Draw the pictures of "Why one law is not enough", and print the numbers behind them.
+
+uv run python docs/generate/several_laws.py docs/background
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import scipy.special
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+import bayes_scaling as bs
+from bayes_scaling.cli.demo import CUT
+from bayes_scaling.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, log_axis
+
+LAWS: Mapping[str, tuple[str, str, str]] = {
+    "chinchilla": (BLUE, "o", "-"),
+    "kaplan_joint": (ORANGE, "s", "--"),
+    "nesting": (GREEN, "^", "-."),
+    "farseer": (PURPLE, "D", ":"),
+}
+"""Colour, mark and line of each law."""
+
+RATIO = 25.0  # tokens per parameter of the line that is drawn
+NEAR = 2.0  # runs whose ratio is within this factor of it are drawn beside it
+FURTHEST = 1e17  # FLOPs to which laws are drawn
+RUNS = dict(color=BLACK, marker="o", s=16, zorder=5, linewidths=0)
+HELD_OUT = dict(color=BLACK, marker="o", s=22, zorder=5, facecolors="white", linewidths=1.0)
+
+
+def median_and_band(fit: bs.Fit, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the median of the loss along the line, and its 90 % band without the scatter of a run."""
+    ahead = bs.forecast(fit, params=params, tokens=RATIO * params, unconverged=True)
+    return ahead.median(of="mean"), ahead.interval(0.9, of="mean")
+
+
+def draw_line(axes: Axes, fits: Mapping[str, bs.Fit], below: bs.Runs, above: bs.Runs) -> None:
+    """Draw every law beyond the runs that it was fitted to."""
+    flops = np.geomspace(below.column("flops").min() * 3, FURTHEST, 60)
+    params = np.sqrt(flops / 6 / RATIO)
+    for name, fit in fits.items():
+        colour, _, line = LAWS[name]
+        median, band = median_and_band(fit, params)
+        axes.fill_between(flops, *band.T, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(flops, median, color=colour, linestyle=line, linewidth=1.8, label=name)
+    for runs, style in ((below, RUNS), (above, HELD_OUT)):
+        ratio = runs.column("tokens") / runs.column("params")
+        close = np.abs(np.log(ratio / RATIO)) < np.log(NEAR)
+        axes.scatter(runs.column("flops")[close], runs.loss[close], **style)
+    axes.axvline(CUT, color=GREY, linewidth=0.8)
+    axes.set_ylim(0.7, 2.5)
+    log_axis(axes, axes.xaxis, "flops", "training compute C [FLOP]")
+    axes.set(yscale="log", ylabel="loss [nats/byte]")
+    axes.set_yticks([0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5], labels=["0.7", "0.8", "1", "1.2", "1.5", "2", "2.5"])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title(f"Forecasts at {RATIO:g} bytes per parameter")
+
+
+def errors(fit: bs.Fit, runs: bs.Runs) -> np.ndarray:
+    """Return the log of measured over forecast loss, ``(n_row,)``."""
+    ahead = bs.forecast(fit, params=runs.column("params"), tokens=runs.column("tokens"), unconverged=True)
+    return np.log(runs.loss / ahead.median(of="mean"))
+
+
+def draw_errors(axes: Axes, fits: Mapping[str, bs.Fit], runs: bs.Runs, size: float) -> None:
+    """Draw how far each run is from each law."""
+    for name, fit in fits.items():
+        colour, mark, _ = LAWS[name]
+        order = np.argsort(runs.column("flops"))
+        axes.plot(
+            runs.column("flops")[order],
+            np.expm1(errors(fit, runs))[order],
+            color=colour,
+            marker=mark,
+            markersize=size,
+            linestyle="none",
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+    axes.axhline(0, color=BLACK, linewidth=0.8)
+    log_axis(axes, axes.xaxis, "flops", "training compute C [FLOP]")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylabel("measured loss / forecast - 1")
+
+
+def witnesses(error: np.ndarray, flops: np.ndarray) -> float:
+    """Return how many independent runs would say as much as these.
+
+    The share of the squared error that a straight line in ln C explains is common to all of them: n runs with a common
+    share r count as n / (1 + (n - 1) r).
+    """
+    line = np.vander(np.log(flops / flops.mean()), 2)
+    left = error - line @ np.linalg.lstsq(line, error)[0]
+    share = max(0.0, 1 - (left**2).sum() / (len(error) - 2) / (error**2).mean())
+    return float(len(error) / (1 + (len(error) - 1) * share))
+
+
+def legend(figure: Figure) -> None:
+    """Name laws and runs once, below all panels."""
+    laws = [
+        Line2D([], [], color=colour, marker=mark, linestyle=line, label=name, markeredgecolor="white")
+        for name, (colour, mark, line) in LAWS.items()
+    ]
+    runs = [
+        Line2D([], [], color=BLACK, marker="o", linestyle="none", markersize=4, label="fitted run"),
+        Line2D(
+            [], [], color=BLACK, marker="o", linestyle="none", markersize=5, markerfacecolor="white", label="larger run"
+        ),
+    ]
+    figure.legend(handles=[*laws, *runs], loc="outside lower center", ncols=6, fontsize=8)
+
+
+def disagreement(fits: Mapping[str, bs.Fit], below: bs.Runs, above: bs.Runs) -> Figure:
+    """Put side by side how well laws fit, and what they say further out."""
+    figure = Figure(figsize=(9.5, 3.9), layout="constrained")
+    fitted, ahead = figure.subplots(1, 2, width_ratios=[1, 1.25])
+    draw_errors(fitted, fits, below, 4.0)
+    fitted.set_ylim(-0.15, 0.15)
+    fitted.set_title(f"The {len(below)} fitted runs")
+    draw_line(ahead, fits, below, above)
+    ahead.annotate("fitted", (CUT, 2.32), (-6, 0), textcoords="offset points", ha="right", color=GREY, fontsize=8)
+    ahead.annotate("forecast", (CUT, 2.32), (6, 0), textcoords="offset points", ha="left", color=GREY, fontsize=8)
+    legend(figure)
+    return figure
+
+
+def few_witnesses(fits: Mapping[str, bs.Fit], above: bs.Runs) -> Figure:
+    """Draw what the larger runs say of each law, a panel each."""
+    figure = Figure(figsize=(9.5, 3.1), layout="constrained")
+    panels = figure.subplots(1, len(fits), sharey=True)
+    for axes, (name, fit) in zip(panels, fits.items(), strict=True):
+        draw_errors(axes, {name: fit}, above, 6.0)
+        count = witnesses(errors(fit, above), above.column("flops"))
+        axes.set_title(f"{name}: {len(above)} runs,\nas good as {count:.1f} independent ones")
+        axes.set_ylabel("measured loss / forecast - 1" if axes is panels[0] else "")
+    return figure
+
+
+def mixture(weights: Mapping[str, float], above: bs.Runs, comparison: bs.Comparison) -> Figure:
+    """Draw what each law and all together say of the largest run."""
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    largest = int(np.argmax(above.column("flops")))
+    at = {name: above.column(name)[[largest]] for name in ("params", "tokens")}
+    losses = np.linspace(0.9, 1.25, 700)
+    density = {}
+    for name in weights:
+        predictive = bs.forecast(comparison.fits[name], **at, unconverged=True).predictive
+        given = predictive.log_density_of(np.log(losses), 0)
+        density[name] = np.exp(scipy.special.logsumexp(given, axis=0) - np.log(len(given))) / losses
+        colour, _, line = LAWS[name]
+        label = f"{name}, weight {weights[name]:.0%}"
+        axes.plot(losses, density[name], color=colour, linestyle=line, linewidth=1.5, label=label)
+    together = sum(weights[name] * density[name] for name in weights)
+    axes.fill_between(losses, together, color=GREY, alpha=0.35, linewidth=0, label="all together")
+    axes.axvline(above.loss[largest], color=BLACK, linewidth=1.4)
+    axes.annotate(
+        "measured", (above.loss[largest], axes.get_ylim()[1]), (4, -12), textcoords="offset points", fontsize=8
+    )
+    axes.set(xlabel="loss of the largest run [nats/byte]", ylabel="probability density", xlim=(0.9, 1.25))
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Write the three pictures into a folder."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: several_laws.py FOLDER")
+    folder = Path(sys.argv[1])
+    below, above = bs.datasets.load("stdlib_sweep").cut("flops", CUT)
+    exact = {name: bs.fit(name, below, discrepancy="none", seed=0, progress=False) for name in LAWS}
+    candidates = [bs.evaluate.Candidate(name, bs.load_law(name)) for name in LAWS]
+    comparison = bs.compare(candidates, below, loo=False, seed=0, progress=False)
+    with mpl.rc_context(STYLE):
+        pictures = {
+            "laws-disagree": disagreement(exact, below, above),
+            "laws-witnesses": few_witnesses(exact, above),
+            "laws-together": mixture(comparison.weights, above, comparison),
+        }
+        for name, figure in pictures.items():
+            figure.savefig(folder / f"{name}.png", dpi=150)
+    print(f"{len(below)} runs fitted, {len(above)} larger ones held out; laws taken to be right")
+    far = np.sqrt(FURTHEST / 6 / RATIO)
+    for name, fit in exact.items():
+        error = errors(fit, above)
+        median, band = median_and_band(fit, np.array([far]))
+        print(
+            f"{name}: fitted runs {np.sqrt((errors(fit, below) ** 2).mean()):.1%} off, larger ones "
+            f"{np.sqrt((error**2).mean()):.1%}, as good as {witnesses(error, above.column('flops')):.1f} independent ones; "
+            f"at {FURTHEST:.0e} FLOP loss {median[0]:.2f}, 90 % {band[0, 0]:.2f} to {band[0, 1]:.2f}; weight of the law "
+            f"with its discrepancy, learned from smaller cuts, {comparison.weights[name]:.0%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
