@@ -11,10 +11,10 @@ among themselves.
 
 Every method is scored by one and the same fit to what it bought: the laws of the task, each with its discrepancy and
 taken to be right, by the importance-resampled normal approximation (1,000 draws), weighed by ``exp(2 m)`` with m the
-mean log score of a row given the others. Designs start with runs drawn at random from the cheapest fifth of the pool, and
-are made in three rounds, each after a fit to what was bought so far: there by the normal approximation as it is, since
-the few draws that importance weights leave of a wide posterior span too few directions. A seed is of these starts, of
-random choices and of draws.
+mean log score of a row given the others. Designs start with runs drawn at random from the cheapest fifth of the pool,
+and are made in three rounds, each after a fit to what was bought so far: there by the normal approximation as it is,
+since the few draws that importance weights leave of a wide posterior span too few directions. A seed is of these
+starts, of random choices and of draws.
 
 Methods: ``pilot`` (the set that `pilot` finds under the ensemble, for the forecast of the test rows: which law is right
 is among what it learns), ``pilot_one_law`` (the same for the first law alone), ``v_optimal``, ``d_optimal`` (first law,
