@@ -62,7 +62,7 @@ from bayes_scaling.model.program import model_of
 ROUNDS = (0.1, 0.4, 1.0)  # of the budget, spent by the end of each
 START = 6  # runs at random before the first fit
 CHEAP = 0.2  # share of the pool from which they are drawn
-FEWEST = 3  # runs without which nothing is fitted: the score is -1
+FEWEST = 2  # runs without which nothing is fitted: the score is -1
 SEEDED = ("pilot", "pilot_one_law", "v_optimal", "d_optimal", "random", "by_price")
 METHODS = (*SEEDED, "cheapest", "everything", "hindsight")
 POWERS = (0.0, 0.4, 1.0)  # of the price, for hindsight
@@ -101,27 +101,31 @@ def _moe(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(cost=rows["params"] * rows["experts"], table="")
 
 
-WIDTHS = {33.2: 512, 84.8: 768, 150.8: 1024, 316.4: 1024, 631.7: 1536, 1129.9: 2048}  # by millions of parameters
-ABOVE = 7.0  # added to a loss that is a difference to that of a unigram model, so that it is positive
+ABOVE = 8.0  # added to a loss that is a difference to that of a unigram model, so that it is positive
 
 
 def _vocab(rows: pd.DataFrame) -> pd.DataFrame:
-    size = (rows["non_vocab_parameters"] / 1e6).round(1)
-    return pd.DataFrame(
-        {
-            "params": rows["non_vocab_parameters"],
-            "vocabulary_params": rows["vocab_size"] * size.map(WIDTHS),
-            "tokens": rows["num_characters"],
-            "loss": rows["unigram_normalized_loss"] + ABOVE,
-            "cost": 6 * rows["non_vocab_parameters"] * rows["num_characters"],
-            "table": "",
-        }
-    )
+    names = {"non_vocab_parameters": "params", "vocab_size": "vocabulary", "num_characters": "characters"}
+    rows = rows.rename(columns=names)
+    cost = 6 * rows["params"] * rows["characters"]
+    return rows[list(names.values())].assign(loss=rows["unigram_normalized_loss"] + ABOVE, cost=cost, table="")
+
+
+def _parallel(rows: pd.DataFrame) -> pd.DataFrame:
+    names = {"num_params": "params", "parallel_size": "streams", "loss": "loss", "group": "table"}
+    rows = rows.rename(columns=names)[list(names.values())].astype({"params": float, "streams": float})
+    return rows.assign(cost=rows["params"])
+
+
+def _sparsity(rows: pd.DataFrame) -> pd.DataFrame:
+    active, tokens = rows["N_active"] * 1e9, rows["D2"] * 1e9
+    cost = 6 * (rows["N_dense"] * rows["D1"] * 1e18 + active * tokens)
+    return pd.DataFrame({"params": active, "tokens": tokens, "loss": rows["loss"], "cost": cost, "table": ""})
 
 
 TASKS: Mapping[str, Task] = {
     "moe": Task(
-        ("moe_routing",),
+        ("moe_routing", "moe_effective"),
         (0.01, 0.05, 0.10),
         _moe,
         {
@@ -133,7 +137,7 @@ TASKS: Mapping[str, Task] = {
         },
     ),
     "data_constrained": Task(
-        ("repeated_data", "chinchilla"),
+        ("repeated_data", "repeated_data:exponents=free"),
         (0.01, 0.05, 0.10),
         _data_constrained,
         {
@@ -145,7 +149,7 @@ TASKS: Mapping[str, Task] = {
         },
     ),
     "vocab": Task(
-        ("vocabulary",),
+        ("vocabulary_size",),
         (0.01, 0.05, 0.10),
         _vocab,
         {
@@ -154,6 +158,30 @@ TASKS: Mapping[str, Task] = {
             "d_optimal": (0.95, 0.97, 0.97),
             "v_optimal": (0.96, 0.97, 0.98),
             "theirs": (0.96, 0.98, 0.98),
+        },
+    ),
+    "parallel": Task(
+        ("parallel_scaling",),
+        (0.01, 0.05, 0.10),
+        _parallel,
+        {
+            "random": (-1.0, 0.27, 0.19),
+            "cheapest": (-1.0, 0.42, 0.42),
+            "d_optimal": (-1.0, 0.70, 0.99),
+            "v_optimal": (-1.0, 0.69, 0.99),
+            "theirs": (-1.0, 0.77, 0.99),
+        },
+    ),
+    "sparsity": Task(
+        ("chinchilla", "kaplan_joint"),
+        (0.20, 0.35, 0.50),
+        _sparsity,
+        {
+            "random": (-0.25, 0.37, 0.38),
+            "cheapest": (-0.95, 0.04, 0.32),
+            "d_optimal": (-0.07, 0.23, 0.19),
+            "v_optimal": (0.12, 0.39, 0.51),
+            "theirs": (0.31, 0.44, 0.53),
         },
     ),
 }
@@ -289,11 +317,12 @@ def best_in_hindsight(law: str, pool: pd.DataFrame, target: pd.DataFrame, budget
 
 
 def started(pool: pd.DataFrame, budget: float, seed: int) -> list[int]:
-    """Draw the first runs at random from the cheapest fifth of the pool, for at most half of the budget."""
+    """Draw the first runs at random from the cheapest fifth of the pool, for half of the budget, or all if need be."""
     cheap = np.random.default_rng([seed, 1]).permutation(max(int(CHEAP * len(pool)), START))
     taken: list[int] = []
     for run in cheap:
-        if len(taken) < START and pool.loc[[*taken, int(run)], "cost"].sum() <= budget / 2:
+        most = budget / 2 if len(taken) >= FEWEST else budget
+        if len(taken) < START and pool.loc[[*taken, int(run)], "cost"].sum() <= most:
             taken.append(int(run))
     return taken
 
@@ -315,7 +344,7 @@ def bought_by(
     for spent in ROUNDS:
         left = [run for run in everything if run not in bought]
         now = spent * budget - prices[bought].sum()
-        if not left or prices[left].min() > now or len(bought) < 2:
+        if not left or prices[left].min() > now or len(bought) < FEWEST:
             continue
         if method == "pilot":
             ensemble = ensemble_of(fitted(task.laws, pool.loc[bought], most, seed, normal_approximation), seed)
