@@ -98,7 +98,7 @@ def chosen_by_slopes(
         at = {name: np.repeat(values[central], len(shifted)) for name, values in member.theta.items()}
         at |= {name: np.exp(shifted[:, i]) for i, name in enumerate(names)}
         points = ensemble.points(**{name: rows[name].to_numpy() for name in fit.law.inputs})
-        losses, _ = dataclasses.replace(member, theta=at).law_and_width(points)
+        losses, _ = dataclasses.replace(member, theta=at).law_and_scale(points)
         return np.asarray((losses[1:] - losses[0]).T / STEP)
 
     precision = np.linalg.inv(np.cov(prior, rowvar=False))

@@ -16,7 +16,7 @@ type RowsName = Literal["independent", "correlated"]
 type RowsChoice = Literal["auto", "independent", "correlated"]
 type DiscrepancyName = Literal["brownian", "trend", "none"]
 type SamplerName = Literal["auto", "nuts", "laplace"]
-type AlongsideName = Literal["exact", "huber", "squares"]
+type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal"]
 
 FAMILIES: Mapping[FamilyName, str] = {"normal": "", "student_t": "learns how heavy the tails are"}
 NOISES: Mapping[NoiseName, str] = {
@@ -57,6 +57,8 @@ ALONGSIDE: Mapping[AlongsideName, str] = {
     "exact": "the law without a discrepancy",
     "huber": "point fit with a Huber loss",
     "squares": "point fit by least squares",
+    "laplace": "normal approximation, law alone",
+    "conformal": "point fit to three quarters of the runs, errors on the others as bands",
 }
 PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forecast", "laws")
 """Files that `save_all` draws of a fit; ``laws`` only of several."""

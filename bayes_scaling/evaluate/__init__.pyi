@@ -1,9 +1,11 @@
 from bayes_scaling.evaluate.backtesting import Backtest as Backtest
 from bayes_scaling.evaluate.backtesting import backtest as backtest
-from bayes_scaling.evaluate.baselines import IsoflopFit as IsoflopFit
-from bayes_scaling.evaluate.baselines import PointFit as PointFit
-from bayes_scaling.evaluate.baselines import isoflop_parabola as isoflop_parabola
-from bayes_scaling.evaluate.baselines import point_fit as point_fit
+from bayes_scaling.evaluate.baselines.conformal import ConformalFit as ConformalFit
+from bayes_scaling.evaluate.baselines.conformal import conformal_fit as conformal_fit
+from bayes_scaling.evaluate.baselines.isoflop import IsoflopFit as IsoflopFit
+from bayes_scaling.evaluate.baselines.isoflop import isoflop_parabola as isoflop_parabola
+from bayes_scaling.evaluate.baselines.point_fits import PointFit as PointFit
+from bayes_scaling.evaluate.baselines.point_fits import point_fit as point_fit
 from bayes_scaling.evaluate.calibration import Ranks as Ranks
 from bayes_scaling.evaluate.calibration import loo_pit as loo_pit
 from bayes_scaling.evaluate.calibration import predictive_check as predictive_check

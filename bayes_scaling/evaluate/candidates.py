@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,17 +23,25 @@ CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
 
 EXACT = "exact"
+BASELINES: Mapping[str, str] = {
+    "huber": "huber point fit",
+    "squares": "squares point fit",
+    "laplace": "normal approximation",
+    "conformal": "conformal",
+}
+"""Baselines, and how they are labelled behind their law."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A way to forecast: a law with its discrepancy and noise, or a classical point fit of a law.
+    """A way to forecast: a law with its discrepancy and noise, or a baseline.
 
     Attributes
     ----------
     label : shown in tables
     law : what is fitted
-    method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap) or ``squares`` (least squares, bootstrap)
+    method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap), ``squares`` (least squares, bootstrap),
+        ``laplace`` (the law taken to be right, normal approximation at the mode) or ``conformal`` (split-conformal)
     discrepancy, noise, sampler : of a posterior, as of `fit`
     held_out_sampler : of its fits below cuts; by default as ``sampler``
     """
@@ -105,7 +113,7 @@ def candidates_of(
             label = law.label + ALONE
             found[label] = Candidate(label, law, discrepancy="none")
         for method in (name for name in alongside if name != EXACT):
-            label = f"{law.label}, {method} point fit"
+            label = f"{law.label}, {BASELINES[method]}"
             found[label] = Candidate(label, law, method)
     if not found:
         raise DataError("no law to compare; name one or more, like chinchilla,kaplan_joint,nesting")

@@ -39,7 +39,8 @@ def compare(
     runs : the table
     cuts : where the largest runs are held out; by default at a 3rd, a 10th and a 30th of the largest one
     alongside : what each law is shown with: ``exact``, the law taken to be exactly right, without a discrepancy, which
-        may earn weight; ``huber`` and ``squares``, classical point fits, which never do
+        may earn weight; and baselines, which never do: ``huber`` and ``squares``, point fits with a bootstrap,
+        ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals
     loo : also compute leave-one-out scores; their refits take about as long as everything else
     folder : where refits are kept and found again
     seed : of sampler and scores

@@ -25,7 +25,9 @@ from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
-from bayes_scaling.evaluate.baselines import PointFit, point_fit
+from bayes_scaling.evaluate.baselines.conformal import conformal_fit
+from bayes_scaling.evaluate.baselines.normal import normal_approximation
+from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
@@ -33,7 +35,7 @@ from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampler import chosen_sampler
+from bayes_scaling.inference.sampler import Sampler, chosen_sampler
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.choices import chosen_discrepancy, chosen_noise
@@ -163,21 +165,22 @@ def _predict(
     candidate: Candidate, below: Runs, above: Runs, like_rows: int, seed: int
 ) -> tuple[Predictive, dict[str, Any]]:
     """Return the predictive distribution at the runs above, and how it came about."""
-    if candidate.method != "posterior":
-        fitted: PointFit = point_fit(candidate.law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
-        return fitted.predict(_inputs(candidate.law, above)), {
-            "converged": True,
-            "problems": "",
-            "sampler_used": "bootstrap",
-        }
+    law = candidate.law
+    if candidate.method in LOSSES:
+        fitted = point_fit(law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
+        return fitted.predict(_inputs(law, above)), _made_by("bootstrap")
+    if candidate.method == "conformal":
+        return conformal_fit(law, below, seed=seed, like_rows=like_rows).predict(_inputs(law, above)), _made_by("split")
+    if candidate.method == "laplace":
+        candidate = dataclasses.replace(candidate, discrepancy="none", sampler=Sampler(normal_approximation))
     posterior = fit_of(candidate, below, like_rows, seed)
     predicted = forecast(posterior, above, seed=seed, unconverged=True).predictive
-    how = {
-        "converged": posterior.converged,
-        "problems": "; ".join(posterior.problems),
-        "sampler_used": posterior.sampler_used,
-    }
-    return predicted, how
+    return predicted, _made_by(posterior.sampler_used, posterior.problems)
+
+
+def _made_by(sampler: str, problems: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Say how a predictive distribution came about; only posteriors can fail to converge."""
+    return {"converged": not problems, "problems": "; ".join(problems), "sampler_used": sampler}
 
 
 def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:

@@ -104,7 +104,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
     ours = ranked["weight"].notna().to_numpy()
     for chosen, colour, marker, name in (
         (ours, BLUE, "o", "posterior"),
-        (~ours, GREY, "s", "point fit with bootstrap"),
+        (~ours, GREY, "s", "baseline"),
     ):
         gap = np.maximum(ranked.loc[chosen, "difference"].to_numpy(), floor)
         error = 2 * ranked.loc[chosen, "difference_se"].fillna(0.0).to_numpy()

@@ -16,8 +16,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.base import names
-from bayes_scaling.evaluate.baselines import LOSSES
-from bayes_scaling.evaluate.candidates import EXACT
+from bayes_scaling.evaluate.candidates import BASELINES, EXACT
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.methods import METHODS
 from bayes_scaling.inference.store import digest_of
@@ -257,7 +256,7 @@ def test_every_word_of_an_option_has_something_behind_it() -> None:
     """The words that help lists, the types of Python, and the objects behind them are the same."""
     assert set(names.FAMILIES) == set(FAMILIES) and set(names.SCALES) == set(SCALES) and set(names.ROWS) == set(ROWS)
     assert list(names.SAMPLERS) == list(METHODS)
-    assert set(names.ALONGSIDE) == {EXACT, *LOSSES}
+    assert set(names.ALONGSIDE) == {EXACT, *BASELINES}
     assert all(hasattr(bs.importers, f"import_{name}") for name in names.TRACKERS)
     for kind, table in {
         names.FamilyName: names.FAMILIES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -16,7 +17,7 @@ import bayes_scaling as bs
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.information import Joint, learned, posteriors, shifts_of, winsorise
 from bayes_scaling.predict.ensemble import Ensemble
-from tests.support import fit_exact, scattered
+from tests.support import believed, fit_exact, scattered
 
 BUDGET = 1e23
 OFFERS = pd.DataFrame(itertools.product((1e8, 1e9, 1e10), (1e9, 1e10, 1e11)), columns=["params", "tokens"])
@@ -83,6 +84,61 @@ def test_runs_that_tell_laws_apart_are_worth_it() -> None:
     assert after.means(worth).max(axis=1).mean() > 0.95
     nothing = posteriors(scattered(np.zeros((2000, 1)), 0.1, nu=5.0), [0], 500, 0)
     assert nothing.means(worth).max(axis=1).mean() == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def two_laws() -> Ensemble:
+    """Two laws with weights of 30 % and 70 %, each with its constants well known, that agree at one size."""
+    size = {"params": 1e9, "tokens": 2e10}
+    one, other = bs.load_law("chinchilla").at("besiroglu2024"), bs.load_law("kaplan_joint").at("kaplan2020")
+    gap = float(one(**size) / other(**size))
+    constants = dict(other.constants.values)
+    constants["D_c"] *= gap ** (1 / constants["alpha_D"])
+    constants["N_c"] *= gap ** (1 / constants["alpha_N"])
+    parts = {
+        "chinchilla": believed("chinchilla", one.constants.values, 600, spread=1e-4),
+        "kaplan_joint": believed("kaplan_joint", constants, 1400, spread=1e-4),
+    }
+    members = {name: dataclasses.replace(part.members[name], weight=len(part) / 2000) for name, part in parts.items()}
+    return dataclasses.replace(parts["chinchilla"], members=members)
+
+
+def laws_apart(laws: Ensemble, offers: pd.DataFrame) -> np.ndarray:
+    """Return by how much two laws differ at each run, in log loss."""
+    means = laws.log_mean(laws.points(params=offers["params"].to_numpy(), tokens=offers["tokens"].to_numpy()))
+    return np.asarray(np.abs(means[:600].mean(axis=0) - means[600:].mean(axis=0)))
+
+
+def test_outcomes_update_the_weights_of_laws(two_laws: Ensemble) -> None:
+    """Where laws are far apart an outcome names the law that it came from; where not, weights stay as they are."""
+    offers = pd.DataFrame({"params": np.geomspace(1e7, 1e12, 60), "tokens": 20 * np.geomspace(1e7, 1e12, 60)})
+    apart = laws_apart(two_laws, offers)
+    far, near = int(apart.argmax()), int(apart.argmin())
+    assert apart[far] > 0.05 and apart[near] < 0.003  # the scatter of a run is 0.005
+    runs = two_laws.new_run(two_laws.points(**{name: offers[name].to_numpy() for name in offers}))
+    first = np.repeat([1.0, 0.0], [600, 1400])[:, None]  # whether a draw is of the first law
+    origin = np.random.default_rng([0, 21]).choice(2000, 400, replace=False)  # as `posteriors` draws them
+    told = posteriors(runs, [far], 400, 0).means(first)[:, 0]
+    assert np.abs(told - (origin < 600)) == pytest.approx(0, abs=1e-3)
+    left = posteriors(runs, [near], 400, 0).means(first)[:, 0]
+    assert np.abs(left - 0.3).max() < 0.2
+    for weights in (told, left):  # on average, outcomes leave beliefs as they are
+        assert weights.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 400))
+    assert learned(runs, [far], first, 0).predicted[:, 0] == pytest.approx(first[:, 0], abs=0.2)
+
+
+def test_a_pilot_buys_the_run_that_tells_laws_apart(two_laws: Ensemble) -> None:
+    sizes = np.geomspace(1e7, 1e11, 40)
+    line = pd.DataFrame({"params": sizes, "tokens": 20 * sizes})
+    apart = laws_apart(two_laws, line)
+    far, near = int(apart.argmax()), int(apart.argmin())
+    offers = line.iloc[[near, far]].reset_index(drop=True).assign(cost=1.0)
+    at = {"params": 1e12, "tokens": 2e13}
+    plan = bs.pilot(two_laws, offers, 1.0, forecast_at=at, copies=1)
+    assert plan.chosen == (1,)
+    assert plan.offers["uncertainty_left"][0] > 0.9 and plan.offers["uncertainty_left"][1] < 0.1
+    # One law alone has nothing to learn that matters.
+    assert two_laws.only("chinchilla").log_mean(two_laws.points(**at)).std() < 1e-3
 
 
 def test_no_draw_foretells_its_own_outcome() -> None:

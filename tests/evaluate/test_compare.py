@@ -42,11 +42,11 @@ def comparison(folder: Path) -> bs.Comparison:
     return bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=0)
 
 
-def test_point_fits_stand_beside_and_earn_no_weight(comparison: bs.Comparison) -> None:
+def test_baselines_stand_beside_and_earn_no_weight(comparison: bs.Comparison) -> None:
     table = comparison.to_frame()
     assert sum(comparison.weights.values()) == pytest.approx(1.0)
     assert sum(comparison.loo_weights.values()) == pytest.approx(1.0)
-    assert len(table) == 4 and table["weight"].isna().sum() == 2
+    assert len(table) == 6 and table["weight"].isna().sum() == 4
 
 
 @pytest.mark.slow
@@ -56,8 +56,8 @@ def test_the_law_that_made_the_data_wins() -> None:
     assert comparison.best.startswith("power_law:input=tokens") and "pure" not in comparison.best
     pure = [name for name in comparison.weights if "form=pure" in name]
     assert sum(comparison.weights[name] for name in pure) < 0.25
-    # Law with discrepancy, law alone, and two point fits of each; the latter are shown, not weighted.
-    assert len(table) == 8 and table["weight"].isna().sum() == 4
+    # Law with discrepancy, law alone, and four baselines of each; the latter are shown, not weighted.
+    assert len(table) == 12 and table["weight"].isna().sum() == 8
     held = bs.load_law(LAWS[1]).label
     bare = f"{held}, law alone"
     wrong = table.set_index("candidate")  # taken to be right, it misses what its discrepancy covers
@@ -219,7 +219,10 @@ def test_what_stands_beside_a_law_is_chosen() -> None:
     law = bs.load_law("chinchilla")
     own = bs.evaluate.Candidate("mine", law, noise=bs.Noise("normal"))
     labels = [one.label for one in _candidates.candidates_of(["chinchilla", own])]
-    beside = ["chinchilla, law alone", "chinchilla, huber point fit", "chinchilla, squares point fit"]
+    beside = [
+        *("chinchilla, law alone", "chinchilla, huber point fit", "chinchilla, squares point fit"),
+        *("chinchilla, normal approximation", "chinchilla, conformal"),
+    ]
     assert labels == ["chinchilla", *beside, "mine"]
     assert [one.label for one in _candidates.candidates_of([law], ["huber"])] == ["chinchilla", beside[1]]
     assert [one.weighted for one in _candidates.candidates_of([law], ["exact", "squares"])] == [True, True, False]
