@@ -3,8 +3,8 @@
     L_S = s (1 + (L_T / (d s))^(1/f))^(k f),  s = E + A / N^alpha + B / D^beta
 
 N parameters of the student, D tokens that it is distilled on, L_T loss of its teacher, L_S loss of the student. s is
-the loss that the student reaches with a good teacher. With L_T far below d s the teacher does not matter; far above it L_S
-follows the teacher, as L_T^k s^(1 - k). f says how sharp the change is.
+the loss that the student reaches with a good teacher. With L_T far below d s the teacher does not matter; far above it
+L_S follows the teacher, as L_T^k s^(1 - k). f says how sharp the change is.
 
 After Busbridge et al. 2025 (arXiv 2502.08606), eq 8: a broken power law in L_T over s, which has more parameters there,
 and in which a teacher far stronger than its student does harm.

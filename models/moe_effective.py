@@ -4,8 +4,8 @@
     1 / Xhat = 1 / (X - 1 + 1 / (1 / X_start - 1 / X_max)) + 1 / X_max
 
 N parameters of the dense model that the experts are added to, X experts (1 is the dense model), Xhat an effective
-number of them as in `moe_routing`, L loss. All runs see the same number of tokens. Because of the irreducible loss the gain of
-experts shrinks with size by itself; `moe_routing` has no irreducible loss and lets the two exponents change instead.
+number of them as in `moe_routing`, L loss. All runs see the same number of tokens. With an irreducible loss the
+gain of experts shrinks with size by itself; `moe_routing` has none and lets the two exponents change instead.
 
 Xhat and the effective parameter count: Clark et al. 2022 (arXiv 2202.01169), eq 1 and 11. The irreducible loss is ours.
 """

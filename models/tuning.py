@@ -18,10 +18,10 @@ from math import log
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, row, valley
 from jax.scipy.special import logsumexp
 
 from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
-from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, row, valley
 
 
 def mean(

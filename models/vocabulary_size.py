@@ -3,8 +3,8 @@
     L = E + A / N^alpha + C / V^gamma + B V^kappa / H^beta
 
 N parameters outside the vocabulary, V size of the vocabulary, H characters of training text, L loss. L must be
-comparable between vocabularies: loss per character, or the loss minus that of a unigram model plus a constant that keeps it
-positive. kappa couples text and vocabulary: with V the text becomes fewer tokens, and each token is seen less often.
+comparable between vocabularies: loss per character, or the loss minus that of a unigram model plus a constant that
+keeps it positive. kappa couples text and vocabulary: a larger V makes the text fewer tokens, each of them seen less.
 
 `vocabulary` takes tokens and the parameters of the vocabulary instead, as Tao et al. 2024 (arXiv 2407.13623, approach
 3); they turn characters into tokens by a curve measured on their tokenisers, which the learned V^kappa stands for here.
