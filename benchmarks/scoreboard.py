@@ -4,7 +4,7 @@
 
 FOLDER holds the public files (TASK_train.csv and TASK_test.csv of SLDBench and ScaleBench, curves_nslpfn.csv.gz,
 losscast_runs.csv.gz, openeurollm_best_per_cell.csv, and those that `extrapolation.py` reads); none of their rows is
-part of this repository, and what is absent is left out. Writes ``scoreboard.md`` and ``scoreboard.json`` into ``--out``.
+part of this repository, and what is absent is left out. ``scoreboard.md`` and ``scoreboard.json`` go into ``--out``.
 
 It resumes. What is measured is kept there, one file each, under the hash of the sources that it was computed from: the
 steps of the package, its laws and the suite. After a change it is measured again, or shown as it was with ``--stale``.

@@ -12,23 +12,21 @@ Xhat and the effective parameter count: Clark et al. 2022 (arXiv 2202.01169), eq
 
 from math import log
 
-import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
 
 
-def log_size(params: Array, experts: Array, g: Array, X_start: Array, X_max: Array) -> Array:
-    """Return ln (N Xhat^g)."""
-    inverse = 1 / (experts - 1 + 1 / (1 / X_start - 1 / X_max)) + 1 / X_max
-    return jnp.log(params) - g * jnp.log(inverse)
+def effective(params: Array, experts: Array, g: Array, X_start: Array, X_max: Array) -> Array:
+    """N Xhat^g, 1 / Xhat = 1 / (X - 1 + 1 / (1 / X_start - 1 / X_max)) + 1 / X_max."""
+    return params * power(1 / (experts - 1 + 1 / (1 / X_start - 1 / X_max)) + 1 / X_max, -g)
 
 
 def mean(
     params: Array, experts: Array, E: Array, A: Array, alpha: Array, g: Array, X_start: Array, X_max: Array
 ) -> Array:
     """L(N, X) = E + A / (N Xhat^g)^alpha."""
-    return E + A * jnp.exp(-alpha * log_size(params, experts, g, X_start, X_max))
+    return E + A * power(effective(params, experts, g, X_start, X_max), -alpha)
 
 
 LAW = Law(
@@ -81,7 +79,7 @@ LAW = Law(
             meaning="coefficient",
             role="coefficient",
             value=lambda at, L_0, E, alpha, g, X_start, X_max: (
-                (L_0 - E) * jnp.exp(alpha * log_size(at.params, at.experts, g, X_start, X_max))
+                (L_0 - E) * power(effective(at.params, at.experts, g, X_start, X_max), alpha)
             ),
         ),
     ),
@@ -90,9 +88,9 @@ LAW = Law(
             "dense_equivalent",
             "params",
             "size of the dense model with the same loss (effective parameter count)",
-            "log_size equal to that of one expert",
+            "N Xhat^g equal to that of one expert, whose Xhat is X_start",
             lambda params, experts, g, X_start, X_max: (
-                params * power(jnp.exp(log_size(1.0, experts, 1.0, X_start, X_max)) / X_start, g)
+                effective(params, experts, g, X_start, X_max) * power(X_start, -g)
             ),
         ),
     ),

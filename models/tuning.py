@@ -53,7 +53,8 @@ def mean(
     off_rate = jnp.log(peak_learning_rate / best_rate(params, tokens, batch_tokens, c_r, a, b, c))
     off_batch = jnp.log(batch_tokens / best_batch(params, tokens, c_B, d, e))
     reducible = jnp.exp(q * logsumexp(terms / q, axis=0))
-    return E + reducible * (1 + valley(off_rate, w_r, s_r) + valley(off_batch, w_B, s_B))
+    loss: Array = E + reducible * (1 + valley(off_rate, w_r, s_r) + valley(off_batch, w_B, s_B))
+    return loss
 
 
 LAW = Law(
