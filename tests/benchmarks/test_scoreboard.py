@@ -84,9 +84,8 @@ def test_every_task_names_laws_that_read_its_columns(suites: Any) -> None:
     columns = {
         **{f"proportion_domain_{i}": 0.2 for i in range(1, 6)},
         **{f"loss_domain_{i}": 2.0 for i in range(1, 6)},
-        **dict.fromkeys(
-            ("unique_tokens", "params", "tokens", "lr", "bsz", "data_size", "non_embedding_param_size"), 1e6
-        ),
+        **dict.fromkeys(("unique_tokens", "params", "tokens", "data_size", "non_embedding_param_size"), 1e9),
+        **dict.fromkeys(("lr", "bsz"), 16.0),
         **dict.fromkeys(("num_experts", "dense_parameter_count", "num_params", "parallel_size", "vocab_size"), 64.0),
         **dict.fromkeys(("non_vocab_parameters", "num_characters", "sft_data_size", "N_active", "D2"), 1e5),
         **dict.fromkeys(("NS", "DS", "LT", "N", "D", "n", "k", "log_flops"), 2.0),
