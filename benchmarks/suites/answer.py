@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 import bayes_scaling as bs
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.evaluate.baselines import point_fit
+from bayes_scaling.model.pooling import Pooling
 from bayes_scaling.predict.predictive import Predictive
 
 ONE_INPUT = ("power_law:input=tokens", "delayed_power_law")
@@ -20,7 +21,12 @@ OURS = "ours"
 
 
 def members(
-    laws: Sequence[str], below: pd.DataFrame, above: pd.DataFrame, pooled: str, sampler: SamplerName
+    laws: Sequence[str],
+    below: pd.DataFrame,
+    above: pd.DataFrame,
+    pooled: str,
+    varying: Collection[str],
+    sampler: SamplerName,
 ) -> Iterator[tuple[Predictive, bool]]:
     """Fit every law to the runs below, with and without its discrepancy, and forecast those above.
 
@@ -31,14 +37,17 @@ def members(
     laws : labels of laws
     below : runs with their losses
     above : runs to forecast, without
-    pooled : column of groups, or nothing; every parameter of a law has a value in each group, from a population
+    pooled : column of groups, or nothing: parameters of a law have a value in each group, from a population
+    varying : which of them; all where none is named
     sampler : how posteriors are sampled
     """
     runs = bs.Runs.from_frame(below.reset_index(drop=True))
     above = above.reset_index(drop=True)
     for name in laws:
         law = bs.load_law(name)
-        pooling = {row.name: bs.partial(pooled) for row in law.sampled} if pooled else None
+        pooling: Pooling | None = None
+        if pooled:
+            pooling = {row.name: bs.partial(pooled) for row in law.sampled if not varying or row.name in varying}
         for discrepancy in DISCREPANCIES:
             fit = bs.fit(law, runs, discrepancy=discrepancy, pooling=pooling, sampler=sampler, seed=0, progress=False)
             yield bs.forecast(fit, above, unconverged=True).predictive, fit.converged
@@ -51,10 +60,11 @@ def ours(
     loss: np.ndarray,
     sampler: SamplerName,
     pooled: str = "",
+    varying: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Score the mixture of all members; columns of `scored`."""
+    """Score the mixture of all `members`; columns of `scored`."""
     started = time.perf_counter()
-    found = list(members(laws, below, above, pooled, sampler))
+    found = list(members(laws, below, above, pooled, varying, sampler))
     predictive = Predictive.mixture([one for one, _ in found])
     converged = float(np.mean([good for _, good in found]))
     return scored(predictive, loss, OURS, converged, started)

@@ -1,7 +1,7 @@
 """LossCast: runs with their whole configuration, fitted up to 430M parameters and scored above: losscast_runs.csv.gz.
 
-`tuning` reads parameters, tokens, learning rate and batch size; the marin runs have eleven optimisers, each with its
-own value of every parameter, from a population. Weight decay, warm-up and beta2 are left to the scatter, whose tails
+`tuning` reads parameters, tokens, learning rate and batch size; the marin runs have eleven optimisers, each with a level,
+a best rate and a width of its valley of its own, from a population. Weight decay, warm-up and beta2 are left to the scatter, whose tails
 are learned. Nanochat runs have no number of parameters here; theirs is taken from layers and width.
 """
 
@@ -25,8 +25,9 @@ PUBLISHED = {
     "steplaw": {REFIT: 0.0440, NCPL: 0.0199, TREES: 0.0169},
     "nanochat": {},
 }
+VARYING = ("L_0", "c_r", "w_r")  # level, best rate and width of its valley: what an optimiser changes most
 NOTES = {
-    "marin": "parameters pooled over eleven optimisers; two sizes to fit",
+    "marin": "level, best rate and its valley by optimiser; two sizes to fit",
     "steplaw": "one optimiser",
     "nanochat": "12 layers width^2 parameters",
 }
@@ -51,7 +52,9 @@ def measure(source: str, runs: pd.DataFrame, sampler: SamplerName) -> pd.DataFra
     """Score the runs of a source that are not fitted."""
     below, above = (to_fit(source, runs[(runs["split"] == "train") == fitted]) for fitted in (True, False))
     pooled = "optimizer" if source == "marin" else ""
-    scores = answer.ours(("tuning",), below, above.drop(columns="loss"), above["loss"].to_numpy(), sampler, pooled)
+    scores = answer.ours(
+        ("tuning",), below, above.drop(columns="loss"), above["loss"].to_numpy(), sampler, pooled, VARYING
+    )
     return scores.assign(fit=source)
 
 
