@@ -115,7 +115,7 @@ TASKS = (
         {"unigram_normalized_loss": ("vocabulary_size",)},
         {HUMAN: 0.966, ALL: 0.93},
         shift=UNIGRAM,
-        note="loss + 8 nats: the target is a difference to a unigram model, and negative; rows of one run are correlated",
+        note="loss + 8 nats: the target, a difference to a unigram model, is negative; rows of a run are correlated",
     ),
     Task(
         "sft",
