@@ -20,7 +20,9 @@ import math
 from pathlib import Path
 
 from suites import grids, learning_curves, losscast, tasks
-from suites.cells import Cell, Row, found, measured
+from suites.cells import Cell, Row, found, measured, missing
+
+import bayes_scaling as bs
 
 SUITES = (tasks, learning_curves, losscast, grids)
 HEADER = (
@@ -73,7 +75,7 @@ def markdown(rows: list[Row]) -> str:
 
 def plain(row: Row) -> dict[str, object]:
     """Return a row for JSON, which has no NaN."""
-    values = dataclasses.asdict(row)
+    values = {**dataclasses.asdict(row), "inside": [None if math.isnan(share) else share for share in row.inside]}
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
 
 
@@ -100,7 +102,10 @@ def main() -> None:
             elif kept is not None:
                 scores[cell.name] = kept
             elif not arguments.stale:
-                scores[cell.name] = measured(arguments.out, cell, arguments.sampler)
+                try:
+                    scores[cell.name] = measured(arguments.out, cell, arguments.sampler)
+                except bs.BayesScalingError as error:  # what is missing is said in the table, and tried again next time
+                    rows.append(missing(cell, str(error)))
         old = {name for name, table in scores.items() if table["stale"].any()}
         if scores:
             made = suite.rows(scores)

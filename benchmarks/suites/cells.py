@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -70,6 +71,12 @@ class Row:
     converged: float
     seconds: float
     note: str = ""
+
+
+def missing(cell: Cell, why: str) -> Row:
+    """Return the row of a cell that could not be measured, which says why."""
+    nan = math.nan
+    return Row(cell.suite, cell.name, "none", "none", nan, {}, 0, (nan, nan, nan), nan, nan, nan, nan, why)
 
 
 def row(

@@ -126,12 +126,12 @@ TASKS = (
     ),
     Task(
         "easy_question",
-        lambda table: pd.DataFrame({"tokens": 10 ** table["log_flops"]}),
-        {"brier_score": answer.ONE_INPUT},
+        lambda table: pd.DataFrame({"flops": 10 ** (table["log_flops"] + 21)}),
+        {"brier_score": ("power_law:input=flops", "delayed_power_law:input=flops")},
         {HUMAN: -1.0},
         grouped=True,
         sign=-1.0,
-        note="the Brier score itself (minus the target), which is positive; input: compute",
+        note="the Brier score itself, which is minus the target; input: compute, in the table in 1e21 FLOP",
     ),
     Task(
         "sparsity",

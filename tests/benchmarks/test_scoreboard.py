@@ -160,13 +160,19 @@ def test_the_table_is_markdown_and_json(
     suites: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cell = suites.cells.Cell("params and tokens", "a table", lambda sampler: _scores())
+
+    def refused(sampler: str) -> pd.DataFrame:
+        raise bs.BayesScalingError("no such column")
+
+    cells = {suites.grids: [cell], suites.tasks: [suites.cells.Cell("tasks", "another", refused)]}
     for suite in suites.scoreboard.SUITES:
-        monkeypatch.setattr(suite, "cells", lambda data, suite=suite: [cell] if suite is suites.grids else [])
+        monkeypatch.setattr(suite, "cells", lambda data, suite=suite: cells.get(suite, []))
     monkeypatch.setattr(sys, "argv", ["scoreboard.py", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
     suites.scoreboard.main()
     text = (tmp_path / "out" / "scoreboard.md").read_text()
-    assert text.splitlines()[2].startswith("| params and tokens | a table | ours | mean absolute error |")
+    assert text.splitlines()[3].startswith("| params and tokens | a table | ours | mean absolute error |")
     rows = json.loads((tmp_path / "out" / "scoreboard.json").read_text())["rows"]
+    assert rows.pop(0)["note"] == "no such column" and rows[0]["value"] is not None
     assert rows[0]["n"] == 40 and rows[-1]["task"] == "mean of 1 tables"
     capsys.readouterr()
     suites.scoreboard.main()
