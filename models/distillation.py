@@ -105,7 +105,6 @@ LAW = Law(
             value=lambda at, L_0, E, A, alpha, beta: (L_0 - E - A * power(at.params, -alpha)) * power(at.tokens, beta),
         ),
     ),
-    weakly_identified=("A", "B", "E", "alpha", "beta", "d", "f", "k"),
     holds="students of 0.14B to 8B parameters, 4e9 to 5e11 tokens, teachers of one family",
     fails="teachers far stronger than their student, which do harm (the capacity gap); other objectives",
     references=("Busbridge et al. 2025, Distillation Scaling Laws, arXiv 2502.08606",),

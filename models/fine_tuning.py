@@ -73,7 +73,6 @@ LAW = Law(
             lambda D_l, beta: power(D_l, 1 / beta),
         ),
     ),
-    weakly_identified=("B", "D_l", "E", "beta"),
     holds="30 models of 0.1B to 7B parameters on 3 tasks, 200 to 1.6e6 examples",
     fails="curves that end before the bend: how steep the power law is that follows cannot be seen yet",
     references=(

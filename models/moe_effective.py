@@ -94,7 +94,6 @@ LAW = Law(
             ),
         ),
     ),
-    weakly_identified=("A", "E", "X_max", "X_start", "alpha"),
     holds="130e9 tokens for every run, 15M to 1.3B dense parameters, 1 to 512 experts (the runs of Clark et al. 2022)",
     fails="runs on different numbers of tokens; experts far smaller or larger than the layer that they replace",
     references=("Clark et al. 2022, Unified Scaling Laws for Routed Language Models, arXiv 2202.01169",),

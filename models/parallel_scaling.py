@@ -68,7 +68,6 @@ LAW = Law(
             effective,
         ),
     ),
-    weakly_identified=("A", "alpha"),
     holds="0.5B to 4.4B parameters, 1 to 8 streams, 42e9 tokens of Stack-V2 or the Pile",
     fails="many more streams than were tried; runs on different numbers of tokens",
     references=("Chen et al. 2025, Parallel Scaling Law for Language Models, arXiv 2505.10475",),

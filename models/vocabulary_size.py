@@ -132,7 +132,6 @@ LAW = Law(
             best_vocabulary,
         ),
     ),
-    weakly_identified=("A", "B", "C", "alpha", "beta", "gamma", "kappa"),
     holds="33M to 1.1B parameters outside the vocabulary, vocabularies of 4k to 96k, 2e8 to 2e11 characters",
     fails="losses per token of different tokenisers, which are not comparable",
     references=("Tao et al. 2024, Scaling Laws with Vocabulary, arXiv 2407.13623",),
