@@ -42,6 +42,7 @@ def to_fit(source: str, runs: pd.DataFrame) -> pd.DataFrame:
     params = runs["params"] if source != "nanochat" else 12 * runs["layers"] * runs["width"] ** 2
     fitted = pd.DataFrame(
         {
+            "run": runs["run"],  # some configurations were run twice
             "params": params,
             "steps": runs["tokens"] / runs["batch_tokens"],
             "batch_tokens": runs["batch_tokens"],
@@ -57,7 +58,7 @@ def measure(source: str, runs: pd.DataFrame, sampler: SamplerName) -> pd.DataFra
     below, above = (to_fit(source, runs[(runs["split"] == "train") == fitted]) for fitted in (True, False))
     pooled = "optimizer" if source == "marin" else ""
     scores = answer.ours(
-        ("tuning",), below, above.drop(columns="loss"), above["loss"].to_numpy(), sampler, pooled, VARYING
+        ("tuning",), below, above.drop(columns=["loss", "run"]), above["loss"].to_numpy(), sampler, pooled, VARYING
     )
     return scores.assign(fit=source)
 

@@ -141,7 +141,14 @@ def test_the_log_density_of_a_curve_is_that_of_its_unit(suites: Any, monkeypatch
 def test_runs_of_losscast_become_runs_of_the_law(suites: Any) -> None:
     runs = pd.DataFrame(
         {
-            **{"params": [1.3e8], "layers": [12], "width": [768], "tokens": [2.6e9], "batch_tokens": [2.6e5]},
+            **{
+                "run": ["a"],
+                "params": [1.3e8],
+                "layers": [12],
+                "width": [768],
+                "tokens": [2.6e9],
+                "batch_tokens": [2.6e5],
+            },
             **{"learning_rate": [4e-3], "loss": [3.3], "optimizer": ["muon"]},
         }
     )
