@@ -54,7 +54,8 @@ def spread(rows: pd.DataFrame) -> pd.DataFrame:
 
 def measure(suite: str, curve: pd.DataFrame, sampler: SamplerName) -> pd.DataFrame:
     """Score the rows of a curve that are not fitted; ``density`` is the log density of the published metric."""
-    rows = curve.rename(columns={"x": "tokens", "y": "loss"})[["tokens", "loss", "split"]].sort_values("tokens")
+    rows = curve.rename(columns={"x": "tokens", "y": "loss"})[["tokens", "loss", "split"]]
+    rows = rows.sort_values("tokens").drop_duplicates()
     train = spread(rows[rows["split"] == "train"])[["tokens", "loss"]]
     test = spread(rows[rows["split"] != "train"])
     scores = answer.ours(answer.ONE_INPUT, train, test[["tokens"]], test["loss"].to_numpy(), sampler)

@@ -1,8 +1,9 @@
 """LossCast: runs with their whole configuration, fitted up to 430M parameters, scored above: losscast_runs.csv.gz.
 
-`tuning` reads parameters, tokens, learning rate and batch size. The marin runs have eleven optimisers, each with a
-level, a best rate and a width of its valley of its own, from a population. Weight decay, warm-up and beta2 are left to
-the scatter, whose tails are learned. Nanochat runs have no number of parameters here: 12 layers width^2 is taken.
+`tuning` reads parameters, tokens, learning rate and batch size; `nesting` stands beside it and reads neither rate nor
+batch, which are not all on record as they were. The marin runs have eleven optimisers, each with a level, a best rate
+and a width of its valley of its own, from a population. Weight decay, warm-up and beta2 are left to the scatter, whose
+tails are learned. Nanochat runs have no number of parameters here: 12 layers width^2 is taken.
 
 Recorded batches of the marin runs with soap contradict the losses of all others, by factors of 4 to 16 that differ from
 run to run (in the rows that are fitted; a batch of 32,768 tokens learns like one of 262,144 or 524,288). They are taken
@@ -29,6 +30,7 @@ PUBLISHED = {
     "steplaw": {REFIT: 0.0440, NCPL: 0.0199, TREES: 0.0169},
     "nanochat": {},
 }
+LAWS = ("tuning", "nesting")
 VARYING = ("L_0", "c_r", "w_r")  # level, best rate and width of its valley: what an optimiser changes most
 NOTES = {
     "marin": "level, best rate and its valley by optimiser; two sizes to fit",
@@ -46,6 +48,7 @@ def to_fit(source: str, runs: pd.DataFrame) -> pd.DataFrame:
             "params": params,
             "steps": runs["tokens"] / runs["batch_tokens"],
             "batch_tokens": runs["batch_tokens"],
+            "tokens": runs["tokens"],
             "peak_learning_rate": runs["learning_rate"],
             "loss": runs["loss"],
         }
@@ -57,9 +60,8 @@ def measure(source: str, runs: pd.DataFrame, sampler: SamplerName) -> pd.DataFra
     """Score the runs of a source that are not fitted."""
     below, above = (to_fit(source, runs[(runs["split"] == "train") == fitted]) for fitted in (True, False))
     pooled = "optimizer" if source == "marin" else ""
-    scores = answer.ours(
-        ("tuning",), below, above.drop(columns=["loss", "run"]), above["loss"].to_numpy(), sampler, pooled, VARYING
-    )
+    points, loss = above.drop(columns=["loss", "run"]), above["loss"].to_numpy()
+    scores = answer.ours(LAWS, below, points, loss, sampler, pooled, VARYING)
     return scores.assign(fit=source)
 
 
