@@ -1,0 +1,1 @@
+"""The suites of the scoreboard, one module each."""

@@ -1,0 +1,117 @@
+"""Learning rate and batch size: a law of tuned runs, and a valley around the best rate and the best batch.
+
+    L = E + R (1 + valley(ln r / r*; w_r, s_r) + valley(ln B / B*; w_B, s_B)),  R = [ T_N^(1/q) + T_D^(1/q) ]^q
+    T_N = A / N^alpha,  T_D = K / D^beta,  D = S B
+    r* = c_r N^-a D^b B^c,  B* = c_B N^-e D^d
+    valley(z; w, s) = w (exp(s z) - 1 - s z) / s^2
+
+N parameters, S optimiser steps, B tokens per step, D training tokens, r peak learning rate, L loss. Runs that are tuned
+badly add to what is learned rather than having to be dropped: the best rate moves with size, data and batch, the best
+batch with data. A valley is a parabola, w z^2 / 2 near its bottom; s > 0 makes it steeper above the optimum (runs that
+nearly diverge) than below (runs that learn slowly).
+
+R is that of `nesting` (the Skaling law of OpenEuroLLM 2026, arXiv 2608.28308), the paths of the optimum those of
+StepLaw (Li et al. 2025, arXiv 2503.04715), whose best rate is at the best batch. The valley is ours.
+"""
+
+from math import log
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, row, valley
+from jax.scipy.special import logsumexp
+
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+
+
+def mean(
+    params: Array,
+    steps: Array,
+    batch_tokens: Array,
+    peak_learning_rate: Array,
+    E: Array,
+    A: Array,
+    K: Array,
+    alpha: Array,
+    beta: Array,
+    q: Array,
+    c_r: Array,
+    a: Array,
+    b: Array,
+    c: Array,
+    w_r: Array,
+    s_r: Array,
+    c_B: Array,
+    d: Array,
+    e: Array,
+    w_B: Array,
+    s_B: Array,
+) -> Array:
+    """L = E + R (1 + valley of the rate + valley of the batch)."""
+    tokens = steps * batch_tokens
+    terms = jnp.stack([jnp.log(A) - alpha * jnp.log(params), jnp.log(K) - beta * jnp.log(tokens)])
+    off_rate = jnp.log(peak_learning_rate / best_rate(params, tokens, batch_tokens, c_r, a, b, c))
+    off_batch = jnp.log(batch_tokens / best_batch(params, tokens, c_B, d, e))
+    reducible = jnp.exp(q * logsumexp(terms / q, axis=0))
+    loss: Array = E + reducible * (1 + valley(off_rate, w_r, s_r) + valley(off_batch, w_B, s_B))
+    return loss
+
+
+LAW = Law(
+    name="tuning",
+    title="parameters, tokens, learning rate and batch size: tuned runs, and what other runs lose",
+    formula="L = E + R (1 + valley(ln r / r*; w_r, s_r) + valley(ln B / B*; w_B, s_B))",
+    mean=mean,
+    columns={"peak_learning_rate": Column("r, peak learning rate", 3e-4, 1e-2)},
+    parameters=(
+        LOSS_AT_CENTRE,
+        IRREDUCIBLE,
+        row("alpha", dist.LogNormal(log(0.2), 0.6), "exponent of parameters", "published: 0.25, log-sd 0.44, with E"),
+        Parameter(
+            "beta",
+            dist.LogNormal(0.0, 0.25),
+            unit="1",
+            meaning="exponent of tokens",
+            role="exponent",
+            source="15 published pairs: log-sd of beta / alpha 0.18",
+            quantity="beta / alpha",
+            value=lambda draw, alpha: draw * alpha,
+        ),
+        Parameter(
+            "q",
+            dist.Beta(1.5, 2.5),
+            unit="1",
+            meaning="1 adds the terms; towards 0 only the largest counts",
+            source="covers Kaplan's 0.10, Chinchilla's 1 and values between",
+            quantity="q / 1.5",
+            value=lambda draw: 1.5 * draw,
+        ),
+        row(
+            "x",
+            dist.LogNormal(0.0, 1.5),
+            "N with T_N = T_D of the centre, over N there",
+            "the terms meet near the runs",
+        ),
+        Derived(
+            "T",
+            unit="loss",
+            meaning="T_D at the centre of the data",
+            value=lambda L_0, E, alpha, q, x: (L_0 - E) / jnp.exp(q * jnp.logaddexp(alpha * jnp.log(x) / q, 0.0)),
+        ),
+        Derived("A", "loss params^alpha", "coefficient of N", lambda at, T, x, alpha: T * power(x * at.params, alpha)),
+        Derived(
+            "K", "loss tokens^beta", "coefficient of D", lambda at, T, beta: T * power(at.steps * at.batch_tokens, beta)
+        ),
+        *VALLEYS,
+    ),
+    quantities=(
+        Quantity("best_batch", "tokens", "tokens per step with the lowest loss", "bottom of its valley", best_batch),
+        Quantity("best_rate", "1", "peak learning rate with the lowest loss", "bottom of its valley", best_rate),
+    ),
+    holds="one optimiser and one kind of schedule; StepLaw's runs: 60M to 1.1B parameters, 1e9 to 1e11 tokens",
+    fails="rates at which training diverges; other optimisers, warm-up or weight decay, which move the optimum",
+    references=(
+        "Li et al. 2025, Predictable Scale: Part I, Optimal Hyperparameter Scaling Law (StepLaw), arXiv 2503.04715",
+        "OpenEuroLLM 2026, arXiv 2608.28308",
+    ),
+)
