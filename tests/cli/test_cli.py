@@ -205,7 +205,10 @@ def test_plot_writes_pictures(folder: Path) -> None:
         ),
         (("forecast", "{folder}/fit.nc", "--params", "1e9", "--tokens", "1e12", "--target", "-2"), "target loss is -2"),
         (("simulate", "chinchilla", "--out", "{folder}/x.csv", "--sigma", "0"), "--sigma is 0"),
-        (("fit", "{folder}/runs.csv", "--discrepancy", "half"), "discrepancy is 'half'; expected brownian or none"),
+        (
+            ("fit", "{folder}/runs.csv", "--discrepancy", "half"),
+            "discrepancy is 'half'; expected brownian, trend or none",
+        ),
         (("fit", "{folder}/runs.csv", "--device", "tpu"), "device is 'tpu'; expected auto, cpu or gpu"),
         (("fit", "{folder}/runs.csv", "--below", "flops"), "cannot read --below 'flops'; expected flops=1e21"),
         (("fit", "{folder}/runs.csv", "--params-convention", "all"), "choose one of total, non_embedding, unstated"),

@@ -193,7 +193,7 @@ def test_required_compute_follows_the_departures() -> None:
 
 def test_bad_requests_are_explained() -> None:
     for options, says in (
-        ({"kind": "wiener"}, "discrepancy is 'wiener'; expected brownian or none"),
+        ({"kind": "wiener"}, "discrepancy is 'wiener'; expected brownian, trend or none"),
         ({"smoothness": 1.0}, "smoothness is 1, expected a number between 0 and 1"),
         ({"scale": -1.0}, "scale of the discrepancy is -1, expected a positive number"),
     ):
