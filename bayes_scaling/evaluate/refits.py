@@ -10,11 +10,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +41,6 @@ from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
 
-AT_A_TIME = 2  # candidates that are fitted at the same time
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
 
@@ -78,59 +75,28 @@ def measured(
     seed: int,
     report: Callable[[str, float], None],
 ) -> Measured:
-    """Fit and score candidates; what is in the folder is found again.
+    """Fit and score candidates, one after the other; what is in the folder is found again.
 
-    Two candidates are worked on at a time, because compiling takes one core each; the result is the same as in turn.
+    Not in threads: NumPyro traces models on one stack of handlers for the whole process.
 
     Parameters
     ----------
     report : called with the candidate, and the fraction that is done
     """
-    steps = _Steps(sum(len(cuts) + one.weighted for one in candidates), report)
-
-    def of_one(candidate: Candidate) -> Measured:
-        scored: list[pd.DataFrame] = []
-        refits: list[dict[str, Any]] = []
-        for cut in cuts:
-            steps.next(candidate.label)
-            held_out, how = held_out_scores(candidate, cut, runs, folder, seed)
-            scored.append(held_out)
-            refits.append({"candidate": candidate.label, "cut": cut.label, **how})
-        fits = {}
-        if candidate.weighted:
-            steps.next(candidate.label)
+    tasks = [(one, cut) for one in candidates for cut in (*cuts, None) if one.weighted or cut is not None]
+    scored: list[pd.DataFrame] = []
+    refits: list[dict[str, Any]] = []
+    fits: dict[str, Fit] = {}
+    for done, (candidate, cut) in enumerate(tasks):
+        report(candidate.label, done / len(tasks))
+        if cut is None:
             fits[candidate.label] = fit_to_all(candidate, runs, folder, seed)
-        return Measured(pd.concat(scored) if scored else pd.DataFrame(), pd.DataFrame(refits), fits)
-
-    pool = ThreadPoolExecutor(AT_A_TIME)
-    try:
-        parts = list(pool.map(of_one, candidates))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    scores, refits = (
-        pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in ("scores", "refits")
-    )
-    return Measured(scores, refits, {label: fit for part in parts for label, fit in part.fits.items()})
-
-
-class _Steps:
-    """Counts steps that several threads take.
-
-    Parameters
-    ----------
-    total : number of steps
-    report : called with the step that begins, and the fraction that is done
-    """
-
-    def __init__(self, total: int, report: Callable[[str, float], None]) -> None:
-        self._total, self._report, self._begun = total, report, 0
-        self._lock = threading.Lock()
-
-    def next(self, label: str) -> None:
-        """Begin a step."""
-        with self._lock:
-            self._report(label, self._begun / self._total)
-            self._begun += 1
+            continue
+        held_out, how = held_out_scores(candidate, cut, runs, folder, seed)
+        scored.append(held_out)
+        refits.append({"candidate": candidate.label, "cut": cut.label, **how})
+    scores = pd.concat(scored, ignore_index=True) if scored else pd.DataFrame()
+    return Measured(scores, pd.DataFrame(refits), fits)
 
 
 def held_out_scores(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,7 +40,6 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool, checked_pooling
 
 GIVE_LAW = Remedy("law", value="file")
-_FILTERS = threading.RLock()
 
 
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
@@ -160,9 +158,8 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
-        # xarray leaves a warnings filter of its own behind; filters belong to the process, so one thread at a time.
+        # xarray leaves a warnings filter of its own behind.
         with (
-            _FILTERS,
             warnings.catch_warnings(),
             xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree,
         ):

@@ -85,7 +85,7 @@ def plot_fit(fit: Fit | Ensemble, probabilities: Sequence[float] = (0.5, 0.9)) -
         values = [float(curve[other].iloc[0]) if other else 0.0 for curve in panel]
         colour_of = _coloured_runs(fit, figure, ax, name, other, values)
         for value, curve in zip(values, panel, strict=True):
-            draw_fan(fit, ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
+            draw_fan(source, ax, curve[name].to_numpy(), bands, colour_of(value), *next(drawn))
         if name in fit.law.may_be_zero:
             ax.set_xlabel(axis_label(fit, name))
         else:
@@ -96,7 +96,7 @@ def plot_fit(fit: Fit | Ensemble, probabilities: Sequence[float] = (0.5, 0.9)) -
     held += "".join(f"; {escaped_text(f'{column} = {name}')}" for column, name in shown_group(fit).items())
     dot = Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4, label="fitted runs")
     line = Line2D([], [], color=GREY, label=f"mean curve (posterior median{held})")
-    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(fit, p, "new_run")) for p, shade in bands]
+    patches = [Patch(facecolor=GREY, alpha=shade, label=band_name(source, p, "new_run")) for p, shade in bands]
     legend_below(figure, [dot, line, *patches])
     return figure
 

@@ -85,8 +85,8 @@ def plot_forecast(
     x = forecast.points[name].to_numpy(float)
     _draw_sizes(source, ax, name, x)
     order = np.argsort(x, kind="stable")[-LISTED:]
-    _draw_points(fit, ax, forecast, known, np.arange(points), x, upright=True)
-    _draw_points(fit, listing, forecast, known, order, np.arange(len(order)), upright=False)
+    _draw_points(source, ax, forecast, known, np.arange(points), x, upright=True)
+    _draw_points(source, listing, forecast, known, order, np.arange(len(order)), upright=False)
     if target is not None:
         line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.5, "linestyle": "--"}
         ax.axhline(target, label=f"target {target:g} {escaped_text(forecast.loss_unit)}", **line)
@@ -110,11 +110,11 @@ def _draw_sizes(source: Fit | Ensemble, ax: Axes, name: str, x: np.ndarray) -> N
     bands = checked_bands((0.5, 0.9))
     if set(fit.law.inputs) == {"params", "tokens"}:
         span = np.geomspace(left, right, 25)
-        draw_fan(fit, ax, span, bands, GREEN, _lowest(source, span))
+        draw_fan(source, ax, span, bands, GREEN, _lowest(source, span))
     elif len(fit.law.inputs) == 1:
         span = np.geomspace(left, right, CURVE)
         along = forecast_shown(source, pd.DataFrame({name: span}))
-        draw_fan(fit, ax, span, bands, GREEN, along.mean, along.new_run)
+        draw_fan(source, ax, span, bands, GREEN, along.mean, along.new_run)
     ax.axvspan(fitted.max(), right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the largest fitted run")
     draw_dots(ax, fitted, fit.runs.loss, color=GREY, label="fitted runs")
     log_axis(ax, ax.xaxis, name, axis_label(fit, name))
@@ -132,13 +132,19 @@ def _lowest(source: Fit | Ensemble, flops: np.ndarray) -> np.ndarray:
 
 
 def _draw_points(
-    fit: Fit, ax: Axes, forecast: Forecast, known: np.ndarray, shown: np.ndarray, at: np.ndarray, upright: bool
+    source: Fit | Ensemble,
+    ax: Axes,
+    forecast: Forecast,
+    known: np.ndarray,
+    shown: np.ndarray,
+    at: np.ndarray,
+    upright: bool,
 ) -> None:
     """Draw intervals, medians and measured losses of some forecast points, with the loss on either axis."""
     for probability, of, width, colour in INTERVALS:
         low, high = forecast.interval(probability, of)[shown].T
         lines = ax.vlines if upright else ax.hlines
-        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(fit, probability, of))
+        lines(at, low, high, color=colour, linewidth=width, zorder=4, label=band_name(source, probability, of))
     for values, style in ((forecast.median()[shown], MEDIAN), (known[shown], MEASURED)):
         seen = np.isfinite(values)
         if seen.any():

@@ -137,9 +137,11 @@ def tick_formatter(name: str) -> FuncFormatter:
     return FuncFormatter(lambda value, _: number_writer(name)(value))
 
 
-def band_name(fit: Fit, probability: float, of: str) -> str:
+def band_name(source: Fit | Ensemble, probability: float, of: str) -> str:
     """Return the legend label of a band: its probability and what it contains."""
-    error = " + law's error" if fit.discrepancy_grid.size else ""
+    fits = [source] if isinstance(source, Fit) else list(source.fits.values())
+    error = " + which law is right" if len(fits) > 1 else ""
+    error += " + law's error" if any(fit.discrepancy_grid.size for fit in fits) else ""
     return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
 
 
@@ -227,7 +229,13 @@ def checked_bands(probabilities: Sequence[float]) -> Bands:
 
 
 def draw_fan(
-    fit: Fit, ax: Axes, x: np.ndarray, bands: Bands, colour: Any, mean: np.ndarray, new: np.ndarray | None = None
+    source: Fit | Ensemble,
+    ax: Axes,
+    x: np.ndarray,
+    bands: Bands,
+    colour: Any,
+    mean: np.ndarray,
+    new: np.ndarray | None = None,
 ) -> None:
     """Draw equal-tailed bands and the median of draws, (n_draw, n_x), of new runs or of the mean curve."""
     for probability, shade in bands:
@@ -238,7 +246,7 @@ def draw_fan(
             powers = np.vander(np.linspace(-1, 1, len(x)), 6)
             added = np.log(np.quantile(new, tails, axis=0) / edges)
             edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
-        label = band_name(fit, probability, "optimum" if new is None else "new_run")
+        label = band_name(source, probability, "optimum" if new is None else "new_run")
         ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
     ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
 
