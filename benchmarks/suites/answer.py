@@ -10,7 +10,7 @@ import pandas as pd
 
 import bayes_scaling as bs
 from bayes_scaling.base.names import SamplerName
-from bayes_scaling.evaluate.baselines import point_fit
+from bayes_scaling.evaluate.baselines.point_fits import point_fit
 from bayes_scaling.model.pooling import Pooling
 from bayes_scaling.predict.predictive import Predictive
 

@@ -1,4 +1,4 @@
-"""Laws that public tasks needed: streams, fine-tuning, distillation, tuning, experts, vocabulary; limits, identities."""
+"""Laws that public tasks needed, streams, fine-tuning, distillation, tuning, experts, vocabulary; limits."""
 
 from __future__ import annotations
 
