@@ -20,6 +20,7 @@ from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 
 import bayes_scaling as bs
 from bayes_scaling.cli.demo import CUT
+from bayes_scaling.evaluate.weights import WITNESSES
 from bayes_scaling.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, log_axis
 
 LAWS: Mapping[str, tuple[str, str, str]] = {
@@ -34,7 +35,7 @@ RATIO = 25.0  # tokens per parameter of the line that is drawn
 NEAR = 2.0  # runs whose ratio is within this factor of it are drawn beside it
 FURTHEST = 1e17  # FLOPs to which laws are drawn
 LOSSES = np.linspace(0.85, 1.25, 700)  # at which densities are drawn
-WITNESSES = 2.0  # as which all held-out runs of a table count
+
 RUNS = dict(color=BLACK, marker="o", s=16, zorder=5, linewidths=0)
 HELD_OUT = dict(color=BLACK, marker="o", s=22, zorder=5, facecolors="white", linewidths=1.0)
 
@@ -157,13 +158,6 @@ def by_rows(scores: pd.DataFrame) -> dict[str, float]:
     return bs.evaluate.stacking_weights({name: wide[name].to_numpy() for name in LAWS})
 
 
-def by_witnesses(scores: pd.DataFrame) -> dict[str, float]:
-    """Return weights that take all held-out runs together for two witnesses."""
-    means = scores.groupby("candidate")["log_score"].mean()[list(LAWS)]
-    credit = np.exp(WITNESSES * (means - means.max()))
-    return dict((credit / credit.sum()).items())
-
-
 def draw_mixture(axes: Axes, weights: Mapping[str, float], density: Mapping[str, np.ndarray], measured: float) -> None:
     """Draw what each law says of a run, and all of them with weights."""
     for name, weight in weights.items():
@@ -191,8 +185,8 @@ def together(comparison: bs.Comparison, above: bs.Runs) -> Figure:
     measured = float(above.loss[largest])
     draw_mixture(left, by_rows(comparison.scores), density, measured)
     left.set(title="Every held-out run a witness", ylabel="probability density")
-    draw_mixture(right, by_witnesses(comparison.scores), density, measured)
-    right.set_title("All of them together two witnesses")
+    draw_mixture(right, comparison.weights, density, measured)
+    right.set_title(f"All of them together {WITNESSES:g} witnesses")
     return figure
 
 
@@ -214,7 +208,7 @@ def main() -> None:
         for name, figure in pictures.items():
             figure.savefig(folder / f"{name}.png", dpi=150)
     print(f"{len(below)} runs fitted, {len(above)} larger ones held out; laws taken to be right")
-    rows, few = by_rows(comparison.scores), by_witnesses(comparison.scores)
+    rows, few = by_rows(comparison.scores), comparison.weights
     far = np.sqrt(FURTHEST / 6 / RATIO)
     for name, fit in exact.items():
         error = errors(fit, above)
