@@ -17,12 +17,12 @@ def valley(z: Array, w: Array, s: Array) -> Array:
 
 
 def best_batch(params: Array, tokens: Array, c_B: Array, d: Array, e: Array) -> Array:
-    """B* = c_B N^-e D^d."""
+    """B_best = c_B N^-e D^d."""
     return c_B * power(params, -e) * power(tokens, d)
 
 
 def best_rate(params: Array, tokens: Array, batch_tokens: Array, c_r: Array, a: Array, b: Array, c: Array) -> Array:
-    """r* = c_r N^-a D^b B^c."""
+    """r_best = c_r N^-a D^b B^c."""
     return c_r * power(params, -a) * power(tokens, b) * power(batch_tokens, c)
 
 
@@ -36,7 +36,7 @@ COSTS = "weakly informative: a factor of e from the best costs 0.4 to 15 % of th
 STEPS = "weakly informative: within a factor of 6 of the runs' own"
 VALLEYS = (
     row("a", dist.Normal(0.5, 0.3), "how fast the best rate falls with N", "StepLaw: 0.71"),
-    row("b", dist.Normal(0.1, 0.2), "how fast the best rate grows with D at one batch", "StepLaw: 0.31 along B*"),
+    row("b", dist.Normal(0.1, 0.2), "how fast the best rate grows with D at one batch", "StepLaw: 0.31 along B_best"),
     row("c", dist.Normal(0.4, 0.2), "how fast the best rate grows with B", "between no rule and the linear one"),
     row("d", dist.Normal(0.57, 0.15), "how fast the best batch grows with D", "StepLaw: 0.571; Schaipp 2026: 0.566"),
     row("e", dist.Normal(0.0, 0.2), "how fast the best batch falls with N", "StepLaw: it does not depend on N"),
@@ -47,7 +47,7 @@ VALLEYS = (
         meaning="coefficient of the best rate",
         role="coefficient",
         source=STEPS,
-        quantity="r* / r at the centre of the data",
+        quantity="r_best / r at the centre of the data",
         value=lambda draw, at, a, b, c: (
             draw / best_rate(at.params, at.steps * at.batch_tokens, at.batch_tokens, 1 / at.peak_learning_rate, a, b, c)
         ),
@@ -59,7 +59,7 @@ VALLEYS = (
         meaning="coefficient of the best batch",
         role="coefficient",
         source=STEPS,
-        quantity="B* / B at the centre of the data",
+        quantity="B_best / B at the centre of the data",
         value=lambda draw, at, d, e: (
             draw / best_batch(at.params, at.steps * at.batch_tokens, 1 / at.batch_tokens, d, e)
         ),

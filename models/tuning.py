@@ -1,8 +1,8 @@
 """Learning rate and batch size: a law of tuned runs, and a valley around the best rate and the best batch.
 
-    L = E + R (1 + valley(ln r / r*; w_r, s_r) + valley(ln B / B*; w_B, s_B)),  R = [ T_N^(1/q) + T_D^(1/q) ]^q
-    T_N = A / N^alpha,  T_D = K / D^beta,  D = S B
-    r* = c_r N^-a D^b B^c,  B* = c_B N^-e D^d
+    L = E + R (1 + V_r + V_B),  R = [ T_N^(1/q) + T_D^(1/q) ]^q,  T_N = A / N^alpha,  T_D = K / D^beta,  D = S B
+    V_r = valley(ln r / r_best; w_r, s_r),  r_best = c_r N^-a D^b B^c
+    V_B = valley(ln B / B_best; w_B, s_B),  B_best = c_B N^-e D^d
     valley(z; w, s) = w (exp(s z) - 1 - s z) / s^2
 
 N parameters, S optimiser steps, B tokens per step, D training tokens, r peak learning rate, L loss. Runs that are tuned
@@ -60,7 +60,7 @@ def mean(
 LAW = Law(
     name="tuning",
     title="parameters, tokens, learning rate and batch size: tuned runs, and what other runs lose",
-    formula="L = E + R (1 + valley(ln r / r*; w_r, s_r) + valley(ln B / B*; w_B, s_B))",
+    formula="L = E + R (1 + V_r + V_B),  R = [ T_N^(1/q) + T_D^(1/q) ]^q",
     mean=mean,
     columns={"peak_learning_rate": Column("r, peak learning rate", 3e-4, 1e-2)},
     parameters=(
