@@ -1,4 +1,8 @@
-"""Our answer to a table: several laws together, each with its discrepancy and taken to be exact, by equal weights."""
+"""Our answer to a table: several laws together, as `bayes_scaling.fit` weighs them.
+
+A single law, and laws whose parameters vary between groups of runs, are mixed by equal weights: with the discrepancy
+and taken to be exact.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +66,12 @@ def ours(
     pooled: str = "",
     varying: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Score the mixture of all `members`; columns of `scored`."""
+    """Score what the laws say together; columns of `scored`."""
     started = time.perf_counter()
+    if len(laws) > 1 and not pooled:
+        together = bs.fit(list(laws), bs.Runs.from_frame(below.reset_index(drop=True)), sampler=sampler, seed=0)
+        predictive = bs.forecast(together, above.reset_index(drop=True), unconverged=True).predictive
+        return scored(predictive, loss, OURS, float((together.to_frame()["weight"] > 0).mean()), started)
     found = list(members(laws, below, above, pooled, varying, sampler))
     predictive = Predictive.mixture([one for one, _ in found])
     converged = float(np.mean([good for _, good in found]))
