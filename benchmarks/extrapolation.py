@@ -52,14 +52,14 @@ def kept(folder: Path, name: str, measure: Callable[[], pd.DataFrame]) -> pd.Dat
 
 
 def forecasts(laws: tuple[str, ...], below: bs.Runs, above: pd.DataFrame) -> Iterator[tuple[str, Any, bool]]:
-    """Forecast with each law alone, each with its discrepancy, and all of them stacked: label, forecast, converged."""
+    """Forecast with each law alone, each with its discrepancy, and all of them together: label, forecast, converged."""
     for law in laws:
         for suffix, discrepancy in ((", law alone", "none"), ("", "brownian")):
             fit = bs.fit(law, below, discrepancy=discrepancy, seed=0)
             yield law + suffix, bs.forecast(fit, above, unconverged=True), fit.converged
     compared = bs.compare(laws, below, alongside=(), loo=False, seed=0)
     converged = all(fit.converged for fit in compared.fits.values())
-    yield "stacked", compared.forecast(above, unconverged=True), converged
+    yield "together", compared.forecast(above, unconverged=True), converged
 
 
 def scored(laws: tuple[str, ...], below: pd.DataFrame, above: pd.DataFrame) -> pd.DataFrame:
@@ -168,10 +168,10 @@ def measure_tables(data: Path | None, out: Path) -> None:
     print(
         by_table.drop(columns=["table", "n"]).groupby(["held_out", "candidate"], sort=False).mean().round(4).to_string()
     )
-    print("\nlog score of the stack minus that of the best single law, by table")
+    print("\nlog score of all together minus that of the best single law, by table")
     wide = by_table.pivot(index=["held_out", "table"], columns="candidate", values="log_score")
-    single = wide.drop(columns="stacked").max(axis=1)
-    print((wide["stacked"] - single).round(3).to_string())
+    single = wide.drop(columns="together").max(axis=1)
+    print((wide["together"] - single).round(3).to_string())
 
 
 def main() -> None:
