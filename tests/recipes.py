@@ -339,7 +339,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Forecast.to_json": (w.forecast.to_json, {"probabilities": [0.5], "target": 2.0}),
         "continued": (
             bs.continued,
-            {"fit": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "seed": 0, "unconverged": True},
+            {"source": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "seed": 0, "unconverged": True},
         ),
         "Ensemble.of": (bs.Ensemble.of, {"source": fit, "seed": 0, "group": None, "unconverged": True}),
         "Ensemble.load": (bs.Ensemble.load, {"path": w.saved_ensemble, "laws": [law], "noise": fit.noise}),

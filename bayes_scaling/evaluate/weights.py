@@ -11,7 +11,7 @@ from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import DataError
 from bayes_scaling.evaluate.candidates import Cut
 
-WITNESSES = 4.0  # independent runs that all held-out runs together amount to (benchmarks/weights.py)
+WITNESSES = 3.0  # independent runs that all held-out runs together amount to (benchmarks/weights.py)
 FURTHEST = 1.0  # nats per run behind the best at a cut; a member further behind counts as this
 RULE = (
     f"a weight is proportional to exp({WITNESSES:g} s), s being the mean log score per held-out run over the cuts, "
