@@ -1,9 +1,8 @@
 """Learning rate and batch size: a law of tuned runs, and a valley around the best rate and the best batch.
 
     L = E + R (1 + V_r + V_B),  R = [ T_N^(1/q) + T_D^(1/q) ]^q,  T_N = A / N^alpha,  T_D = K / D^beta,  D = S B
-    V_r = valley(ln r / r_best; w_r, s_r),  r_best = c_r N^-a D^b B^c
-    V_B = valley(ln B / B_best; w_B, s_B),  B_best = c_B N^-e D^d
-    valley(z; w, s) = w (exp(s z) - 1 - s z) / s^2
+    V_r = w_r (exp(s_r z) - 1 - s_r z) / s_r^2,  z = ln(r / r_best),  r_best = c_r N^-a D^b B^c
+    V_B = w_B (exp(s_B y) - 1 - s_B y) / s_B^2,  y = ln(B / B_best),  B_best = c_B N^-e D^d
 
 N parameters, S optimiser steps, B tokens per step, D training tokens, r peak learning rate, L loss. Runs that are tuned
 badly add to what is learned rather than having to be dropped: the best rate moves with size, data and batch, the best
