@@ -88,7 +88,7 @@ def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut
     by_law: dict[str, float] = {}
     for label, weight in weights.items():
         by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight
-    best = max(by_law, key=lambda law: by_law[law])
+    best = max(by_law, key=lambda law: by_law[law], default="")
     return {label: _sentence(law, by_law, best, made.fits[label].problems, bool(cuts)) for label, law in laws.items()}
 
 

@@ -65,7 +65,7 @@ def test_draws_of_another_shape_are_refused(chinchilla_runs: bs.Runs) -> None:
         ({"sampler": None}, "sampler is None; expected 'auto', 'nuts', 'laplace' or a Sampler"),
         ({"noise": None}, "noise is None; expected 'auto', 'student_t', 'normal' or a Noise"),
         ({"noise": "gauss"}, "noise is 'gauss'; expected"),
-        ({"discrepancy": None}, "discrepancy is None; expected 'brownian', 'none' or a Discrepancy"),
+        ({"discrepancy": None}, "discrepancy is None; expected 'brownian', 'trend', 'none' or a Discrepancy"),
     ],
 )
 def test_what_an_option_does_not_take_is_said(chinchilla_runs: bs.Runs, options: dict[str, Any], says: str) -> None:
