@@ -379,6 +379,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "discrepancy": "none",
                 "noise": "normal",
                 "sampler": "laplace",
+                "held_out_sampler": None,
             },
         ),
         "compare": (

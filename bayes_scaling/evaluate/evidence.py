@@ -84,7 +84,7 @@ def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut
     """Say of each law what its weight follows from."""
     laws = {one.label: one.law.label for one in candidates}
     used = {label: law for label, law in laws.items() if made.fits[label].converged}
-    weights = law_weights(made.scores, used or laws, cuts)
+    weights = law_weights(made.scores, used or laws, cuts) if laws else {}
     by_law: dict[str, float] = {}
     for label, weight in weights.items():
         by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight
