@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
@@ -44,7 +45,7 @@ class ModelOptions(TypedDict, total=False):
     discrepancy: DiscrepancyChoice
 
 
-FAST = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
+FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
 
 
 class LawOptions(ModelOptions, total=False):
@@ -154,7 +155,7 @@ def members(
     if baselines:
         raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
     given = [one.label for one in laws if isinstance(one, Candidate)]
-    below = FAST if sampler == "auto" else None
+    below: SamplerName | None = FAST if sampler == "auto" else None
     members: list[Candidate] = []
     for one in candidates_of(laws, ()):
         if one.label in given:
