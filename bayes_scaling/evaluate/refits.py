@@ -77,7 +77,7 @@ def measured(
 ) -> Measured:
     """Fit and score candidates, one after the other; what is in the folder is found again.
 
-    Not in threads: NumPyro traces models on one stack of handlers for the whole process.
+    The chains of one fit take the cores already, and Ctrl-C ends what runs at once.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,19 @@ def test_the_same_seed_gives_the_same_draws(chinchilla_runs: bs.Runs, chinchilla
     other = fit_exact("chinchilla", chinchilla_runs, seed=1)
     np.testing.assert_array_equal(again.unconstrained, chinchilla_fit.unconstrained)
     assert not np.array_equal(other.unconstrained, chinchilla_fit.unconstrained)
+
+
+def test_laws_are_fitted_in_threads_as_one_after_the_other(chinchilla_runs: bs.Runs) -> None:
+    """NumPyro has one stack of handlers for all threads: models that are traced at the same time would mix."""
+    laws = ("max_form", "product_form", "overtraining", "chinchilla_tied")
+
+    def quick(law: str) -> bs.Fit:
+        return fit_exact(law, chinchilla_runs, sampler=bs.Sampler("laplace", draws=200), progress=False)
+
+    with ThreadPoolExecutor(len(laws)) as pool:
+        together = list(pool.map(quick, laws))
+    for law, found in zip(laws, together, strict=True):
+        assert np.array_equal(found.unconstrained, quick(law).unconstrained)
 
 
 def test_row_order_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
