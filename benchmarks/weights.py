@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,14 @@ import numpy as np
 import pandas as pd
 import scipy.special
 from extrapolation import tables
+from pilot_design import kept
+from suites.cells import located
 
 import bayes_scaling as bs
 from bayes_scaling.base.names import NoiseName
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
-from bayes_scaling.evaluate.scores import COVERAGES, score
+from bayes_scaling.evaluate.scores import COVERAGES, coverage, score
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
 
 RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
@@ -43,14 +43,13 @@ def everything(data: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     found: dict[str, pd.DataFrame] = {}
     for name, rows, _, _ in tables(data):
         found.setdefault(name.split(" <=")[0], rows)
-    board = data / "scoreboard" if (data / "scoreboard").is_dir() else data
-    if (path := board / "openeurollm_best_per_cell.csv").is_file():
+    if path := located(data, "openeurollm_best_per_cell.csv"):
         found["OpenEuroLLM"] = pd.read_csv(path)
-    if (path := board / "lr_bsz_train.csv").is_file():
+    if path := located(data, "lr_bsz_train.csv"):
         found["learning rates"] = _best(_whole(path), "non_embedding_param_size", "data_size", "lm_loss")
-    if (path := board / "distillation_train.csv").is_file():
+    if path := located(data, "distillation_train.csv"):
         found["distillation"] = _best(_whole(path), "NS", "DS", "LS")
-    if (path := board / "losscast_runs.csv.gz").is_file():
+    if path := located(data, "losscast_runs.csv.gz"):
         runs = pd.read_csv(path)
         found["LossCast steplaw"] = _best(runs[runs["source"] == "steplaw"], "params", "tokens", "loss")
     for name, rows in found.items():
@@ -97,17 +96,6 @@ def measure(rows: pd.DataFrame, below: np.ndarray, noise: NoiseName, refits: Pat
     }
 
 
-def kept(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what is there already, or measure and write it."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(work()))
-        partial.replace(path)
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
 def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, float]:
     """Score a mixture on the runs above; its median error is taken as the mean of the members'."""
     names = [name for name, weight in weights.items() if weight > 0]
@@ -115,7 +103,7 @@ def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, fl
     by = {of: np.array([case["said"][name][of] for name in names]) for of in ("log_score", "pit", "error")}
     log_score = scipy.special.logsumexp(by["log_score"] + np.log(weight), axis=0)
     pit, error = (weight * by["pit"]).sum(0), (weight * by["error"]).sum(0)
-    inside = {f"inside_{p:.0%}": float(np.mean(np.abs(pit - 0.5) <= p / 2)) for p in COVERAGES}
+    inside = {f"inside_{p:.0%}": coverage(pit, p) for p in COVERAGES}
     return {"log_score": float(log_score.mean()), **inside, "rms": float(np.sqrt(np.mean(error**2)))}
 
 
@@ -173,12 +161,11 @@ def main() -> None:
     cases = {}
     for table, rows in everything(arguments.data):
         for ratio, below in splits(rows):
-            key = hashlib.sha256(f"{table} {ratio} {arguments.noise}".encode()).hexdigest()[:16]
 
             def work(rows: pd.DataFrame = rows, below: np.ndarray = below) -> dict[str, Any]:
                 return measure(rows, below, arguments.noise, arguments.out)
 
-            cases[table, ratio] = kept(arguments.out / f"{key}.json", work)
+            cases[table, ratio] = kept(arguments.out, f"{table} {ratio} {arguments.noise}", work)
             print(f"{table}, {below.sum()} runs below 1/{ratio:g}, {(~below).sum()} above", flush=True)
     print(report(cases).round(3).to_string())
 

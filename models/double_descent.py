@@ -11,13 +11,14 @@ The form is ours. That test error peaks where a model can just fit its data, and
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import log
 from typing import Literal
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling.laws import LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def peak(X: Array, h: Array, X_p: Array, w: Array) -> Array:
@@ -71,13 +72,8 @@ def law(input: Literal["params", "tokens", "flops"] = "params") -> Law:
                 meaning="width of the peak",
                 source="a peak that passes within a decade or two; wider ones cannot be told from the law",
             ),
-            Parameter(
-                "E",
-                dist.Beta(1.5, 1.5),
-                unit="loss",
-                meaning="irreducible loss",
-                role="irreducible",
-                source="published E over the loss at the centre of the data: 0.16 to 0.72",
+            replace(
+                IRREDUCIBLE,
                 quantity="E over the loss at the centre of the data without the peak",
                 value=lambda draw, at, L_0, h, X_p, w: draw * base(at, L_0, h, X_p, w),
             ),

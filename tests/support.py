@@ -26,8 +26,9 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import model_of
 from bayes_scaling.model.simulate import typical_design
-from bayes_scaling.predict.ensemble import Ensemble, Member, Paths
+from bayes_scaling.predict.ensemble import Ensemble, Member
 from bayes_scaling.predict.frontier import _best_split
+from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 fit_exact = functools.partial(bs.fit, discrepancy="none")

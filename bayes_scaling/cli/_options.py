@@ -162,6 +162,7 @@ def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, run
     from bayes_scaling.data.columns import derive_missing
     from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.predict.forecast import refuse_missing_inputs
 
     if table is not None:
         return
@@ -170,10 +171,7 @@ def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, run
     numbers = {name: np.ones(1) for name, value in given.items() if not isinstance(value, str)}
     known = derive_missing(numbers)[0]
     for law in map(load_law, law_names(laws) or default_laws(runs)):
-        missing = [name for name in law.inputs if name not in known]
-        if missing:
-            needed = ", ".join(law.inputs)
-            raise ForecastError(f"law {law.label} needs {needed} of each future run; {missing[0]} is missing")
+        refuse_missing_inputs(law, known)
 
 
 def planned_forecast(

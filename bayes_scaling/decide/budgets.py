@@ -20,7 +20,8 @@ from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.problem import ROUGHLY, Problem
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.predict.ensemble import BEYOND, BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.paths import BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
 CLOSE = 1e-4  # precision of the smallest log budget

@@ -27,6 +27,8 @@ from bayes_scaling.model.pooling import Pooling
 from bayes_scaling.predict.ensemble import ALONE, TREND, Ensemble
 from bayes_scaling.predict.evidence import Evidence
 
+FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
+
 
 class ModelOptions(TypedDict, total=False):
     """Options of every law that is fitted.
@@ -43,9 +45,6 @@ class ModelOptions(TypedDict, total=False):
 
     noise: NoiseChoice
     discrepancy: DiscrepancyChoice
-
-
-FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
 
 
 class LawOptions(ModelOptions, total=False):
@@ -156,17 +155,17 @@ def members(
         raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
     given = [one.label for one in laws if isinstance(one, Candidate)]
     below: SamplerName | None = FAST if sampler == "auto" else None
-    members: list[Candidate] = []
+    found: list[Candidate] = []
     for one in candidates_of(laws, ()):
         if one.label in given:
-            members.append(one)
+            found.append(one)
             continue
         scatter = usual_noise(one.law, runs) if noise == "auto" else noise
         member = dataclasses.replace(
             one, noise=scatter, sampler=sampler, held_out_sampler=below, discrepancy=discrepancy
         )
-        members += [member, *_beside(member, runs)]
-    return tuple(members)
+        found += [member, *_beside(member, runs)]
+    return tuple(found)
 
 
 def _beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
@@ -193,17 +192,17 @@ def _together(
     cuts = usual_cuts(candidates[0].law, runs)
     with progress_bar("fit", progress) as report:
         made = measured(candidates, cuts, runs, folder, seed, report)
-    left_out = [fitted for fitted in made.fits.values() if not fitted.converged]
-    if len(left_out) == len(made.fits):
-        problems = "; ".join(left_out[0].problems)
+    left_out = {one.label: "; ".join(made.fits[one.label].problems) for one in candidates}
+    left_out = {label: problems for label, problems in left_out.items() if problems}
+    if len(left_out) == len(candidates):
+        first = candidates[0]
         raise ConvergenceError(
-            f"none of {len(left_out)} fits converged, that of {left_out[0].law.label} for one ({problems}): fit again "
-            "with more draws, other laws or tighter priors"
+            f"none of {len(left_out)} fits converged, that of {first.law.label} for one ({left_out[first.label]}): fit "
+            "again with more draws, other laws or tighter priors"
         )
-    for candidate in candidates:
-        if problems := "; ".join(made.fits[candidate.label].problems):
-            said = f"{candidate.label} did not converge ({problems}), and is left out of the ensemble"
-            warnings.warn(said, BayesScalingWarning, stacklevel=4)
+    for label, problems in left_out.items():
+        said = f"{label} did not converge ({problems}), and is left out of the ensemble"
+        warnings.warn(said, BayesScalingWarning, stacklevel=4)
     weights = made.weights({candidate.label: candidate.law.label for candidate in candidates}, cuts)
     return Ensemble.of(_Weighed(made.fits, weights, runs, evidence_of(candidates, made, cuts)), seed)
 

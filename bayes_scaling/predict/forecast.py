@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,11 +22,13 @@ from bayes_scaling.inference.compiled import AT_ONCE
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import MOST_PLACES, log_size
 from bayes_scaling.model.observations import SIZES, size_of
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
-from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
+from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
+from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 from bayes_scaling.predict.so_far import RunsSoFar, runs_that_go_on
 
@@ -251,15 +253,8 @@ def forecast(
 
 def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
     """Return fits and weights of the laws that are used, and whether fits that did not converge are accepted."""
-    if isinstance(source, Ensemble):
-        members = source.members
-        # Whoever made the ensemble accepted this, or all fits converged.
-        return (
-            {name: member.fit for name, member in members.items()},
-            {name: member.weight for name, member in members.items()},
-            True,
-        )
-    return source.fits, used(source.weights), unconverged
+    # Whoever made an ensemble accepted fits that did not converge, or all did.
+    return source.fits, used(source.weights), unconverged or isinstance(source, Ensemble)
 
 
 def _of_fit(
@@ -403,15 +398,20 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     frame = numeric(frame, numbers, Origin(PLANNED, {}), law.may_be_zero)
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
     refuse_impossible(frame, Origin(PLANNED, {}))
-    missing = [name for name in law.inputs if name not in frame]
-    if missing:
-        raise ForecastError(
-            f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
-        )
+    refuse_missing_inputs(law, frame)
     for column, labels in zip(fit.groups.columns, fit.groups.labels, strict=True):
         if column not in frame:
             raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
     return frame
+
+
+def refuse_missing_inputs(law: Law, known: Container[str]) -> None:
+    """Refuse future runs that lack an input of a law, given the names of what is known of them."""
+    missing = [name for name in law.inputs if name not in known]
+    if missing:
+        raise ForecastError(
+            f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
+        )
 
 
 def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:

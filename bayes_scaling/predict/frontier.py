@@ -24,7 +24,8 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
-from bayes_scaling.predict.ensemble import Ensemble, Paths, WeightedFits, fitted_sizes, shares_of
+from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.paths import Paths, fitted_sizes
 from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach

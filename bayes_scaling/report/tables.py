@@ -63,7 +63,7 @@ class Laws(Part):
     names : laws, as in ``load_law``; by default those that suit the columns of the table; law files run only with
         ``run_law_files``
     alongside : what each law is shown with, as of `compare`: ``exact`` (no discrepancy), and baselines like ``huber``
-    discrepancy : ``brownian``, or ``none``
+    discrepancy : ``brownian``, ``trend`` or ``none``
     noise, noise_scale, noise_rows : as in `Noise`, or ``auto``
     cuts : leave-largest-out cuts, ``{flops = [1e20, 1e21]}``; by default a 3rd, a 10th and a 30th of the largest run
     priors : replaced priors by law and parameter, ``[laws.priors.chinchilla]``

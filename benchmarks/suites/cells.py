@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.names import SamplerName
+from bayes_scaling.evaluate.scores import COVERAGES, coverage
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("bayes_scaling/base", "bayes_scaling/data", "bayes_scaling/laws", "bayes_scaling/model",
@@ -90,7 +91,7 @@ def row(
 ) -> Row:
     """Return the row of the scores of one answer."""
     pit = scores["pit"].to_numpy()
-    inside = tuple(float(np.mean(np.abs(pit - 0.5) <= p / 2)) for p in (0.5, 0.8, 0.9))
+    inside = tuple(coverage(pit, p) for p in COVERAGES)
     fits = scores.drop_duplicates("fit")
     return Row(
         suite,

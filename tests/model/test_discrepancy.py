@@ -13,7 +13,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.draws import parts
 from bayes_scaling.model.discrepancy import KNOTS, DiscrepancyGrid, _covariance, log_size, size_inputs
-from bayes_scaling.predict.ensemble import Paths
+from bayes_scaling.predict.paths import Paths
 from tests.support import design, fit_exact
 
 
