@@ -244,7 +244,7 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     if _same_program(law.label):
         pytest.skip("the same formula of another column")
     table = typical_design(law)
-    hits, learned, marked = [], [], []
+    held, learned, marked = [], [], []
     for seed in range(20):
         truth = {**draw_prior(law, Noise("normal"), Discrepancy("none"), _at(law), seed), "sigma": 0.01}
         runs = simulate(law, table, truth, noise=Noise("normal"), seed=seed)
@@ -252,14 +252,15 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
         if not fit.converged:
             marked.append((seed, fit))
             continue
-        for name, draws in fit.flat().items():
-            low, high = np.quantile(draws, [0.05, 0.95])
-            hits.append(low <= truth[name] <= high)
+        ends = {name: np.quantile(draws, [0.05, 0.95]) for name, draws in fit.flat().items()}
+        held.append(np.mean([low <= truth[name] <= high for name, (low, high) in ends.items()]))
         learned.append([fit.contraction[name] for name in law.parameter_names])
     # A break may hide in several places of one table, and a kink where a term takes over is sharp: chains that do not
     # agree are marked, and such a fit is refused downstream. It must stay rare.
     assert len(marked) <= 2, marked
-    # The parameters of one table are correlated; with 20 tables the rate has a standard error of about 0.05.
-    assert 0.78 <= np.mean(hits) <= 0.99
+    # The parameters of one table are right or wrong together, so the rate of 20 tables is uncertain; the shares of the
+    # tables say by how much. The prior of `fit` stands at the median loss of the table: 0.9 is not exact.
+    error = max(np.std(held, ddof=1) / np.sqrt(len(held)), 0.04)
+    assert 0.9 - 3 * error <= np.mean(held) <= 0.99
     weak = [name for name, share in zip(law.parameter_names, np.mean(learned, axis=0), strict=True) if share < 0.3]
     assert set(weak) <= set(law.weakly_identified), "the law file has to name what such tables do not teach"
