@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.arguments import Seed, validated
@@ -92,7 +91,7 @@ def fit(
         problem = with_good_geometry(problem)
         sampled = sampler.function(problem)
         unconstrained = problem.standardised(sampled.chains.u)
-        u = jnp.asarray(unconstrained.reshape(-1, len(model.sites)))
+        u = unconstrained.reshape(-1, len(model.sites))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
     how = {
         "sampler": sampler.name,
