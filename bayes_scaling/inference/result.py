@@ -338,4 +338,6 @@ class Fit:
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
-        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.sampler_used}, {state}>"
+        read = int(self.manifest["runs"]["rows_read"])
+        rows = self.runs.counted + (f", {read:,} of its rows read" if read < len(self.runs) else "")
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {rows}, {self.sampler_used}, {state}>"
