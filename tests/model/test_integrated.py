@@ -47,9 +47,7 @@ def problem_of(noise: bs.Noise, runs: bs.Runs, pooling: dict[str, object] | None
     composition = Composition(bs.load_law("power_law:input=tokens"), noise, bs.Discrepancy(), pooling or {})
     model, data, priors = parts(composition, runs)
     sites = prior_draws(composition, model, 0)
-    u = np.stack(
-        [np.asarray(model.place(jax.tree.map(lambda v, i=i: v[i], sites), data, priors)[0]) for i in range(30)]
-    )
+    u = np.asarray(placed(model)(sites, data, priors)[0])
     return Problem(model, data, priors, u, Settings(draws=500), 0, silent)
 
 
