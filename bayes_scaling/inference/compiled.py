@@ -89,4 +89,5 @@ def moved(model: Model) -> Any:
 @compiled
 def completed(model: Integrated) -> Any:
     """Return the compiled function from draws without increments, and standard normals, to increments."""
-    return over_draws(model.completed, 2, 1 + model.whole.increments)
+    # Of each increment: the basis, laid out, whitened, and the state of the filter that does it.
+    return over_draws(model.completed, 2, 4 * (1 + model.whole.increments))

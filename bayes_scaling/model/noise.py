@@ -178,7 +178,10 @@ class Noise:
     def label(self) -> str:
         """Short name, for manifests and legends."""
         scale = "" if self.scale == "constant" else f", {self.scale} scale"
-        return f"{self.shape.label}{scale}{', correlated rows' if self.correlated else ''}"
+        if not self.correlated:
+            return f"{self.shape.label}{scale}"
+        read = "" if self.rows_per_curve is None else f", at most {self.rows_per_curve} read of each run"
+        return f"{self.shape.label}{scale}, correlated rows{read}"
 
     def as_dict(self) -> dict[str, str | int | None]:
         """Return family, scale and rows by name, and rows per curve, for manifests."""
