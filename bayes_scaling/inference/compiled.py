@@ -13,23 +13,29 @@ import numpy as np
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
+from bayes_scaling.model.integrated import Integrated
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 AT_ONCE = 25_000_000  # numbers in an array of draws by rows
 
 
-def over_draws(function: Callable[..., Any], mapped: int) -> Any:
+def over_draws(function: Callable[..., Any], mapped: int, per_row: int = 1) -> Any:
     """Return the compiled function over draws: its first arguments have an axis of draws, the others are shared.
 
     Draws are taken all at once, unless draws by rows are so many that memory would grow with their product.
+
+    Parameters
+    ----------
+    mapped : number of arguments that have an axis of draws
+    per_row : numbers that the function holds for each row of a draw
     """
 
     def call(*given: Any) -> Any:
         draws, shared = given[:mapped], given[mapped:]
         count = len(jax.tree.leaves(draws)[0])
         rows = max((max(jnp.shape(leaf), default=1) for leaf in jax.tree.leaves(shared)), default=1)
-        most = max(AT_ONCE // rows, 1)
+        most = max(AT_ONCE // (rows * per_row), 1)
         if count <= most:
             return jax.vmap(function, (*(0 for _ in draws), *(None for _ in shared)))(*given)
         return jax.lax.map(lambda one: function(*one, *shared), draws, batch_size=most)
@@ -83,6 +89,13 @@ def log_priors(model: Model) -> Any:
 def moved(model: Model) -> Any:
     """Return the compiled function from unconstrained vectors in one geometry to those in another."""
     return over_draws(model.moved, 1)
+
+
+@compiled
+def completed(model: Integrated) -> Any:
+    """Return the compiled function from draws without increments, and standard normals, to increments."""
+    # Of each increment: the basis, laid out, whitened, and the state of the filter that does it.
+    return over_draws(model.completed, 2, 4 * (1 + model.whole.increments))
 
 
 def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Callable[[np.ndarray], Any]:

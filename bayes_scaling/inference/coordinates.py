@@ -14,6 +14,7 @@ from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.problem import Problem, moved
 from bayes_scaling.model.composition import BASIS
 from bayes_scaling.model.geometry import Geometry
+from bayes_scaling.model.integrated import integrated
 from bayes_scaling.model.program import Model
 
 CENTRING_DRAWS = 4000  # of the normal approximation, to see how much groups say
@@ -23,9 +24,17 @@ LOOKS = 2
 
 def with_good_geometry(problem: Problem) -> Problem:
     """Return the same posterior in coordinates that suit what the table says about groups and discrepancy."""
+    if problem.model.increments and problem.model.noise.jointly_normal:
+        problem = _with_increments_integrated(problem)
     if problem.model.increments:
         problem = _with_whitened_increments(problem)
     return _with_good_centring(problem) if problem.model.populations else problem
+
+
+def _with_increments_integrated(problem: Problem) -> Problem:
+    """Return the posterior of all parameters but the increments, which `Problem.standardised` draws given the rest."""
+    model = integrated(problem.model)
+    return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, : len(model.sites)])
 
 
 def _with_whitened_increments(problem: Problem) -> Problem:

@@ -25,12 +25,13 @@ from bayes_scaling.inference.draws import flattened, parts, prior_draws
 from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampler import SamplerChoice, chosen_sampler
+from bayes_scaling.inference.sampler import Sampler, SamplerChoice, chosen_sampler
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior, prior_to_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
 from bayes_scaling.model.composition import Composition, spelled_out
+from bayes_scaling.model.observations import Observations, observe, rows_read
 from bayes_scaling.model.pooling import Pooling, checked_pooling
 from bayes_scaling.version import __version__
 
@@ -87,7 +88,7 @@ def fit(
         model, data, priors = parts(composition, runs, sampler.like_rows)
         sites = prior_draws(composition, model, seed)
         prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
-        problem = Problem(model, data, priors, prior_u, settings, seed, report)
+        problem = Problem(model, _to_sample(composition, runs, sampler, data), priors, prior_u, settings, seed, report)
         problem = with_good_geometry(problem)
         sampled = sampler.function(problem)
         unconstrained = problem.standardised(sampled.chains.u)
@@ -113,6 +114,15 @@ def fit(
         diagnostics=sampled.diagnostics,
         manifest=manifest,
     )
+
+
+def _to_sample(composition: Composition, runs: Runs, sampler: Sampler, data: Observations) -> Observations:
+    """Return what the sampler reads of a table: all of ``data``, or chosen rows of its curves."""
+    read = rows_read(composition, runs)
+    if len(read) == len(runs):
+        return data
+    like = None if sampler.like_rows is None else -(-sampler.like_rows * len(read) // len(runs))
+    return observe(composition, runs, like, read)
 
 
 def refuse_unusable_columns(law: Law, runs: Runs) -> None:
@@ -144,6 +154,7 @@ def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seco
         "runs": {
             "source": runs.source,
             "rows": len(runs),
+            "rows_read": len(rows_read(composition, runs)),
             "sha256": runs.hash_of([*law.inputs, *(pool.by for pool in pooling.values())]),
             "params_convention": runs.params_convention,
             "loss_unit": runs.loss_unit,

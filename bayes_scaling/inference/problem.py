@@ -10,18 +10,20 @@ import numpy as np
 
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains, Progress, Settings
+from bayes_scaling.inference.compiled import completed, potentials
 from bayes_scaling.inference.compiled import moved as _moved
-from bayes_scaling.inference.compiled import potentials
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.mode import Mode, find_mode
 from bayes_scaling.inference.nuts import compile_chains, normal_whitening, run_chains
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.geometry import Geometry
+from bayes_scaling.model.integrated import Integrated
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
+INCREMENTS_STREAM = 5  # of random numbers, for increments drawn after the sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +128,22 @@ class Problem:
         )
 
     def standardised(self, u: np.ndarray) -> np.ndarray:
-        """Return draws, (chain, draw, coordinate), in the standard coordinates, in which a fit keeps them."""
-        if not self.model.populations and not self.model.increments:
-            return u
-        standard = Geometry.standard(self.data.geometry.centring, self.model.increments, len(self.data.log_loss))
-        return moved(self, u.reshape(-1, u.shape[-1]), standard).reshape(u.shape)
+        """Return draws, (chain, draw, coordinate), in the standard coordinates, in which a fit keeps them.
+
+        Increments of the discrepancy that were integrated out are drawn, given the rest of each draw.
+        """
+        model, flat = self.model, u.reshape(-1, u.shape[-1])
+        standard = flat
+        if model.populations or model.increments:
+            geometry = Geometry.standard(self.data.geometry.centring, model.increments, len(self.data.log_loss))
+            standard = moved(self, flat, geometry)
+        if isinstance(model, Integrated):
+            white = np.random.default_rng([self.seed, INCREMENTS_STREAM]).standard_normal(
+                (len(flat), model.whole.increments)
+            )
+            increments = completed(model)(flat, white, self.data, self.priors)
+            standard = np.concatenate([standard, np.asarray(increments)], axis=1)
+        return standard.reshape(*u.shape[:-1], -1)
 
 
 def moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -28,7 +28,7 @@ from bayes_scaling.model.composition import INCREMENTS, Composition, site_priors
 from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import SIZES, curve_layout, law_table
+from bayes_scaling.model.observations import SIZES, curve_layout, law_table, rows_read
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import Model, model_of
 
@@ -139,6 +139,12 @@ class Fit:
             stats={name: values[:, kept] for name, values in self.stats.items()},
             drawn=self.drawn or chains * draws,
         )
+
+    @property
+    def counted(self) -> str:
+        """How many rows the table has, and how many of them the sampler read."""
+        read = len(rows_read(self.composition, self.runs))
+        return self.runs.counted + (f", {read:,} of them read" if read < len(self.runs) else "")
 
     def flat(self) -> dict[str, np.ndarray]:
         """Return the draws of every parameter in one row, ``(chain * draw,)``."""
@@ -338,4 +344,4 @@ class Fit:
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged: " + "; ".join(self.problems)
-        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.runs.counted}, {self.sampler_used}, {state}>"
+        return f"<Fit of {self.law.label} ({self.noise.label}) to {self.counted}, {self.sampler_used}, {state}>"

@@ -55,7 +55,7 @@ class Kind:
         return "an" if self.name[0] in "aeiou" else "a"
 
 
-FIT = Kind("fit", 3, "Fit.save or 'bayes-scaling fit --out'", "load_fit")
+FIT = Kind("fit", 4, "Fit.save or 'bayes-scaling fit --out'", "load_fit")
 ENSEMBLE = Kind("ensemble", 1, "Ensemble.save or 'bayes-scaling fit --out'", "Ensemble.load")
 KINDS = (FIT, ENSEMBLE)
 

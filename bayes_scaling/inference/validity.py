@@ -27,6 +27,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.composition import INCREMENTS, spelled_out
 from bayes_scaling.model.geometry import Geometry
+from bayes_scaling.model.observations import rows_read
 
 ROUNDING = 1e-6  # relative difference between machines, far below what matters and far above what rounding does
 
@@ -79,14 +80,29 @@ MANIFEST: Fields = {
     "posterior_names": (_texts, "names"),
     "priors": (_table(_is_text), "priors in words"),
     "priors_given": (_table(lambda value: isinstance(value, dict)), "priors by parameter"),
-    "noise": (_record(family=_is_text, scale=_is_text, rows=_is_text), "family, scale and rows of the noise"),
+    "noise": (
+        _record(
+            family=_is_text,
+            scale=_is_text,
+            rows=_is_text,
+            rows_per_curve=lambda value: value is None or _is_count(value),
+        ),
+        "family, scale, rows and rows per curve of the noise",
+    ),
     "discrepancy": (
         _record(kind=_is_text, smoothness=is_number, scale=is_number),
         "kind, smoothness and scale of the discrepancy",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),
     "runs": (
-        _record(source=_is_text, rows=_is_count, sha256=_is_text, params_convention=_is_text, loss_unit=_is_text),
+        _record(
+            source=_is_text,
+            rows=_is_count,
+            rows_read=_is_count,
+            sha256=_is_text,
+            params_convention=_is_text,
+            loss_unit=_is_text,
+        ),
         "source, rows, hash and units of the runs",
     ),
     "sampler": (_is_text, "the name of a sampler"),
@@ -187,6 +203,8 @@ def _refuse_other_words(fit: Fit) -> None:
     other = set(reads) <= set(SPELLINGS) and said["sha256"] != runs.hash_of(reads)
     if other or (said["rows"], said["loss_unit"]) != (len(runs), runs.loss_unit):
         raise Unbelievable(f"its runs are not those that were fitted ({said['rows']} rows, hash {said['sha256']})")
+    if said["rows_read"] != (read := len(rows_read(fit.composition, runs))):
+        raise Unbelievable(f"it says that {said['rows_read']} rows were read, and its noise model reads {read}")
 
 
 def _refuse_shapes(fit: Fit, sites: list[str]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.families import Family
 
+UNROLLED = 4  # steps of the filter in one turn of its loop: small ones cost more to start than to do
 APART = 1e6  # e-folds between rows of different runs: far enough for no correlation, finite for gradients
 
 
@@ -73,6 +74,37 @@ def layout_of(run: np.ndarray, position: np.ndarray) -> CurveLayout:
     return CurveLayout(row, gap)
 
 
+def well_spread_rows(run: np.ndarray, position: np.ndarray, most: int) -> np.ndarray:
+    """Choose rows of long curves that lie evenly along the logarithm of position; of short ones all.
+
+    The first and the last row of a curve are always chosen. Between them each of ``most`` evenly spread places takes
+    the row next to it, or the next one that is free.
+
+    Parameters
+    ----------
+    run : (n_row,) integer per run
+    position : (n_row,) steps, tokens or FLOPs of each row
+    most : rows of one curve that are chosen, at least 2
+
+    Returns
+    -------
+    (n_chosen,) indices of rows, in the order of the table
+    """
+    order = np.lexsort((position, run))
+    curves = np.split(order, np.flatnonzero(np.diff(run[order])) + 1)
+    chosen = []
+    for curve in curves:
+        if len(curve) > most:
+            along = np.log(position[curve])
+            places, turn = np.linspace(along[0], along[-1], most), np.arange(most)
+            after = np.clip(np.searchsorted(along, places), 1, len(curve) - 1)
+            nearest = after - (places - along[after - 1] < along[after] - places)
+            free = np.maximum.accumulate(nearest - turn) + turn  # one row for each place, in order
+            curve = curve[np.minimum(free, len(curve) - most + turn)]
+        chosen.append(curve)
+    return np.sort(np.concatenate(chosen))
+
+
 def _rounded(n: int) -> int:
     """Round up to 1, 2, 3, 4, 6, 8, 12, 16, ..., so that few shapes are ever compiled."""
     size = 1
@@ -100,17 +132,9 @@ def one_step_ahead(
     """
     row, gap = columns["noise.layout_row"].astype(int), columns["noise.layout_gap"]
 
-    def laid_out(values: Any, empty: float) -> Array:
-        if jnp.ndim(values) == 0:
-            return jnp.asarray(values)
-        return jnp.append(values, empty)[jnp.minimum(row, len(values))]
-
     # One shape for the table: spikes are of the machine, not of a group.
     tails = {row.name: jnp.mean(jnp.asarray(theta[row.name])) for row in family.parameters}
-    scatter, slow, length = (laid_out(x, 1.0) for x in (scale, theta["sigma_curve"], theta["length"]))
-    correlation = jnp.exp(-gap / length)
-    fresh = slow**2 * -jnp.expm1(-2 * gap / length)
-    noise = jnp.broadcast_to(scatter**2, row.shape)
+    correlation, fresh, noise = _steps(scale, theta, row, gap)
 
     def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         (deviation, variance), (r, rho, q, s) = state, now
@@ -122,12 +146,68 @@ def one_step_ahead(
         return (expected + gain * (r - expected), before * (1 - gain)), (expected, total)
 
     start = (jnp.zeros(row.shape[1]), jnp.zeros(row.shape[1]))
-    _, (expected, total) = jax.lax.scan(step, start, (laid_out(residual, 0.0), correlation, fresh, noise))
+    _, (expected, total) = jax.lax.scan(step, start, (_laid_out(residual, 0.0, row), correlation, fresh, noise))
 
     def as_rows(values: Array) -> Array:
         return jnp.ones_like(residual).at[row].set(values, mode="drop")
 
     return as_rows(expected), as_rows(jnp.sqrt(total))
+
+
+def whitened(
+    residual: Array,
+    others: Array,
+    scale: Array,
+    theta: Mapping[str, Any],
+    columns: Mapping[str, Any],
+    weight: Array,
+) -> tuple[Array, Array]:
+    """Turn residuals with the covariance of normal rows of runs into residuals that are independent, of unit scale.
+
+    The map is linear, and the same for all series: the filter of `one_step_ahead`, run over several at once.
+
+    Parameters
+    ----------
+    residual, others : (n_row,) and (n_row, n_other)
+    scale, theta, columns : as of `one_step_ahead`
+    weight : (n_row,) 1 for a row that counts, 0 for padding
+
+    Returns
+    -------
+    (n_place, 1 + n_other) what is left of each series, given its rows before, in the order of the layout; and
+    (n_place,) the logarithm of the scale that it was divided by. Both are 0 at places without a row that counts
+    """
+    row, gap = columns["noise.layout_row"].astype(int), columns["noise.layout_gap"]
+    # Laid out apart: the gradient of laying out is slow, and others have none.
+    series = jnp.concatenate([_laid_out(residual, 0.0, row)[..., None], _laid_out(others, 0.0, row)], axis=2)
+    counts = _laid_out(weight, 0.0, row).reshape(-1)
+
+    def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (deviation, variance), (value, rho, q, s) = state, now
+        expected, before = rho[:, None] * deviation, rho**2 * variance + q
+        total = before + s
+        gain, left = before / total, value - expected
+        return (expected + gain[:, None] * left, before * (1 - gain)), (left / jnp.sqrt(total)[:, None], total)
+
+    start = (jnp.zeros(series.shape[1:]), jnp.zeros(row.shape[1]))
+    _, (left, total) = jax.lax.scan(step, start, (series, *_steps(scale, theta, row, gap)), unroll=UNROLLED)
+    return counts[:, None] * left.reshape(len(counts), -1), counts * jnp.log(total).reshape(-1) / 2
+
+
+def _steps(scale: Array, theta: Mapping[str, Any], row: Array, gap: Array) -> tuple[Array, Array, Array]:
+    """Return, (step, column) each, the correlation with the row before, and variances of what is new and of scatter."""
+    scatter, slow, length = (_laid_out(x, 1.0, row) for x in (scale, theta["sigma_curve"], theta["length"]))
+    correlation = jnp.exp(-gap / length)
+    fresh = slow**2 * -jnp.expm1(-2 * gap / length)
+    return correlation, fresh, jnp.broadcast_to(scatter**2, row.shape)
+
+
+def _laid_out(values: Any, empty: float, row: Array) -> Array:
+    """Lay values of rows out as the rows are, ``(step, column, ...)``; a number for all rows stays a number."""
+    if jnp.ndim(values) == 0:
+        return jnp.asarray(values)
+    beyond = jnp.full((1, *jnp.shape(values)[1:]), empty)
+    return jnp.concatenate([values, beyond])[jnp.minimum(row, len(values))]
 
 
 def draw_deviations(

@@ -21,9 +21,11 @@ from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.names import listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
-from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead
+from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead, whitened
 from bayes_scaling.model.families import FAMILIES, Family, Normal
 
+ROWS_PER_CURVE = 12  # forecasts are as good as from all rows (`benchmarks/curves.py`)
+LEAST_ROWS = 3
 LARGEST_LOG = 300.0  # of a drawn loss: very heavy tails would overflow
 
 _SIGMA = Parameter(
@@ -128,14 +130,24 @@ class Noise:
         where sigma grows towards small runs
     rows : ``independent``; or ``correlated``, where rows of one run share a slow deviation from the law (see
         `bayes_scaling.model.curves`)
+    rows_per_curve : how many correlated rows of one run the sampler reads at most, evenly along the logarithm of steps,
+        the first and the last always; None for all of them. Neighbours say much the same of a law, and cost time
     """
 
     family: str | Family = "student_t"
     scale: str = "constant"
     rows: str = "independent"
+    rows_per_curve: int | None = ROWS_PER_CURVE
 
     def __post_init__(self) -> None:
         check_fields(self)
+        most = self.rows_per_curve
+        if most is not None and most < LEAST_ROWS:
+            raise LawError(
+                f"rows_per_curve is {most}; a curve needs at least {LEAST_ROWS} rows, or give None to read all of them"
+            )
+        if not self.correlated and most != ROWS_PER_CURVE:
+            raise LawError(f"rows_per_curve is {most}, but independent rows are all read: take rows='correlated'")
         known: Mapping[str, Mapping[str, Any]] = {"family": FAMILIES, "scale": SCALES, "rows": ROWS}
         for kind, table in known.items():
             chosen = getattr(self, kind)
@@ -166,11 +178,19 @@ class Noise:
     def label(self) -> str:
         """Short name, for manifests and legends."""
         scale = "" if self.scale == "constant" else f", {self.scale} scale"
-        return f"{self.shape.label}{scale}{', correlated rows' if self.correlated else ''}"
+        if not self.correlated:
+            return f"{self.shape.label}{scale}"
+        read = "" if self.rows_per_curve is None else f", at most {self.rows_per_curve} read of each run"
+        return f"{self.shape.label}{scale}, correlated rows{read}"
 
-    def as_dict(self) -> dict[str, str]:
-        """Return family, scale and rows by name, for manifests."""
-        return {"family": self.shape.label, "scale": self.scale, "rows": self.rows}
+    def as_dict(self) -> dict[str, str | int | None]:
+        """Return family, scale and rows by name, and rows per curve, for manifests."""
+        return {
+            "family": self.shape.label,
+            "scale": self.scale,
+            "rows": self.rows,
+            "rows_per_curve": self.rows_per_curve,
+        }
 
     # --- in the program ---
 
@@ -220,6 +240,34 @@ class Noise:
         normal = dataclasses.replace(self, family=Normal())
         observed = normal.distribution(log_mean, theta, runs, log_loss)
         return ((log_loss - observed.loc) / observed.scale) ** 2
+
+    @property
+    def jointly_normal(self) -> bool:
+        """Whether the log losses of a table are jointly normal, given the parameters."""
+        return type(self.shape) is Normal
+
+    def whitened(
+        self, residual: Any, others: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], weight: Any
+    ) -> tuple[Any, Any]:
+        """Turn residuals that scatter like a table of normal noise into independent ones of unit scale.
+
+        Parameters
+        ----------
+        residual : (n_row,) of log loss
+        others : (n_row, n_other) what else is to be seen through the same linear map
+        theta, runs : as of `location_and_scale`
+        weight : (n_row,) 1 for a row that counts, 0 for padding
+
+        Returns
+        -------
+        (n, 1 + n_other) residual and others, in some order of rows, and (n,) the logarithm of what each row was
+        divided by
+        """
+        scale = self.row_scale(theta, runs)
+        if self.correlated:
+            return whitened(residual, others, scale, theta, runs, weight)
+        series = jnp.concatenate([residual[:, None], others], axis=1)
+        return (weight / scale)[:, None] * series, weight * jnp.log(scale)
 
     # --- draws ---
 

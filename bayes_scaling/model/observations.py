@@ -15,7 +15,7 @@ from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
 from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_site
-from bayes_scaling.model.curves import CurveLayout, layout_of
+from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
@@ -105,10 +105,22 @@ def curve_layout(noise: Noise, table: Mapping[str, np.ndarray]) -> CurveLayout |
     ----------
     table : columns of runs; rows without ``run`` are runs of their own
     """
-    if not noise.correlated:
-        return None
+    return layout_of(*_along_runs(table)) if noise.correlated else None
+
+
+def _along_runs(table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the run of each row, and how far along it the row lies."""
     position = next((table[name] for name in ALONG if name in table), np.ones(len(next(iter(table.values())))))
-    return layout_of(table.get("run", np.arange(len(position))), position)
+    return table.get("run", np.arange(len(position))), position
+
+
+def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
+    """Return the rows of a table that its sampler reads, ``(n_read,)`` indices: all, but for those of long curves."""
+    noise = composition.noise
+    if not noise.correlated or noise.rows_per_curve is None:
+        return np.arange(len(runs))
+    table = law_table(composition.law, runs) | {name: runs.column(name) for name in ALONG if name in runs}
+    return well_spread_rows(*_along_runs(table), noise.rows_per_curve)
 
 
 def size_of(runs: Runs) -> tuple[str, float]:
@@ -129,14 +141,22 @@ def padded_length(n: int) -> int:
     return three_quarters if length > 128 and n <= three_quarters else length
 
 
-def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Observations:
-    """Turn a table of runs into arrays padded like those of a table of ``rows`` rows, by default its own number."""
+def observe(
+    composition: Composition, runs: Runs, rows: int | None = None, read: np.ndarray | None = None
+) -> Observations:
+    """Turn a table of runs into arrays padded like those of a table of ``rows`` rows, by default its own number.
+
+    Parameters
+    ----------
+    read : (n_read,) rows that the arrays hold, by default all. Centre, groups and knots are those of the whole table
+    """
     law, noise, pooling = composition.law, composition.noise, composition.pooling
     if "noise.relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     if "noise.relative_size" in noise.columns and not size_of(runs)[0]:
         raise DataError(f"noise scale 'growing' reads one of {', '.join(SIZES)}; {runs.source} has none of them")
-    n, total = len(runs), padded_length(max(len(runs), rows or 0))
+    read = np.arange(len(runs)) if read is None else read
+    n, total = len(read), padded_length(max(len(read), rows or 0))
     table = law_table(law, runs)
     table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
     groups, grid = composition.groups(runs), composition.discrepancy_grid(runs)
@@ -146,10 +166,11 @@ def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Ob
         return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
     columns = {**model_columns(law, noise, table, size_of(runs)), CELL: cell}
+    columns = {name: values[read] for name, values in columns.items()}
     if grid.size:
-        columns[BASIS] = grid.basis(log_size(law, table))
+        columns[BASIS] = grid.basis(log_size(law, table)[read])
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
-    if (layout := curve_layout(noise, table)) is not None:
+    if (layout := curve_layout(noise, {name: values[read] for name, values in table.items()})) is not None:
         padded |= {"noise.layout_row": layout.row, "noise.layout_gap": layout.gap}
     centring = {
         offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
@@ -158,7 +179,7 @@ def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Ob
     }
     arrays = Observations(
         columns=padded,
-        log_loss=pad(np.log(runs.loss), float(np.log(runs.loss[0]))),
+        log_loss=pad(np.log(runs.loss[read]), float(np.log(runs.loss[read[0]]))),
         weight=pad(np.ones(n), 0.0),
         cells=np.array(groups.cells).reshape(len(groups.cells), -1),
         geometry=Geometry.standard(centring, grid.size, total),

@@ -125,6 +125,10 @@ class Model:
             centre, sd = self._where_it_lies(theta, data)
             remaining = numpyro.sample(INCREMENTS, dist.Normal(-centre / sd, 1 / sd))
             theta = {**theta, INCREMENTS: data.geometry.rotation @ (centre + sd * remaining)}
+        self._observe(theta, data)
+
+    def _observe(self, theta: Mapping[str, Any], data: Observations) -> None:
+        """Observe the log losses."""
         with numpyro.handlers.mask(mask=data.weight > 0):
             numpyro.sample(LOG_LOSS, self.observation(theta, data), obs=data.log_loss)
 

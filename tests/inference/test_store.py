@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayes_scaling as bs
@@ -31,6 +32,22 @@ def test_round_trip_gives_the_same_forecasts_bit_for_bit(chinchilla_fit: bs.Fit,
     assert again.runs.content_hash == chinchilla_fit.runs.content_hash
     assert again.manifest == chinchilla_fit.manifest and again.diagnostics.rhat == chinchilla_fit.diagnostics.rhat
     assert again.converged and again.sampler_used == chinchilla_fit.sampler_used
+
+
+def test_curves_of_which_some_rows_were_read_survive_bit_for_bit(tmp_path: Path) -> None:
+    tokens = np.tile(np.geomspace(1e8, 1e10, 15), 4)
+    loss = (1.8 + (2e9 / tokens) ** 0.3) * np.exp(0.01 * np.random.default_rng(0).standard_normal(len(tokens)))
+    table = pd.DataFrame({"run": np.repeat(["a", "b", "c", "d"], 15), "tokens": tokens, "loss": loss})
+    noise = bs.Noise("normal", rows="correlated", rows_per_curve=5)
+    sampler = bs.Sampler("laplace", draws=100)
+    fit = bs.fit("power_law:input=tokens", bs.Runs.from_frame(table), noise=noise, sampler=sampler)
+    fit.save(tmp_path / "curves.nc")
+    again = bs.load_fit(tmp_path / "curves.nc")
+    assert repr(again) == repr(fit) and again.noise == noise and "20 of them read" in repr(again)
+    np.testing.assert_array_equal(again.unconstrained, fit.unconstrained)
+    ahead = pd.DataFrame({"run": ["a", "new"], "tokens": [2e10, 2e10]})
+    before, after = (bs.forecast(one, ahead, seed=1, unconverged=True) for one in (fit, again))
+    np.testing.assert_array_equal(before.new_run, after.new_run)
 
 
 def test_noise_that_reads_columns_survives(chinchilla_runs: bs.Runs, tmp_path: Path) -> None:
@@ -123,11 +140,11 @@ def test_a_newer_format_is_refused(saved: Path, tmp_path: Path) -> None:
     copy.write_bytes(saved.read_bytes())
     with h5py.File(copy, "a") as file:
         file.attrs["format"] = 99
-    with pytest.raises(bs.errors.FitError, match="format 99, newer than 3"):
+    with pytest.raises(bs.errors.FitError, match="format 99, newer than 4"):
         bs.load_fit(copy)
     with h5py.File(copy, "a") as file:
         file.attrs["format"] = 2
-    with pytest.raises(bs.errors.FitError, match="format 2, older than 3; fit again"):
+    with pytest.raises(bs.errors.FitError, match="format 2, older than 4; fit again"):
         bs.load_fit(copy)
 
 

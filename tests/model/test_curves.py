@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.model.choices import default_noise
-from bayes_scaling.model.curves import APART, draw_deviations, layout_of, one_step_ahead
+from bayes_scaling.model.curves import APART, draw_deviations, layout_of, one_step_ahead, well_spread_rows
 from bayes_scaling.model.families import Normal, StudentT
 from tests.support import fit_exact
 
@@ -145,3 +145,54 @@ def test_heavy_tails_take_a_spike_for_a_spike() -> None:
             for tails, family in (("heavy", StudentT()), ("normal", Normal()))
         }
     assert 0 < moved["heavy"] < 0.1 * moved["normal"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(2, 15), st.integers(0, 99))
+def test_chosen_rows_are_few_of_each_curve_its_ends_among_them(lengths: list[int], most: int, seed: int) -> None:
+    run, position = scattered_rows(lengths, seed)
+    chosen = well_spread_rows(run, position, most)
+    assert (np.diff(chosen) > 0).all()
+    for one, length in enumerate(lengths):
+        rows = np.flatnonzero(run == one)
+        mine = chosen[run[chosen] == one]
+        assert len(mine) == min(length, most)
+        assert {rows[position[rows].argmin()], rows[position[rows].argmax()]} <= {*mine.tolist()}
+    again = well_spread_rows(run[chosen], position[chosen], most)
+    np.testing.assert_array_equal(again, np.arange(len(chosen)))
+
+
+def test_chosen_rows_do_not_depend_on_the_order_or_on_other_curves() -> None:
+    run, position = scattered_rows([30, 9, 25], 3)
+    whole = {(run[i], position[i]) for i in well_spread_rows(run, position, 7)}
+    for one in range(3):
+        rows = np.flatnonzero(run == one)[::-1]
+        alone = well_spread_rows(run[rows], position[rows], 7)
+        assert {(one, position[rows][i]) for i in alone} == {place for place in whole if place[0] == one}
+
+
+def test_chosen_rows_lie_evenly_in_log_steps() -> None:
+    position = np.geomspace(10.0, 1e5, 97)
+    chosen = well_spread_rows(np.zeros(97, int), position, 13)
+    np.testing.assert_array_equal(chosen, np.arange(0, 97, 8))
+
+
+def test_a_fit_says_which_rows_it_read_and_keeps_all() -> None:
+    runs = curves(5, 40, 3, bs.Noise("normal", rows="correlated"))
+    fit = fit_exact("power_law:input=tokens", runs, sampler="laplace")
+    assert "at most 12 read of each run" in repr(fit) and "60 of them read" in repr(fit)
+    assert fit.manifest["runs"]["rows_read"] == 60 and fit.manifest["runs"]["rows"] == len(fit.runs) == 200
+    assert fit.log_likelihood.shape[-1] == 200
+    every = bs.Noise("normal", rows="correlated", rows_per_curve=None)
+    whole = fit_exact("power_law:input=tokens", runs, noise=every, sampler="laplace")
+    assert "read" not in repr(whole) and whole.manifest["runs"]["rows_read"] == 200
+    rows = well_spread_rows(np.repeat(np.arange(5), 40), runs.column("tokens"), 12)
+    by_hand = fit_exact("power_law:input=tokens", runs.where(np.isin(np.arange(200), rows)), sampler="laplace")
+    assert by_hand.manifest["runs"]["rows_read"] == 60
+
+
+def test_senseless_rows_per_curve_are_refused() -> None:
+    with pytest.raises(bs.BayesScalingError, match="rows_per_curve is 2; a curve needs at least 3 rows"):
+        bs.Noise("normal", rows="correlated", rows_per_curve=2)
+    with pytest.raises(bs.BayesScalingError, match="independent rows are all read"):
+        bs.Noise("normal", rows_per_curve=20)

@@ -16,6 +16,7 @@ import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.model.observations import rows_read
 from bayes_scaling.predict.ensemble import Ensemble
 from tests.support import fit_exact
 
@@ -75,6 +76,22 @@ def test_a_forecast_of_later_rows_goes_on_from_the_run(fit: bs.Fit, ahead: pd.Da
     truth = table["loss"].to_numpy()[-3:]
     assert (np.abs(np.log(own.median() / truth)) < np.abs(np.log(fresh.median() / truth))).all()
     assert json.loads(own.to_json())["continues"] == ["big"]
+
+
+def test_a_run_goes_on_from_all_its_rows_read_or_not(fit: bs.Fit, ahead: pd.DataFrame, below: pd.DataFrame) -> None:
+    """Rows that the sampler leaves out still show where a curve lies."""
+    few = dataclasses.replace(NOISE, rows_per_curve=4)
+    some = bs.fit(LAWS[0], bs.Runs.from_frame(below), noise=few, discrepancy="none", seed=0, progress=False)
+    own, whole = bs.forecast(some, ahead), bs.forecast(fit, ahead)
+    assert some.manifest["runs"]["rows_read"] == 20 and fit.manifest["runs"]["rows_read"] == len(below)
+    spread = np.ptp(np.log(whole.interval(0.9)), axis=1)
+    assert (np.abs(np.log(own.median() / whole.median())) < spread / 2).all()
+    other = below.assign(loss=below["loss"] * np.where(below["run"] == "big", 1.02, 1.0))
+    rows = rows_read(some.composition, some.runs)
+    unread = (below["run"] == "big") & ~below.index.isin(rows)
+    assert unread.sum() == 2
+    moved = dataclasses.replace(some, runs=bs.Runs.from_frame(below.where(~unread, other)))
+    assert (bs.forecast(moved, ahead).median() > own.median()).all()
 
 
 def test_continued_and_forecast_are_one(fit: bs.Fit, ahead: pd.DataFrame) -> None:
