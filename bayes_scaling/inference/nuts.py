@@ -9,7 +9,6 @@ shown, and an interrupt takes effect.
 from __future__ import annotations
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import NUTS
 
+from bayes_scaling.base.cores import cores
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import carried
 from bayes_scaling.inference.chains import Chains, Progress, Settings
@@ -145,8 +145,7 @@ def run_chains(
                 progress("sampling", sum(done) / (pieces * settings.chains))
             return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
 
-    workers = min(settings.chains, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(min(settings.chains, cores())) as pool:
         z, diverging, n_steps, energy, accept = (
             np.stack(parts) for parts in zip(*pool.map(chain, range(settings.chains)), strict=True)
         )
