@@ -20,9 +20,9 @@ from multiprocessing.connection import Connection
 from typing import Annotated, Any
 
 from bayes_scaling.base.arguments import Expected
+from bayes_scaling.base.names import MOST_PROCESSES
 from bayes_scaling.errors import WorkerError
 
-MOST_PROCESSES = 512
 TRIES = 3  # of one task, whose process ends before it is done
 
 type ExecutorChoice = (
@@ -72,7 +72,7 @@ class Processes(Executor):
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand on a call, as of `concurrent.futures`."""
-        if multiprocessing.parent_process() is not None and not _READY.is_set():
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself knows it
             raise WorkerError(
                 "a worker process runs the whole script first, and there asks for workers itself: put what starts the "
                 "work under if __name__ == '__main__':"
@@ -109,7 +109,8 @@ class Processes(Executor):
                 call.future.set_result(pool.submit(call.function, *call.args, **call.kwargs).result())
             except BrokenExecutor as error:
                 self.died += 1
-                pool = pool.shutdown(wait=False)
+                pool.shutdown(wait=False)
+                pool = None
                 if tries < TRIES and not self._closed:
                     continue
                 call.future.set_exception(error)
@@ -140,13 +141,10 @@ def cores_of(executor: Executor) -> int:
 
 # --- in a worker process ----------------------------------------------------------------------------------------------
 
-_READY = threading.Event()
-
 
 def _begun(held: Connection) -> None:
     """Prepare a worker: Ctrl-C is for the process that started it, with which it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _READY.set()
     threading.Thread(target=_end_with, args=(held,), daemon=True).start()
 
 

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 PATIENCE = 2.0  # seconds before a bar is shown
 
 
+type Progress = Callable[[str, float], None]
+"""Called with a stage and the fraction of it that is done."""
+
+
 def silent(stage: str, fraction: float) -> None:
     """Show nothing."""
 

@@ -11,7 +11,7 @@ import dataclasses
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from typing import Any
 from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
 from bayes_scaling.base.messages import counted
+from bayes_scaling.base.progress import Progress
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
-
-type Progress = Callable[[str, float], None]
 
 
 class Task[R](abc.ABC):
@@ -148,7 +147,7 @@ class _Work:
                     futures[self._submitted(index, cores)] = index
             while futures:
                 finished, _ = wait(futures, return_when=FIRST_COMPLETED)
-                for future in finished:
+                for future in sorted(finished, key=_failed):  # what was made is kept, whatever else failed
                     self._take(future, futures.pop(future))
                 self._say()
                 for future in [future for future, index in futures.items() if index > self._end()]:
@@ -195,7 +194,7 @@ class _Work:
         task = self.tasks[index]
         if error is None:
             made = future.result()
-            if isinstance(made, _Refused) and isinstance(made.error, WriteError):
+            if isinstance(made, _Refused) and isinstance(made.error, WriteError) and not self.first_error_ends:
                 raise made.error
             self.made[index] = made.error if isinstance(made, _Refused) else task.keep(made)
         elif _of_a_lost_worker(error):
@@ -223,6 +222,10 @@ class _Work:
             self.replaced = self._died
             said = "a worker process ended before its task was done (killed, or out of memory); another one does it"
             warnings.warn(said, BayesScalingWarning, stacklevel=5)
+
+
+def _failed(future: Future[Any]) -> bool:
+    return future.cancelled() or future.exception() is not None
 
 
 def _unsent(task: Task[Any], error: BaseException) -> WorkerError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Executor
 from pathlib import Path
 
 from bayes_scaling.data import datasets
@@ -34,16 +35,17 @@ class Demo:
     files: list[Path]
 
 
-def demo(folder: Path, seed: int = 0) -> Demo:
+def demo(folder: Path, executor: Executor | None = None, seed: int = 0) -> Demo:
     """Fit the default laws to the bundled runs below a compute cut and forecast those above.
 
     Parameters
     ----------
     folder : for the pictures and the saved fits
+    executor : whose workers make the fits
     seed : of the sampler
     """
     below, above = datasets.load().cut("flops", CUT)
-    ensemble = fit(below, seed=seed)
+    ensemble = fit(below, executor=executor, seed=seed)
     ahead = forecast(ensemble, above, seed=seed)
     ensemble.save(folder / "ensemble.nc")
     pictures = save_pictures(ensemble, folder, ahead, measured=above.loss)

@@ -14,7 +14,7 @@ from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
-from bayes_scaling.base.tasks import attempted
+from bayes_scaling.base.tasks import Task, attempted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Cut
@@ -116,7 +116,8 @@ def backtest(
                 asked[name] = Asked.of(laws, runs, cuts, alongside, loo, kept, seed)
             except BayesScalingError as error:
                 failures[name] = str(error)
-        made = iter(attempted([task for one in asked.values() for task in one.tasks], workers, report))
+        tasks: list[Task[Any]] = [task for one in asked.values() for task in one.tasks]
+        made = iter(attempted(tasks, workers, report))
     comparisons: dict[str, Comparison] = {}
     for name, one in asked.items():
         results = [next(made) for _ in one.tasks]

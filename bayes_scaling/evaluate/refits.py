@@ -182,6 +182,32 @@ class ToAllRuns(Task[FitToAll]):
         return dataclasses.replace(made, left_out=_kept(self.folder, key, lambda: left_out))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Again(Task[Fit]):
+    """A candidate fitted once more, to other runs or with other priors.
+
+    Attributes
+    ----------
+    candidate, runs, like_rows, seed : as of `fit_of`
+    why : what is different, in words
+    """
+
+    candidate: Candidate
+    runs: Runs
+    like_rows: int
+    seed: int
+    why: str
+
+    @property
+    def label(self) -> str:
+        """What is fitted, and why."""
+        return f"{self.candidate.label}, {self.why}"
+
+    def measure(self) -> Fit:
+        """Fit it; without what a fit caches."""
+        return dataclasses.replace(fit_of(self.candidate, self.runs, self.like_rows, self.seed))
+
+
 type Refit = BelowCut | ToAllRuns
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def gather(
     draft: bool = False,
     unconverged: bool = False,
     refits: Path | None = None,
+    executor: Executor | None = None,
     run_law_files: bool = False,
     progress: bool | None = None,
 ) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def gather(
 
     Parameters
     ----------
-    study, runs, draft, unconverged, refits, run_law_files, progress : as in `make_report`
+    study, runs, draft, unconverged, refits, executor, run_law_files, progress : as in `make_report`
 
     Returns
     -------
@@ -63,6 +65,7 @@ def gather(
         cuts=study.cuts(),
         loo=False,
         folder=refits,
+        executor=executor,
         seed=study.seed,
         progress=progress,
     )
@@ -78,7 +81,11 @@ def gather(
         advance("other budgets", 0.3)
         others = decision.budgets(context, problem)
         advance("what would change it", 0.5)
-        changed = changes.changes(context, problem, plan, others, pilots["best"])
+
+        def advance_refits(stage: str, fraction: float) -> None:
+            advance(f"what would change it, {stage}", 0.5 + 0.3 * fraction)
+
+        changed = changes.changes(context, problem, plan, others, pilots["best"], executor, advance_refits)
         advance("other sizes", 0.8)
         outlook = _outlook(context, problem, plan, others)
         advance("checks", 0.85)
