@@ -17,7 +17,7 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, attempted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
-from bayes_scaling.evaluate.candidates import Cut
+from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.comparing import Asked
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
@@ -74,7 +74,7 @@ class Backtest:
 @validated
 def backtest(
     tables: Mapping[str, Runs],
-    laws: Sequence[str | Law],
+    laws: Sequence[str | Law | Candidate],
     *,
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = tuple(ALONGSIDE),
