@@ -19,7 +19,7 @@ from typing import Any
 from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
 from bayes_scaling.base.messages import counted
-from bayes_scaling.base.progress import Progress
+from bayes_scaling.base.progress import Progress, part_of
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
 
 
@@ -103,8 +103,10 @@ def attempted[R](tasks: Sequence[Task[R]], executor: Executor | None, report: Pr
 
 
 def _here[R](task: Task[R], tasks: Sequence[Task[R]], done: int, report: Progress) -> R:
-    report(f"{done} of {len(tasks)} done, {task.label}", done / len(tasks))
-    return task.measure()
+    stage = f"{done} of {len(tasks)} done, {task.label}"
+    report(stage, done / len(tasks))
+    with part_of(report, stage, done / len(tasks), (done + 1) / len(tasks)):
+        return task.measure()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,22 +48,25 @@ def executor_of(workers: int | None, dask: str) -> Iterator[Executor | None]:
     if workers is not None and dask:
         raise ArgumentError("--workers starts processes here and --dask uses those of a cluster; give one of them")
     if not dask:
-        # Not before: help imports nothing heavy.
         from bayes_scaling.base.executors import opened
 
         with opened(workers) as executor:
             yield executor
         return
+    with connected(dask) as client:
+        yield client.get_executor()
+
+
+def connected(address: str) -> Any:
+    """Return a client of the Dask scheduler at an address; errors as of `executor_of`."""
     try:
         from distributed import Client
     except ImportError as error:
         raise ArgumentError("--dask needs Dask: pip install 'bayes-scaling[dask]'") from error
     try:
-        client = Client(dask, timeout=SECONDS)
+        return Client(address, timeout=SECONDS)
     except (OSError, ValueError) as error:
-        raise WorkerError(f"no Dask scheduler answers at {dask} ({' '.join(str(error).split())[:150]})") from error
-    with client:
-        yield client.get_executor()
+        raise WorkerError(f"no Dask scheduler answers at {address} ({' '.join(str(error).split())[:150]})") from error
 
 
 def refuse_without_fits(workers: int | None, dask: str, why: str) -> None:

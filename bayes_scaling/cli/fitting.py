@@ -104,16 +104,16 @@ def fit(
 
     Example: bayes-scaling fit runs.csv --out fit.nc --seed 0
     """
+    names = law_names(law)
+    if len(names) == 1 and refits:
+        raise DataError("--refits keeps fits to parts of the table, which one law does not need; leave it out")
     check_outputs(
-        [Output("--out", out, (".nc",)), Output("--refits", refits, refits=True)],
+        [Output("--out", out, (".nc",)), Output("--refits", refits, refits=len(names) != 1)],
         {"the table of runs": runs, "the file of priors": priors},
     )
-    names = law_names(law)
     if len(names) != 1 and (priors or pool):
         option = "--priors" if priors else "--pool"
         raise LawError(f"{option} is about the parameters of one law; name it, as in --law chinchilla")
-    if len(names) == 1 and refits:
-        raise DataError("--refits keeps fits to parts of the table, which one law does not need; leave it out")
     if len(names) == 1:
         refuse_without_fits(workers, dask, "one law is one fit")
     from bayes_scaling.inference.sampler import Sampler

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.progress import part_of, progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.decision import DecisionProblem
@@ -29,6 +29,7 @@ from bayes_scaling.report.study import Study
 FORMAT = 1  # of the JSON
 DOTS = 1500  # runs that the fan chart shows
 MADE = "made"  # the part that differs between two reports of one study
+LAWS = 0.6  # share of the time that laws take to compare
 PANELS = 6  # laws whose held-out forecasts are shown
 
 
@@ -59,17 +60,22 @@ def gather(
     for name in ("params", "tokens"):
         if name not in runs:
             raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
-    comparison = compare(
-        study.candidates(runs, draft, run_law_files),
-        runs,
-        cuts=study.cuts(),
-        loo=False,
-        folder=refits,
-        executor=executor,
-        seed=study.seed,
-        progress=progress,
-    )
-    with progress_bar("report", progress) as advance:
+    with progress_bar("report", progress) as report:
+        with part_of(report, "", 0.0, LAWS):
+            comparison = compare(
+                study.candidates(runs, draft, run_law_files),
+                runs,
+                cuts=study.cuts(),
+                loo=False,
+                folder=refits,
+                executor=executor,
+                seed=study.seed,
+                progress=progress,
+            )
+
+        def advance(stage: str, fraction: float) -> None:
+            report(stage, LAWS + (1 - LAWS) * fraction)
+
         incumbent = float(runs.loss.min()) if study.goal.incumbent is None else study.goal.incumbent
         context = Context(study, comparison, incumbent, draft, draft or unconverged)
         problem = context.problem(context.ensemble(comparison))
