@@ -72,6 +72,10 @@ class WriteError(BayesScalingError):
     """A file that the machine did not let us write: no room, no permission, a failing disk."""
 
 
+class WorkerError(BayesScalingError):
+    """Workers that were lost and cannot be replaced, or that a task cannot be sent to."""
+
+
 class LawError(BayesScalingError):
     """A law file, a prior or a set of constants that breaks the contract of a law."""
 

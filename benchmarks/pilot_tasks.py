@@ -26,6 +26,7 @@ the first law, with three powers of the price, the best of three sets.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import time
@@ -42,7 +43,10 @@ import pandas as pd
 from pilot_design import chosen_at_random, chosen_by_slopes, kept
 
 import bayes_scaling as bs
+from bayes_scaling.base import tasks
+from bayes_scaling.base.executors import opened
 from bayes_scaling.base.names import SamplerName
+from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.scope import scope
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.designs import Offer
@@ -396,6 +400,52 @@ def replay(task: Task, rows: pd.DataFrame, tests: pd.DataFrame, share: float, me
     return {**means, "seconds": time.perf_counter() - began}
 
 
+@dataclasses.dataclass(frozen=True)
+class Replay(tasks.Task[dict[str, Any]]):
+    """One replay, kept under its name.
+
+    Attributes
+    ----------
+    name, share, method, seed : what is replayed
+    data, folder : of the published tables, and of what is kept
+    """
+
+    name: str
+    share: float
+    method: str
+    seed: int
+    data: Path
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return f"{self.name} {self.share} {self.method} {self.seed}"
+
+    def found(self) -> dict[str, Any] | None:
+        """Return what was measured before."""
+        with contextlib.suppress(FileNotFoundError):
+            return kept(self.folder, self.label, _nothing)
+        return None
+
+    def measure(self) -> dict[str, Any]:
+        """Replay it."""
+        return kept(self.folder, self.label, self._replayed)
+
+    def _replayed(self) -> dict[str, Any]:
+        task = TASKS[self.name]
+        pool, target = (task.prepared(pd.read_csv(self.data / f"{self.name}_{part}.csv")) for part in ("train", "test"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = replay(task, pool, target, self.share, self.method, self.seed)
+        print(self.label, {k: round(v, 3) for k, v in found.items()}, flush=True)
+        return found
+
+
+def _nothing() -> dict[str, Any]:
+    raise FileNotFoundError("nothing is kept")
+
+
 def markdown(results: pd.DataFrame) -> str:
     """Write a table per task: mean, standard error and number of seeds of R2, beside what was published."""
     lines = []
@@ -424,38 +474,28 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--workers", type=int, help="replay in this many processes; by default in this one")
     parser.add_argument("--only-print", action="store_true", help="print what is kept, replay nothing")
     options = parser.parse_args()
     chosen, methods = options.tasks.split(","), options.methods.split(",")
-    rows = []
-    for seed in range(options.seeds):
-        for name in chosen:
-            task = TASKS[name]
-            pool, target = (
-                task.prepared(pd.read_csv(options.data / f"{name}_{part}.csv")) for part in ("train", "test")
-            )
-            for share in task.shares:
-                for method in methods:
-                    if seed and method not in SEEDED:
-                        continue
-                    key = f"{name} {share} {method} {seed}"
-
-                    def measure(
-                        arguments: tuple[Any, ...] = (task, pool, target, share, method, seed), key: str = key
-                    ) -> dict[str, Any]:
-                        if options.only_print:
-                            raise FileNotFoundError(key)
-                        with warnings.catch_warnings():
-                            warnings.simplefilter("ignore")
-                            found = replay(*arguments)
-                        print(key, {k: round(v, 3) for k, v in found.items()}, flush=True)
-                        return found
-
-                    try:
-                        found = kept(options.out, key, measure)
-                    except FileNotFoundError:
-                        continue
-                    rows.append({"task": name, "budget": share, "method": method, "seed": seed, **found})
+    replays = [
+        Replay(name, share, method, seed, options.data, options.out)
+        for seed in range(options.seeds)
+        for name in chosen
+        for share in TASKS[name].shares
+        for method in methods
+        if not seed or method in SEEDED
+    ]
+    if options.only_print:
+        made = [one.found() for one in replays]
+    else:
+        with opened(options.workers) as executor, progress_bar("replays") as report:
+            made = list(tasks.carried_out(replays, executor, report))
+    rows = [
+        {"task": one.name, "budget": one.share, "method": one.method, "seed": one.seed, **found}
+        for one, found in zip(replays, made, strict=True)
+        if found is not None
+    ]
     print(markdown(pd.DataFrame(rows).sort_values("task", kind="stable", key=lambda t: t.map(chosen.index))))
 
 

@@ -21,7 +21,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.commands import app
-from bayes_scaling.errors import DataError, WriteError
+from bayes_scaling.errors import DataError, WorkerError, WriteError
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.program import model_of
@@ -68,7 +68,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
     """Run the command line in this process; (exit code, standard output, standard error)."""
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     if isinstance(result.exception, bs.BayesScalingError):  # what `main` turns into one line
-        code = 1 if isinstance(result.exception, WriteError) else 2
+        code = 1 if isinstance(result.exception, WriteError | WorkerError) else 2
         return code, result.stdout, f"error: {result.exception.worded(as_option)}"
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.base import executors
 from bayes_scaling.inference import fit as fitting
 from tests.recipes import World, public, recipes
 
@@ -68,6 +69,7 @@ def no_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise Stopped("a fit would start here")
 
     monkeypatch.setattr(fitting, "parts", stop)
+    monkeypatch.setattr(executors, "Processes", stop)
     yield
 
 

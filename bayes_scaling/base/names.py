@@ -65,6 +65,8 @@ PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forec
 COMPARED = ("held_out", "ranking", "pit")
 """Files that are drawn of a comparison."""
 CONVENTIONS: Mapping[str, str] = {"total": "", "non_embedding": "", "unstated": ""}
+MOST_PROCESSES = 512
+"""Worker processes that can be asked for."""
 TRACKERS: Mapping[str, str] = {"wandb": "Weights & Biases", "mlflow": "MLflow", "tensorboard": "TensorBoard"}
 
 

@@ -14,6 +14,7 @@ from bayes_scaling.cli.stopping import keeping
 from bayes_scaling.errors import ArgumentError, DataError
 
 GOES_ON = "finished refits are kept in {folder}, and the same command goes on from there"
+WOULD_GO_ON = "with {option} FOLDER finished refits are kept, and the same command goes on from there"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +108,13 @@ def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Path | Iterabl
     before = {path: _state(path) for _, path in written}
     folders = [output.path for output in given if output.refits and output.path is not None]
 
+    nowhere = [output.option for output in given if output.refits and output.path is None]
+
     def kept() -> str:
         done = [str(path) for path, state in before.items() if _state(path) != state]
         parts = [GOES_ON.format(folder=folder) for folder in folders if any((folder / "refits").glob("[!.]*"))]
-        return "; ".join([*parts, *([f"written before: {', '.join(done)}"] if done else [])]) or "nothing was written"
+        said = [*parts, *([f"written before: {', '.join(done)}"] if done else [])] or ["nothing was written"]
+        return "; ".join([*said, *(WOULD_GO_ON.format(option=option) for option in nowhere)])
 
     keeping(kept)
 

@@ -14,7 +14,7 @@ from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importi
 from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.stopping import STOPPED, ending
-from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WriteError
+from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
 
 FAILED, REFUSED = 1, 2
 
@@ -62,7 +62,7 @@ def run() -> int:
         code = app(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except WriteError as error:
+    except (WriteError, WorkerError) as error:
         return _say(str(error), FAILED)
     except BayesScalingError as error:
         return _say(error.worded(as_option), REFUSED)

@@ -24,6 +24,7 @@ from bayes_scaling.cli._options import (
     write_json,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
+from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of
 from bayes_scaling.errors import DataError
 
 
@@ -44,6 +45,8 @@ def compare(
         str, typer.Option(help=f"What each law is compared with, comma-separated: {explained(ALONGSIDE)}.")
     ] = ",".join(ALONGSIDE),
     columns: Columns = "",
+    workers: Workers = None,
+    dask: DaskAddress = "",
     seed: Seed = 0,
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -66,7 +69,11 @@ def compare(
     if cut and not (column and values):
         raise DataError(f"cannot read --cut {cut!r}; expected flops=1e20,1e21")
     cuts = [Cut(column.strip(), value) for value in numbers(values, "--cut")] if cut else None
-    result = _comparing.compare(law_names(laws), table, cuts=cuts, alongside=words(alongside), folder=out, seed=seed)
+    beside = words(alongside)
+    with executor_of(workers, dask) as executor:
+        result = _comparing.compare(
+            law_names(laws), table, cuts=cuts, alongside=beside, folder=out, executor=executor, seed=seed
+        )
     written = []
     if out is not None:
         written = [write_json(result.to_dict(), out / "comparison.json"), *save_comparison_pictures(result, out)]
@@ -84,6 +91,8 @@ def backtest(
     out: Annotated[
         Path | None, typer.Option(help="Folder for JSON and refits; an interrupted backtest resumes from it.")
     ] = None,
+    workers: Workers = None,
+    dask: DaskAddress = "",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +109,8 @@ def backtest(
     tables, unread = _backtest.read_tables(folder)
     read = [folder / name for name in (*tables, *unread)]
     check_outputs([Output("--out", out, holds=("backtest.json",), refits=True)], {"a file of the folder": read})
-    result = _backtest.backtest(tables, law_names(laws), folder=out, seed=seed)
+    with executor_of(workers, dask) as executor:
+        result = _backtest.backtest(tables, law_names(laws), folder=out, executor=executor, seed=seed)
     result = dataclasses.replace(result, failures={**unread, **result.failures})
     if out is not None:
         write_json(result.to_dict(), out / "backtest.json")

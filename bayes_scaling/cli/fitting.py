@@ -50,6 +50,7 @@ from bayes_scaling.cli._options import (
     saved_fit,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
+from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of, refuse_without_fits
 from bayes_scaling.errors import DataError, ForecastError, LawError
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def fit(
     refits: Annotated[
         Path | None, typer.Option(help="Of several laws, folder to keep refits in; an interrupted fit resumes from it.")
     ] = None,
+    workers: Workers = None,
+    dask: DaskAddress = "",
     seed: Seed = 0,
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
@@ -101,16 +104,18 @@ def fit(
 
     Example: bayes-scaling fit runs.csv --out fit.nc --seed 0
     """
+    names = law_names(law)
+    if len(names) == 1 and refits:
+        raise DataError("--refits keeps fits to parts of the table, which one law does not need; leave it out")
     check_outputs(
-        [Output("--out", out, (".nc",)), Output("--refits", refits, refits=True)],
+        [Output("--out", out, (".nc",)), Output("--refits", refits, refits=len(names) != 1)],
         {"the table of runs": runs, "the file of priors": priors},
     )
-    names = law_names(law)
     if len(names) != 1 and (priors or pool):
         option = "--priors" if priors else "--pool"
         raise LawError(f"{option} is about the parameters of one law; name it, as in --law chinchilla")
-    if len(names) == 1 and refits:
-        raise DataError("--refits keeps fits to parts of the table, which one law does not need; leave it out")
+    if len(names) == 1:
+        refuse_without_fits(workers, dask, "one law is one fit")
     from bayes_scaling.inference.sampler import Sampler
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import read_priors
@@ -142,17 +147,18 @@ def fit(
         chosen = load_law(names[0], priors=read_priors(priors) if priors else None)
         _one(chosen, table, {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}, how, out, as_json)
     else:
-        _several(law, table, {**how, "folder": refits}, out, as_json)
+        with executor_of(workers, dask) as executor:
+            result = fit_named(law, table, **how, folder=refits, executor=executor)
+        _show_several(result, table, out, as_json)
 
 
-def _several(laws: str, table: Runs, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    """Fit several laws together, save them and print their weights."""
+def _show_several(result: Any, table: Runs, out: Path | None, as_json: bool) -> None:
+    """Save several laws that were fitted together, and print their weights."""
     from rich.text import Text
 
     from bayes_scaling.cli.printing.ensembles import ensemble_content, ensemble_summary
     from bayes_scaling.cli.printing.layout import show
 
-    result: Any = fit_named(laws, table, **how)
     if out is not None:
         result.save(out)
     if as_json:

@@ -29,6 +29,7 @@ from bayes_scaling.cli._options import (
     fits_in,
     groups_in,
     inputs_of,
+    law_names,
     named,
     number,
     planned_forecast,
@@ -38,6 +39,7 @@ from bayes_scaling.cli._options import (
     saved_fit,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
+from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of, refuse_without_fits
 from bayes_scaling.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def forecast(
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
     params_convention: Convention = "unstated",
+    workers: Workers = None,
+    dask: DaskAddress = "",
     seed: Seed = 0,
     unconverged: Unconverged = False,
     as_json: AsJson = False,
@@ -83,11 +87,16 @@ def forecast(
     if source.suffix.lower() == ".nc":
         if out is not None:
             raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
+        refuse_without_fits(workers, dask, f"{source.name} has its fits already")
         loaded = saved_fit(source, law)
     else:
         runs = read_runs(source, columns, loss_unit, params_convention)
         refuse_no_question(given, table, law, runs)
-        loaded = fit_named(law, runs, seed=seed)
+        if len(law_names(law)) == 1:
+            refuse_without_fits(workers, dask, "one law is one fit")
+        with executor_of(workers, dask) as executor:
+            shared = {} if executor is None else {"executor": executor}
+            loaded = fit_named(law, runs, seed=seed, **shared)
     if out is not None:
         loaded.save(out)
     result = planned_forecast(loaded, given, table, seed, unconverged)
@@ -151,6 +160,8 @@ def quantity(
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the fits and the pictures.")] = Path("bayes-scaling-demo"),
+    workers: Workers = None,
+    dask: DaskAddress = "",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -163,7 +174,8 @@ def demo(
     from bayes_scaling.cli.printing.demo import demo_content, demo_story
     from bayes_scaling.cli.printing.layout import show
 
-    done = _demo.demo(out, seed)
+    with executor_of(workers, dask) as executor:
+        done = _demo.demo(out, executor, seed)
     if as_json:
         print_json(demo_content(done))
     else:

@@ -9,6 +9,7 @@ import typer
 
 from bayes_scaling.cli._options import NOT_CONVERGED, Unconverged
 from bayes_scaling.cli._outputs import Output, check_outputs
+from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of
 
 
 def report(
@@ -24,6 +25,8 @@ def report(
         bool,
         typer.Option("--run-law-files", help="Run the law files that the study names: they are code, and so trusted."),
     ] = False,
+    workers: Workers = None,
+    dask: DaskAddress = "",
     unconverged: Unconverged = False,
 ) -> None:
     """Make a report from a study file. Exits with code 3 if a law did not converge.
@@ -41,7 +44,15 @@ def report(
         ],
         {"the study": study, "a file of the study": asked.files},
     )
-    made = make_report(asked, draft=draft, unconverged=unconverged, refits=refits, run_law_files=run_law_files)
+    with executor_of(workers, dask) as executor:
+        made = make_report(
+            asked,
+            draft=draft,
+            unconverged=unconverged,
+            refits=refits,
+            executor=executor,
+            run_law_files=run_law_files,
+        )
     for path in made.save(out):
         typer.echo(path)
     levels = [str(one["level"]) for one in made.content["trust"]["verdicts"]]

@@ -11,10 +11,14 @@ from typing import Any
 import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
+from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.tasks import Task, attempted
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingError, DataError, WriteError
-from bayes_scaling.evaluate.comparing import compare
+from bayes_scaling.errors import BayesScalingError, DataError
+from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.comparing import Asked
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
@@ -70,23 +74,26 @@ class Backtest:
 @validated
 def backtest(
     tables: Mapping[str, Runs],
-    laws: Sequence[str | Law],
+    laws: Sequence[str | Law | Candidate],
     *,
+    cuts: Sequence[Cut] | None = None,
+    alongside: Sequence[str] = tuple(ALONGSIDE),
+    loo: bool = True,
     folder: FilePath | None = None,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
-    **options: Any,
 ) -> Backtest:
-    """Compare laws on each of many tables, at the default cuts of each.
+    """Compare laws on each of many tables.
 
     Parameters
     ----------
     tables : runs by name
-    laws : as of `compare`
+    laws, cuts, alongside, loo : as of `compare`; by default the cuts are those of each table
     folder : where refits are kept and found again
+    executor : whose workers make the fits, of all tables together; as of `compare`
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
-    options : of `compare`: ``cuts``, ``alongside``, ``loo``
 
     Returns
     -------
@@ -97,21 +104,29 @@ def backtest(
     ------
     DataError
         When no table can be compared.
+    WorkerError
+        As of `compare`.
     """
-    comparisons: dict[str, Comparison] = {}
     failures: dict[str, str] = {}
-    scored = []
-    with progress_bar("backtest", progress) as report:
-        for done, (name, runs) in enumerate(tables.items()):
-            report(name, done / len(tables))
+    asked: dict[str, Asked] = {}
+    kept = None if folder is None else Path(folder)
+    with opened(executor) as workers, progress_bar("backtest", progress) as report:
+        for name, runs in tables.items():
             try:
-                comparisons[name] = compare(laws, runs, folder=folder, seed=seed, progress=False, **options)
-            except WriteError:  # it would be that of every table
-                raise
+                asked[name] = Asked.of(laws, runs, cuts, alongside, loo, kept, seed)
             except BayesScalingError as error:
                 failures[name] = str(error)
-                continue
-            scored.append(comparisons[name].scores.assign(table=name))
+        tasks: list[Task[Any]] = [task for one in asked.values() for task in one.tasks]
+        made = iter(attempted(tasks, workers, report))
+    comparisons: dict[str, Comparison] = {}
+    for name, one in asked.items():
+        results = [next(made) for _ in one.tasks]
+        wrong = next((result for result in results if isinstance(result, BayesScalingError)), None)
+        if wrong is None:
+            comparisons[name] = one.answered(results)
+        else:
+            failures[name] = str(wrong)
+    scored = [comparison.scores.assign(table=name) for name, comparison in comparisons.items()]
     if not scored:
         reasons = "; ".join(f"{name}: {why}" for name, why in failures.items())
         raise DataError(f"no table could be compared ({reasons or 'there is none'})")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.evaluate.candidates import Candidate, Cut, candidates_of, default_cuts
 from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.evaluate.refits import left_one_out_scores, measured
+from bayes_scaling.evaluate.refits import Refit, measured, tasks_of
 from bayes_scaling.evaluate.weights import stacking_weights
 from bayes_scaling.laws.law import Law
 
@@ -28,6 +30,7 @@ def compare(
     alongside: Sequence[str] = tuple(ALONGSIDE),
     loo: bool = True,
     folder: FilePath | None = None,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Comparison:
@@ -43,6 +46,8 @@ def compare(
         ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals
     loo : also compute leave-one-out scores; their refits take about as long as everything else
     folder : where refits are kept and found again
+    executor : whose workers make the fits: a number of processes of this machine, or any executor of
+        `concurrent.futures`; by default this process. The result is the same
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
 
@@ -50,30 +55,62 @@ def compare(
     ------
     DataError
         When there is no law, the table lacks a column, or it has too few sizes to hold out the largest.
+    WorkerError
+        When workers are lost for good, or a law cannot be sent to one.
     """
-    started = time.perf_counter()
-    folder = None if folder is None else Path(folder)
-    found = candidates_of(laws, alongside)
-    cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
-    left_one_out: dict[str, np.ndarray] = {}
-    notes: dict[str, str] = {}
-    weighted = [candidate for candidate in found if candidate.weighted]
-    with progress_bar("compare", progress) as report:
-        made = measured(found, cuts, runs, folder, seed, report)
-        for candidate in weighted if loo else ():
-            name = candidate.label
-            report(f"{name}, one left out", 1.0)
-            left_one_out[name], notes[name] = left_one_out_scores(candidate, made.fits[name], folder, seed)
-    return Comparison(
-        candidates=found,
-        cuts=cuts,
-        runs=runs,
-        scores=made.scores,
-        refits=made.refits,
-        left_one_out=left_one_out,
-        loo_notes=notes,
-        fits=made.fits,
-        weights=made.weights({candidate.label: candidate.law.label for candidate in weighted}, cuts),
-        loo_weights=stacking_weights(left_one_out) if loo else {},
-        seconds=time.perf_counter() - started,
-    )
+    with opened(executor) as workers, progress_bar("compare", progress) as report:
+        asked = Asked.of(laws, runs, cuts, alongside, loo, None if folder is None else Path(folder), seed)
+        return asked.answered(carried_out(asked.tasks, workers, report))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """A comparison that is asked for, with the fits that it takes.
+
+    Attributes
+    ----------
+    candidates, cuts, runs : what is compared on what
+    tasks : the fits, see `tasks_of`
+    started : when it was asked for
+    """
+
+    candidates: tuple[Candidate, ...]
+    cuts: tuple[Cut, ...]
+    runs: Runs
+    tasks: Sequence[Refit]
+    started: float
+
+    @classmethod
+    def of(
+        cls,
+        laws: Sequence[str | Law | Candidate],
+        runs: Runs,
+        cuts: Sequence[Cut] | None,
+        alongside: Sequence[str],
+        loo: bool,
+        folder: Path | None,
+        seed: int,
+    ) -> Asked:
+        """Return what `compare` is asked for; arguments and errors as there."""
+        started = time.perf_counter()
+        found = candidates_of(laws, alongside)
+        cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
+        return cls(found, cuts, runs, tasks_of(found, cuts, runs, folder, seed, loo), started)
+
+    def answered(self, made: Sequence[Any]) -> Comparison:
+        """Return the comparison, from the results of the tasks."""
+        whole = measured(self.tasks, made)
+        weighted = {one.label: one.law.label for one in self.candidates if one.weighted}
+        return Comparison(
+            candidates=self.candidates,
+            cuts=self.cuts,
+            runs=self.runs,
+            scores=whole.scores,
+            refits=whole.refits,
+            left_one_out=whole.left_one_out,
+            loo_notes=whole.loo_notes,
+            fits=whole.fits,
+            weights=whole.weights(weighted, self.cuts),
+            loo_weights=stacking_weights(whole.left_one_out) if whole.left_one_out else {},
+            seconds=time.perf_counter() - self.started,
+        )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
 from bayes_scaling.evaluate.candidates import Candidate, candidates_of, usual_cuts
 from bayes_scaling.evaluate.defaults import default_laws, usual_noise
 from bayes_scaling.evaluate.evidence import evidence_of
-from bayes_scaling.evaluate.refits import measured
+from bayes_scaling.evaluate.refits import measured, tasks_of
 from bayes_scaling.inference.fit import fit as fit_law
 from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
@@ -78,6 +81,7 @@ def fit(
     *,
     sampler: SamplerChoice = "auto",
     folder: FilePath | None = None,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
     **options: Unpack[ModelOptions],
@@ -91,6 +95,7 @@ def fit(
     *,
     sampler: SamplerChoice = "auto",
     folder: FilePath | None = None,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
     **options: Unpack[LawOptions],
@@ -105,6 +110,8 @@ def fit(
     sampler : ``auto``, ``nuts``, ``laplace``, or a `Sampler`, which also says how many chains and draws, on what
         device, and may be a method of your own
     folder : of several laws, where refits are kept and found again
+    executor : of several laws, whose workers make the fits: a number of processes of this machine, or any executor of
+        `concurrent.futures`; by default this process. The result is the same
     seed : the same seed on the same machine gives the same draws
     progress : show a bar; by default on a terminal
     options : `LawOptions`: noise, discrepancy, and of one law pooling
@@ -125,6 +132,8 @@ def fit(
         When the table lacks a column that a law or the noise reads, or there are no default laws for its columns.
     ConvergenceError
         When none of several fits converged.
+    WorkerError
+        When workers are lost for good, or a law cannot be sent to one.
     """
     if isinstance(law, Runs):
         if runs is not None:
@@ -135,11 +144,14 @@ def fit(
     if isinstance(law, str | Law):
         if folder is not None:
             raise ArgumentError("folder keeps the refits of several laws; one law has none, save its fit instead")
+        if executor is not None:
+            raise ArgumentError("executor shares out the fits of several laws; one law is one fit, leave it out")
         return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
     if options.get("pooling"):
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
     candidates = members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
-    return _together(candidates, runs, None if folder is None else Path(folder), seed, progress)
+    with opened(executor) as workers:
+        return _together(candidates, runs, None if folder is None else Path(folder), workers, seed, progress)
 
 
 def members(
@@ -184,14 +196,20 @@ def _beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
 
 
 def _together(
-    candidates: Sequence[Candidate], runs: Runs, folder: Path | None, seed: int, progress: bool | None
+    candidates: Sequence[Candidate],
+    runs: Runs,
+    folder: Path | None,
+    executor: Executor | None,
+    seed: int,
+    progress: bool | None,
 ) -> Ensemble:
     """Fit several laws and weigh them."""
     for candidate in candidates:
         refuse_unusable_columns(candidate.law, runs)
     cuts = usual_cuts(candidates[0].law, runs)
     with progress_bar("fit", progress) as report:
-        made = measured(candidates, cuts, runs, folder, seed, report)
+        tasks = tasks_of(candidates, cuts, runs, folder, seed)
+        made = measured(tasks, carried_out(tasks, executor, report))
     left_out = {one.label: "; ".join(made.fits[one.label].problems) for one in candidates}
     left_out = {label: problems for label, problems in left_out.items() if problems}
     if len(left_out) == len(candidates):

@@ -21,6 +21,7 @@ import pandas as pd
 
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
+from bayes_scaling.base.tasks import Task
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
@@ -54,11 +55,14 @@ class Measured:
     refits : one row per candidate and cut: ``candidate``, ``cut``, ``converged``, ``problems``, ``sampler_used``,
         ``seconds``
     fits : by label of a candidate that is a posterior, given all runs
+    left_one_out, loo_notes : by the same label, as of `Comparison`; empty where they were not wanted
     """
 
     scores: pd.DataFrame
     refits: pd.DataFrame
     fits: Mapping[str, Fit]
+    left_one_out: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    loo_notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def weights(self, laws: Mapping[str, str], cuts: Sequence[Cut]) -> dict[str, float]:
         """Return the weight of every fit, by the label of its law; 0 where it did not converge, unless none did."""
@@ -67,49 +71,49 @@ class Measured:
         return {name: found.get(name, 0.0) for name in laws}
 
 
-def measured(
-    candidates: Sequence[Candidate],
-    cuts: Sequence[Cut],
-    runs: Runs,
-    folder: Path | None,
-    seed: int,
-    report: Callable[[str, float], None],
-) -> Measured:
-    """Fit and score candidates, one after the other; what is in the folder is found again.
+@dataclasses.dataclass(frozen=True, eq=False)
+class BelowCut(Task[Mapping[str, Any]]):
+    """A candidate fitted below a cut and scored above it.
 
-    The chains of one fit take the cores already, and Ctrl-C ends what runs at once.
-
-    Parameters
+    Attributes
     ----------
-    report : called with the candidate, and the fraction that is done
+    candidate, cut, runs, seed, folder : as of `tasks_of`
     """
-    tasks = [(one, cut) for one in candidates for cut in (*cuts, None) if one.weighted or cut is not None]
-    scored: list[pd.DataFrame] = []
-    refits: list[dict[str, Any]] = []
-    fits: dict[str, Fit] = {}
-    for done, (candidate, cut) in enumerate(tasks):
-        report(candidate.label, done / len(tasks))
-        if cut is None:
-            fits[candidate.label] = fit_to_all(candidate, runs, folder, seed)
-            continue
-        held_out, how = held_out_scores(candidate, cut, runs, folder, seed)
-        scored.append(held_out)
-        refits.append({"candidate": candidate.label, "cut": cut.label, **how})
-    scores = pd.concat(scored, ignore_index=True) if scored else pd.DataFrame()
-    return Measured(scores, pd.DataFrame(refits), fits)
 
+    candidate: Candidate
+    cut: Cut
+    runs: Runs
+    seed: int
+    folder: Path | None = None
 
-def held_out_scores(
-    candidate: Candidate, cut: Cut, runs: Runs, folder: Path | None, seed: int
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Fit below a cut and score above it: one row per held-out row, and how the fit went."""
-    below, above = runs.cut(cut.column, cut.at)
-    rows = np.flatnonzero(runs.column(cut.column) > cut.at)
+    @property
+    def label(self) -> str:
+        """What is fitted to what."""
+        return f"{self.candidate.label} below {self.cut.label}"
 
-    def measure() -> dict[str, Any]:
-        started = time.perf_counter()
-        predicted, how = _predict(candidate.held_out, below, above, len(runs), seed)
-        held_out = score(predicted, above.loss, seed)
+    @property
+    def key(self) -> str:
+        """The name under which it is kept."""
+        return _key(self.candidate.held_out, self.runs, self.seed, self.cut.label)
+
+    def found(self) -> Mapping[str, Any] | None:
+        """Return the scores that the folder has."""
+        return _found(self.folder, self.key)
+
+    def measure(self) -> Mapping[str, Any]:
+        """Return the scores above the cut, and how the fit went."""
+        return _kept(self.folder, self.key, self._measure)
+
+    def keep(self, made: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write scores that a worker made, unless it has."""
+        return _kept(self.folder, self.key, lambda: made)
+
+    def _measure(self) -> dict[str, Any]:
+        candidate, cut, started = self.candidate, self.cut, time.perf_counter()
+        below, above = self.runs.cut(cut.column, cut.at)
+        rows = np.flatnonzero(self.runs.column(cut.column) > cut.at)
+        predicted, how = _predict(candidate.held_out, below, above, len(self.runs), self.seed)
+        held_out = score(predicted, above.loss, self.seed)
         held_out.insert(0, "run", above.labels)
         held_out.insert(0, "row", rows)
         size = np.exp(log_size(candidate.law, _inputs(candidate.law, above)))
@@ -117,10 +121,134 @@ def held_out_scores(
         seconds = round(time.perf_counter() - started, 2)
         return {"scores": held_out.to_dict(orient="list"), "how": {**how, "seconds": seconds}}
 
-    kept = _kept(folder, _key(candidate.held_out, runs, seed, cut.label), measure)
-    held_out = pd.DataFrame(kept["scores"]).assign(candidate=candidate.label, cut=cut.label)
-    held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
-    return held_out, kept["how"]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitToAll:
+    """A fit to all runs, and what leaving them out gave: ``scores`` by row, ``bad`` and ``refitted`` rows."""
+
+    fit: Fit
+    left_out: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ToAllRuns(Task[FitToAll]):
+    """A candidate fitted to all runs, with leave-one-out scores if they are wanted.
+
+    Attributes
+    ----------
+    candidate, runs, seed, loo, folder : as of `tasks_of`
+    """
+
+    candidate: Candidate
+    runs: Runs
+    seed: int
+    loo: bool = False
+    folder: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """What is fitted to what."""
+        return f"{self.candidate.label}, all runs"
+
+    @property
+    def long(self) -> bool:  # type: ignore[override]
+        """Leaving runs out takes many fits."""
+        return self.loo
+
+    def found(self) -> FitToAll | None:
+        """Return what the folder has, if it has all."""
+        fitted = fit_in(self.candidate, self.runs, self.folder, self.seed)
+        if fitted is None or not self.loo:
+            return None if fitted is None else FitToAll(fitted)
+        kept = _found(self.folder, _key(self.candidate, self.runs, self.seed, "loo"))
+        return None if kept is None else FitToAll(fitted, kept)
+
+    def measure(self) -> FitToAll:
+        """Fit all runs, and leave them out one by one."""
+        fitted = fit_to_all(self.candidate, self.runs, self.folder, self.seed)
+        left_out = left_one_out(self.candidate, fitted, self.folder, self.seed) if self.loo else None
+        # What a fit caches cannot be sent between processes.
+        return FitToAll(dataclasses.replace(fitted), left_out)
+
+    def keep(self, made: FitToAll) -> FitToAll:
+        """Write what a worker made, unless it has."""
+        path = _path_of_fit(self.candidate, self.runs, self.folder, self.seed)
+        if path is not None and not path.is_file():
+            made.fit.save(path)
+        if made.left_out is None:
+            return made
+        left_out = made.left_out
+        key = _key(self.candidate, self.runs, self.seed, "loo")
+        return dataclasses.replace(made, left_out=_kept(self.folder, key, lambda: left_out))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Again(Task[Fit]):
+    """A candidate fitted once more, to other runs or with other priors.
+
+    Attributes
+    ----------
+    candidate, runs, like_rows, seed : as of `fit_of`
+    why : what is different, in words
+    """
+
+    candidate: Candidate
+    runs: Runs
+    like_rows: int
+    seed: int
+    why: str
+
+    @property
+    def label(self) -> str:
+        """What is fitted, and why."""
+        return f"{self.candidate.label}, {self.why}"
+
+    def measure(self) -> Fit:
+        """Fit it; without what a fit caches."""
+        return dataclasses.replace(fit_of(self.candidate, self.runs, self.like_rows, self.seed))
+
+
+type Refit = BelowCut | ToAllRuns
+
+
+def tasks_of(
+    candidates: Sequence[Candidate], cuts: Sequence[Cut], runs: Runs, folder: Path | None, seed: int, loo: bool = False
+) -> list[Refit]:
+    """Return the fits of a comparison: of every candidate below every cut, and of those with weight to all runs.
+
+    Parameters
+    ----------
+    folder : where results are kept and found again
+    loo : whether runs are also left out one by one
+    """
+    return [
+        ToAllRuns(one, runs, seed, loo, folder) if cut is None else BelowCut(one, cut, runs, seed, folder)
+        for one in candidates
+        for cut in (*cuts, None)
+        if one.weighted or cut is not None
+    ]
+
+
+def measured(tasks: Sequence[Refit], made: Sequence[Any]) -> Measured:
+    """Put together what the tasks of `tasks_of` gave."""
+    scored: list[pd.DataFrame] = []
+    refits: list[dict[str, Any]] = []
+    fits: dict[str, Fit] = {}
+    scores: dict[str, np.ndarray] = {}
+    notes: dict[str, str] = {}
+    for task, result in zip(tasks, made, strict=True):
+        name = task.candidate.label
+        if isinstance(task, BelowCut):
+            held_out = pd.DataFrame(result["scores"]).assign(candidate=name, cut=task.cut.label)
+            held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
+            scored.append(held_out)
+            refits.append({"candidate": name, "cut": task.cut.label, **result["how"]})
+            continue
+        fits[name] = result.fit
+        if result.left_out is not None:
+            scores[name], notes[name] = scores_and_note(result.left_out, len(task.runs))
+    together = pd.concat(scored, ignore_index=True) if scored else pd.DataFrame()
+    return Measured(together, pd.DataFrame(refits), fits, scores, notes)
 
 
 def _inputs(law: Law, runs: Runs) -> dict[str, np.ndarray]:
@@ -164,17 +292,31 @@ def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
 
 def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Fit:
     """Fit all runs, or find the fit in the folder."""
-    path = None if folder is None else folder / "refits" / f"{_key(candidate, runs, seed, 'all')}.nc"
-    if path is not None and path.is_file():
-        with contextlib.suppress(BayesScalingError):
-            found = load_fit(path, candidate.law)
-            if _is_of(found, candidate, runs, seed):
-                return found
-        _say_again(path)
+    found = fit_in(candidate, runs, folder, seed)
+    if found is not None:
+        return found
     fitted = fit_of(candidate, runs, len(runs), seed)
+    path = _path_of_fit(candidate, runs, folder, seed)
     if path is not None:
         fitted.save(path)
     return fitted
+
+
+def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Fit | None:
+    """Return the fit that `fit_to_all` has left in the folder; None without one that is whole."""
+    path = _path_of_fit(candidate, runs, folder, seed)
+    if path is None or not path.is_file():
+        return None
+    with contextlib.suppress(BayesScalingError):
+        found = load_fit(path, candidate.law)
+        if _is_of(found, candidate, runs, seed):
+            return found
+    _say_again(path)
+    return None
+
+
+def _path_of_fit(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Path | None:
+    return None if folder is None else folder / "refits" / f"{_key(candidate, runs, seed, 'all')}.nc"
 
 
 def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
@@ -190,8 +332,8 @@ def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
     )
 
 
-def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, seed: int) -> tuple[np.ndarray, str]:
-    """Return the leave-one-out score of every row, refitted where reweighting fails, and a note on that."""
+def left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: int) -> dict[str, Any]:
+    """Return the leave-one-out ``scores`` of every row, refitted where reweighting fails, and of how many it does."""
 
     def measure() -> dict[str, Any]:
         scores, k_hat = leave_one_out_scores(fitted)
@@ -205,9 +347,13 @@ def left_one_out_scores(candidate: Candidate, fitted: Fit, folder: Path | None, 
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 
-    kept = _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measure)
-    note = f"{kept['bad']} of {len(fitted.runs)} rows with k-hat above {MOST_K}, {kept['refitted']} of them refitted"
-    return np.array(kept["scores"], float), note
+    return _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measure)
+
+
+def scores_and_note(left_out: Mapping[str, Any], rows: int) -> tuple[np.ndarray, str]:
+    """Return the leave-one-out score of every row, and a note on how many were refitted."""
+    note = f"{left_out['bad']} of {rows} rows with k-hat above {MOST_K}, {left_out['refitted']} of them refitted"
+    return np.array(left_out["scores"], float), note
 
 
 def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
@@ -224,17 +370,26 @@ def _numbers(prior: Any) -> list[tuple[str, str]]:
     return [(name, str(getattr(prior, name))) for name in sorted(prior.arg_constraints)]
 
 
-def _kept(folder: Path | None, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _found(folder: Path | None, key: str) -> dict[str, Any] | None:
+    """Return what is kept under a key; None without anything that is whole."""
+    path = None if folder is None else folder / "refits" / f"{key}.json"
+    if path is None or not path.is_file():
+        return None
+    found = _whole(path, key)
+    if found is None:
+        _say_again(path)
+    return found
+
+
+def _kept(folder: Path | None, key: str, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     """Return what is kept under a key, or measure it and keep it, whole or not at all."""
     if folder is None:
-        return measure()
-    path = folder / "refits" / f"{key}.json"
-    if path.is_file():
-        found = _whole(path, key)
-        if found is not None:
-            return found
-        _say_again(path)
+        return dict(measure())
+    found = _found(folder, key)
+    if found is not None:
+        return found
     content = json_text(measure())
+    path = folder / "refits" / f"{key}.json"
     write_text(json_text({"refit": key, "sha256": _digest(key, content), "content": content}), path)
     kept: dict[str, Any] = json.loads(content)
     return kept
@@ -257,4 +412,7 @@ def _digest(key: str, content: str) -> str:
 
 
 def _say_again(path: Path) -> None:
+    """Say that a file is not what was kept there, and remove it, so that it is said once."""
+    with contextlib.suppress(OSError):
+        path.unlink()
     warnings.warn(f"{path} is not the refit that was kept there; fitting again", BayesScalingWarning, stacklevel=3)

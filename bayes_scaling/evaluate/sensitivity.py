@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,15 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
+from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.tasks import Task, carried_out
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
+from bayes_scaling.model.composition import Composition
 from bayes_scaling.predict.forecast import forecast
 
 SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
@@ -101,8 +107,10 @@ def floor_panel(
     points: Any = None,
     *,
     floors: Mapping[str, dist.Distribution] = FLOORS,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     unconverged: bool = False,
+    progress: bool | None = None,
     **inputs: Any,
 ) -> pd.DataFrame:
     """Forecast under several priors of the irreducible loss, which long extrapolations depend on most.
@@ -112,8 +120,10 @@ def floor_panel(
     fitted : posterior of a law with an irreducible loss
     points, inputs : future runs, as of `forecast`
     floors : priors by name, of the irreducible loss as a share of the loss at the centre
+    executor : whose workers make the fits, as of `compare`
     seed : of sampler and scatter
     unconverged : go on with fits that did not converge
+    progress : show a bar; by default on a terminal
 
     Returns
     -------
@@ -122,30 +132,60 @@ def floor_panel(
         ``irreducible`` (its posterior median), ``converged``.
     """
     name = floor_parameter(fitted.law)
-    rows = []
-    for label, prior in floors.items():
+    laws = {label: fitted.law.with_priors({name: prior}) for label, prior in floors.items()}
+    tasks = [
+        _UnderPrior(
+            label, dataclasses.replace(fitted.composition, law=law), fitted.runs, points, inputs, seed, unconverged
+        )
+        for label, law in laws.items()
+    ]
+    with opened(executor) as workers, progress_bar("sensitivity", progress) as report:
+        rows = carried_out(tasks, workers, report)
+    return pd.DataFrame([row for some in rows for row in some])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _UnderPrior(Task[list[dict[str, Any]]]):
+    """A fit under another prior, and what it forecasts: the rows of one prior in `floor_panel`."""
+
+    prior: str
+    composition: Composition
+    runs: Runs
+    points: Any
+    inputs: Mapping[str, Any]
+    seed: int
+    unconverged: bool
+
+    @property
+    def label(self) -> str:
+        """What is fitted."""
+        return f"{self.composition.law.label} with the prior {self.prior}"
+
+    def measure(self) -> list[dict[str, Any]]:
+        """Fit and forecast; one row per point."""
+        fitted = self.composition
         again = fit(
-            fitted.law.with_priors({name: prior}),
-            fitted.runs,
+            fitted.law,
+            self.runs,
             noise=fitted.noise,
             discrepancy=fitted.discrepancy,
             pooling=fitted.pooling,
-            seed=seed,
+            seed=self.seed,
             progress=False,
         )
-        ahead = forecast(again, points, seed=seed, unconverged=unconverged, **inputs)
+        ahead = forecast(again, self.points, seed=self.seed, unconverged=self.unconverged, **self.inputs)
         median, (low, high) = ahead.median(), ahead.interval(0.9).T
+        name = floor_parameter(fitted.law)
         floor = float(np.median(np.concatenate([v for k, v in again.flat().items() if k.split("[")[0] == name])))
-        for i in range(len(median)):
-            rows.append(
-                {
-                    "prior": label,
-                    "point": i + 1,
-                    "median": median[i],
-                    "low": low[i],
-                    "high": high[i],
-                    "irreducible": floor,
-                    "converged": again.converged,
-                }
-            )
-    return pd.DataFrame(rows)
+        return [
+            {
+                "prior": self.prior,
+                "point": i + 1,
+                "median": median[i],
+                "low": low[i],
+                "high": high[i],
+                "irreducible": floor,
+                "converged": again.converged,
+            }
+            for i in range(len(median))
+        ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo
 
+from bayes_scaling.base.cores import cores
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import carried
 from bayes_scaling.inference.chains import Chains, Progress, Settings
@@ -151,8 +151,7 @@ def run_chains(
                 progress("sampling", sum(done) / (pieces * settings.chains))
             return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
 
-    workers = min(settings.chains, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(min(settings.chains, cores())) as pool:
         z, diverging, n_steps, energy, accept = (
             np.stack(parts) for parts in zip(*pool.map(chain, range(settings.chains)), strict=True)
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +224,8 @@ def write_tree(tree: Callable[[], xr.DataTree], path: Path, kind: Kind) -> None:
         for node in made.subtree
         if node.data_vars
     }
-    made.to_netcdf(image, engine="h5netcdf", encoding=encoding)
+    with _without_dask():
+        made.to_netcdf(image, engine="h5netcdf", encoding=encoding)
     try:
         write_bytes(image.getbuffer(), path)
     except WriteError as error:
@@ -231,3 +235,17 @@ def write_tree(tree: Callable[[], xr.DataTree], path: Path, kind: Kind) -> None:
         except BayesScalingError:
             raise WriteError(f"{error}; the draws were not kept, make room and fit again") from error
         raise WriteError(f"{error}; the {kind.name} was put into {instead} instead") from error
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_dask() -> Iterator[None]:
+    """Keep xarray from taking a lock of a Dask cluster; inside a worker it would, and has none for a file in memory."""
+    dask = sys.modules.get("dask")
+    if dask is None:
+        yield
+        return
+    with _ONE_AT_A_TIME, dask.config.set(scheduler="synchronous"):
+        yield

@@ -6,11 +6,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.progress import Progress
+from bayes_scaling.base.tasks import Task, attempted
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.costs import Cost
@@ -21,7 +24,7 @@ from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.checks import find_influential, find_outliers
 from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.evaluate.refits import fit_of
+from bayes_scaling.evaluate.refits import Again
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.choices import chosen_noise
@@ -42,7 +45,8 @@ MOVED = (
     *("probability_beats_incumbent", "probability_reaches_target"),
 )
 
-type Source = Callable[[], Fit | Comparison | Ensemble]
+type Source = Callable[[], Fit | Ensemble]
+type Refits = Callable[[], Sequence[Again]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,13 +56,15 @@ class Change:
     Attributes
     ----------
     kind, words : what is changed
-    source : the fits or draws after the change
+    source : the fit or draws after the change, where they are known
+    refits : otherwise, the fits that it takes; weights of laws stay as they are
     cost : cost after the change; None for that of the study
     """
 
     kind: str
     words: str
-    source: Source
+    source: Source | None = None
+    refits: Refits = tuple
     cost: Cost | None = None
 
 
@@ -68,6 +74,8 @@ def changes(
     plan: Plan,
     others: Sequence[Mapping[str, Any]],
     offer: Mapping[str, float] | None,
+    executor: Executor | None,
+    report: Progress,
 ) -> list[dict[str, Any]]:
     """Return the recommendation under each change, one row per change.
 
@@ -76,15 +84,37 @@ def changes(
     problem, plan : of the study
     others : plans for other budgets
     offer : inputs of a pilot that could be bought
+    executor, report : as of `carried_out`
     """
     possible = [*_of_evidence(context, problem.ensemble, offer), *_of_price(context, problem.ensemble)]
-    rows = [_answered(context, plan, change) for change in possible]
+    tasks = [_tasks(change) for change in possible]
+    wanted: list[Task[Fit]] = [task for some in tasks if not isinstance(some, BayesScalingError) for task in some]
+    results = attempted(wanted, executor, report)
+    made = iter(results)
+    rows = []
+    for change, some in zip(possible, tasks, strict=True):
+        refitted = some if isinstance(some, BayesScalingError) else _first_error([next(made) for _ in some])
+        rows.append(_answered(context, plan, change, refitted))
     for words, factor in (("half the budget", 0.5), ("twice the budget", 2.0)):
         there = [one for one in others if math.isclose(one["factor"], factor)]
         rows += [
             {"kind": "budget", "change": words, **{name: one[name] for name in MOVED}, "keeping": None} for one in there
         ]
     return rows
+
+
+def _tasks(change: Change) -> Sequence[Again] | BayesScalingError:
+    """Return the fits that a change takes, or why there can be none."""
+    try:
+        return change.refits()
+    except BayesScalingError as error:
+        return error
+
+
+def _first_error(made: list[Fit | BayesScalingError]) -> list[Fit] | BayesScalingError:
+    """Return fits, or the first error among them."""
+    fits = [one for one in made if not isinstance(one, BayesScalingError)]
+    return fits if len(fits) == len(made) else next(one for one in made if isinstance(one, BayesScalingError))
 
 
 def _of_evidence(context: Context, ensemble: Ensemble, offer: Mapping[str, float] | None) -> Iterator[Change]:
@@ -96,35 +126,39 @@ def _of_evidence(context: Context, ensemble: Ensemble, offer: Mapping[str, float
             yield Change("law", f"only {name}", source)
     if any(_floored(candidate) for candidate in weighted):
         for label, words in PRIORS.items():
-            yield Change("prior", f"a prior of {words}", functools.partial(_with_floor, context, label))
+            yield Change("prior", f"a prior of {words}", refits=functools.partial(_with_floor, context, label, words))
     for words, kept in _left_out(comparison).items():
-        yield Change("runs", words, functools.partial(_with_runs, context, comparison.runs.where(kept)))
+        runs = comparison.runs.where(kept)
+        yield Change("runs", words, refits=functools.partial(_refitted, context, runs, weighted, words))
     separate = not any(chosen_noise(one.noise, comparison.runs).correlated for one in weighted)
     if offer is not None and separate:
         for probability, words in ((LOW, "well"), (HIGH, "badly")):
-            source = functools.partial(_with_pilot, context, offer, probability)
-            yield Change("pilot", f"one more pilot turns out {words}", source)
+            refits = functools.partial(_with_pilot, context, offer, probability, f"a pilot turns out {words}")
+            yield Change("pilot", f"one more pilot turns out {words}", refits=refits)
 
 
 def _of_price(context: Context, ensemble: Ensemble) -> Iterator[Change]:
     """Yield changes of prices."""
     budget = context.study.budget
     if budget.price_per_gpu_hour is not None:
-        yield Change("price", "prices 1.5 times as high", _held(ensemble), budget.counted(price_factor=PRICE_FACTOR))
+        higher = budget.counted(price_factor=PRICE_FACTOR)
+        yield Change("price", "prices 1.5 times as high", _held(ensemble), cost=higher)
     if budget.utilisation is not None:
         slower = budget.counted(utilisation_factor=1 / PRICE_FACTOR)
-        yield Change("utilisation", "utilisation a third lower", _held(ensemble), slower)
+        yield Change("utilisation", "utilisation a third lower", _held(ensemble), cost=slower)
 
 
 def _held(known: Fit | Ensemble) -> Source:
     return lambda: known
 
 
-def _answered(context: Context, plan: Plan, change: Change) -> dict[str, Any]:
+def _answered(context: Context, plan: Plan, change: Change, refitted: list[Fit] | BayesScalingError) -> dict[str, Any]:
     """Return the plan after a change and, if prices are unchanged, how much loss keeping the old plan would cost."""
     described = {"kind": change.kind, "change": change.words}
     try:
-        source = change.source()
+        if isinstance(refitted, BayesScalingError):
+            raise refitted
+        source = _among(context.comparison, refitted) if change.source is None else change.source()
         ensemble = source if isinstance(source, Ensemble) else context.ensemble(source)
         other = context.plan(context.problem(ensemble, change.cost))
     except BayesScalingError as error:
@@ -155,29 +189,28 @@ def _floored(candidate: Candidate) -> str:
         return ""
 
 
-def _refitted(context: Context, runs: Runs, of: Callable[[Candidate], Candidate]) -> Comparison:
+def _among(comparison: Comparison, refitted: Sequence[Fit]) -> Comparison:
     """Return the comparison with refitted laws and unchanged weights."""
+    labels = [one.label for one in _weighted_candidates(comparison)]
+    return dataclasses.replace(comparison, fits={**comparison.fits, **dict(zip(labels, refitted, strict=True))})
+
+
+def _refitted(context: Context, runs: Runs, candidates: Sequence[Candidate], words: str) -> list[Again]:
     rows = len(context.comparison.runs)
-    fits = {
-        one.label: fit_of(of(one), runs, rows, context.study.seed) for one in _weighted_candidates(context.comparison)
-    }
-    return dataclasses.replace(context.comparison, fits={**context.comparison.fits, **fits})
+    return [Again(one, runs, rows, context.study.seed, words) for one in candidates]
 
 
-def _with_runs(context: Context, runs: Runs) -> Comparison:
-    return _refitted(context, runs, lambda one: one)
-
-
-def _with_floor(context: Context, label: str) -> Comparison:
-    def of(one: Candidate) -> Candidate:
+def _with_floor(context: Context, label: str, words: str) -> list[Again]:
+    candidates = []
+    for one in _weighted_candidates(context.comparison):
         name = _floored(one)
-        return dataclasses.replace(one, law=one.law.with_priors({name: FLOORS[label]})) if name else one
+        law = one.law.with_priors({name: FLOORS[label]}) if name else one.law
+        candidates.append(dataclasses.replace(one, law=law))
+    return _refitted(context, context.comparison.runs, candidates, words)
 
-    return _refitted(context, context.comparison.runs, of)
 
-
-def _with_pilot(context: Context, offer: Mapping[str, float], probability: float) -> Comparison:
-    """Return the comparison after a pilot whose loss is at a quantile of its forecast."""
+def _with_pilot(context: Context, offer: Mapping[str, float], probability: float, words: str) -> list[Again]:
+    """Return the fits after a pilot whose loss is at a quantile of its forecast."""
     comparison = context.comparison
     ahead = comparison.forecast(seed=context.study.seed, unconverged=context.unconverged, **offer)
     loss = float(ahead.quantile(probability)[0])
@@ -192,7 +225,7 @@ def _with_pilot(context: Context, offer: Mapping[str, float], probability: float
     runs = Runs.from_frame(
         frame, params_convention=comparison.runs.params_convention, loss_unit=comparison.runs.loss_unit
     )
-    return _with_runs(context, runs)
+    return _refitted(context, runs, _weighted_candidates(comparison), words)
 
 
 def _left_out(comparison: Comparison) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.progress import progress_bar
+from bayes_scaling.base.progress import part_of, progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.decision import DecisionProblem
@@ -28,6 +29,7 @@ from bayes_scaling.report.study import Study
 FORMAT = 1  # of the JSON
 DOTS = 1500  # runs that the fan chart shows
 MADE = "made"  # the part that differs between two reports of one study
+LAWS = 0.6  # share of the time that laws take to compare
 PANELS = 6  # laws whose held-out forecasts are shown
 
 
@@ -38,6 +40,7 @@ def gather(
     draft: bool = False,
     unconverged: bool = False,
     refits: Path | None = None,
+    executor: Executor | None = None,
     run_law_files: bool = False,
     progress: bool | None = None,
 ) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def gather(
 
     Parameters
     ----------
-    study, runs, draft, unconverged, refits, run_law_files, progress : as in `make_report`
+    study, runs, draft, unconverged, refits, executor, run_law_files, progress : as in `make_report`
 
     Returns
     -------
@@ -57,16 +60,22 @@ def gather(
     for name in ("params", "tokens"):
         if name not in runs:
             raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
-    comparison = compare(
-        study.candidates(runs, draft, run_law_files),
-        runs,
-        cuts=study.cuts(),
-        loo=False,
-        folder=refits,
-        seed=study.seed,
-        progress=progress,
-    )
-    with progress_bar("report", progress) as advance:
+    with progress_bar("report", progress) as report:
+        with part_of(report, "", 0.0, LAWS):
+            comparison = compare(
+                study.candidates(runs, draft, run_law_files),
+                runs,
+                cuts=study.cuts(),
+                loo=False,
+                folder=refits,
+                executor=executor,
+                seed=study.seed,
+                progress=progress,
+            )
+
+        def advance(stage: str, fraction: float) -> None:
+            report(stage, LAWS + (1 - LAWS) * fraction)
+
         incumbent = float(runs.loss.min()) if study.goal.incumbent is None else study.goal.incumbent
         context = Context(study, comparison, incumbent, draft, draft or unconverged)
         problem = context.problem(context.ensemble(comparison))
@@ -78,7 +87,11 @@ def gather(
         advance("other budgets", 0.3)
         others = decision.budgets(context, problem)
         advance("what would change it", 0.5)
-        changed = changes.changes(context, problem, plan, others, pilots["best"])
+
+        def advance_refits(stage: str, fraction: float) -> None:
+            advance(f"what would change it, {stage}", 0.5 + 0.3 * fraction)
+
+        changed = changes.changes(context, problem, plan, others, pilots["best"], executor, advance_refits)
         advance("other sizes", 0.8)
         outlook = _outlook(context, problem, plan, others)
         advance("checks", 0.85)

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bayes_scaling.base.arguments import FilePath, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.data.runs import Runs
@@ -85,6 +86,7 @@ def make_report(
     draft: bool = False,
     unconverged: bool = False,
     refits: FilePath | None = None,
+    executor: ExecutorChoice | None = None,
     run_law_files: bool = False,
     progress: bool | None = None,
 ) -> Report:
@@ -97,6 +99,7 @@ def make_report(
     draft : use normal approximations instead of sampling, fewer draws and no baselines; the report says so
     unconverged : accept fits that did not converge; the report says so. A draft always accepts them
     refits : folder that caches refits of the comparison
+    executor : whose workers make the fits, as of `compare`
     run_law_files : run the law files that the study names, which are code; without it they are refused
     progress : show a bar; by default on a terminal
 
@@ -113,16 +116,19 @@ def make_report(
         When its table, laws or budget are invalid.
     ConvergenceError
         When a law with weight did not converge.
+    WorkerError
+        When workers are lost for good, or a law cannot be sent to one.
     """
     study = study if isinstance(study, Study) else Study.read(study)
     kept = None if refits is None else Path(refits)
-    with in_words_of_the_study():
+    with in_words_of_the_study(), opened(executor) as workers:
         content = gather(
             study,
             runs,
             draft=draft,
             unconverged=unconverged,
             refits=kept,
+            executor=workers,
             run_law_files=run_law_files,
             progress=progress,
         )

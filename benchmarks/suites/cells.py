@@ -12,11 +12,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.names import SamplerName
+from bayes_scaling.base.tasks import Task
 from bayes_scaling.evaluate.scores import COVERAGES, coverage
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +34,38 @@ class Cell:
     ----------
     suite : the suite that it belongs to
     name : its name there
-    measure : with a sampler, one row per held-out run: columns of `answer.scored`, and ``fit`` (fitted together)
+    measure : a function of the suite's module, of what is given and a sampler; one row per held-out run: columns of
+        `answer.scored`, and ``fit`` (fitted together)
+    given : its first arguments, which can be pickled
     """
 
     suite: str
     name: str
-    measure: Callable[[SamplerName], pd.DataFrame]
+    measure: Callable[..., pd.DataFrame]
+    given: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurement(Task[pd.DataFrame]):
+    """A cell that is measured and kept, here or by a worker.
+
+    Attributes
+    ----------
+    cell, out, sampler : as of `measured`
+    """
+
+    cell: Cell
+    out: Path
+    sampler: SamplerName
+
+    @property
+    def label(self) -> str:
+        """Suite and name."""
+        return f"{self.cell.suite}, {self.cell.name}"
+
+    def measure(self) -> pd.DataFrame:
+        """Measure it."""
+        return measured(self.out, self.cell, self.sampler)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +184,7 @@ def found(out: Path, cell: Cell, sampler: SamplerName, *, stale: bool) -> pd.Dat
 def measured(out: Path, cell: Cell, sampler: SamplerName) -> pd.DataFrame:
     """Measure a cell and keep its scores: a temporary file that is renamed, so that no half of one is ever found."""
     started = time.perf_counter()
-    scores = cell.measure(sampler)
+    scores = cell.measure(*cell.given, sampler)
     out.mkdir(parents=True, exist_ok=True)
     path = kept_at(out, cell, sampler)
     partial = path.with_suffix(".partial")

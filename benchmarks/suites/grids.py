@@ -62,11 +62,7 @@ def measure(rows: pd.DataFrame, held: np.ndarray, sampler: SamplerName) -> pd.Da
 def cells(data: Path) -> Iterator[Cell]:
     """Name the tables."""
     for name, rows, held in tables(data):
-
-        def work(sampler: SamplerName, rows: pd.DataFrame = rows, held: np.ndarray = held) -> pd.DataFrame:
-            return measure(rows, held, sampler)
-
-        yield Cell(SUITE, name, work)
+        yield Cell(SUITE, name, measure, (rows, held))
 
 
 def rows(scores: Mapping[str, pd.DataFrame]) -> list[Row]:

@@ -71,11 +71,7 @@ def cells(data: Path) -> Iterator[Cell]:
     table = pd.read_csv(path)
     for (suite, curve, meaning), rows in table.groupby(["suite", "curve", "meaning"], sort=True):
         if (rows["y"] > 0).all() and (rows["split"] == "train").sum() >= 3:
-
-            def work(sampler: SamplerName, suite: str = suite, rows: pd.DataFrame = rows) -> pd.DataFrame:
-                return measure(suite, rows, sampler)
-
-            yield Cell(SUITE, f"{suite}: {curve}: {meaning}", work)
+            yield Cell(SUITE, f"{suite}: {curve}: {meaning}", measure, (suite, rows))
 
 
 def rows(scores: Mapping[str, pd.DataFrame]) -> list[Row]:

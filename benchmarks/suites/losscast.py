@@ -72,11 +72,7 @@ def cells(data: Path) -> Iterator[Cell]:
         return
     table = pd.read_csv(path)
     for source in PUBLISHED:
-
-        def work(sampler: SamplerName, source: str = source) -> pd.DataFrame:
-            return measure(source, table[table["source"] == source], sampler)
-
-        yield Cell(SUITE, source, work)
+        yield Cell(SUITE, source, measure, (source, table[table["source"] == source]))
 
 
 def rows(scores: Mapping[str, pd.DataFrame]) -> list[Row]:

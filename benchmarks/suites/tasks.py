@@ -194,17 +194,19 @@ def measure(task: Task, train: pd.DataFrame, test: pd.DataFrame, sampler: Sample
     return pd.concat(parts, ignore_index=True)
 
 
+def measure_files(name: str, train: Path, test: Path, sampler: SamplerName) -> pd.DataFrame:
+    """Score the task of a name, from its files."""
+    task = next(task for task in TASKS if task.name == name)
+    return measure(task, pd.read_csv(train), pd.read_csv(test), sampler)
+
+
 def cells(data: Path) -> Iterator[Cell]:
     """Name what can be measured with the files of a folder."""
     for task in TASKS:
         train, test = (located(data, f"{task.name}_{split}.csv") for split in ("train", "test"))
         if train is None or test is None:
             continue
-
-        def work(sampler: SamplerName, task: Task = task, train: Path = train, test: Path = test) -> pd.DataFrame:
-            return measure(task, pd.read_csv(train), pd.read_csv(test), sampler)
-
-        yield Cell(SUITE, task.name, work)
+        yield Cell(SUITE, task.name, measure_files, (task.name, train, test))
 
 
 def rows(scores: Mapping[str, pd.DataFrame]) -> list[Row]:

@@ -41,7 +41,7 @@ def test_a_bar_is_shown_on_a_terminal() -> None:
             shown += piece
     except OSError:  # the other end of the terminal is closed
         pass
-    assert b"work: counting" in shown
+    assert b"work: counting" in shown and b"s left" in shown
 
 
 def test_short_work_shows_nothing() -> None:
@@ -76,3 +76,29 @@ def test_every_picture_is_reported(chinchilla_fit: bs.Fit, tmp_path: Path, monke
     paths = bs.plot.save_all(chinchilla_fit, tmp_path)
     assert [stage for stage, _ in stages] == [path.stem for path in paths]
     assert all(0 <= fraction < 1 for _, fraction in stages)
+
+
+def test_what_remains_follows_from_the_pace_since_the_first_part() -> None:
+    pace = _progress.Pace(100.0)
+    assert pace.left(130.0) is None and pace.words(130.0) == ""
+    pace.reached(0.25, 140.0)  # with compiling, 40 seconds
+    assert pace.left(140.0) == pytest.approx(120.0) and pace.words(140.0) == "about 2 min left"
+    pace.reached(0.5, 150.0)
+    assert pace.left(150.0) == pytest.approx(20.0)
+    assert pace.left(155.0) == pytest.approx(15.0) and pace.left(999.0) == 0.0
+    pace.reached(0.1, 160.0)  # begins anew, as where a sampler tries again
+    pace.reached(0.2, 170.0)
+    assert pace.left(170.0) == pytest.approx(80.0)
+    assert _progress.Pace(0.0, (1.0, 0.1), (7201.0, 0.6)).words(7201.0) == "about 2 h left"
+
+
+def test_work_inside_of_other_work_moves_its_bar() -> None:
+    told: list[tuple[str, float]] = []
+    with _progress.part_of(lambda *what: told.append(what), "2 of 4 done, this", 0.5, 0.75):
+        for stages in (("sampling", 0.0), ("sampling", 0.8), ("sampling", 0.4)):  # once more, with stronger settings
+            with _progress.progress_bar("fit", False) as report:
+                report(*stages)
+    assert [stage for stage, _ in told] == ["2 of 4 done, this: sampling"] * 3
+    assert [fraction for _, fraction in told] == pytest.approx([0.5, 0.69, 0.69])
+    with _progress.progress_bar("fit", False) as report:
+        assert report is _progress.silent

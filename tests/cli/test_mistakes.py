@@ -12,6 +12,8 @@ import pytest
 import typer
 
 import bayes_scaling as bs
+from bayes_scaling.base import executors
+from bayes_scaling.cli import _workers
 from bayes_scaling.cli.commands import app, run
 from bayes_scaling.decide import decision
 from bayes_scaling.decide.problem import Problem
@@ -42,6 +44,8 @@ def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None
         loading, "load_fit", lambda path, *a, **k: saved if path == world.saved else read(path, *a, **k)
     )
     monkeypatch.setattr(fitting, "parts", stop)
+    monkeypatch.setattr(executors, "Processes", stop)
+    monkeypatch.setattr(_workers, "connected", stop)
     monkeypatch.setattr(Problem, "best_place", stop)
     monkeypatch.setattr(decision, "choose_pilots", stop)
     monkeypatch.setattr(gallery, "save_pictures", stop)

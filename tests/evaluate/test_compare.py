@@ -128,9 +128,9 @@ def test_refits_that_are_not_what_was_kept_are_made_again(
     ):  # fmt: skip
         (there / name(right, "loo", "json")).write_bytes(content)
         with pytest.warns(bs.errors.BayesScalingWarning, match="fitting again"):
-            scores, _ = _refits.left_one_out_scores(right, fitted, tmp_path, 0)
-        assert measured.pop() == "again" and not scores.any()
-        np.testing.assert_array_equal(_refits.left_one_out_scores(right, fitted, tmp_path, 0)[0], scores)
+            left_out = _refits.left_one_out(right, fitted, tmp_path, 0)
+        assert measured.pop() == "again" and not any(left_out["scores"])
+        assert _refits.left_one_out(right, fitted, tmp_path, 0) == left_out
         assert not measured
     monkeypatch.setattr(_refits, "fit_of", lambda *_: (measured.append("again"), fitted)[1])
     whole = stored(right, "all", "nc")
@@ -309,7 +309,7 @@ def test_bad_leave_one_out_weights_are_refitted() -> None:
     odd = bs.Runs.from_frame(runs.table.assign(loss=loss))
     candidate = bs.evaluate.Candidate("law", bs.load_law(LAWS[0]), noise=bs.Noise("normal"))
     fitted = _refits.fit_of(candidate, odd, len(odd), 0)
-    scores, note = _refits.left_one_out_scores(candidate, fitted, None, 0)
+    scores, note = _refits.scores_and_note(_refits.left_one_out(candidate, fitted, None, 0), len(fitted.runs))
     assert not note.startswith("0 of")
     without = bs.fit(LAWS[0], odd.where(np.arange(len(odd)) < len(odd) - 1), noise=bs.Noise("normal"), seed=0)
     exact = bs.forecast(without, tokens=odd.column("tokens")[-1:], unconverged=True).predictive.log_density(loss[-1:])

@@ -68,7 +68,9 @@ def stopped(monkeypatch: pytest.MonkeyPatch, together: bs.Ensemble, bad: list[st
     """Let fits be those of an ensemble, some of which did not converge; return what was asked for."""
     asked: list[Any] = []
 
-    def made(candidates: Any, cuts: Any, *_: Any) -> _refits.Measured:
+    def made(tasks: Any, _: Any) -> _refits.Measured:
+        candidates = list({task.candidate.label: task.candidate for task in tasks}.values())
+        cuts = tuple(dict.fromkeys(task.cut for task in tasks if isinstance(task, _refits.BelowCut)))
         asked.append(([one.label for one in candidates], [one.discrepancy for one in candidates], cuts))
         fits = {}
         for one in candidates:
@@ -77,6 +79,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, together: bs.Ensemble, bad: list[st
             fits[one.label] = dataclasses.replace(fit, diagnostics=far) if one.label in bad else fit
         return _refits.Measured(_refits.pd.DataFrame(), _refits.pd.DataFrame(), fits)
 
+    monkeypatch.setattr(_fitting, "carried_out", lambda tasks, *_: [None] * len(tasks))
     monkeypatch.setattr(_fitting, "measured", made)
     return asked
 
