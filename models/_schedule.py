@@ -83,7 +83,8 @@ def falls(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> dict[str, np.
             sums = [np.diff(np.concatenate([[0.0], np.cumsum(column)])[edges], axis=1) for column in columns]
             weight = np.where(sums[0] > 0, sums[0], np.inf)
             some = sums[0] > 1e-12 * each.max()
-            since = np.where(some, done[:, None] - sums[1] / weight, 0.0)
+            # Not below zero by rounding: at rates near zero the power of that has no value.
+            since = np.maximum(np.where(some, done[:, None] - sums[1] / weight, 0.0), 0.0)
             to = np.where(some, (sums[2] / weight) ** (1 / MEAN), each.max())
             pieces.append([np.where(some, sign * sums[0], 0.0), to, since])
         return np.moveaxis(np.concatenate(pieces, axis=2), 0, 1)

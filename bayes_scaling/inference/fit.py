@@ -55,7 +55,8 @@ def fit(
     law : a `Law`, or what ``load_law`` takes
     runs : the table
     noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves
+        normal with correlated rows where the table holds training curves, of which at most 12 rows of each run are read
+        (``Noise.rows_per_curve``)
     discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
         learned; ``none``, the law is exactly right; or a `Discrepancy`
     pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not

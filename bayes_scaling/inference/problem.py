@@ -54,7 +54,7 @@ class Problem:
     """One posterior to sample, over unconstrained coordinates ``u``.
 
     A sampling method of your own needs `log_density`, `mode`, ``settings`` and ``seed``, and hands its draws to
-    `sampled`.
+    `sampled`. Where noise is normal the increments of the discrepancy are integrated out: they are no coordinates.
 
     Attributes
     ----------

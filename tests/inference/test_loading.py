@@ -233,8 +233,12 @@ ODD = {
     "another discrepancy": (says(discrepancy={"kind": "x", "smoothness": 0.5, "scale": 1}), "discrepancy is 'x'"),
     "a discrepancy of text": (says(discrepancy={"kind": "none", "smoothness": "a", "scale": 1}), "discrepancy of its"),
     "another noise": (
-        says(noise={"family": "normal", "scale": "huge", "rows": "independent"}),
+        says(noise={"family": "normal", "scale": "huge", "rows": "independent", "rows_per_curve": 12}),
         "noise scale is 'huge'",
+    ),
+    "fewer rows read than there are": (
+        lambda arrays, said: says(runs=json.loads(said["manifest"])["runs"] | {"rows_read": 3})(arrays, said),
+        "it says that 3 rows were read",
     ),
     "pooling of nothing": (says(pooling={"omega": {"by": "x", "mode": "partial"}}), "cannot be pooled"),
     "a negative seed": (says(seed=-1), "seed of its manifest is -1"),
