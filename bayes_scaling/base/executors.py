@@ -1,7 +1,8 @@
 """Where tasks run: in this process, in processes of this machine, or in any executor of `concurrent.futures`.
 
 Processes that we start are spawned, never forked, and end with the process that started them, however that ends: each
-waits for the other end of a pipe to close. Each has a pool of its own, so that one that is killed takes no other along.
+waits for the other end of a pipe to close. Python's own pool is not used for them: a process that is killed takes down
+all of it, and what it leaves of its locks is complained about.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from typing import Annotated, Any
 
 from bayes_scaling.base.arguments import Expected
@@ -96,29 +100,48 @@ class Processes(Executor):
     def _serve(self) -> None:
         """Have calls computed by one process, which is replaced when it ends; in a thread of its own."""
         _block_interrupts()  # also in processes that are started here, even while they import
-        pool: ProcessPoolExecutor | None = None
+        process: _Process | None = None
         tries = 0
         call = self._calls.get()
         while call is not None:
             if self._closed or (not tries and not call.future.set_running_or_notify_cancel()):
                 call = self._calls.get()
                 continue
-            pool = pool or ProcessPoolExecutor(1, self._context, _begun, (self._held,))
             tries += 1
             try:
-                call.future.set_result(pool.submit(call.function, *call.args, **call.kwargs).result())
+                process = process or _Process(self._context, self._held)
+                call.future.set_result(process.result(call))
             except BrokenExecutor as error:
+                process = None
                 self.died += 1
-                pool.shutdown(wait=False)
-                pool = None
                 if tries < TRIES and not self._closed:
                     continue
                 call.future.set_exception(error)
             except BaseException as error:
                 call.future.set_exception(error)
             tries, call = 0, self._calls.get()
-        if pool is not None:
-            pool.shutdown(wait=False)
+
+
+class _Process:
+    """One worker process; pipes alone connect us, so that nothing is left of it, however either ends."""
+
+    def __init__(self, context: SpawnContext, held: Connection) -> None:
+        self._pipe, theirs = context.Pipe()
+        context.Process(target=_computes, args=(theirs, held), daemon=True).start()
+        theirs.close()  # now it ends when the process does
+
+    def result(self, call: _Call) -> Any:
+        """Return what a call returns there, or raise what it raises."""
+        sent = pickle.dumps((call.function, call.args, call.kwargs))
+        try:
+            self._pipe.send_bytes(sent)
+            good, value = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self._pipe.close()
+            raise BrokenExecutor("a worker process ended before its task was done") from error
+        if not good:
+            raise value
+        return value
 
 
 @contextlib.contextmanager
@@ -142,10 +165,30 @@ def cores_of(executor: Executor) -> int:
 # --- in a worker process ----------------------------------------------------------------------------------------------
 
 
-def _begun(held: Connection) -> None:
-    """Prepare a worker: Ctrl-C is for the process that started it, with which it ends."""
+def _computes(calls: Connection, held: Connection) -> None:
+    """Compute what is asked for until nobody asks; Ctrl-C is for the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(held,), daemon=True).start()
+    with contextlib.suppress(EOFError):
+        while True:
+            call = calls.recv_bytes()
+            try:
+                function, args, kwargs = pickle.loads(call)
+                answer = pickle.dumps((True, function(*args, **kwargs)))
+            except BaseException as error:
+                answer = _raised(error)
+            calls.send_bytes(answer)
+
+
+def _raised(error: BaseException) -> bytes:
+    """Return an error to be raised by the process that asked, with where it came from; in words if need be."""
+    where = "".join(traceback.format_exception(error))
+    error.add_note(f"raised in a worker process:\n{where}")
+    try:
+        pickle.loads(sent := pickle.dumps((False, error)))
+    except Exception:
+        return pickle.dumps((False, RuntimeError(where)))
+    return sent
 
 
 def _end_with(held: Connection) -> None:

@@ -59,14 +59,21 @@ def executor_of(workers: int | None, dask: str) -> Iterator[Executor | None]:
 
 def connected(address: str) -> Any:
     """Return a client of the Dask scheduler at an address; errors as of `executor_of`."""
+    from bayes_scaling.base.messages import plain
+
     try:
         from distributed import Client
     except ImportError as error:
         raise ArgumentError("--dask needs Dask: pip install 'bayes-scaling[dask]'") from error
     try:
         return Client(address, timeout=SECONDS)
-    except (OSError, ValueError) as error:
-        raise WorkerError(f"no Dask scheduler answers at {address} ({' '.join(str(error).split())[:150]})") from error
+    except OSError as error:
+        raise WorkerError(f"no Dask scheduler answers at {plain(address)} ({plain(str(error), 150)})") from error
+    except (ValueError, TypeError) as error:  # also for a name that nobody has, or a port that cannot be
+        raise ArgumentError(
+            f"--dask {plain(address)} is no address of a Dask scheduler ({plain(str(error), 150)}); expected one like "
+            "tcp://HOST:8786"
+        ) from error
 
 
 def refuse_without_fits(workers: int | None, dask: str, why: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -157,6 +158,17 @@ def test_processes_compute_and_end_with_the_block() -> None:
         workers.submit(os.getpid)
     with opened(None) as nobody:
         assert nobody is None
+
+
+def test_an_error_that_was_not_made_on_purpose_says_where_it_came_from() -> None:
+    with opened(1) as workers:
+        assert workers is not None
+        with pytest.raises(ZeroDivisionError) as caught:
+            workers.submit(divmod, 1, 0).result()
+        assert "raised in a worker process" in caught.value.__notes__[0]
+        with pytest.raises(TypeError, match="cannot pickle"):
+            workers.submit(threading.Lock).result()
+        assert workers.submit(divmod, 7, 2).result() == (3, 1)  # the process goes on
 
 
 def gone(processes: set[int]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import bayes_scaling as bs
 from bayes_scaling.cli import commands, stopping
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on POSIX")
@@ -112,6 +113,33 @@ def test_a_report_stops_wherever_it_is(tmp_path: Path) -> None:
         kept = "with --refits FOLDER finished refits are kept, and the same command goes on from there"
         assert said in ("stopped", f"stopped; nothing was written; {kept}")
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_command_and_what_is_finished_is_kept(tmp_path: Path) -> None:
+    """Ctrl-C on a terminal goes to every process of the command: one sentence, no traceback of a worker."""
+    bs.datasets.load().table.to_csv(tmp_path / "runs.csv", index=False)
+    arguments = ("compare", tmp_path / "runs.csv", "--laws", "power_law:input=params", "--workers", 2)
+    program = [sys.executable, "-c", PROGRAM, *map(str, arguments), "--out", str(tmp_path / "c")]
+    process = subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(tmp_path.glob("c/refits/*.json")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=50)  # also the workers have closed it then
+    assert process.returncode == 130
+    assert err == f"stopped; finished refits are kept in {tmp_path / 'c'}, and the same command goes on from there\n"
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("a process of the command is still there")
+    assert not list(tmp_path.glob("c/refits/.*.partial"))
 
 
 SPAWN = """

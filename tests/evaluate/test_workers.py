@@ -18,6 +18,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.base.progress import silent
 from bayes_scaling.base.tasks import carried_out
+from bayes_scaling.cli import _workers
 from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.refits import Again, BelowCut, ToAllRuns
 from tests.support import run
@@ -140,6 +141,16 @@ def test_one_law_has_nothing_to_share_out(tmp_path: Path) -> None:
         command, *rest = options
         code, _, said = run(command, tmp_path / "runs.csv", *rest)
         assert code == 2 and words in said, said
+
+
+def test_where_no_scheduler_answers_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="Dask is an optional extra: bayes-scaling[dask]")
+    monkeypatch.setattr(_workers, "SECONDS", 0.2)
+    curve().table.to_csv(tmp_path / "runs.csv", index=False)
+    code, _, said = run("fit", tmp_path / "runs.csv", "--dask", "tcp://127.0.0.1:1")
+    assert code == 1 and said.startswith("error: no Dask scheduler answers at tcp://127.0.0.1:1 ("), said
+    code, _, said = run("fit", tmp_path / "runs.csv", "--dask", "nowhere")
+    assert code == 2 and "--dask nowhere is no address of a Dask scheduler" in said
 
 
 @pytest.mark.slow
