@@ -38,6 +38,7 @@ from bayes_scaling.model.simulate import typical_design
 
 PART = 25  # tables
 VARIANTS: dict[str, tuple[DiscrepancyChoice, int]] = {"exact": ("none", 48), "discrepancy": ("brownian", KNOTS)}
+BY_TABLE = ("ranks", "converged", "seconds", "alone")
 CHANCE = 0.05  # that a catalogue of calibrated laws has any that is called uncalibrated
 
 
@@ -79,13 +80,13 @@ class Case:
 def read(path: Path) -> Ranks:
     """Read one part."""
     content = json.loads(path.read_text())
-    arrays = {name: np.array(content[name]) for name in ("ranks", "converged", "seconds")}
+    arrays = {name: np.array(content[name]) for name in BY_TABLE}
     return Ranks(tuple(content["names"]), draws=content["draws"], **arrays)
 
 
 def write(ranks: Ranks, path: Path) -> None:
     """Keep one part."""
-    arrays = {name: getattr(ranks, name).tolist() for name in ("ranks", "converged", "seconds")}
+    arrays = {name: getattr(ranks, name).tolist() for name in BY_TABLE}
     write_text(json.dumps({"names": ranks.names, "draws": ranks.draws, **arrays}), path)
 
 
