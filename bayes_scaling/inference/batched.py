@@ -59,8 +59,8 @@ def sample_many(problems: Sequence[Problem], progress: Progress = silent) -> lis
             found[numbers[i]] = Sampled(chains, diagnose(chains, problem.coordinates), BATCHED)
             progress("sampling", len(found) / len(problems))
 
-        sampler = _sampler(first.model, schedule, _machine(first, len(numbers)))
-        sampler([_to_sample(problems[number]) for number in numbers], judged)
+        sampler = sampler_of(first.model, schedule, _machine(first, len(numbers)))
+        sampler([to_sample(problems[number]) for number in numbers], judged)
     for number, problem in enumerate(problems):
         if number not in found or found[number].diagnostics.problems(found[number].chains.stats["energy"].size):
             found[number] = sample_nuts(problem)
@@ -139,14 +139,17 @@ def _climber(model: Model, machine: Machine) -> SideBySide:
     return SideBySide(climb, machine)
 
 
-def _to_sample(problem: Problem) -> tuple[Any, ...]:
+def to_sample(problem: Problem) -> tuple[Any, ...]:
+    """Return what the program of `sampler_of` takes of one posterior."""
     whitening = normal_whitening(problem.mode.u, problem.mode.covariance)
     key = jax.random.PRNGKey(problem.seed)
     return key, starts_at_modes(problem), whitening, problem.data, problem.priors
 
 
 @compiled
-def _sampler(model: Model, schedule: Schedule, machine: Machine) -> SideBySide:
+def sampler_of(model: Model, schedule: Schedule, machine: Machine) -> SideBySide:
+    """Return the compiled sampler of posteriors of a model: draws, ``(chain, draw, site)``, and statistics of each."""
+
     def sample(key: Array, starts: Array, whitening: Whitening, data: Observations, priors: Priors) -> Any:
         return hmc(lambda u: model.potential(u, data, priors), schedule)(key, starts, whitening)
 

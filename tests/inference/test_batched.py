@@ -194,8 +194,8 @@ def test_lanes_do_not_change_a_posterior() -> None:
         machine = Machine.of(3, 1)
         found = []
         for lanes in (1, 2):
-            sampler = batched._sampler(problems[0].model, batched.Schedule(1000), Machine(machine.devices[:1], lanes))
-            found.append(sampler([batched._to_sample(one) for one in problems], lambda i, result: result[0]))
+            sampler = batched.sampler_of(problems[0].model, batched.Schedule(1000), Machine(machine.devices[:1], lanes))
+            found.append(sampler([batched.to_sample(one) for one in problems], lambda i, result: result[0]))
     for one, other in zip(*found, strict=True):
         # Rounding differs, and grows along a chain: the draws are others, of the same posterior.
         assert one.shape == (4, 1000, len(problems[0].coordinates))
