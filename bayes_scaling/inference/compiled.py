@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayes_scaling.base.programs import compiled
+from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.model.composition import Priors
+from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 AT_ONCE = 25_000_000  # numbers in an array of draws by rows
@@ -78,3 +83,33 @@ def log_priors(model: Model) -> Any:
 def moved(model: Model) -> Any:
     """Return the compiled function from unconstrained vectors in one geometry to those in another."""
     return over_draws(model.moved, 1)
+
+
+def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Callable[[np.ndarray], Any]:
+    """Return the compiled function from one ``u``, ``(site,)``, to the potential and its gradient, ``(site,)``.
+
+    Called from Python it costs what is handed over, not what is computed: so one array goes in and one comes out.
+    """
+    leaves, structure = jax.tree.flatten((data, priors))
+    packed = np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves])
+    function = _value_and_gradient(model, structure, tuple(np.shape(leaf) for leaf in leaves))
+    on_device = jax.device_put(packed)
+
+    def call(u: np.ndarray) -> tuple[float, np.ndarray]:
+        out = np.asarray(function(u, on_device))
+        return float(out[0]), out[1:]
+
+    return call
+
+
+@compiled
+def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
+
+    def packed_value_and_gradient(u: Array, packed: Array) -> Array:
+        pieces = jnp.split(packed, ends)
+        leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+        value, gradient = jax.value_and_grad(model.potential)(u, *jax.tree.unflatten(structure, leaves))
+        return jnp.concatenate([value[None], gradient])
+
+    return jax.jit(packed_value_and_gradient)

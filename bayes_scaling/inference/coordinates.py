@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.programs import compiled
@@ -54,17 +53,17 @@ def _whitened(problem: Problem, pulls: np.ndarray, sigma: float) -> Problem:
     size, rotation = np.linalg.eigh((curvature + curvature.T) / 2)
     geometry = Geometry(
         problem.data.geometry.centring,
-        jnp.asarray(rotation),
-        jnp.asarray(np.maximum(size, 0.0)),
-        jnp.asarray(rotation.T @ pulls.T),
-        jnp.asarray(float(sigma)),
+        rotation,
+        np.maximum(size, 0.0),
+        rotation.T @ pulls.T,
+        np.asarray(float(sigma)),
     )
     return problem.in_geometry(geometry)
 
 
 def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
-    theta = constrained(problem.model)(jnp.asarray(problem.mode.u[None]), problem.data, problem.priors)
-    return {name: np.asarray(values[0]) for name, values in theta.items()}
+    theta = constrained(problem.model)(problem.mode.u[None], problem.data, problem.priors)
+    return {name: np.asarray(values)[0] for name, values in theta.items()}
 
 
 @compiled
@@ -85,16 +84,16 @@ def _with_good_centring(problem: Problem) -> Problem:
     rng, mode = np.random.default_rng(problem.seed), problem.mode
     draws = rng.multivariate_normal(mode.u, mode.covariance, CENTRING_DRAWS, method="eigh")
     geometry = problem.data.geometry
-    values = _on_the_line(problem.model)(jnp.asarray(draws), geometry.centring, problem.priors)
+    values = _on_the_line(problem.model)(draws, geometry.centring, problem.priors)
     centring = {}
     for site, (line, sd) in values.items():
         share = np.var(np.asarray(line), axis=0) / np.median(np.asarray(sd)) ** 2
-        centring[site] = jnp.asarray(np.clip(1 - share, 0, 1))
+        centring[site] = np.clip(1 - share, 0, 1)
     after = dataclasses.replace(geometry, centring=centring)
     there = moved(problem, draws, after)
     chosen = problem.in_geometry(after)
     # Far draws of an approximation in many dimensions lie where the posterior is not: the better half says where it is.
-    energy = np.asarray(potentials(problem.model)(jnp.asarray(there), chosen.data, problem.priors))
+    energy = np.asarray(potentials(problem.model)(there, chosen.data, problem.priors))
     better = there[np.argsort(np.where(np.isfinite(energy), energy, np.inf))[: CENTRING_DRAWS // 2]]
     return dataclasses.replace(chosen, known_mode=Mode(better.mean(0), np.cov(better.T), np.empty((0, there.shape[1]))))
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.arguments import Seed, validated
@@ -114,7 +113,7 @@ class Asked:
         """
         composition, runs, (model, data, priors) = self.composition, self.runs, self.problem.arguments
         unconstrained = problem.standardised(sampled.chains.u)
-        u = jnp.asarray(unconstrained.reshape(-1, len(model.sites)))
+        u = unconstrained.reshape(-1, len(model.sites))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
         how = {
             "sampler": self.sampler.name,

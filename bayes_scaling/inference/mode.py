@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from bayes_scaling.base.programs import compiled
-from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.inference.compiled import value_and_gradient
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
@@ -35,32 +30,12 @@ class Mode:
     rivals: np.ndarray
 
 
-@compiled
-def _value_and_gradient(model: Model, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:
-    """Return the compiled function from ``u`` and packed (table, priors) to the potential followed by its gradient.
-
-    Called from Python it costs what is handed over, not what is computed: so one array goes in and one comes out.
-    """
-    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
-
-    def value_and_gradient(u: Array, packed: Array) -> Array:
-        pieces = jnp.split(packed, ends)
-        leaves = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
-        value, gradient = jax.value_and_grad(model.potential)(u, *jax.tree.unflatten(structure, leaves))
-        return jnp.concatenate([value[None], gradient])
-
-    return jax.jit(value_and_gradient)
-
-
 def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
     """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``."""
-    leaves, structure = jax.tree.flatten((data, priors))
-    packed = jnp.concatenate([jnp.ravel(jnp.asarray(leaf, float)) for leaf in leaves])
-    function = _value_and_gradient(model, structure, tuple(np.shape(leaf) for leaf in leaves))
+    function = value_and_gradient(model, data, priors)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        out = np.asarray(function(u, packed))
-        value, gradient = float(out[0]), out[1:]
+        value, gradient = function(u)
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
             return 1e30, np.zeros_like(u)
         return value, gradient

@@ -9,7 +9,9 @@ shown, and an interrupt takes effect.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import NUTS
+from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import carried
 from bayes_scaling.inference.chains import Chains, Progress, Settings
+from bayes_scaling.inference.compiled import value_and_gradient
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
@@ -40,10 +44,7 @@ class Whitening:
 jax.tree_util.register_dataclass(Whitening, data_fields=["location", "factor"], meta_fields=[])
 
 
-def _kernel(model: Model, data: Observations, priors: Priors, whitening: Whitening, settings: Settings) -> NUTS:
-    def potential(z: Array) -> Array:
-        return model.potential(whitening.location + whitening.factor @ z, data, priors)
-
+def _kernel(potential: Callable[[Array], Array], settings: Settings) -> NUTS:
     return NUTS(
         potential_fn=potential,
         dense_mass=settings.adapt_mass,
@@ -53,11 +54,15 @@ def _kernel(model: Model, data: Observations, priors: Priors, whitening: Whiteni
     )
 
 
-@compiled
-def _start(model: Model, settings: Settings) -> Any:
+@functools.cache
+def _start(settings: Settings) -> Any:
+    """Return the compiled first state of a chain, which knows of the model only energy and gradient at ``z``."""
+    kernel = _kernel(lambda z: jnp.sum(z), settings)
+
     @jax.jit
-    def start(key: Array, z: Array, data: Observations, priors: Priors, whitening: Whitening) -> Any:
-        return _kernel(model, data, priors, whitening, settings).init(key, settings.warmup, z, (), {})
+    def start(seed: Array, chain: Array, z: Array, energy: Array, gradient: Array) -> Any:
+        key = jax.random.fold_in(jax.random.PRNGKey(seed), chain)
+        return kernel.init(key, settings.warmup, ParamInfo(z, energy, gradient), (), {})
 
     return start
 
@@ -66,9 +71,9 @@ def _start(model: Model, settings: Settings) -> Any:
 def _advance(model: Model, settings: Settings) -> Any:
     @jax.jit
     def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
-        kernel = _kernel(model, data, priors, whitening, settings)
+        kernel = _kernel(lambda z: model.potential(whitening.location + whitening.factor @ z, data, priors), settings)
         # Only an initialised kernel knows its adaptation schedule; what this computes is dropped by the compiler.
-        kernel.init(jax.random.PRNGKey(0), settings.warmup, jnp.zeros(len(model.sites)), (), {})
+        kernel.init(jax.random.PRNGKey(0), settings.warmup, ParamInfo(state.z, state.potential_energy, state.z), (), {})
 
         def step(state: Any, _: None) -> tuple[Any, Any]:
             state = kernel.sample(state, (), {})
@@ -99,10 +104,10 @@ def compile_chains(model: Model, data: Observations, priors: Priors, settings: S
     rows = len(data.log_loss)
     if rows in (known := _compiled_rows(model, program)):
         return
-    dim = len(model.sites)
-    nowhere = Whitening(np.zeros(dim), np.eye(dim))
-    no_runs = dataclasses.replace(data, weight=jnp.zeros_like(data.weight))
-    state = _start(model, program)(jax.random.PRNGKey(0), jnp.zeros(dim), no_runs, priors, nowhere)
+    origin = np.zeros(len(model.sites))
+    nowhere = Whitening(origin, np.eye(len(origin)))
+    no_runs = dataclasses.replace(data, weight=np.zeros(np.shape(data.weight)))
+    state = _start(program)(0, 0, origin, 0.0, origin)
     _advance(model, program)(state, no_runs, priors, nowhere)
     known.add(rows)
 
@@ -126,7 +131,8 @@ def run_chains(
 
     The same seed on the same machine gives the same draws, whatever the number of threads.
     """
-    start, advance = _start(model, _program(settings)), _advance(model, _program(settings))
+    start, advance = _start(_program(settings)), _advance(model, _program(settings))
+    climb = value_and_gradient(model, data, priors)
     pieces = -(-(settings.warmup + settings.draws) // PIECE)
     done = [0] * settings.chains
 
@@ -134,8 +140,8 @@ def run_chains(
 
     def chain(index: int) -> list[Any]:
         with same_scope():
-            key = jax.random.fold_in(jax.random.PRNGKey(seed), index)
-            state = start(key, jnp.asarray(starts[index]), data, priors, whitening)
+            energy, gradient = climb(whitening.location + whitening.factor @ starts[index])
+            state = start(seed, index, starts[index], energy, whitening.factor.T @ gradient)
             kept = []
             for piece in range(pieces):
                 state, collected = advance(state, data, priors, whitening)

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from typing import Protocol
 
-import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.errors import FitError
@@ -98,7 +97,7 @@ class Problem:
 
     def log_density(self, u: np.ndarray) -> np.ndarray:
         """Return the log posterior density up to a constant, ``(n,)``, at ``u``, ``(n, coordinate)``."""
-        return -np.asarray(potentials(self.model)(jnp.asarray(u), self.data, self.priors))
+        return -np.asarray(potentials(self.model)(u, self.data, self.priors))
 
     def sampled(self, u: np.ndarray, how: str) -> Sampled:
         """Judge the chains of a sampling method by R-hat and effective sample size.
@@ -145,4 +144,4 @@ class Problem:
 
 def moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Return unconstrained draws, ``(n, coordinate)``, in the coordinates of another geometry."""
-    return np.asarray(_moved(problem.model)(jnp.asarray(u), geometry, problem.data, problem.priors))
+    return np.asarray(_moved(problem.model)(u, geometry, problem.data, problem.priors))

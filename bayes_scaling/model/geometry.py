@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Geometry:
     @classmethod
     def standard(cls, centring: Mapping[str, Any], size: int, rows: int) -> Geometry:
         """Return the coordinates in which draws are kept: offsets and increments as their priors have them."""
-        nothing = jax.tree.map(jnp.zeros_like, dict(centring))
-        return cls(nothing, jnp.eye(size), jnp.zeros(size), jnp.zeros((size, rows)), jnp.asarray(1.0))
+        nothing = {site: np.zeros(np.shape(values)) for site, values in centring.items()}
+        return cls(nothing, np.eye(size), np.zeros(size), np.zeros((size, rows)), np.ones(()))
 
 
 jax.tree_util.register_dataclass(

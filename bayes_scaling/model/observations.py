@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -166,5 +165,5 @@ def observe(composition: Composition, runs: Runs, rows: int | None = None) -> Ob
         at=reference_point(law, runs),
     )
     # Indices travel as floats, too: programs get one packed array.
-    as_floats: Observations = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), arrays)
+    as_floats: Observations = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf, float)), arrays)
     return as_floats

@@ -216,8 +216,17 @@ class Model:
     def potential(self, u: Array, data: Observations, priors: Priors) -> Array:
         """Return minus the log posterior density, up to a constant, at ``u``."""
         with TRACED:
-            energy: Array = potential_energy(self, (data, priors), {}, self.unravel(u))
+            energy: Array = self._traced(u, data, priors)
         return energy
+
+    @functools.cached_property
+    def _traced(self) -> Callable[[Array, Observations, Priors], Array]:
+        """The potential, traced once for tables of one length; what calls it inlines what was traced."""
+
+        def energy(u: Array, data: Observations, priors: Priors) -> Any:
+            return potential_energy(self, (data, priors), {}, self.unravel(u))
+
+        return jax.jit(energy, inline=True)
 
     def constrain(self, u: Array, data: Observations, priors: Priors) -> dict[str, Array]:
         """Return the parameters under the names of the papers at ``u``; pooled ones ``(n_cell,)``."""
