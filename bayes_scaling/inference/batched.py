@@ -102,13 +102,13 @@ def with_modes(problems: Sequence[Problem]) -> list[Problem]:
 def _mode_of(climbs: Climbs) -> Mode | None:
     """Return the highest point where climbs ended, with rivals as of `find_mode`; None if it is not a mode."""
     best = int(np.argmin(climbs.value))
-    u, slope = climbs.u[best], climbs.gradient[best]
-    fall = 0.5 * slope @ climbs.covariance @ slope
+    ends, covariance = np.asarray(climbs.u), np.asarray(climbs.covariance)
+    u, slope = ends[best], np.asarray(climbs.gradient)[best]
+    fall = 0.5 * slope @ covariance @ slope
     if not fall < UPHILL:  # NaN is none either
         return None
-    sd = np.sqrt(np.diag(climbs.covariance))
-    apart = np.any(np.abs(climbs.u - u) > 3 * sd, axis=1)
-    return Mode(u, climbs.covariance, climbs.u[apart & (climbs.value < climbs.value[best] + 6)])
+    apart = np.any(np.abs(ends - u) > 3 * np.sqrt(np.diag(covariance)), axis=1)
+    return Mode(u, covariance, ends[apart & np.asarray(climbs.value < climbs.value[best] + 6)])
 
 
 def _alike(problems: Sequence[Problem], numbers: Sequence[int]) -> Iterator[tuple[list[int], Problem]]:

@@ -62,7 +62,7 @@ def climbs(potential: Callable[[Array], Array], count: int) -> Callable[[Array, 
     slopes = jax.value_and_grad(potential)
 
     def tried(climb: _Climb) -> _Climb:
-        """Look at the next place: go there if the potential falls enough, or halve the step."""
+        """Look at the next place: go there if the potential falls enough, or shorten the step."""
         u = climb.u + climb.share * climb.direction
         value, gradient = slopes(u)
         promised = climb.share * climb.direction @ climb.gradient
@@ -70,7 +70,8 @@ def climbs(potential: Callable[[Array], Array], count: int) -> Callable[[Array, 
         falls = finite & (value <= climb.value + 1e-4 * promised)
         there = _onward(climb, u, value, gradient)
         held = climb._replace(share=climb.share / 3, tries=climb.tries + 1)
-        return jax.tree.map(lambda a, b: jnp.where(falls, a, b), there, held)
+        after: _Climb = jax.tree.map(lambda a, b: jnp.where(falls, a, b), there, held)
+        return after
 
     def goes_on(climb: _Climb) -> Array:
         steep = (climb.steps == 0) | (jnp.max(jnp.abs(climb.gradient)) > FLAT)

@@ -22,7 +22,7 @@ from bayes_scaling.base.scope import carried
 
 MOST = 1024  # posteriors of one call on one accelerator
 NUMBERS = 25_000_000  # in an array of posteriors by chains by rows
-BATCH = PartitionSpec("posterior")
+AXIS = "posterior"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,8 @@ class SideBySide:
 
     def __init__(self, function: Callable[..., Any], machine: Machine) -> None:
         self.machine = machine
-        self._sharding = NamedSharding(Mesh(np.array(machine.devices), BATCH), BATCH)
+        mesh, split = Mesh(np.array(machine.devices), (AXIS,)), PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
+        self._sharding = NamedSharding(mesh, split)
         self._ready: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
@@ -89,8 +90,7 @@ class SideBySide:
                 return jax.lax.map(lambda one: function(*one), batch)
             return jax.vmap(lambda one: function(*one))(batch)
 
-        mesh = self._sharding.mesh
-        self._jitted = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=BATCH, out_specs=BATCH, check_vma=False))
+        self._jitted = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=split, out_specs=split, check_vma=False))
 
     def __call__[T](self, given: Sequence[Any], then: Callable[[int, Any], T]) -> list[T]:
         """Compute all posteriors; hand each, with its number, to ``then`` as soon as it is there.
