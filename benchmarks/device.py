@@ -19,13 +19,13 @@ import pandas as pd
 import bayes_scaling as bs
 
 
-def runs(rows: int) -> bs.Runs:
+def runs(rows: int, seed: int = 0) -> bs.Runs:
     """Return simulated runs over two decades of parameters and of tokens per parameter."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), rows))
     design = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), rows))})
     truth = dict(bs.load_law("chinchilla").at("besiroglu2024").constants.values) | {"sigma": 0.005, "nu": 20.0}
-    return bs.simulate("chinchilla", design, truth, seed=1)
+    return bs.simulate("chinchilla", design, truth, seed=seed + 1)
 
 
 def timed(table: bs.Runs, device: str) -> tuple[bs.Fit, list[float]]:

@@ -7,8 +7,9 @@
 Each law draws parameters from its prior, simulates runs over the usual span of its inputs (`typical_design`) with the
 noise that `fit` chooses by default, and is fitted to them. The ranks of the true values among posterior draws are
 uniform where the posterior is calibrated. Fits that do not converge are counted and left out, as everywhere else.
-There are 48 runs where the law is taken to be right, and 24 with the discrepancy, whose path is held at 24 sizes: with
-more sizes than that, what the path does between them counts as scatter. ``--rows 48`` shows what that does.
+Tables of one law are sampled at once (``--sampler batched``); ``--sampler auto`` samples them one after the other, as
+`fit` does. There are 48 runs where the law is taken to be right, and 24 with the discrepancy, whose path is held at 24
+sizes: with more sizes than that, what the path does between them counts as scatter. ``--rows 48`` shows what that does.
 
 All laws do a first part of the tables before any does the next. Every part is kept in ``--out`` when it is done and
 found there again, so that the command goes on where it was stopped.
@@ -30,6 +31,7 @@ import numpy as np
 
 import bayes_scaling as bs
 from bayes_scaling.base.files import write_text
+from bayes_scaling.base.names import SAMPLERS, SamplerName
 from bayes_scaling.evaluate.calibration import Ranks, sbc
 from bayes_scaling.laws.catalogue import choices_of, options_of
 from bayes_scaling.model.choices import DiscrepancyChoice
@@ -38,6 +40,7 @@ from bayes_scaling.model.simulate import typical_design
 
 PART = 25  # tables
 VARIANTS: dict[str, tuple[DiscrepancyChoice, int]] = {"exact": ("none", 48), "discrepancy": ("brownian", KNOTS)}
+BY_TABLE = ("ranks", "converged", "seconds", "alone")
 CHANCE = 0.05  # that a catalogue of calibrated laws has any that is called uncalibrated
 
 
@@ -62,30 +65,31 @@ class Case:
     law: str
     variant: str
     rows: int
+    sampler: SamplerName
 
     def file(self, folder: Path, first: int) -> Path:
         """Name the file of the part that starts with a table."""
         law = re.sub(r"[^a-z0-9_]+", "-", self.law)
-        return folder / f"{law}.{self.variant}.{self.rows}.{first:04d}.json"
+        return folder / f"{law}.{self.variant}.{self.rows}.{self.sampler}.{first:04d}.json"
 
     def ranks(self, first: int) -> Ranks:
         """Calibrate on the tables of one part."""
         law = bs.load_law(self.law)
         discrepancy = VARIANTS[self.variant][0]
         design = typical_design(law, self.rows)
-        return sbc(law, design, discrepancy=discrepancy, tables=PART, first=first, progress=False)
+        return sbc(law, design, discrepancy=discrepancy, tables=PART, first=first, sampler=self.sampler, progress=False)
 
 
 def read(path: Path) -> Ranks:
     """Read one part."""
     content = json.loads(path.read_text())
-    arrays = {name: np.array(content[name]) for name in ("ranks", "converged", "seconds")}
+    arrays = {name: np.array(content[name]) for name in BY_TABLE}
     return Ranks(tuple(content["names"]), draws=content["draws"], **arrays)
 
 
 def write(ranks: Ranks, path: Path) -> None:
     """Keep one part."""
-    arrays = {name: getattr(ranks, name).tolist() for name in ("ranks", "converged", "seconds")}
+    arrays = {name: getattr(ranks, name).tolist() for name in BY_TABLE}
     write_text(json.dumps({"names": ranks.names, "draws": ranks.draws, **arrays}), path)
 
 
@@ -119,12 +123,14 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, help="only one of the two")
     parser.add_argument("--rows", type=int, help="runs of a table")
     parser.add_argument("--tables", type=int, default=200, help=f"for each law, in parts of {PART}")
+    parser.add_argument("--sampler", choices=SAMPLERS, default="batched", help="how each table is sampled")
     parser.add_argument("--out", type=Path, default=Path("sbc"), help="folder in which parts are kept")
     parser.add_argument("--print", action="store_true", help="only print what is done")
     arguments = parser.parse_args()
     laws = arguments.laws.split(",") if arguments.laws else every_program()
     variants = [arguments.variant] if arguments.variant else list(VARIANTS)
-    cases = [Case(law, name, arguments.rows or VARIANTS[name][1]) for law in laws for name in variants]
+    pairs = [(law, name) for law in laws for name in variants]
+    cases = [Case(law, name, arguments.rows or VARIANTS[name][1], arguments.sampler) for law, name in pairs]
     parts = range(0, arguments.tables, PART)
     for first in () if arguments.print else parts:
         for case in cases:
@@ -132,12 +138,16 @@ def main() -> None:
             if not path.is_file():
                 started = time.perf_counter()
                 write(case.ranks(first), path)
-                jax.clear_caches()  # hundreds of programs in one process exhaust its memory mappings
+                if len(cases) > 1:
+                    jax.clear_caches()  # hundreds of programs in one process exhaust its memory mappings
                 print(f"{path.stem}: {time.perf_counter() - started:.0f} s", flush=True)
     done = {case: [path for first in parts if (path := case.file(arguments.out, first)).is_file()] for case in cases}
-    print(
-        markdown([row_of(case, Ranks.joined([read(path) for path in paths])) for case, paths in done.items() if paths])
-    )
+    found = {case: Ranks.joined([read(path) for path in paths]) for case, paths in done.items() if paths}
+    print(markdown([row_of(case, ranks) for case, ranks in found.items()]))
+    if found:
+        alone = np.concatenate([ranks.alone for ranks in found.values()])
+        seconds = sum(float(ranks.seconds.sum()) for ranks in found.values())
+        print(f"\n{len(alone)} tables in {seconds:.0f} s, {alone.mean():.1%} of them sampled alone")
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
     now = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
     record = bs.TrackRecord(pd.DataFrame())
     scored = bs.score_registered(w.registered, 2.0)
-    ranks = bs.evaluate.Ranks(("sigma",), np.array([[3]]), 99, np.ones(1, bool), np.ones(1))
+    ranks = bs.evaluate.Ranks(("sigma",), np.array([[3]]), 99, np.ones(1, bool), np.ones(1), np.zeros(1, bool))
     isoflop = bs.evaluate.IsoflopFit(np.array([1e19, 1e20]), np.array([1e8, 3e8]), np.array([3.0, 2.5]))
     ranges = dict.fromkeys(("params", "tokens", "batch_tokens", "steps"), (1.0, 1e30))
     return {
@@ -462,6 +462,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "discrepancy": "none",
                 "tables": 2,
                 "first": 0,
+                "sampler": "laplace",
                 "seed": 0,
                 "progress": False,
             },

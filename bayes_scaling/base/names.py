@@ -15,7 +15,7 @@ type ScaleName = Literal["constant", "known", "growing"]
 type RowsName = Literal["independent", "correlated"]
 type RowsChoice = Literal["auto", "independent", "correlated"]
 type DiscrepancyName = Literal["brownian", "trend", "none"]
-type SamplerName = Literal["auto", "nuts", "laplace"]
+type SamplerName = Literal["auto", "nuts", "batched", "laplace"]
 type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal"]
 
 FAMILIES: Mapping[FamilyName, str] = {"normal": "", "student_t": "learns how heavy the tails are"}
@@ -50,6 +50,7 @@ POOLING: Mapping[str, str] = {
 SAMPLERS: Mapping[SamplerName, str] = {
     "auto": "fast NUTS, then nuts if its diagnostics are poor",
     "nuts": "NUTS with a long warm-up",
+    "batched": "HMC that suits many tables at once, then nuts if its diagnostics are poor",
     "laplace": "normal approximation",
 }
 DEVICES: Mapping[str, str] = {"auto": "the CPU unless the table is very large", "cpu": "", "gpu": ""}

@@ -22,19 +22,20 @@ import scipy.special
 import scipy.stats
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import leave_one_out_weights
 from bayes_scaling.inference.at_rows import AtRows, by_draws
+from bayes_scaling.inference.batched import BATCHED
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
-from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.draws import parts, prior_draws
-from bayes_scaling.inference.methods import METHODS
-from bayes_scaling.inference.problem import Problem
+from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
@@ -49,6 +50,7 @@ from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
 TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
 RANKED = 99  # nearly independent draws of each posterior: ranks take 100 values, ten for each bin
 BINS = 10
+AT_ONCE = 100  # tables whose draws are kept at a time
 MISFIT = "misfit"
 FALSE_ALARMS = 0.05  # probability of any surprise in a clean table
 
@@ -66,7 +68,9 @@ class Ranks:
     ranks : (n_table, n_name) number of posterior draws below the truth, 0 to ``draws``
     draws : number of posterior draws among which a truth is ranked
     converged : (n_table,) whether the fit to each table is within all limits of convergence
-    seconds : (n_table,) wall-clock time of each table; the first ones also compile
+    seconds : (n_table,) wall-clock time of each table, the mean of those that were sampled at once; the first ones also
+        compile
+    alone : (n_table,) whether it was sampled alone, as its draws beside other tables were not good
     """
 
     names: tuple[str, ...]
@@ -74,6 +78,7 @@ class Ranks:
     draws: int
     converged: np.ndarray
     seconds: np.ndarray
+    alone: np.ndarray
 
     @classmethod
     @validated
@@ -84,9 +89,8 @@ class Ranks:
         first = parts[0]
         if any((part.names, part.draws) != (first.names, first.draws) for part in parts):
             raise FitError("these parts rank other quantities; join parts of one law, noise and discrepancy")
-        whole = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in ("ranks", "converged", "seconds")
-        }
+        by_table = ("ranks", "converged", "seconds", "alone")
+        whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in by_table}
         return cls(first.names, draws=first.draws, **whole)
 
     def uniformity(self) -> pd.DataFrame:
@@ -123,6 +127,7 @@ def sbc(
     discrepancy: DiscrepancyChoice = "brownian",
     tables: int = 200,
     first: int = 0,
+    sampler: SamplerName = "batched",
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Ranks:
@@ -130,7 +135,7 @@ def sbc(
 
     The prior stands at one reference point for all tables, at a loss of 3; `fit` puts it at the median loss of the
     table it is given, which makes a prior that has seen the data and ranks that are only nearly uniform. All tables
-    are fitted as `fit` does otherwise, by the same compiled programs.
+    are fitted as `fit` does otherwise, by the same compiled programs; what a table gives does not depend on the others.
 
     Parameters
     ----------
@@ -139,6 +144,7 @@ def sbc(
     noise, discrepancy : as of `fit`
     tables : number of tables
     first : number of the first table; a long study can be done in parts, see `Ranks.joined`
+    sampler : as of `Sampler`
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
     """
@@ -152,43 +158,49 @@ def sbc(
     template = simulate(law, design, seed=seed)
     composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
     at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
-    ranks, converged, seconds = [], [], []
+    names, made = (*composition.names, MISFIT), []
     with scope(), progress_bar(f"calibrate {law.label}", progress) as report:
         report("compiling", 0.0)
         model, data, priors = parts(composition, template)
         starts = np.asarray(placed(model)(prior_draws(composition, model, seed), _at(at, data), priors)[0])
-        for table in range(first, first + tables):
-            started = time.perf_counter()
-            below, good = _ranked(composition, design, at, starts, (seed, table))
-            ranks.append(below)
-            converged.append(good)
-            seconds.append(time.perf_counter() - started)
-            report("fitting tables", (table + 1 - first) / tables)
-    names = (*composition.names, MISFIT)
-    return Ranks(names, np.array(ranks), RANKED, np.array(converged), np.array(seconds))
+        for done in range(0, tables, AT_ONCE):
+            started, numbers = time.perf_counter(), range(first + done, first + min(done + AT_ONCE, tables))
+            posed = [_posed(composition, design, at, starts, (seed, table)) for table in numbers]
+
+            def within(stage: str, share: float, done: int = done, count: int = len(numbers)) -> None:
+                report("fitting tables", (done + share * count) / tables)
+
+            sampled = Sampler(sampler).sample_all([problem for _, problem in posed], within)
+            ranks = [_ranked(*asked, *found) for asked, found in zip(posed, sampled, strict=True)]
+            good = [not one.diagnostics.problems(one.chains.stats["energy"].size) for _, one in sampled]
+            alone = [one.how != BATCHED for _, one in sampled]
+            seconds = np.full(len(numbers), (time.perf_counter() - started) / len(numbers))
+            made.append(Ranks(names, np.array(ranks), RANKED, np.array(good), seconds, np.array(alone)))
+    return Ranks.joined(made)
 
 
-def _ranked(
+def _posed(
     composition: Composition, design: pd.DataFrame, at: ReferencePoint, starts: np.ndarray, seed: tuple[int, int]
-) -> tuple[np.ndarray, bool]:
-    """Simulate and fit one table; return the rank of every truth, ``(n_name,)``, and whether the fit converged."""
+) -> tuple[dict[str, float], Problem]:
+    """Simulate one table; return the truth and the posterior that is to find it."""
     law, noise, discrepancy = composition.law, composition.noise, composition.discrepancy
     # The sampler has a seed of its own: with that of the truth, its chains would start from the very same keys.
     of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
     truth = draw_prior(law, noise, discrepancy, at, of_truth)
     runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
     model, data, priors = parts(composition, runs)
-    data = _at(at, data)
-    problem = with_good_geometry(Problem(model, data, priors, starts, Settings(), of_sampler, silent))
-    sampled = METHODS["auto"](problem)
-    chains, diagnostics = sampled.chains, sampled.diagnostics
-    count = int(np.prod(chains.u.shape[:2]))
-    thinned = chains.u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
+    return truth, Problem(model, _at(at, data), priors, starts, Settings(), of_sampler, silent)
+
+
+def _ranked(truth: Mapping[str, float], posed: Problem, problem: Problem, sampled: Sampled) -> np.ndarray:
+    """Return the rank of every truth, ``(n_name,)``, among draws in the coordinates of ``problem``."""
+    (model, data, priors), u = posed.arguments, sampled.chains.u
+    count = int(np.prod(u.shape[:2]))
+    thinned = u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
     theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)
-    values = {name: jnp.append(truth[name], theta[name]) for name in composition.names}
-    values[MISFIT] = _misfit(model)({name: values[name] for name in model.law_names}, data)
-    below = [int(np.sum(np.asarray(value[1:]) < float(value[0]))) for value in values.values()]
-    return np.array(below), not diagnostics.problems(count)
+    values = {name: np.append(truth[name], theta[name]) for name in truth}
+    values[MISFIT] = np.asarray(_misfit(model)({name: values[name] for name in model.law_names}, data))
+    return np.array([int(np.sum(value[1:] < value[0])) for value in values.values()])
 
 
 def _at(at: ReferencePoint, data: Observations) -> Observations:

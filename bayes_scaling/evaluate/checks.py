@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +17,9 @@ from bayes_scaling.base.messages import counted
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.inference.at_rows import AtRows, by_rows
+from bayes_scaling.inference.many import fit_many
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.inference.weights import pareto_smoothed
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
@@ -118,6 +121,28 @@ def leave_one_out_weights(fit: Fit) -> Iterator[tuple[AtRows, np.ndarray, np.nda
     """
     for at in by_rows(fit):
         yield at, *pareto_smoothed(-at.log_density.T)
+
+
+def fits_without(fit: Fit, groups: Sequence[np.ndarray], sampler: Sampler, seed: int) -> list[Fit]:
+    """Fit again without each group of rows, in the order of the groups; with the batched sampler all at once.
+
+    Parameters
+    ----------
+    groups : numbers of the rows to leave out, ``(n_left_out,)`` each
+    sampler, seed : as of `bayes_scaling.fit`
+    """
+    rows = np.arange(len(fit.runs))
+    tables = [fit.runs.where(~np.isin(rows, group)) for group in groups]
+    return fit_many(
+        fit.law,
+        tables,
+        noise=fit.noise,
+        discrepancy=fit.discrepancy,
+        pooling=fit.pooling,
+        sampler=dataclasses.replace(sampler, like_rows=len(rows)),
+        seed=seed,
+        progress=False,
+    )
 
 
 def unreliable(k_hat: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from bayes_scaling.evaluate.baselines.conformal import conformal_fit
 from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.checks import MOST_K, leave_one_out_scores, unreliable
+from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.fit import fit
@@ -340,10 +340,13 @@ def left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: i
         bad = np.flatnonzero(unreliable(k_hat))
         # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
         refitted = bad if not fitted.noise.correlated else bad[:0]
-        for left_out in (refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))):
-            out = np.isin(np.arange(len(fitted.runs)), left_out)
-            again = fit_of(candidate, fitted.runs.where(~out), len(fitted.runs), seed)
-            predicted = forecast(again, fitted.runs.where(out), seed=seed, unconverged=True).predictive
+        groups = [refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))]
+        sampler = chosen_sampler(candidate.sampler)
+        if sampler.method == "auto":  # they are scored and thrown away: no reason to take them one by one
+            sampler = dataclasses.replace(sampler, method="batched")
+        for left_out, again in zip(groups, fits_without(fitted, groups, sampler, seed), strict=True):
+            held_out = fitted.runs.where(np.isin(np.arange(len(fitted.runs)), left_out))
+            predicted = forecast(again, held_out, seed=seed, unconverged=True).predictive
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 

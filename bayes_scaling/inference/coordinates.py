@@ -19,48 +19,55 @@ from bayes_scaling.model.program import Model
 
 CENTRING_DRAWS = 4000  # of the normal approximation, to see how much groups say
 FIRST_SCALE = 0.01  # of the scatter, for a first look at the table
-LOOKS = 2
 
 
 def with_good_geometry(problem: Problem) -> Problem:
     """Return the same posterior in coordinates that suit what the table says about groups and discrepancy."""
-    if problem.model.increments and problem.model.noise.jointly_normal:
-        problem = _with_increments_integrated(problem)
-    if problem.model.increments:
-        problem = _with_whitened_increments(problem)
-    return _with_good_centring(problem) if problem.model.populations else problem
+    for step in (*BEFORE_MODE, *AT_MODE):
+        problem = step(problem)
+    return problem
 
 
 def _with_increments_integrated(problem: Problem) -> Problem:
-    """Return the posterior of all parameters but the increments, which `Problem.standardised` draws given the rest."""
+    """Where noise is normal, leave the increments out; `Problem.standardised` draws them given all else."""
+    if not (problem.model.increments and problem.model.noise.jointly_normal):
+        return problem
     model = integrated(problem.model)
     return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, : len(model.sites)])
 
 
 def _with_whitened_increments(problem: Problem) -> Problem:
-    """Whiten the increments of the discrepancy given all else, by what the table says about them at the mode.
+    """Whiten the increments of the discrepancy given all else, by what the table says about them.
 
-    What a row says depends on the scale of the scatter and on whether it is an outlier, and so on the mode. The first
+    What a row says depends on the scale of the scatter and on whether it is an outlier, and so on the mode. This first
     look counts all rows alike; the second weights them by what the mode of the first says.
     """
-    model, data = problem.model, problem.data
-    basis = np.asarray(data.columns[BASIS])
-    pulls, sigma = basis * (np.asarray(data.weight) / FIRST_SCALE**2)[:, None], FIRST_SCALE
-    for look in range(LOOKS):
-        curvature = basis.T @ pulls
-        size, rotation = np.linalg.eigh((curvature + curvature.T) / 2)
-        geometry = Geometry(
-            data.geometry.centring,
-            rotation,
-            np.maximum(size, 0.0),
-            rotation.T @ pulls.T,
-            np.asarray(float(sigma)),
-        )
-        problem = problem.in_geometry(geometry)
-        if look + 1 < LOOKS:
-            theta = _theta_at_mode(problem)
-            pulls, sigma = np.asarray(_pulls(model)(theta, data)), np.exp(np.mean(np.log(theta["sigma"])))
-    return problem
+    if not problem.model.increments:
+        return problem
+    weight = np.asarray(problem.data.weight) / FIRST_SCALE**2
+    return _whitened(problem, np.asarray(problem.data.columns[BASIS]) * weight[:, None], FIRST_SCALE)
+
+
+def _with_whitened_increments_at_mode(problem: Problem) -> Problem:
+    """Whiten the increments by what the table says about them at the mode of a first look."""
+    if not problem.model.increments:
+        return problem
+    theta = _theta_at_mode(problem)
+    pulls = np.asarray(_pulls(problem.model)(theta, problem.data))
+    return _whitened(problem, pulls, np.exp(np.mean(np.log(theta["sigma"]))))
+
+
+def _whitened(problem: Problem, pulls: np.ndarray, sigma: float) -> Problem:
+    curvature = np.asarray(problem.data.columns[BASIS]).T @ pulls
+    size, rotation = np.linalg.eigh((curvature + curvature.T) / 2)
+    geometry = Geometry(
+        problem.data.geometry.centring,
+        rotation,
+        np.maximum(size, 0.0),
+        rotation.T @ pulls.T,
+        np.asarray(float(sigma)),
+    )
+    return problem.in_geometry(geometry)
 
 
 def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
@@ -81,6 +88,8 @@ def _with_good_centring(problem: Problem) -> Problem:
     approximation at the mode. The approximation itself is carried over to the new coordinates by its draws: a mode
     sought there may run away to a population in which all groups are equal.
     """
+    if not problem.model.populations:
+        return problem
     rng, mode = np.random.default_rng(problem.seed), problem.mode
     draws = rng.multivariate_normal(mode.u, mode.covariance, CENTRING_DRAWS, method="eigh")
     geometry = problem.data.geometry
@@ -96,6 +105,11 @@ def _with_good_centring(problem: Problem) -> Problem:
     energy = np.asarray(potentials(problem.model)(there, chosen.data, problem.priors))
     better = there[np.argsort(np.where(np.isfinite(energy), energy, np.inf))[: CENTRING_DRAWS // 2]]
     return dataclasses.replace(chosen, known_mode=Mode(better.mean(0), np.cov(better.T), np.empty((0, there.shape[1]))))
+
+
+BEFORE_MODE = (_with_increments_integrated, _with_whitened_increments)
+AT_MODE = (_with_whitened_increments_at_mode, _with_good_centring)
+"""The steps to good coordinates; those at the mode of the coordinates before them come last."""
 
 
 @compiled

@@ -18,12 +18,12 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import DataError
-from bayes_scaling.inference.chains import Settings
+from bayes_scaling.inference.chains import Progress, Settings
 from bayes_scaling.inference.compiled import constrained, placed
 from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.draws import flattened, parts, prior_draws
 from bayes_scaling.inference.nuts import PIECE
-from bayes_scaling.inference.problem import Problem
+from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, SamplerChoice, chosen_sampler
 from bayes_scaling.laws.catalogue import load_law
@@ -77,44 +77,86 @@ def fit(
         When the table lacks a column that law or noise reads.
     """
     law = load_law(law) if isinstance(law, str) else law
-    scatter = chosen_noise(noise, runs)
-    pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
-    composition = Composition(law, scatter, chosen_discrepancy(discrepancy), pooling)
+    composition = composed(law, runs, noise, discrepancy, pooling)
     sampler = chosen_sampler(sampler)
-    refuse_unusable_columns(law, runs)
-    settings = Settings(chains=sampler.chains, draws=-(-sampler.draws // PIECE) * PIECE)
     started = time.perf_counter()
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
-        model, data, priors = parts(composition, runs, sampler.like_rows)
-        sites = prior_draws(composition, model, seed)
-        prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
-        problem = Problem(model, _to_sample(composition, runs, sampler, data), priors, prior_u, settings, seed, report)
-        problem = with_good_geometry(problem)
-        sampled = sampler.function(problem)
+        asked = ask(composition, runs, sampler, seed, report)
+        problem = with_good_geometry(asked.problem)
+        return asked.answer(problem, sampler.function(problem), time.perf_counter() - started)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """A posterior that is asked for.
+
+    Attributes
+    ----------
+    composition, runs : what is fitted to what
+    sampler : how it is to be sampled
+    prior : (prior draw,) draws of its parameters before the table is seen, by name
+    problem : the posterior, in the coordinates of its priors
+    """
+
+    composition: Composition
+    runs: Runs
+    sampler: Sampler
+    prior: Mapping[str, np.ndarray]
+    problem: Problem
+
+    def answer(self, problem: Problem, sampled: Sampled, seconds: float) -> Fit:
+        """Return the fit that draws make.
+
+        Parameters
+        ----------
+        problem : the posterior in the coordinates of the draws
+        seconds : that they took
+        """
+        composition, runs, (model, data, priors) = self.composition, self.runs, self.problem.arguments
         unconstrained = problem.standardised(sampled.chains.u)
         u = unconstrained.reshape(-1, len(model.sites))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
-    how = {
-        "sampler": sampler.name,
-        "sampler_used": sampled.how,
-        "seed": seed,
-        "chains": settings.chains,
-        "draws": settings.draws,
-    }
-    manifest = _manifest(composition, runs, how, time.perf_counter() - started)
-    names = spelled_out(composition, composition.groups(runs))
-    flat, flat_prior = flattened(posterior, names), flattened(prior, names)
-    return Fit(
-        composition=composition,
-        runs=runs,
-        draws={name: values.reshape(unconstrained.shape[:2]) for name, values in flat.items()},
-        prior=flat_prior,
-        unconstrained=unconstrained,
-        stats=sampled.chains.stats,
-        diagnostics=sampled.diagnostics,
-        manifest=manifest,
-    )
+        how = {
+            "sampler": self.sampler.name,
+            "sampler_used": sampled.how,
+            "seed": problem.seed,
+            "chains": problem.settings.chains,
+            "draws": problem.settings.draws,
+        }
+        flat = flattened(posterior, spelled_out(composition, composition.groups(runs)))
+        return Fit(
+            composition=composition,
+            runs=runs,
+            draws={name: values.reshape(unconstrained.shape[:2]) for name, values in flat.items()},
+            prior=self.prior,
+            unconstrained=unconstrained,
+            stats=sampled.chains.stats,
+            diagnostics=sampled.diagnostics,
+            manifest=_manifest(composition, runs, how, seconds),
+        )
+
+
+def composed(
+    law: Law, runs: Runs, noise: NoiseChoice, discrepancy: DiscrepancyChoice, pooling: Pooling | None
+) -> Composition:
+    """Return what is fitted to a table that has what it reads; arguments as of `fit`."""
+    scatter = chosen_noise(noise, runs)
+    pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
+    composition = Composition(law, scatter, chosen_discrepancy(discrepancy), pooling)
+    refuse_unusable_columns(law, runs)
+    return composition
+
+
+def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> Asked:
+    """Return the posterior of a composition given a table, before anything is sampled; in a scope of its device."""
+    settings = Settings(chains=sampler.chains, draws=-(-sampler.draws // PIECE) * PIECE)
+    model, data, priors = parts(composition, runs, sampler.like_rows)
+    sites = prior_draws(composition, model, seed)
+    prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
+    flat_prior = flattened(prior, spelled_out(composition, composition.groups(runs)))
+    problem = Problem(model, _to_sample(composition, runs, sampler, data), priors, prior_u, settings, seed, report)
+    return Asked(composition, runs, sampler, flat_prior, problem)
 
 
 def _to_sample(composition: Composition, runs: Runs, sampler: Sampler, data: Observations) -> Observations:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
 from bayes_scaling.inference.chains import Chains
 from bayes_scaling.inference.diagnostics import diagnose
 from bayes_scaling.inference.laplace import laplace_draws
-from bayes_scaling.inference.problem import Problem, Sampled, SamplingMethod
+from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.model.integrated import Integrated
 
 OTHER_SEED = 1_000_003  # how far seeds of further chains lie from those of the first
@@ -44,10 +43,7 @@ def sample_nuts(problem: Problem) -> Sampled:
     Chains that agree but are too short for their tails get as many more beside them.
     """
     settings = problem.settings
-    # Chains start at every mode that was found, so that R-hat can see when they do not meet.
-    modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
-    centres = modes[np.arange(settings.chains) % len(modes)]
-    starts = centres + _scatter(problem, 1.0)
+    starts = starts_at_modes(problem)
     if problem.model.populations:
         settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations
     chains, diagnostics = problem.sample(starts, settings)
@@ -57,13 +53,19 @@ def sample_nuts(problem: Problem) -> Sampled:
     chains, diagnostics = problem.sample(starts, stronger)
     if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(settings.chains * stronger.draws):
         again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED)
-        more, _ = again.sample(centres + _scatter(again, 1.0), stronger)
+        more, _ = again.sample(starts_at_modes(again), stronger)
         chains = Chains(
             np.concatenate([chains.u, more.u]),
             {name: np.concatenate([values, more.stats[name]]) for name, values in chains.stats.items()},
         )
         return Sampled(chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains")
     return Sampled(chains, diagnostics, "NUTS, stronger settings")
+
+
+def starts_at_modes(problem: Problem) -> np.ndarray:
+    """Return starts of chains, ``(chain, site)``, around every mode, so that R-hat can see when they do not meet."""
+    modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
+    return np.asarray(modes[np.arange(problem.settings.chains) % len(modes)] + _scatter(problem, 1.0))
 
 
 def _scatter(problem: Problem, factor: float) -> np.ndarray:
@@ -79,10 +81,3 @@ def sample_laplace(problem: Problem) -> Sampled:
         problem.model, problem.data, problem.priors, problem.mode, problem.settings, problem.seed
     )
     return Sampled(chains, diagnostics, "Laplace")
-
-
-METHODS: Mapping[str, SamplingMethod] = {
-    "auto": sample_auto,
-    "nuts": sample_nuts,
-    "laplace": sample_laplace,
-}

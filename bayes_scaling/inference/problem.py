@@ -80,8 +80,17 @@ class Problem:
         """Posterior mode ``u`` and ``covariance`` there, climbed to from the prior's centre and from prior draws."""
         if self.known_mode is not None:
             return self.known_mode
-        starts = np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
-        return find_mode(self.model, self.data, self.priors, starts, CLIMBS)
+        return find_mode(self.model, self.data, self.priors, self.climb_from, CLIMBS)
+
+    @property
+    def arguments(self) -> tuple[Model, Observations, Priors]:
+        """The compiled model and its arguments."""
+        return self.model, self.data, self.priors
+
+    @property
+    def climb_from(self) -> np.ndarray:
+        """Where a climb to the mode may start, ``(start, coordinate)``; the best few are taken."""
+        return np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
 
     @property
     def coordinates(self) -> tuple[str, ...]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.methods import METHODS
-from bayes_scaling.inference.problem import SamplingMethod
+from bayes_scaling.inference.batched import sample_batched, sample_many, with_good_geometries
+from bayes_scaling.inference.chains import Progress
+from bayes_scaling.inference.coordinates import with_good_geometry
+from bayes_scaling.inference.methods import sample_auto, sample_laplace, sample_nuts
+from bayes_scaling.inference.problem import Problem, Sampled, SamplingMethod
 
 type SamplerChoice = SamplerName | Sampler
+
+METHODS: Mapping[SamplerName, SamplingMethod] = {
+    "auto": sample_auto,
+    "nuts": sample_nuts,
+    "batched": sample_batched,
+    "laplace": sample_laplace,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +32,9 @@ class Sampler:
     Attributes
     ----------
     method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one),
-        ``laplace`` (importance-resampled normal approximation, judged by its Pareto k-hat), or a function of your own
-        that takes a `Problem` and returns a `Sampled`
+        ``batched`` (HMC of one trajectory length for all chains, which suits many tables at once; the safe one where
+        its diagnostics are not good), ``laplace`` (importance-resampled normal approximation, judged by its Pareto
+        k-hat), or a function of your own that takes a `Problem` and returns a `Sampled`
     chains : number of chains
     draws : kept draws per chain
     device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``
@@ -50,6 +62,18 @@ class Sampler:
     def function(self) -> SamplingMethod:
         """The method as a function."""
         return self.method if callable(self.method) else METHODS[self.method]
+
+    def sample_all(self, problems: Sequence[Problem], progress: Progress) -> list[tuple[Problem, Sampled]]:
+        """Sample posteriors; return each in the coordinates of its draws, and them."""
+        if self.method == "batched":
+            problems = with_good_geometries(problems)
+            return list(zip(problems, sample_many(problems, progress), strict=True))
+        found = []
+        for done, problem in enumerate(problems):
+            progress("sampling", done / len(problems))
+            problem = with_good_geometry(problem)
+            found.append((problem, self.function(problem)))
+        return found
 
     @property
     def name(self) -> str:

@@ -22,8 +22,8 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import SPELLINGS
 from bayes_scaling.inference.compiled import in_groups
 from bayes_scaling.inference.draws import device_draws, flattened, parts
-from bayes_scaling.inference.methods import METHODS
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.composition import INCREMENTS, spelled_out
 from bayes_scaling.model.geometry import Geometry

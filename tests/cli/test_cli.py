@@ -18,7 +18,7 @@ from bayes_scaling import cli
 from bayes_scaling.base import names
 from bayes_scaling.evaluate.candidates import BASELINES, EXACT
 from bayes_scaling.inference import loading
-from bayes_scaling.inference.methods import METHODS
+from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import ROWS, SCALES

@@ -35,7 +35,7 @@ def _ranks(z_scale: float, tables: int = 200) -> Ranks:
     """Ranks of a posterior whose width is the true one over ``z_scale``, by exact computation."""
     z = z_scale * np.random.default_rng(0).standard_normal(tables)
     ranks = np.random.default_rng(1).binomial(RANKED, scipy.special.ndtr(z))[:, None]
-    return Ranks(("sigma",), ranks, RANKED, np.ones(tables, bool), np.ones(tables))
+    return Ranks(("sigma",), ranks, RANKED, np.ones(tables, bool), np.ones(tables), np.zeros(tables, bool))
 
 
 def test_uniform_ranks_pass_and_others_do_not() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate import checks
-from bayes_scaling.evaluate.checks import unreliable
+from bayes_scaling.evaluate.checks import fits_without, unreliable
 from bayes_scaling.inference import at_rows
 from bayes_scaling.inference.weights import pareto_smoothed
 from tests.support import design, fit_exact
@@ -54,6 +54,17 @@ def test_leave_one_out_is_close_to_exact(chinchilla_fit: bs.Fit) -> None:
 
 def test_a_good_design_has_nothing_to_say() -> None:
     assert bs.evaluate.identifiability(CHINCHILLA, bs.Runs.from_frame(design().assign(loss=3.0))) == ()
+
+
+def test_fits_without_some_rows_are_those_of_the_others(chinchilla_fit: bs.Fit) -> None:
+    sampler, groups = bs.Sampler("laplace", draws=200), [np.array([3]), np.array([0, 7])]
+    found = fits_without(chinchilla_fit, groups, sampler, 5)
+    for fit, group in zip(found, groups, strict=True):
+        rest = chinchilla_fit.runs.where(~np.isin(np.arange(len(chinchilla_fit.runs)), group))
+        alone = fit_exact("chinchilla", rest, sampler=bs.Sampler("laplace", draws=200, like_rows=48), seed=5)
+        np.testing.assert_array_equal(fit.unconstrained, alone.unconstrained)
+        assert list(fit.runs.labels) == list(rest.labels)
+    assert fits_without(chinchilla_fit, [], sampler, 5) == []
 
 
 @pytest.mark.parametrize(
