@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ import numpyro.distributions as dist
 import pandas as pd
 import scipy.optimize
 import scipy.special
-from weights import everything, mixed, said, splits, with_witnesses
+from weights import everything, mixed, splits, with_witnesses
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
@@ -41,10 +40,11 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.laws.priors import describe_prior, prior_from_spec, prior_quantile, prior_to_spec
+from bayes_scaling.predict.predictive import Predictive
 
 PSEUDO = 2.0  # tables that the wide prior counts as, so that a population of few sources does not become too narrow
-KEPT = 1000  # draws of a fit that learning reads
-FORECAST = 4000  # draws of a fit that forecasts rest on
+KEPT = 500  # draws of a fit that learning reads
+FORECAST = 2000  # draws of a fit that forecasts rest on
 WIDE: Mapping[str, Mapping[str, dist.Distribution]] = {
     "chinchilla": {"E": dist.Beta(1.5, 1.5), "A": dist.Beta(1.5, 1.5)},
     "kaplan_joint": {"N_c": dist.Beta(1.5, 1.5)},
@@ -94,7 +94,7 @@ class Draws:
 
     values: Mapping[str, np.ndarray]
     wide: Mapping[str, np.ndarray]
-    predictive: Any
+    predictive: Predictive
 
     @classmethod
     def of(cls, fit: Fit, above: pd.DataFrame) -> Draws:
@@ -225,7 +225,7 @@ def _most_likely(
     return priors(scipy.optimize.minimize(loss, start, method="L-BFGS-B", options={"maxiter": 25}).x)
 
 
-def reweighted(draws: Draws, theta: Mapping[str, Prior]) -> tuple[Any, float]:
+def reweighted(draws: Draws, theta: Mapping[str, Prior]) -> tuple[Predictive, float]:
     """Return what a fit would predict under other priors, and the number of draws that this rests on."""
     if not theta:
         return draws.predictive, float(len(draws.predictive))
@@ -238,6 +238,12 @@ def reweighted(draws: Draws, theta: Mapping[str, Prior]) -> tuple[Any, float]:
     return draws.predictive.take(index), float(1 / np.sum(weight**2))
 
 
+def _said(predictive: Predictive, loss: np.ndarray) -> dict[str, np.ndarray]:
+    error = np.log(loss) - np.median(predictive.location, axis=0)
+    log_score = predictive.log_density(loss) + np.log(loss)  # of the log loss
+    return {"log_score": log_score, "pit": predictive.probability_below(loss), "error": error}
+
+
 def scores(fits: Fits, cases: Mapping[Any, Any], theta: Callable[[str], Mapping[str, Prior]]) -> pd.DataFrame:
     """Score the members, and all of them together, under other priors: means over the cuts of each table."""
     rows = []
@@ -246,11 +252,27 @@ def scores(fits: Fits, cases: Mapping[Any, Any], theta: Callable[[str], Mapping[
         told = {}
         for label, draws in by_member.items():
             predictive, effective = reweighted(draws, theta(SOURCES.get(table, table)))
-            told[label], least = said(predictive, np.array(case["loss"])), min(least, effective)
+            told[label], least = _said(predictive, case["loss"]), min(least, effective)
         new = {**case, "said": told}
         for label, weights in {**{label: {label: 1.0} for label in told}, "ensemble": case["weights"]}.items():
             rows.append({"member": label, "table": table, "draws": least, **mixed(new, weights)})
     return pd.DataFrame(rows).groupby(["member", "table"], sort=False).mean()
+
+
+def summary(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per member: what it gains in log score, with its standard error, and means over tables."""
+    gain = (after["log_score"] - before["log_score"]).groupby(level="member", sort=False)
+    by_member = after.groupby(level="member", sort=False)
+    return pd.DataFrame(
+        {
+            "gain": gain.mean(),
+            "se": gain.sem(),
+            "tables up": (gain.agg(lambda change: (change > 0).sum())),
+            "worst": by_member["log_score"].min(),
+            **by_member.mean().drop(columns="draws"),
+            "fewest draws": by_member["draws"].min().round(),
+        }
+    ).round(4)
 
 
 def fitted(data: Path, out: Path) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, dist.Distribution]]:
@@ -297,26 +319,14 @@ def main() -> None:
     sources = sorted({SOURCES.get(table, table) for table, _ in fits})
     print(f"{len(fits)} cuts of {len({table for table, _ in fits})} tables from {len(sources)} sources\n")
     before = scores(fits, cases, lambda _: {})
-    lines = []
+    print(summary(before, before).to_string())
     for group in arguments.groups.split(";") if arguments.groups else GROUPS:
         names = [name for name in wide if GROUPS[group.strip()](name)]
         everywhere = learned(fits, wide, names, "")
-        print(f"{group}: " + "; ".join(f"{n} {describe_prior(prior.distribution)}" for n, prior in everywhere.items()))
+        told = "\n".join(f"    {name}: {describe_prior(prior.distribution)}" for name, prior in everywhere.items())
         without = {source: learned(fits, wide, names, source) for source in sources}
-        after = scores(fits, cases, functools.partial(dict.__getitem__, without))
-        for member, new in after.groupby(level="member", sort=False):
-            gain = (new["log_score"] - before.loc[[member], "log_score"]).to_numpy()
-            error = gain.std(ddof=1) / np.sqrt(len(gain))
-            lines.append(
-                {"learned": group, "member": member, "gain": gain.mean(), "se": error, "worst": new["log_score"].min()}
-                | new.drop(columns="draws").mean().to_dict()
-                | {"draws": new["draws"].min()}
-            )
-        print(
-            pd.DataFrame(lines).iloc[-len(after.groupby(level="member")) :].round(3).to_string(index=False), flush=True
-        )
-    print(pd.DataFrame(lines).round(3).to_string(index=False))
-    print("\nwide priors\n" + before.groupby(level="member", sort=False).mean().round(3).to_string())
+        after = scores(fits, cases, without.__getitem__)
+        print(f"\n{group}\n{told}\n{summary(before, after).to_string()}", flush=True)
 
 
 if __name__ == "__main__":

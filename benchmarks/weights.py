@@ -32,7 +32,6 @@ from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.scores import COVERAGES, coverage, score
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
-from bayes_scaling.predict.predictive import Predictive
 
 RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
 FEWEST_BELOW, FEWEST_ABOVE = 15, 2
@@ -84,22 +83,17 @@ def measure(rows: pd.DataFrame, below: np.ndarray, noise: NoiseName, refits: Pat
     candidates = members(default_laws(runs), noise, "brownian", "auto", runs)
     compared = bs.compare(candidates, runs, alongside=(), loo=False, folder=refits, progress=False)
     above, loss = rows.loc[~below, ["params", "tokens"]].reset_index(drop=True), rows.loc[~below, "loss"].to_numpy()
-    told = {
-        name: said(bs.forecast(fit, above, unconverged=True).predictive, loss) for name, fit in compared.fits.items()
-    }
+    said = {}
+    for name, fit in compared.fits.items():
+        scored = score(bs.forecast(fit, above, unconverged=True).predictive, loss)
+        scored["log_score"] += np.log(loss)  # of the log loss
+        said[name] = scored[["log_score", "pit", "error"]].to_dict(orient="list")
     return {
         "scores": compared.scores[["candidate", "cut", "row", "run", "log_score"]].to_dict(orient="list"),
         "laws": {one.label: one.law.label for one in compared.candidates},
         "cuts": [[cut.column, cut.at] for cut in compared.cuts],
-        "said": told,
+        "said": said,
     }
-
-
-def said(predictive: Predictive, loss: np.ndarray) -> dict[str, list[float]]:
-    """Return log score of the log loss, pit and error of every held-out run."""
-    scored = score(predictive, loss)
-    scored["log_score"] += np.log(loss)
-    return {str(name): scored[name].tolist() for name in ("log_score", "pit", "error")}
 
 
 def mixed(case: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, float]:

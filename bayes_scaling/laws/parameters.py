@@ -138,8 +138,8 @@ IRREDUCIBLE = Parameter(
 
 IRREDUCIBLE_OF_LANGUAGE = dataclasses.replace(
     IRREDUCIBLE,
-    prior=dist.Beta(3.4, 3.1),
-    source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.28 to 0.77",
+    prior=dist.Beta(3.3, 3.1),
+    source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.27 to 0.76",
 )
 """The same for language models in parameters and tokens, for laws that were fitted to that population."""
 
