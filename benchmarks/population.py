@@ -112,9 +112,12 @@ class Draws:
         predictive = bs.forecast(fit, above, unconverged=True).predictive
         return cls(values, wide, predictive.take(np.arange(len(flat))[every]))
 
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
+
     def log_weight(self, theta: Mapping[str, Prior], step: int = 1) -> np.ndarray:
         """Return the log weight of every ``step``-th draw under other priors, ``(n_draw,)``."""
-        out = np.zeros(len(next(iter(self.values.values()))[::step]))
+        out = np.zeros(len(range(0, len(self), step)))
         for name, prior in theta.items():
             if name in self.values:
                 out += prior.log_density(self.values[name][::step]) - self.wide[name][::step]
@@ -205,7 +208,7 @@ def _most_likely(
         for table in tables:
             ours = [draws for draws in table.values() if block[0] in draws.values]
             for draws in ours:
-                step = max(len(draws.predictive) // KEPT, 1)
+                step = max(len(draws) // KEPT, 1)
                 reading.append((1 / len(tables) / len(ours), draws, step, draws.log_weight(others, step)))
     levels = (np.arange(KEPT) + 0.5) / KEPT
     quantiles = {name: np.array([prior_quantile(wide[name], level) for level in levels]) for name in block}
@@ -277,7 +280,8 @@ def summary(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 def fitted(data: Path, out: Path) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, dist.Distribution]]:
     """Fit every cut under the wide priors: draws, cases as of ``weights.py``, wide priors by name."""
-    fits, cases, wide = {}, {}, {}
+    fits, cases = {}, {}
+    wide: dict[str, dist.Distribution] = {}
     for table, rows in everything(data):
         for ratio, below in splits(rows):
             runs = bs.Runs.from_frame(rows[below].reset_index(drop=True))
