@@ -1,6 +1,7 @@
 """Are the posteriors calibrated? Simulation-based calibration of every law of the catalogue.
 
     uv run python benchmarks/sbc.py                     # 200 tables each, taken to be right and with the discrepancy
+    uv run python benchmarks/sbc.py --ensemble          # the members that `fit` puts together where no law is named
     uv run python benchmarks/sbc.py --laws chinchilla,nesting --tables 50
     uv run python benchmarks/sbc.py --print             # the table of what is done so far
 
@@ -33,14 +34,24 @@ import bayes_scaling as bs
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.names import SAMPLERS, SamplerName
 from bayes_scaling.evaluate.calibration import Ranks, sbc
+from bayes_scaling.evaluate.defaults import DEFAULTS
 from bayes_scaling.laws.catalogue import choices_of, options_of
-from bayes_scaling.model.choices import DiscrepancyChoice
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
 from bayes_scaling.model.discrepancy import KNOTS
 from bayes_scaling.model.simulate import typical_design
 
 PART = 25  # tables
-VARIANTS: dict[str, tuple[DiscrepancyChoice, int]] = {"exact": ("none", 48), "discrepancy": ("brownian", KNOTS)}
 BY_TABLE = ("ranks", "converged", "seconds", "alone")
+GROWING = bs.Noise(scale="growing")
+VARIANTS: dict[str, tuple[NoiseChoice, DiscrepancyChoice, int]] = {
+    "exact": ("auto", "none", 48),
+    "discrepancy": ("auto", "brownian", KNOTS),
+    "growing": (GROWING, "none", 48),
+    "growing_discrepancy": (GROWING, "brownian", KNOTS),
+    "trend": ("auto", "trend", KNOTS),
+}
+ALONE = ("exact", "discrepancy")
+"""Variants of a law that is named."""
 CHANCE = 0.05  # that a catalogue of calibrated laws has any that is called uncalibrated
 
 
@@ -56,6 +67,15 @@ def every_program() -> list[str]:
                 if value != options_of(name)[key] and other.parameter_names != plain.parameter_names:
                     names.append(other.label)
     return names
+
+
+def every_member() -> list[tuple[str, str]]:
+    """Name each law that `fit` takes where none is named, with each variant that it takes then."""
+    found = []
+    for name in dict.fromkeys(law for row in DEFAULTS for law in row.laws):
+        variants = ("growing", "growing_discrepancy") if len(bs.load_law(name).inputs) > 1 else ("discrepancy", "trend")
+        found += [(name, variant) for variant in variants]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +95,10 @@ class Case:
     def ranks(self, first: int) -> Ranks:
         """Calibrate on the tables of one part."""
         law = bs.load_law(self.law)
-        discrepancy = VARIANTS[self.variant][0]
+        noise, discrepancy, _ = VARIANTS[self.variant]
         design = typical_design(law, self.rows)
-        return sbc(law, design, discrepancy=discrepancy, tables=PART, first=first, sampler=self.sampler, progress=False)
+        how: dict[str, Any] = {"noise": noise, "discrepancy": discrepancy, "sampler": self.sampler}
+        return sbc(law, design, tables=PART, first=first, progress=False, **how)
 
 
 def read(path: Path) -> Ranks:
@@ -120,17 +141,20 @@ def main() -> None:
     """Calibrate what is asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--laws", help="names with commas between them; every law of the catalogue by default")
-    parser.add_argument("--variant", choices=VARIANTS, help="only one of the two")
+    parser.add_argument("--variant", choices=VARIANTS, help="only this one")
+    parser.add_argument("--ensemble", action="store_true", help="the members of default ensembles")
     parser.add_argument("--rows", type=int, help="runs of a table")
     parser.add_argument("--tables", type=int, default=200, help=f"for each law, in parts of {PART}")
     parser.add_argument("--sampler", choices=SAMPLERS, default="batched", help="how each table is sampled")
     parser.add_argument("--out", type=Path, default=Path("sbc"), help="folder in which parts are kept")
     parser.add_argument("--print", action="store_true", help="only print what is done")
     arguments = parser.parse_args()
-    laws = arguments.laws.split(",") if arguments.laws else every_program()
-    variants = [arguments.variant] if arguments.variant else list(VARIANTS)
-    pairs = [(law, name) for law in laws for name in variants]
-    cases = [Case(law, name, arguments.rows or VARIANTS[name][1], arguments.sampler) for law, name in pairs]
+    named = arguments.laws.split(",") if arguments.laws else None
+    variants = [arguments.variant] if arguments.variant else ALONE
+    pairs = [(law, name) for law in named or every_program() for name in variants]
+    if arguments.ensemble:
+        pairs = [(law, name) for law, name in every_member() if named is None or law in named]
+    cases = [Case(law, name, arguments.rows or VARIANTS[name][2], arguments.sampler) for law, name in pairs]
     parts = range(0, arguments.tables, PART)
     for first in () if arguments.print else parts:
         for case in cases:

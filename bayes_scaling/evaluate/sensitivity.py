@@ -29,7 +29,7 @@ SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with 
 LITTLE = 0.5  # contraction below which the table says little
 
 FLOORS: Mapping[str, dist.Distribution] = {
-    "default": dist.Beta(1.5, 1.5),
+    "wide": dist.Beta(1.5, 1.5),
     "no irreducible loss": dist.Beta(1.0, 30.0),
     "low": dist.Beta(1.5, 4.0),
     "high": dist.Beta(4.0, 1.5),

@@ -136,6 +136,14 @@ IRREDUCIBLE = Parameter(
 """What no model of the family can learn, as a share of the loss at the centre; for laws that list `LOSS_AT_CENTRE`."""
 
 
+IRREDUCIBLE_OF_LANGUAGE = dataclasses.replace(
+    IRREDUCIBLE,
+    prior=dist.Beta(3.3, 3.1),
+    source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.27 to 0.76",
+)
+"""The same for language models in parameters and tokens, for laws that were fitted to that population."""
+
+
 def resolve(rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint) -> dict[str, Any]:
     """Turn draws of the sampled sites into the value of every row.
 
