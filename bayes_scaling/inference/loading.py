@@ -239,7 +239,7 @@ def json_of(said: Mapping[str, Any], name: str) -> Any:
         raise Unbelievable(f"its {name} is no JSON") from None
 
 
-def _noise_of(saved: dict[str, str], path: Path, given: Noise | None) -> Noise:
+def _noise_of(saved: dict[str, Any], path: Path, given: Noise | None) -> Noise:
     """Return the noise model of a saved fit, and refuse one that is not what was fitted."""
     if given is None and saved["family"] not in FAMILIES:
         raise FitError(
