@@ -35,7 +35,7 @@ from bayes_scaling.inference.compiled import constrained, placed
 from bayes_scaling.inference.draws import parts, prior_draws
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampler import Sampler
+from bayes_scaling.inference.sampler import Sampler, sample_all
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
@@ -170,7 +170,7 @@ def sbc(
             def within(stage: str, share: float, done: int = done, count: int = len(numbers)) -> None:
                 report("fitting tables", (done + share * count) / tables)
 
-            sampled = Sampler(sampler).sample_all([problem for _, problem in posed], within)
+            sampled = sample_all(Sampler(sampler), [problem for _, problem in posed], within)
             ranks = [_ranked(*asked, *found) for asked, found in zip(posed, sampled, strict=True)]
             good = [not one.diagnostics.problems(one.chains.stats["energy"].size) for _, one in sampled]
             alone = [one.how != BATCHED for _, one in sampled]

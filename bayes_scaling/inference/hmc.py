@@ -79,6 +79,7 @@ class _Tuning(NamedTuple):
     log_step: Any
     log_mean_step: Any
     log_length: Any
+    log_mean_length: Any
     slope: Any
     square: Any
     ascents: Any
@@ -122,20 +123,26 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
         return _Place(z, *jax.vmap(jax.value_and_grad(local))(z))
 
     def trajectory(start: _Place, momentum: Array, step: Array, steps: Array, whitening: Whitening) -> Any:
-        def leap(_: Any, state: tuple[_Place, Array]) -> tuple[_Place, Array]:
-            here, p = state
-            p = p - 0.5 * step * here.gradient
-            there = at(here.z + step * p, whitening)
-            return there, p - 0.5 * step * there.gradient
+        def local(z: Array) -> Array:
+            return potential(whitening.location + whitening.factor @ z)
 
-        return jax.lax.fori_loop(0, steps, leap, (start, momentum))
+        def leap(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            z, p, gradient = state
+            p = p - 0.5 * step * gradient
+            z = z + step * p
+            gradient = jax.vmap(jax.grad(local))(z)
+            return z, p - 0.5 * step * gradient, gradient
+
+        z, p, gradient = jax.lax.fori_loop(0, steps, leap, (start.z, momentum, start.gradient))
+        return _Place(z, jax.vmap(local)(z), gradient), p
 
     def iterate(key: Array, share: Array, adapting: Array, state: _State) -> tuple[_State, dict[str, Array]]:
         here, tuning, whitening = state.place, state.tuning, state.whitening
         for_momentum, for_choice = jax.random.split(key)
         momentum = jax.random.normal(for_momentum, here.z.shape)
         step = jnp.exp(jnp.where(adapting, tuning.log_step, tuning.log_mean_step))
-        steps = jnp.clip(jnp.ceil(share * jnp.exp(tuning.log_length) / step), 1, schedule.most_steps).astype(int)
+        length = jnp.where(adapting, tuning.log_length, tuning.log_mean_length)
+        steps = jnp.clip(jnp.ceil(share * jnp.exp(length) / step), 1, schedule.most_steps).astype(int)
         there, after = trajectory(here, momentum, step, steps, whitening)
         before = here.value + 0.5 * jnp.sum(momentum**2, axis=1)
         energy = there.value + 0.5 * jnp.sum(after**2, axis=1)
@@ -218,7 +225,7 @@ def _learned(moments: _Moments, known: Whitening) -> Whitening:
 def _untuned() -> _Tuning:
     zero, log_step = jnp.zeros(()), jnp.asarray(math.log(FIRST_STEP))
     length = jnp.asarray(math.log(FIRST_LENGTH))
-    return _afresh(_Tuning(zero, zero, zero, log_step, log_step, length, zero, zero, zero))
+    return _afresh(_Tuning(zero, zero, zero, log_step, log_step, length, length, zero, zero, zero))
 
 
 def _afresh(tuning: _Tuning) -> _Tuning:
@@ -247,4 +254,7 @@ def _tuned(
     direction = first / (1 - 0.9**ascents) / (jnp.sqrt(second / (1 - 0.95**ascents)) + 1e-12)
     longest = jnp.maximum(log_step + math.log(schedule.most_steps), math.log(SHORTEST))
     log_length = jnp.clip(tuning.log_length + 0.025 * direction, math.log(SHORTEST), longest)
-    return _Tuning(count, tuning.centre, error, log_step, log_mean_step, log_length, first, second, ascents)
+    weight = ascents**-0.75
+    log_mean_length = weight * log_length + (1 - weight) * tuning.log_mean_length
+    steps = (log_step, log_mean_step, log_length, log_mean_length)
+    return _Tuning(count, tuning.centre, error, *steps, first, second, ascents)

@@ -10,7 +10,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.inference.fit import ask, composed
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampler import SamplerChoice, chosen_sampler
+from bayes_scaling.inference.sampler import SamplerChoice, chosen_sampler, sample_all
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
@@ -55,6 +55,6 @@ def fit_many(
     ):
         report("compiling", 0.0)
         asked = [ask(*one, sampler, seed, report) for one in zip(compositions, tables, strict=True)]
-        made = sampler.sample_all([one.problem for one in asked], report)
+        made = sample_all(sampler, [one.problem for one in asked], report)
         seconds = (time.perf_counter() - started) / max(len(made), 1)
         return [one.answer(*found, seconds) for one, found in zip(asked, made, strict=True)]

@@ -63,18 +63,6 @@ class Sampler:
         """The method as a function."""
         return self.method if callable(self.method) else METHODS[self.method]
 
-    def sample_all(self, problems: Sequence[Problem], progress: Progress) -> list[tuple[Problem, Sampled]]:
-        """Sample posteriors; return each in the coordinates of its draws, and them."""
-        if self.method == "batched":
-            problems = with_good_geometries(problems)
-            return list(zip(problems, sample_many(problems, progress), strict=True))
-        found = []
-        for done, problem in enumerate(problems):
-            progress("sampling", done / len(problems))
-            problem = with_good_geometry(problem)
-            found.append((problem, self.function(problem)))
-        return found
-
     @property
     def name(self) -> str:
         """Name of the method, for manifests."""
@@ -88,3 +76,16 @@ def chosen_sampler(choice: SamplerChoice) -> Sampler:
     if isinstance(choice, str):
         return Sampler(choice)
     raise FitError(f"sampler is {shown(choice)}; expected one of {', '.join(METHODS)}, or a bayes_scaling.Sampler")
+
+
+def sample_all(sampler: Sampler, problems: Sequence[Problem], progress: Progress) -> list[tuple[Problem, Sampled]]:
+    """Sample posteriors; return each in the coordinates of its draws, and them."""
+    if sampler.method == "batched":
+        problems = with_good_geometries(problems)
+        return list(zip(problems, sample_many(problems, progress), strict=True))
+    found = []
+    for done, problem in enumerate(problems):
+        progress("sampling", done / len(problems))
+        problem = with_good_geometry(problem)
+        found.append((problem, sampler.function(problem)))
+    return found

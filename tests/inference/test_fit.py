@@ -269,7 +269,7 @@ def test_a_prior_can_dominate_on_request(chinchilla_runs: bs.Runs) -> None:
 
 def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
     for options, says in (
-        ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, laplace"),
+        ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, batched, laplace"),
         ({"chains": 1}, "too few to judge convergence"),
         ({"draws": 10}, "too few to judge convergence"),
         ({"device": "abacus"}, "device is 'abacus'; expected auto"),
