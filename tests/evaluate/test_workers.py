@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -141,6 +142,13 @@ def test_one_law_has_nothing_to_share_out(tmp_path: Path) -> None:
         command, *rest = options
         code, _, said = run(command, tmp_path / "runs.csv", *rest)
         assert code == 2 and words in said, said
+
+
+def test_without_dask_the_option_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    curve().table.to_csv(tmp_path / "runs.csv", index=False)
+    code, _, said = run("fit", tmp_path / "runs.csv", "--dask", "tcp://127.0.0.1:1")
+    assert code == 2 and "--dask needs Dask: pip install 'bayes-scaling[dask]'" in said
 
 
 def test_where_no_scheduler_answers_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
