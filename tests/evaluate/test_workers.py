@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.cli import _workers
 from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.refits import Again, BelowCut, ToAllRuns
+from bayes_scaling.evaluate.sensitivity import FLOORS
 from tests.support import run
 
 LAWS = ["power_law:input=tokens", "delayed_power_law:input=tokens"]
@@ -143,6 +145,13 @@ def test_one_law_has_nothing_to_share_out(tmp_path: Path) -> None:
         assert code == 2 and words in said, said
 
 
+def test_without_dask_the_option_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    curve().table.to_csv(tmp_path / "runs.csv", index=False)
+    code, _, said = run("fit", tmp_path / "runs.csv", "--dask", "tcp://127.0.0.1:1")
+    assert code == 2 and "--dask needs Dask: pip install 'bayes-scaling[dask]'" in said
+
+
 def test_where_no_scheduler_answers_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="Dask is an optional extra: bayes-scaling[dask]")
     monkeypatch.setattr(_workers, "SECONDS", 0.2)
@@ -163,6 +172,24 @@ def test_processes_and_the_command_line_give_the_same(tmp_path: Path) -> None:
     )
     assert code == 0, said
     same(bs.compare(LAWS, curve(), seed=1, folder=tmp_path / "c"), here)
+
+
+@pytest.mark.slow
+def test_a_report_and_priors_of_the_floor_by_workers_say_the_same(chinchilla_runs: bs.Runs) -> None:
+    study = bs.Study.of(
+        {"data": {"bundled": "stdlib_sweep"}, "laws": {"names": ["chinchilla"]}, "budget": {"amount": 1e22}}
+    )
+    reports = [bs.make_report(study, chinchilla_runs, draft=True, executor=one) for one in (None, Backwards())]
+    here, there = ({name: part for name, part in one.content.items() if name != "made"} for one in reports)
+    assert [row["change"] for row in here["changes"]] == [row["change"] for row in there["changes"]]
+    assert here == there and any("prior of" in row["change"] for row in here["changes"])
+    fit = bs.fit("chinchilla", chinchilla_runs, discrepancy="none", noise="normal", sampler=QUICK)
+    floors = {name: FLOORS[name] for name in ("low", "flat")}
+    panels = [
+        bs.evaluate.floor_panel(fit, floors=floors, params=1e10, tokens=2e11, executor=one)
+        for one in (None, Backwards())
+    ]
+    pd.testing.assert_frame_equal(*panels, check_exact=True)
 
 
 @pytest.mark.slow
