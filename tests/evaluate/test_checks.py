@@ -117,7 +117,9 @@ def test_rows_of_a_large_table_are_judged_in_blocks(chinchilla_fit: bs.Fit, monk
     monkeypatch.setattr(checks, "by_rows", lambda fit: blocks)
     assert bs.evaluate.leave_one_out(chinchilla_fit) == pytest.approx(scores, abs=0.15)
     again = bs.evaluate.find_influential(chinchilla_fit)
-    assert again["shift"].sort_index().to_numpy() == pytest.approx(influence["shift"].sort_index().to_numpy(), abs=0.2)
+    # Two parameters may move by about as much, to either side: which of them moves most is then chance.
+    shift, as_before = (found["shift"].abs().sort_index().to_numpy() for found in (again, influence))
+    assert shift == pytest.approx(as_before, abs=0.2)
 
 
 def test_draws_by_rows_are_bounded_at_any_number_of_rows() -> None:
