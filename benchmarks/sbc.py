@@ -32,7 +32,7 @@ import numpy as np
 import bayes_scaling as bs
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.names import SAMPLERS, SamplerName
-from bayes_scaling.evaluate.calibration import Ranks, sbc
+from bayes_scaling.evaluate.calibration import Ranks, calibrated
 from bayes_scaling.laws.catalogue import choices_of, options_of
 from bayes_scaling.model.choices import DiscrepancyChoice
 from bayes_scaling.model.discrepancy import KNOTS
@@ -77,7 +77,8 @@ class Case:
         law = bs.load_law(self.law)
         discrepancy = VARIANTS[self.variant][0]
         design = typical_design(law, self.rows)
-        return sbc(law, design, discrepancy=discrepancy, tables=PART, first=first, sampler=self.sampler, progress=False)
+        tables, sampler = range(first, first + PART), bs.Sampler(self.sampler)
+        return calibrated(law, design, "auto", discrepancy, tables, sampler, 0, progress=False)
 
 
 def read(path: Path) -> Ranks:
