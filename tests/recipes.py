@@ -462,7 +462,6 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "discrepancy": "none",
                 "tables": 2,
                 "first": 0,
-                "sampler": "laplace",
                 "seed": 0,
                 "progress": False,
             },

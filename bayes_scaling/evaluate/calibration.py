@@ -22,7 +22,6 @@ import scipy.special
 import scipy.stats
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
@@ -127,7 +126,6 @@ def sbc(
     discrepancy: DiscrepancyChoice = "brownian",
     tables: int = 200,
     first: int = 0,
-    sampler: SamplerName = "batched",
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Ranks:
@@ -144,7 +142,6 @@ def sbc(
     noise, discrepancy : as of `fit`
     tables : number of tables
     first : number of the first table; a long study can be done in parts, see `Ranks.joined`
-    sampler : as of `Sampler`
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
     """
@@ -154,6 +151,21 @@ def sbc(
     if first < 0:
         raise FitError(f"first is {first}; tables are counted from 0")
     design = typical_design(law) if design is None else design
+    how = (noise, discrepancy, range(first, first + tables), Sampler("batched"), seed, progress)
+    return calibrated(law, design, *how)
+
+
+def calibrated(
+    law: Law,
+    design: pd.DataFrame,
+    noise: NoiseChoice,
+    discrepancy: DiscrepancyChoice,
+    tables: range,
+    sampler: Sampler,
+    seed: int,
+    progress: bool | None,
+) -> Ranks:
+    """Calibrate as `sbc` does, by tables of these numbers and a sampler of choice."""
     # Any table of this design has its inputs; the losses of this one are not used.
     template = simulate(law, design, seed=seed)
     composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
@@ -163,14 +175,14 @@ def sbc(
         report("compiling", 0.0)
         model, data, priors = parts(composition, template)
         starts = np.asarray(placed(model)(prior_draws(composition, model, seed), _at(at, data), priors)[0])
-        for done in range(0, tables, AT_ONCE):
-            started, numbers = time.perf_counter(), range(first + done, first + min(done + AT_ONCE, tables))
+        for done in range(0, len(tables), AT_ONCE):
+            started, numbers = time.perf_counter(), tables[done : done + AT_ONCE]
             posed = [_posed(composition, design, at, starts, (seed, table)) for table in numbers]
 
             def within(stage: str, share: float, done: int = done, count: int = len(numbers)) -> None:
-                report("fitting tables", (done + share * count) / tables)
+                report("fitting tables", (done + share * count) / len(tables))
 
-            sampled = sample_all(Sampler(sampler), [problem for _, problem in posed], within)
+            sampled = sample_all(sampler, [problem for _, problem in posed], within)
             ranks = [_ranked(*asked, *found) for asked, found in zip(posed, sampled, strict=True)]
             good = [not one.diagnostics.problems(one.chains.stats["energy"].size) for _, one in sampled]
             alone = [one.how != BATCHED for _, one in sampled]
