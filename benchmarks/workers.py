@@ -6,8 +6,8 @@
 Tables are simulated from published constants. Every row of the answer makes the same backtest in new processes, from
 the start of the first to the last result, with the compilation cache on disk as an untimed table left it. Workers share
 the cores: one alone runs chains side by side, as "this process" does, which starts no worker; two on two cores each run
-theirs one after the other. "One core" is a worker that does so too, like one of a cluster: what a second one like it adds
-is the first row against "2". The last column says whether all numbers are those of the first row, bit for bit.
+theirs one after the other. "One core" is a worker that does so too, like one of a cluster: what a second one adds is
+that row against "2". The last column says whether all numbers are those of the first row, bit for bit.
 """
 
 from __future__ import annotations

@@ -6,19 +6,19 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
-from bayes_scaling.base.executors import ExecutorChoice, opened
+from bayes_scaling.base.executors import opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, attempted
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.comparing import Asked
+from bayes_scaling.evaluate.comparing import Asked, WorkOptions, folder_of
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
@@ -79,10 +79,9 @@ def backtest(
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = tuple(ALONGSIDE),
     loo: bool = True,
-    folder: FilePath | None = None,
-    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
+    **options: Unpack[WorkOptions],
 ) -> Backtest:
     """Compare laws on each of many tables.
 
@@ -90,10 +89,9 @@ def backtest(
     ----------
     tables : runs by name
     laws, cuts, alongside, loo : as of `compare`; by default the cuts are those of each table
-    folder : where refits are kept and found again
-    executor : whose workers make the fits, of all tables together; as of `compare`
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
+    options : `WorkOptions`: folder, executor, of the fits of all tables together
 
     Returns
     -------
@@ -109,8 +107,8 @@ def backtest(
     """
     failures: dict[str, str] = {}
     asked: dict[str, Asked] = {}
-    kept = None if folder is None else Path(folder)
-    with opened(executor) as workers, progress_bar("backtest", progress) as report:
+    kept = folder_of(options)
+    with opened(options.get("executor")) as workers, progress_bar("backtest", progress) as report:
         for name, runs in tables.items():
             try:
                 asked[name] = Asked.of(laws, runs, cuts, alongside, loo, kept, seed)

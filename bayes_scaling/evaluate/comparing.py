@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
@@ -21,6 +21,20 @@ from bayes_scaling.evaluate.weights import stacking_weights
 from bayes_scaling.laws.law import Law
 
 
+class WorkOptions(TypedDict, total=False):
+    """Where the fits of a comparison are made and kept; no number depends on it.
+
+    Attributes
+    ----------
+    folder : where refits are kept and found again
+    executor : whose workers make the fits: a number of processes of this machine, or any executor of
+        `concurrent.futures`; by default this process
+    """
+
+    folder: FilePath | None
+    executor: ExecutorChoice | None
+
+
 @validated
 def compare(
     laws: Sequence[str | Law | Candidate],
@@ -29,10 +43,9 @@ def compare(
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = tuple(ALONGSIDE),
     loo: bool = True,
-    folder: FilePath | None = None,
-    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
+    **options: Unpack[WorkOptions],
 ) -> Comparison:
     """Compare laws by how they would have forecast the largest runs of a table.
 
@@ -45,11 +58,9 @@ def compare(
         may earn weight; and baselines, which never do: ``huber`` and ``squares``, point fits with a bootstrap,
         ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals
     loo : also compute leave-one-out scores; their refits take about as long as everything else
-    folder : where refits are kept and found again
-    executor : whose workers make the fits: a number of processes of this machine, or any executor of
-        `concurrent.futures`; by default this process. The result is the same
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
+    options : `WorkOptions`: folder, executor
 
     Raises
     ------
@@ -58,9 +69,15 @@ def compare(
     WorkerError
         When workers are lost for good, or a law cannot be sent to one.
     """
-    with opened(executor) as workers, progress_bar("compare", progress) as report:
-        asked = Asked.of(laws, runs, cuts, alongside, loo, None if folder is None else Path(folder), seed)
+    with opened(options.get("executor")) as workers, progress_bar("compare", progress) as report:
+        asked = Asked.of(laws, runs, cuts, alongside, loo, folder_of(options), seed)
         return asked.answered(carried_out(asked.tasks, workers, report))
+
+
+def folder_of(options: WorkOptions) -> Path | None:
+    """Return the folder as a path."""
+    folder = options.get("folder")
+    return None if folder is None else Path(folder)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
