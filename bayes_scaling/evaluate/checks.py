@@ -24,7 +24,7 @@ from bayes_scaling.inference.weights import pareto_smoothed
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.laws.priors import prior_quantile
-from bayes_scaling.model.observations import law_table, reference_point
+from bayes_scaling.model.observations import law_table, reference_point, rows_read
 
 MOST_K = 0.7  # k-hat above which importance weights are not reliable
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
@@ -115,12 +115,18 @@ def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 def leave_one_out_weights(fit: Fit) -> Iterator[tuple[AtRows, np.ndarray, np.ndarray]]:
     """Go over the rows in blocks: smoothed log weights that take each run out, and their k-hat.
 
+    A row of a curve that the sampler did not read is not in the posterior, so nothing is to be taken out.
+
     Yields
     ------
     the block, its weights, ``(n_row, n_draw)``, summing to one, and their k-hat, ``(n_row,)``
     """
+    unread = np.ones(len(fit.runs), bool)
+    unread[rows_read(fit.composition, fit.runs)] = False
     for at in by_rows(fit):
-        yield at, *pareto_smoothed(-at.log_density.T)
+        log_weight, k_hat = pareto_smoothed(-at.log_density.T)
+        log_weight[unread[at.rows]], k_hat[unread[at.rows]] = -np.log(len(at.draws)), 0.0
+        yield at, log_weight, k_hat
 
 
 def fits_without(fit: Fit, groups: Sequence[np.ndarray], sampler: Sampler, seed: int) -> list[Fit]:

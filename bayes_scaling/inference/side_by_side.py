@@ -8,7 +8,6 @@ is that of one posterior: its draws do not depend on which others are beside it.
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bayes_scaling.base.cores import cores
 from bayes_scaling.base.scope import carried
 
 MOST = 1024  # posteriors of one call on one accelerator
@@ -67,7 +67,7 @@ class Machine:
         """Calls at a time."""
         if self.devices[0].platform != "cpu":
             return 1
-        return max((os.cpu_count() or 1) // len(self.devices), 1)
+        return max(cores() // len(self.devices), 1)
 
 
 class SideBySide:

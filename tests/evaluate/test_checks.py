@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate import checks
 from bayes_scaling.evaluate.checks import fits_without, unreliable
 from bayes_scaling.inference import at_rows
 from bayes_scaling.inference.weights import pareto_smoothed
+from bayes_scaling.model.observations import rows_read
 from tests.support import design, fit_exact
 
 CHINCHILLA = bs.load_law("chinchilla")
@@ -137,3 +139,20 @@ def test_copies_of_one_draw_make_weights_unreliable_not_a_crash() -> None:
     assert np.exp(smoothed).sum(axis=1) == pytest.approx(1.0)
     assert list(unreliable(k_hat)) == [False, True, False]
     assert np.isnan(k_hat[1])
+
+
+def test_a_row_that_was_not_read_takes_nothing_out() -> None:
+    """Its score is that of the posterior as it is; a row that was read is scored without itself."""
+    tokens = np.tile(np.geomspace(1e8, 1e10, 40), 3)
+    table = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 40), "tokens": tokens})
+    truth = {"E": 1.8, "alpha": 0.3, "X_c": 2e9, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
+    noise = bs.Noise("normal", rows="correlated")
+    runs = bs.simulate("power_law:input=tokens", table, truth, noise=noise, seed=0)
+    fit = fit_exact("power_law:input=tokens", runs, noise=noise, sampler="laplace")
+    read = np.isin(np.arange(len(runs)), rows_read(fit.composition, runs))
+    density = fit.at_rows.log_density
+    as_it_is = scipy.special.logsumexp(density, axis=0) - np.log(len(density)) - np.log(runs.loss)
+    gain = bs.evaluate.leave_one_out(fit) - as_it_is
+    assert read.sum() == 36
+    np.testing.assert_allclose(gain[~read], 0.0, atol=1e-9)
+    assert (gain[read] < 0).all()
