@@ -13,17 +13,7 @@ from math import exp, log
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayes_scaling.laws import (
-    IRREDUCIBLE_OF_LANGUAGE,
-    LOSS_AT_CENTRE,
-    Array,
-    Derived,
-    Law,
-    Parameter,
-    Published,
-    Quantity,
-    power,
-)
+from bayes_scaling.laws import E_OF_LANGUAGE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def mean(params: Array, tokens: Array, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
@@ -67,7 +57,7 @@ LAW = Law(
     decreasing_in=("params", "tokens"),
     parameters=(
         LOSS_AT_CENTRE,
-        IRREDUCIBLE_OF_LANGUAGE,
+        E_OF_LANGUAGE,
         Parameter(
             "alpha",
             dist.LogNormal(log(0.25), 0.5),

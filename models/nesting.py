@@ -18,17 +18,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 
-from bayes_scaling.laws import (
-    IRREDUCIBLE_OF_LANGUAGE,
-    LOSS_AT_CENTRE,
-    Array,
-    Derived,
-    Law,
-    Parameter,
-    Published,
-    Quantity,
-    power,
-)
+from bayes_scaling.laws import E_OF_LANGUAGE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Published, Quantity, power
 
 
 def joined(q: Array, *log_terms: Array) -> Array:
@@ -115,7 +105,7 @@ def law(terms: Literal["nd", "ndc"] = "nd") -> Law:
         decreasing_in=("params", "tokens", "flops") if three else ("params", "tokens"),
         parameters=(
             LOSS_AT_CENTRE,
-            IRREDUCIBLE_OF_LANGUAGE,
+            E_OF_LANGUAGE,
             Parameter(
                 "alpha",
                 dist.LogNormal(log(0.2), 0.6),

@@ -461,7 +461,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "noise": "normal",
                 "discrepancy": "none",
                 "tables": 2,
-                "first": 0,
+                "executor": None,
                 "seed": 0,
                 "progress": False,
             },

@@ -22,9 +22,11 @@ import scipy.special
 import scipy.stats
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.tasks import Task, carried_out
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import leave_one_out_weights
 from bayes_scaling.inference.at_rows import AtRows, by_draws
@@ -124,8 +126,8 @@ def sbc(
     *,
     noise: NoiseChoice = "auto",
     discrepancy: DiscrepancyChoice = "brownian",
-    tables: int = 200,
-    first: int = 0,
+    tables: int | range = 200,
+    executor: ExecutorChoice | None = None,
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Ranks:
@@ -140,19 +142,47 @@ def sbc(
     law : a `Law`, or what ``load_law`` takes
     design : one row per run, the law's inputs in raw units; by default 48 runs over the usual span of the inputs
     noise, discrepancy : as of `fit`
-    tables : number of tables
-    first : number of the first table; a long study can be done in parts, see `Ranks.joined`
+    tables : number of tables, or their numbers: a long study can be done in parts, see `Ranks.joined`
+    executor : whose workers fit the tables, a hundred at a time: a number of processes of this machine, or an executor
+        of `concurrent.futures`; by default this process. The ranks are the same
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
     """
     law = load_law(law) if isinstance(law, str) else law
-    if tables < 1:
+    numbers = range(tables) if isinstance(tables, int) else tables
+    if not numbers:
         raise FitError(f"tables is {tables}; calibration takes at least 1, and 100 or more to be informative")
-    if first < 0:
-        raise FitError(f"first is {first}; tables are counted from 0")
+    if min(numbers) < 0:
+        raise FitError(f"tables is {tables}; tables are counted from 0")
     design = typical_design(law) if design is None else design
-    how = (noise, discrepancy, range(first, first + tables), Sampler("batched"), seed, progress)
-    return calibrated(law, design, *how)
+    if executor is None:
+        return calibrated(law, design, noise, discrepancy, numbers, Sampler("batched"), seed, progress)
+    few = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
+    with opened(executor) as workers, progress_bar(f"calibrate {law.label}", progress) as report:
+        tasks = [_Part(law, design, noise, discrepancy, some, seed) for some in few]
+        return Ranks.joined(carried_out(tasks, workers, report))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part(Task[Ranks]):
+    """A part of a study, for a worker; attributes as of `calibrated`."""
+
+    law: Law
+    design: pd.DataFrame
+    noise: NoiseChoice
+    discrepancy: DiscrepancyChoice
+    tables: range
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Which tables of which law."""
+        return f"{self.law.label}, tables {self.tables[0]} to {self.tables[-1]}"
+
+    def measure(self) -> Ranks:
+        """Fit these tables."""
+        how = (self.noise, self.discrepancy, self.tables, Sampler("batched"), self.seed, False)
+        return calibrated(self.law, self.design, *how)
 
 
 def calibrated(

@@ -11,8 +11,8 @@ from bayes_scaling.laws.law import Features as Features
 from bayes_scaling.laws.law import Law as Law
 from bayes_scaling.laws.law import Published as Published
 from bayes_scaling.laws.law import Quantity as Quantity
+from bayes_scaling.laws.parameters import E_OF_LANGUAGE as E_OF_LANGUAGE
 from bayes_scaling.laws.parameters import IRREDUCIBLE as IRREDUCIBLE
-from bayes_scaling.laws.parameters import IRREDUCIBLE_OF_LANGUAGE as IRREDUCIBLE_OF_LANGUAGE
 from bayes_scaling.laws.parameters import LOSS_AT_CENTRE as LOSS_AT_CENTRE
 from bayes_scaling.laws.parameters import Derived as Derived
 from bayes_scaling.laws.parameters import Parameter as Parameter

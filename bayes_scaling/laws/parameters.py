@@ -136,7 +136,7 @@ IRREDUCIBLE = Parameter(
 """What no model of the family can learn, as a share of the loss at the centre; for laws that list `LOSS_AT_CENTRE`."""
 
 
-IRREDUCIBLE_OF_LANGUAGE = dataclasses.replace(
+E_OF_LANGUAGE = dataclasses.replace(
     IRREDUCIBLE,
     prior=dist.Beta(3.3, 3.1),
     source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.27 to 0.76",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -121,9 +122,18 @@ def test_ranks_repeat_and_nothing_is_compiled_twice(caplog: pytest.LogCaptureFix
     compiled = [record.message for record in caplog.records if "XLA compilation" in record.message]
     assert not [text for text in compiled if "advance" in text or "start" in text], compiled
     assert not np.array_equal(first.ranks, calibrate(tables=6, seed=4).ranks)
-    parts = Ranks.joined([calibrate(tables=2, seed=3), calibrate(tables=4, first=2, seed=3)])
+    parts = Ranks.joined([calibrate(tables=2, seed=3), calibrate(tables=range(2, 6), seed=3)])
     np.testing.assert_array_equal(first.ranks, parts.ranks)
     np.testing.assert_array_equal(first.converged, parts.converged)
+
+
+def test_workers_give_the_same_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_calibration, "AT_ONCE", 2)
+    here = calibrate(tables=3, seed=3)
+    with ThreadPoolExecutor(2) as threads:
+        there = calibrate(tables=3, seed=3, executor=threads)
+    np.testing.assert_array_equal(here.ranks, there.ranks)
+    np.testing.assert_array_equal(here.alone, there.alone)
 
 
 @pytest.mark.slow
@@ -167,8 +177,8 @@ def test_ranks_are_those_of_the_exact_posterior(monkeypatch: pytest.MonkeyPatch)
 def test_a_calibration_of_nothing_is_refused() -> None:
     with pytest.raises(bs.errors.FitError, match="tables is 0"):
         calibrate(tables=0)
-    with pytest.raises(bs.errors.FitError, match="first is -1"):
-        calibrate(first=-1)
+    with pytest.raises(bs.errors.FitError, match=r"tables is range\(-1, 3\); tables are counted from 0"):
+        calibrate(tables=range(-1, 3))
     with pytest.raises(bs.errors.LawError, match="the design lacks tokens"):
         sbc(LAW, grid(params=[1e8, 1e9]))
 
