@@ -70,7 +70,10 @@ class Registered:
 
     @validated
     def quantiles(self, run: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return probabilities and log losses of the quantiles of a run."""
+        """Return probabilities and log losses of the quantiles of a run, of which the first is 0."""
+        count = len(self.content["runs"])
+        if not 0 <= run < count:
+            raise DataError(f"run is {run}, but the forecast on record has {counted(count, 'run')}, counted from 0")
         pairs = self.content["runs"][run]["quantiles"]
         return np.array([float(p) for p in pairs]), np.log([float(loss) for loss in pairs.values()])
 

@@ -341,10 +341,9 @@ def left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: i
         # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
         refitted = bad if not fitted.noise.correlated else bad[:0]
         groups = [refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))]
-        sampler = chosen_sampler(candidate.sampler)
-        if sampler.method == "auto":  # they are scored and thrown away: no reason to take them one by one
-            sampler = dataclasses.replace(sampler, method="batched")
-        for left_out, again in zip(groups, fits_without(fitted, groups, sampler, seed), strict=True):
+        # So few refits do not repay the programs of the batched sampler; those of the fit are there.
+        again_without = fits_without(fitted, groups, chosen_sampler(candidate.sampler), seed)
+        for left_out, again in zip(groups, again_without, strict=True):
             held_out = fitted.runs.where(np.isin(np.arange(len(fitted.runs)), left_out))
             predicted = forecast(again, held_out, seed=seed, unconverged=True).predictive
             scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
