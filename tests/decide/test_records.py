@@ -60,6 +60,12 @@ def test_a_file_holds_what_is_needed_and_stays(registered: bs.Registered, tmp_pa
         bs.Registered.read(path)
 
 
+@pytest.mark.parametrize("run", [-1, 3, 100])
+def test_a_run_that_is_not_on_record_is_refused(registered: bs.Registered, run: int) -> None:
+    with pytest.raises(bs.errors.DataError, match=rf"run is {run}, but the forecast on record has \d+ runs?, counted"):
+        registered.quantiles(run)
+
+
 def test_scores_are_those_of_the_forecast(registered: bs.Registered, forecast: bs.Forecast) -> None:
     losses = forecast.quantile(0.8)
     scores = bs.score_registered(registered, losses, now=LATER)
