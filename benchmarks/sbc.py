@@ -33,7 +33,7 @@ import numpy as np
 import bayes_scaling as bs
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.names import SAMPLERS, SamplerName
-from bayes_scaling.evaluate.calibration import Ranks, calibrated
+from bayes_scaling.evaluate.calibration import Calibration, Ranks
 from bayes_scaling.evaluate.defaults import DEFAULTS
 from bayes_scaling.laws.catalogue import choices_of, options_of
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
@@ -98,7 +98,7 @@ class Case:
         noise, discrepancy, _ = VARIANTS[self.variant]
         design = typical_design(law, self.rows)
         tables, sampler = range(first, first + PART), bs.Sampler(self.sampler)
-        return calibrated(law, design, noise, discrepancy, tables, sampler, 0, progress=False)
+        return Calibration(law, design, noise, discrepancy, tables, sampler).measure()
 
 
 def read(path: Path) -> Ranks:

@@ -155,70 +155,56 @@ def sbc(
     if min(numbers) < 0:
         raise FitError(f"tables is {tables}; tables are counted from 0")
     design = typical_design(law) if design is None else design
-    if executor is None:
-        return calibrated(law, design, noise, discrepancy, numbers, Sampler("batched"), seed, progress)
     few = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
+    tasks = [Calibration(law, design, noise, discrepancy, some, Sampler("batched"), seed) for some in few]
     with opened(executor) as workers, progress_bar(f"calibrate {law.label}", progress) as report:
-        tasks = [_Part(law, design, noise, discrepancy, some, seed) for some in few]
         return Ranks.joined(carried_out(tasks, workers, report))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Part(Task[Ranks]):
-    """A part of a study, for a worker; attributes as of `calibrated`."""
+class Calibration(Task[Ranks]):
+    """Some tables of a study, which are fitted at once by a sampler of choice.
+
+    Attributes
+    ----------
+    law, design, noise, discrepancy, seed : as of `sbc`
+    tables : their numbers
+    sampler : how they are fitted
+    """
 
     law: Law
     design: pd.DataFrame
     noise: NoiseChoice
     discrepancy: DiscrepancyChoice
     tables: range
-    seed: int
+    sampler: Sampler
+    seed: int = 0
 
     @property
     def label(self) -> str:
-        """Which tables of which law."""
-        return f"{self.law.label}, tables {self.tables[0]} to {self.tables[-1]}"
+        """Which tables."""
+        return f"tables {self.tables[0]} to {self.tables[-1]}"
 
     def measure(self) -> Ranks:
-        """Fit these tables."""
-        how = (self.noise, self.discrepancy, self.tables, Sampler("batched"), self.seed, False)
-        return calibrated(self.law, self.design, *how)
-
-
-def calibrated(
-    law: Law,
-    design: pd.DataFrame,
-    noise: NoiseChoice,
-    discrepancy: DiscrepancyChoice,
-    tables: range,
-    sampler: Sampler,
-    seed: int,
-    progress: bool | None,
-) -> Ranks:
-    """Calibrate as `sbc` does, by tables of these numbers and a sampler of choice."""
-    # Any table of this design has its inputs; the losses of this one are not used.
-    template = simulate(law, design, seed=seed)
-    composition = Composition(law, chosen_noise(noise, template), chosen_discrepancy(discrepancy), {})
-    at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
-    names, made = (*composition.names, MISFIT), []
-    with scope(), progress_bar(f"calibrate {law.label}", progress) as report:
-        report("compiling", 0.0)
-        model, data, priors = parts(composition, template)
-        starts = np.asarray(placed(model)(prior_draws(composition, model, seed), _at(at, data), priors)[0])
-        for done in range(0, len(tables), AT_ONCE):
-            started, numbers = time.perf_counter(), tables[done : done + AT_ONCE]
-            posed = [_posed(composition, design, at, starts, (seed, table)) for table in numbers]
-
-            def within(stage: str, share: float, done: int = done, count: int = len(numbers)) -> None:
-                report("fitting tables", (done + share * count) / len(tables))
-
-            sampled = sample_all(sampler, [problem for _, problem in posed], within)
+        """Simulate these tables, fit them and rank the truth."""
+        law, design, started = self.law, self.design, time.perf_counter()
+        # Any table of this design has its inputs; the losses of this one are not used.
+        template = simulate(law, design, seed=self.seed)
+        noise, discrepancy = chosen_noise(self.noise, template), chosen_discrepancy(self.discrepancy)
+        composition = Composition(law, noise, discrepancy, {})
+        at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
+        with scope(), progress_bar(f"calibrate {law.label}", False) as report:
+            report("compiling", 0.0)
+            model, data, priors = parts(composition, template)
+            starts = np.asarray(placed(model)(prior_draws(composition, model, self.seed), _at(at, data), priors)[0])
+            posed = [_posed(composition, design, at, starts, (self.seed, table)) for table in self.tables]
+            sampled = sample_all(self.sampler, [problem for _, problem in posed], report)
             ranks = [_ranked(*asked, *found) for asked, found in zip(posed, sampled, strict=True)]
-            good = [not one.diagnostics.problems(one.chains.stats["energy"].size) for _, one in sampled]
-            alone = [one.how != BATCHED for _, one in sampled]
-            seconds = np.full(len(numbers), (time.perf_counter() - started) / len(numbers))
-            made.append(Ranks(names, np.array(ranks), RANKED, np.array(good), seconds, np.array(alone)))
-    return Ranks.joined(made)
+        good = [not one.diagnostics.problems(one.chains.stats["energy"].size) for _, one in sampled]
+        alone = [one.how != BATCHED for _, one in sampled]
+        seconds = np.full(len(self.tables), (time.perf_counter() - started) / len(self.tables))
+        names = (*composition.names, MISFIT)
+        return Ranks(names, np.array(ranks), RANKED, np.array(good), seconds, np.array(alone))
 
 
 def _posed(
