@@ -46,7 +46,7 @@ COLUMNS = ("import", "trace", "compile", "mode", "sampling", "diagnostics", "fil
 COMMANDS = {
     "fit": "fit {runs} --law chinchilla --out fit.nc",
     "forecast": "forecast {runs} --params 70e9 --tokens 1.4e12",
-    "compare": "compare {runs} --laws chinchilla,kaplan_joint,nesting --cuts 1/10,1/3",
+    "compare": "compare {runs} --laws chinchilla,kaplan_joint,nesting",
     "report": "report {study} --out report.html",
 }
 

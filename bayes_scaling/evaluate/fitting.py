@@ -176,11 +176,11 @@ def members(
         member = dataclasses.replace(
             one, noise=scatter, sampler=sampler, held_out_sampler=below, discrepancy=discrepancy
         )
-        found += [member, *_beside(member, runs)]
+        found += [member, *beside(member, runs)]
     return tuple(found)
 
 
-def _beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
+def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
     """Return a law once more, with another discrepancy; nothing beside a law that is asked for as exact.
 
     A law of one input has a smooth path beside its rough one: a curve may go through stages, and rise, as no such law

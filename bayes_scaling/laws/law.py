@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -159,13 +160,13 @@ class Law:
     overridden: tuple[str, ...] = ()
     EXPECTED: ClassVar[str] = "a Law, as from load_law(name)"
 
-    @property
+    @functools.cached_property
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters that the mean takes, in the order of the law file."""
         arguments = inspect.signature(self.mean).parameters
         return tuple(row.name for row in self.parameters if row.name in arguments)
 
-    @property
+    @functools.cached_property
     def sampled(self) -> tuple[Parameter, ...]:
         """Rows that have a prior."""
         return tuple(row for row in self.parameters if isinstance(row, Parameter))
@@ -180,7 +181,7 @@ class Law:
         """Row of the irreducible loss, whose prior is on its share of the level; None where the law has none."""
         return next((row for row in self.sampled if row.role == "irreducible"), None)
 
-    @property
+    @functools.cached_property
     def inputs(self) -> tuple[str, ...]:
         """Columns of the run table that the law reads, in the order of the mean's arguments, then of its features."""
         computed = self.features.names if self.features else ()
@@ -188,7 +189,7 @@ class Law:
         of_runs = [name for name in (self.features.needs if self.features else ()) if name != "run"]
         return tuple(dict.fromkeys([*read, *of_runs]))
 
-    @property
+    @functools.cached_property
     def arguments(self) -> tuple[tuple[str, str], ...]:
         """Arguments of the mean that are not parameters, each with the column or feature it reads."""
         names = inspect.signature(self.mean).parameters
@@ -202,7 +203,7 @@ class Law:
             raise LawError(f"law {self.name} reads no column {shown(name)}; it reads {', '.join(self.inputs)}")
         return known[name]
 
-    @property
+    @functools.cached_property
     def may_be_zero(self) -> tuple[str, ...]:
         """Inputs that may be zero."""
         return tuple(name for name in self.inputs if self.column(name).low == 0)

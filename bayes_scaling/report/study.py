@@ -12,17 +12,18 @@ import pydantic
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.names import SamplerName
 from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import REMEDY, Remedy, StudyError
 from bayes_scaling.evaluate.candidates import EXACT, Candidate, Cut, candidates_of
-from bayes_scaling.evaluate.defaults import default_laws
-from bayes_scaling.inference.sampler import Sampler
+from bayes_scaling.evaluate.defaults import default_laws, usual_noise
+from bayes_scaling.evaluate.fitting import FAST, beside
 from bayes_scaling.laws.catalogue import catalogue_law, is_path, load_law, split_label, tried
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
-from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
+from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, in_words_of_the_study
@@ -154,7 +155,7 @@ class Study(Part):
 
     @validated
     def candidates(self, runs: Runs, draft: bool, run_law_files: bool = False) -> tuple[Candidate, ...]:
-        """Return the candidates; a draft leaves out the baselines.
+        """Return the candidates; a draft has the laws alone, with nothing alongside.
 
         Parameters
         ----------
@@ -173,20 +174,22 @@ class Study(Part):
         unused = set(wanted.priors) - {name.partition(":")[0] for name in names}
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
-        laws = [self._law(name, run_law_files) for name in names]
-        # Without a discrepancy, the candidate is itself the law assumed to be exact.
-        alongside = [name for name in wanted.alongside if name != EXACT or wanted.discrepancy != "none"]
-        found = candidates_of(laws, () if draft else alongside)
-        noise, sampler = self.noise(runs), Sampler("laplace" if draft else "auto")
-        return tuple(
-            dataclasses.replace(one, noise=noise, discrepancy=self._discrepancy(one), sampler=sampler)
-            if one.weighted
-            else one
-            for one in found
-        )
-
-    def _discrepancy(self, candidate: Candidate) -> DiscrepancyChoice:
-        return "none" if candidate.discrepancy == "none" else Discrepancy(self.laws.discrepancy)
+        sampler: SamplerName = "laplace" if draft else "auto"
+        found: list[Candidate] = []
+        for law in [self._law(name, run_law_files) for name in names]:
+            member = Candidate(
+                law.label,
+                law,
+                discrepancy=Discrepancy(wanted.discrepancy),
+                noise=self.noise(law, runs),
+                sampler=sampler,
+                held_out_sampler=FAST,
+            )
+            alongside = [] if draft else wanted.alongside
+            found += [member, *(beside(member, runs) if EXACT in alongside else ())]
+            baselines = [name for name in alongside if name != EXACT]
+            found += [one for one in candidates_of([law], baselines) if not one.weighted]
+        return tuple(found)
 
     def _law(self, label: str, run_law_files: bool) -> Law:
         """Load a law of the catalogue, or a law file if the user says that it may run."""
@@ -206,12 +209,17 @@ class Study(Part):
         return {parameter: prior_from_spec(parameter, spec) for parameter, spec in given.items()} or None
 
     @validated
-    def noise(self, runs: Runs) -> Noise:
-        """Return the noise model."""
-        usual, wanted = default_noise(runs), self.laws
+    def noise(self, law: Law, runs: Runs) -> Noise:
+        """Return the noise model of a law; what the study leaves open is as of `fit` for several laws."""
+        usual, wanted = chosen_noise(usual_noise(law, runs), runs), self.laws
         rows = usual.rows if wanted.noise_rows == "auto" else wanted.noise_rows
         by_rows = "normal" if rows == "correlated" else "student_t"
-        return Noise(by_rows if wanted.noise == "auto" else wanted.noise, wanted.noise_scale, rows)
+        scale = usual.scale if rows == usual.rows else "constant"
+        return Noise(
+            by_rows if wanted.noise == "auto" else wanted.noise,
+            scale if wanted.noise_scale == "auto" else wanted.noise_scale,
+            rows,
+        )
 
     def cuts(self) -> list[Cut] | None:
         """Return leave-largest-out cuts; None for the default."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pydantic
@@ -62,9 +62,10 @@ class Laws(Part):
     ----------
     names : laws, as in ``load_law``; by default those that suit the columns of the table; law files run only with
         ``run_law_files``
-    alongside : what each law is shown with, as of `compare`: ``exact`` (no discrepancy), and baselines like ``huber``
+    alongside : what each law is shown with: ``exact``, as the law alone, or on one curve with a smooth discrepancy, as
+        `fit` has it; and baselines like ``huber``, as of `compare`
     discrepancy : ``brownian``, ``trend`` or ``none``
-    noise, noise_scale, noise_rows : as in `Noise`, or ``auto``
+    noise, noise_scale, noise_rows : as in `Noise`, or ``auto``, as of `fit` for several laws
     cuts : leave-largest-out cuts, ``{flops = [1e20, 1e21]}``; by default a 3rd, a 10th and a 30th of the largest run
     priors : replaced priors by law and parameter, ``[laws.priors.chinchilla]``
     """
@@ -73,7 +74,7 @@ class Laws(Part):
     alongside: list[AlongsideName] = ["exact", "huber"]
     discrepancy: DiscrepancyName = "brownian"
     noise: NoiseName = "auto"
-    noise_scale: ScaleName = "constant"
+    noise_scale: ScaleName | Literal["auto"] = "auto"
     noise_rows: RowsChoice = "auto"
     cuts: dict[str, list[float]] = {}
     priors: dict[str, dict[str, dict[str, Any]]] = {}

@@ -22,6 +22,9 @@ from typer.testing import CliRunner
 
 import bayes_scaling as bs
 from bayes_scaling.cli.commands import app
+from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.evaluate.fitting import members
+from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.plot import numbers as words
 from bayes_scaling.report import decision, provenance, trust
 from bayes_scaling.report.render import Report
@@ -293,6 +296,17 @@ def test_example_of_the_docs_can_be_read() -> None:
     assert len(study.runs()) == len(bs.datasets.load())
     labels = [one.label for one in study.candidates(study.runs(), draft=True)]
     assert labels == ["chinchilla", "kaplan_joint", "nesting", "farseer"]
+
+
+def test_laws_are_fitted_as_where_none_is_named() -> None:
+    study = Study.read(ROOT / "docs" / "study.toml")
+    runs = study.runs()
+    asked = [one for one in study.candidates(runs, draft=False) if one.weighted]
+    usual = members(default_laws(runs), "auto", bs.Discrepancy(), "auto", runs)
+    noises = [[chosen_noise(one.noise, runs) for one in some] for some in (asked, usual)]
+    assert noises[0] == noises[1]
+    plain = [[dataclasses.replace(one, noise="auto") for one in some] for some in (asked, usual)]
+    assert plain[0] == plain[1]
 
 
 # --- what it says ---------------------------------------------------------------------------------------------------
