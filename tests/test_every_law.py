@@ -17,6 +17,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
+from bayes_scaling.inference.many import fit_many
 from bayes_scaling.laws.catalogue import choices_of, options_of
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
@@ -245,10 +246,12 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
         pytest.skip("the same formula of another column")
     table = typical_design(law)
     held, learned, marked = [], [], []
-    for seed in range(20):
-        truth = {**draw_prior(law, Noise("normal"), Discrepancy("none"), _at(law), seed), "sigma": 0.01}
-        runs = simulate(law, table, truth, noise=Noise("normal"), seed=seed)
-        fit = fit_exact(law, runs, noise=Noise("normal"), seed=seed)
+    normal = Noise("normal")
+    drawn = [draw_prior(law, normal, Discrepancy("none"), _at(law), seed) for seed in range(20)]
+    truths = [{**truth, "sigma": 0.01} for truth in drawn]
+    tables = [simulate(law, table, truth, noise=normal, seed=seed) for seed, truth in enumerate(truths)]
+    fits = fit_many(law, tables, noise=normal, discrepancy="none", seed=0, progress=False)
+    for seed, (truth, fit) in enumerate(zip(truths, fits, strict=True)):
         if not fit.converged:
             marked.append((seed, fit))
             continue
