@@ -164,14 +164,14 @@ def test_where_no_scheduler_answers_one_sentence_says_so(tmp_path: Path, monkeyp
 
 @pytest.mark.slow
 def test_processes_and_the_command_line_give_the_same(tmp_path: Path) -> None:
-    here = bs.compare(LAWS, curve(), seed=1)
-    same(bs.compare(LAWS, curve(), seed=1, executor=2), here)
+    arguments: dict[str, Any] = {"seed": 1, "alongside": ["exact", "huber"]}
+    here = bs.compare(LAWS, curve(), **arguments)
+    same(bs.compare(LAWS, curve(), **arguments, executor=2), here)
     curve().table.to_csv(tmp_path / "runs.csv", index=False)
-    code, _, said = run(
-        "compare", tmp_path / "runs.csv", "--laws", ",".join(LAWS), "--seed", 1, "--workers", 2, "--out", tmp_path / "c"
-    )
+    options = ["--laws", ",".join(LAWS), "--alongside", "exact,huber", "--seed", 1, "--workers", 2]
+    code, _, said = run("compare", tmp_path / "runs.csv", *options, "--out", tmp_path / "c")
     assert code == 0, said
-    same(bs.compare(LAWS, curve(), seed=1, folder=tmp_path / "c"), here)
+    same(bs.compare(LAWS, curve(), **arguments, folder=tmp_path / "c"), here)
 
 
 @pytest.mark.slow

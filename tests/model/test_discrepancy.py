@@ -12,6 +12,7 @@ import scipy.stats
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.many import fit_many
 from bayes_scaling.model.discrepancy import KNOTS, DiscrepancyGrid, _covariance, log_size, size_inputs
 from bayes_scaling.predict.paths import Paths
 from tests.support import design, fit_exact
@@ -140,15 +141,22 @@ def test_coordinates_do_not_change_the_posterior() -> None:
 @pytest.mark.slow
 def test_bands_hold_where_the_truth_leaves_the_law() -> None:
     """Thirty tables: with the discrepancy 90 % bands hold about 90 % of far runs, without it far fewer."""
-    inside = {"brownian": [], "none": []}
-    for seed in range(30):
-        runs = power_law_runs(24, tau=0.03, seed=seed)
-        below, above = runs.cut("tokens", 3e10)
-        for kind, hits in inside.items():
-            discrepancy = bs.Discrepancy(kind)
-            fit = bs.fit("power_law:input=tokens", below, noise=bs.Noise("normal"), discrepancy=discrepancy, seed=0)
-            low, high = bs.forecast(fit, above, unconverged=True).interval(0.9)[-1]
-            hits.append(low <= above.loss[-1] <= high)
+    cuts = [power_law_runs(24, tau=0.03, seed=seed).cut("tokens", 3e10) for seed in range(30)]
+    inside = {}
+    for kind in ("brownian", "none"):
+        fits = fit_many(
+            "power_law:input=tokens",
+            [below for below, _ in cuts],
+            noise=bs.Noise("normal"),
+            discrepancy=bs.Discrepancy(kind),
+            seed=0,
+            progress=False,
+        )
+        bands = [
+            bs.forecast(fit, above, unconverged=True).interval(0.9)[-1]
+            for fit, (_, above) in zip(fits, cuts, strict=True)
+        ]
+        inside[kind] = [low <= above.loss[-1] <= high for (low, high), (_, above) in zip(bands, cuts, strict=True)]
     assert 0.73 <= np.mean(inside["brownian"]) <= 1.0
     assert np.mean(inside["none"]) < 0.6
 
