@@ -40,7 +40,8 @@ def mean_of(domains: tuple[str, ...]) -> Callable[..., Array]:
 
     of_domains = [f"{name}_{i}" for i in domains for name in ("c", "k")]
     slopes = [f"t_{i}_{j}" for i in domains for j in free]
-    return taking((*free, *(f"on_{i}" for i in domains), *of_domains, *slopes), mean)
+    found: Callable[..., Array] = taking((*free, *(f"on_{i}" for i in domains), *of_domains, *slopes), mean)
+    return found
 
 
 @functools.cache
@@ -51,7 +52,9 @@ def coefficient(target: str, free: tuple[str, ...]) -> Callable[..., Array]:
         t = sum(given[f"t_{target}_{j}"] * at.inputs[j] for j in free)
         return (given[f"L_{target}"] - given[f"c_{target}"]) * jnp.exp(-t)
 
-    return taking(("at", f"L_{target}", f"c_{target}", *(f"t_{target}_{j}" for j in free)), value)
+    needs = ("at", f"L_{target}", f"c_{target}", *(f"t_{target}_{j}" for j in free))
+    found: Callable[..., Array] = taking(needs, value)
+    return found
 
 
 @functools.cache
