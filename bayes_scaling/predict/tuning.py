@@ -365,6 +365,40 @@ def has_valley(member: Member) -> bool:
     return RATE in law.inputs and {BEST_RATE, BEST_BATCH} <= {one.name for one in law.quantities}
 
 
+@dataclasses.dataclass(frozen=True)
+class RateRule:
+    """A learning rate as a power law of params, tokens and batch, with which a plan trains every run.
+
+    Attributes
+    ----------
+    constant : log of the rate at one parameter, one token and a batch of one token
+    exponents : (3,) of params, tokens and batch_tokens
+    """
+
+    constant: Any
+    exponents: Any
+
+    @classmethod
+    def of(cls, ensemble: Ensemble) -> RateRule:
+        """Average the log of the best rate over draws; exact where each draw's is a power law."""
+        known = known_columns(ensemble.runs)
+        middle = np.array([np.log(known[name]).mean() for name in ("params", "tokens", BATCH)])
+        places = np.vstack([middle, middle + np.eye(3)])
+        params, tokens, batch = np.exp(places.T)[:, None]
+        members = with_valley(ensemble).members.values()
+        log_rate = np.log(np.concatenate([_rate(m, params, tokens, batch) for m in members])).mean(axis=0)
+        exponents = log_rate[1:] - log_rate[0]
+        return cls(float(log_rate[0] - exponents @ middle), exponents)
+
+    def at(self, columns: Points, xp: Any = np) -> Any:
+        """Return the rate of runs, ``(n_run,)``."""
+        logs = [xp.log(columns[name]) for name in ("params", "tokens", BATCH)]
+        return xp.exp(self.constant + sum(self.exponents[i] * log for i, log in enumerate(logs)))
+
+
+jax.tree_util.register_dataclass(RateRule, data_fields=["constant", "exponents"], meta_fields=[])
+
+
 def _positive(name: str, value: float) -> None:
     if not (np.isfinite(value) and value > 0):
         raise ForecastError(f"{name} is {value:g}, expected a positive number")

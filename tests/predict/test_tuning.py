@@ -130,7 +130,9 @@ def test_laws_without_a_valley_are_left_out_and_alone_are_refused() -> None:
         {name: next(iter(one.members.values())) for name, one in member.items()}, "nats/token", 2.0, seed=0
     )
     assert list(bs.optimal_hyperparameters(both, **RUN).ensemble.members) == ["a"]
-    with pytest.raises(bs.errors.ForecastError, match="no law here has a best learning rate .nesting reads params, tokens"):
+    with pytest.raises(
+        bs.errors.ForecastError, match="no law here has a best learning rate .nesting reads params, tokens"
+    ):
         bs.optimal_hyperparameters(nesting, **RUN, unconverged=True)
 
 
