@@ -20,7 +20,7 @@ import numpyro.distributions as dist
 from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, row, valley
 from jax.scipy.special import logsumexp
 
-from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Column, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
 
 
 def mean(
@@ -61,7 +61,6 @@ LAW = Law(
     title="parameters, tokens, learning rate and batch size: tuned runs, and what other runs lose",
     formula="L = E + R (1 + V_r + V_B),  R = [ T_N^(1/q) + T_D^(1/q) ]^q",
     mean=mean,
-    columns={"peak_learning_rate": Column("r, peak learning rate", 3e-4, 1e-2)},
     parameters=(
         LOSS_AT_CENTRE,
         IRREDUCIBLE,

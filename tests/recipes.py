@@ -139,6 +139,22 @@ class World:
         return made.thinned(40)
 
     @functools.cached_property
+    def tuned(self) -> bs.Fit:
+        design = pd.DataFrame(
+            {
+                "params": np.tile([1e8, 4e8], 12),
+                "steps": np.tile([1e4, 3e4, 9e4], 8),
+                "batch_tokens": np.repeat([1e5, 4e5], 12),
+                "peak_learning_rate": np.repeat([5e-4, 1e-3, 2e-3, 4e-3], 6),
+                "loss": np.linspace(3.0, 2.5, 24),
+            }
+        )
+        sampler = bs.Sampler("laplace", draws=300)
+        runs = bs.Runs.from_frame(design.drop_duplicates())
+        made = bs.fit("tuning", runs, noise="normal", discrepancy="none", sampler=sampler)
+        return made.thinned(40)
+
+    @functools.cached_property
     def ensemble(self) -> bs.Ensemble:
         return bs.Ensemble.of(self.fit)
 
@@ -367,6 +383,18 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "quantity": (
             bs.quantity,
             {"fit": fit, "name": law.quantities[0].name, "group": None, "unconverged": True, "flops": 1e21},
+        ),
+        "optimal_hyperparameters": (
+            bs.optimal_hyperparameters,
+            {
+                "fit": w.tuned,
+                **AHEAD,
+                "batch_tokens": 5e5,
+                "within": 0.01,
+                "group": None,
+                "unconverged": True,
+                "seed": 0,
+            },
         ),
         # evaluation
         "score": (bs.score, {"predicted": w.forecast.predictive, "loss": np.array([2.0]), "seed": 0}),

@@ -10,7 +10,18 @@ from typing import Any
 
 import typer
 
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli import (
+    comparing,
+    deciding,
+    fitting,
+    forecasting,
+    importing,
+    laws,
+    piloting,
+    reporting,
+    tables,
+    tuning,
+)
 from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.stopping import STOPPED, ending
@@ -44,6 +55,7 @@ for command in (
     piloting.score,
     reporting.report,
     forecasting.quantity,
+    tuning.tune,
     fitting.plot,
     tables.simulate,
     forecasting.demo,

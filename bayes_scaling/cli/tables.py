@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,7 @@ def check(
     """
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.runs import runs_summary
+    from bayes_scaling.data.tuning import tuning_of
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.laws.catalogue import load_law
 
@@ -50,6 +52,7 @@ def check(
     problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(
         chosen, table
     )
+    tuning = tuning_of(table.table)
     if as_json:
         print_json(
             {
@@ -59,6 +62,7 @@ def check(
                 "warnings": table.warnings,
                 "law": chosen.label,
                 "identifiability": list(problems),
+                "tuning": None if tuning is None else dataclasses.asdict(tuning),
             }
         )
         return
@@ -70,6 +74,7 @@ def check(
             Text(f"{chosen.label}: {problem}")
             for problem in problems or ["every parameter can be learned in principle"]
         ),
+        *([] if tuning is None or tuning.words in table.warnings else [Text(f"tuning: {tuning.words}")]),
     )
 
 

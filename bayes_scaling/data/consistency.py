@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data.losses import odd_losses
+from bayes_scaling.data.tuning import RATE, tuning_of
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import PF_DAY, Origin, others
 from bayes_scaling.errors import DataError
@@ -138,4 +139,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
     odd += odd_rows(table)
+    tuning = tuning_of(table) if RATE in table else None
+    if tuning is not None:
+        odd.append(tuning.words)
     return (*odd, *odd_losses(table, loss_unit))

@@ -34,6 +34,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop"),
     "steps": ("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
     "batch_tokens": ("b", "batch_size_tokens", "tokens_per_step", "tokens_per_batch"),
+    "peak_learning_rate": ("lr", "peak_lr", "max_lr", "max_learning_rate"),
     "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
     "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
     "run": ("run_id", "run_name", "id", "name"),
@@ -41,6 +42,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 """Canonical columns, and other spellings that are recognised (in any case, with blanks or hyphens) and noted."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
+HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,11 +196,11 @@ class Runs:
     @validated
     def hash_of(self, others: Iterable[str]) -> str:
         """Return the SHA-256 of the canonical columns and some others, 16 hex digits."""
-        more = sorted(set(others) - set(SPELLINGS))
+        more = sorted(set(others) - set(HASHED))
         missing = [name for name in more if name not in self.table]
         if missing:
             raise DataError(f"{self.source} has no column {shown(missing[0])} (it has {listed(self.table)})")
-        names = [*(name for name in SPELLINGS if name in self.table), *more]
+        names = [*(name for name in HASHED if name in self.table), *more]
         return hashlib.sha256(self.table[names].to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:16]
 
     def where(self, keep: Any) -> Runs:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Points
+from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.allocation import best_run
 from bayes_scaling.decide.costs import fraction
@@ -124,9 +125,10 @@ def best_ladder(
     predictive = problem.ensemble.new_run(runs)
     frame["expected_loss"] = loss_given_draw(predictive).mean(axis=0)
     frame["low"], frame["high"] = quantile(predictive, 0.05), quantile(predictive, 0.95)
-    big = {"params": final.params, "tokens": final.tokens, **problem.limits.given}
-    if final.batch_tokens is not None:
-        big["batch_tokens"] = final.batch_tokens
+    big: dict[str, Any] = {"params": final.params, "tokens": final.tokens, **problem.limits.given}
+    for name in (BATCH, RATE):
+        if getattr(final, name) is not None:
+            big[name] = getattr(final, name)
     wanted = problem.ensemble.log_mean(problem.ensemble.points(**big))
     shifts, _ = shifts_of(Joint.of(problem.ensemble.new_run(runs), wanted), range(rungs))
     left = 1 - float((shifts**2).sum()) / max(float(wanted.var()), 1e-300)

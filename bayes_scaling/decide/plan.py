@@ -29,6 +29,7 @@ class Choice:
     ----------
     params, tokens : N and D
     batch_tokens : B, where a law reads it
+    peak_learning_rate : the best one for this size and batch on average over draws, where a law reads it
     epochs : D over the distinct tokens that are available, where the law reads these
     shape : layers, width and so on, where shapes were given
     cost : in the unit of the budget, at the quantile that has to meet it
@@ -51,6 +52,7 @@ class Choice:
     allowed: bool
     note: str
     batch_tokens: float | None = None
+    peak_learning_rate: float | None = None
     epochs: float | None = None
     shape: Shape | None = None
 
@@ -77,6 +79,7 @@ class Choice:
             "tokens_per_param": self.tokens / self.params,
             "batch_tokens": self.batch_tokens,
             "steps": self.steps,
+            "peak_learning_rate": self.peak_learning_rate,
             "epochs": self.epochs,
             "shape": None if self.shape is None else shape_words(self.shape),
             "cost": self.cost,
@@ -165,6 +168,11 @@ class Plan:
         return self.choice.steps
 
     @property
+    def peak_learning_rate(self) -> float | None:
+        """Learning rate of the recommended run; None where no law reads it."""
+        return self.choice.peak_learning_rate
+
+    @property
     def epochs(self) -> float | None:
         """How often the plan repeats the available tokens; None where no law reads them."""
         return self.choice.epochs
@@ -220,10 +228,13 @@ class Plan:
         target = ""
         if not math.isnan(self.goal.target):
             target = f" and reaches the target with probability {self.probability_reaches_target:.0%}"
+        tuned = ""
+        if self.batch_tokens is not None and self.peak_learning_rate is not None:
+            tuned = f" in batches of {self.batch_tokens:.3g} with a peak learning rate of {self.peak_learning_rate:.3g}"
         return (
-            f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens for {self.cost:.3g} {self.unit}. The loss "
-            f"will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent with "
-            f"probability {self.probability_beats_incumbent:.0%}{target}."
+            f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens{tuned} for {self.cost:.3g} {self.unit}. "
+            f"The loss will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent "
+            f"with probability {self.probability_beats_incumbent:.0%}{target}."
         )
 
     @validated

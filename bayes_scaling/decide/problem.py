@@ -13,17 +13,19 @@ import numpy as np
 from bayes_scaling.base.arguments import Seed
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
+from bayes_scaling.data.tuning import RATE
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost, Spending
 from bayes_scaling.decide.objectives import Goal, Objective
 from bayes_scaling.decide.search import Score, optimise
-from bayes_scaling.decide.space import Space
+from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive
+from bayes_scaling.predict.tuning import RateRule, has_valley
 
 ROUGHLY = 512  # draws used in a first pass
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that the plan chooses; the batch may be fixed
@@ -76,12 +78,13 @@ class Limits:
     Attributes
     ----------
     constraints : as given, with the range of batches filled in
-    given : inputs of the laws that are fixed, without the batch
+    given : inputs of the laws that are fixed, without the batch; and the best learning rate by size and batch, where
+        a law reads it and none is fixed
     batched : whether a law reads the batch
     """
 
     constraints: Constraints
-    given: Mapping[str, float]
+    given: Mapping[str, Given]
     batched: bool
 
 
@@ -137,7 +140,7 @@ class Problem:
         PlanError
             When the laws say nothing of the split of a budget, or constraints and fixed inputs make no sense.
         """
-        given = _checked_given(self.ensemble, self.given)
+        given = {**_tuned(self.ensemble), **_checked_given(self.ensemble, self.given)}
         _refuse_laws(self.ensemble, given)
         return _with_batch(self.ensemble, self.constraints, given)
 
@@ -215,7 +218,12 @@ def _checked_given(ensemble: Ensemble, given: Mapping[str, float]) -> dict[str, 
     return out
 
 
-def _refuse_laws(ensemble: Ensemble, given: Mapping[str, float]) -> None:
+def _tuned(ensemble: Ensemble) -> dict[str, Given]:
+    """Return the rule for the learning rate, where a law says which is best."""
+    return {RATE: RateRule.of(ensemble)} if any(has_valley(m) for m in ensemble.members.values()) else {}
+
+
+def _refuse_laws(ensemble: Ensemble, given: Mapping[str, Given]) -> None:
     """Refuse laws that say nothing of the split of a budget, or that read more than the plan knows."""
     for law in (member.fit.law for member in ensemble.members.values()):
         if "params" not in law.inputs or not {"tokens", "steps", "flops"} & set(law.inputs) or law.features:
@@ -236,7 +244,7 @@ def _reads(ensemble: Ensemble, name: str) -> bool:
     return any(name in member.fit.law.inputs for member in ensemble.members.values())
 
 
-def _with_batch(ensemble: Ensemble, constraints: Constraints, given: Mapping[str, float]) -> Limits:
+def _with_batch(ensemble: Ensemble, constraints: Constraints, given: Mapping[str, Given]) -> Limits:
     """Return limits with the range of batches filled in; a fixed batch becomes a constraint.
 
     Raises
@@ -247,7 +255,7 @@ def _with_batch(ensemble: Ensemble, constraints: Constraints, given: Mapping[str
     batched = any(member.reads_batch for member in ensemble.members.values())
     changes: dict[str, Any] = {}
     if "batch_tokens" in given:
-        changes["batch_tokens"] = (given["batch_tokens"],) * 2
+        changes["batch_tokens"] = (given["batch_tokens"],) * 2  # a number: only rates follow from others
     elif batched and constraints.batch_tokens[0] <= 1:
         if not _reads(ensemble, "batch_tokens"):
             raise PlanError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_scaling.data.columns import Points
+from bayes_scaling.data.tuning import RATE
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.optima import LESS, Optima, optima_of, optima_with_less
@@ -81,6 +82,7 @@ class RegretOfRuns:
                 allowed=self.space.constraints.allows(float(params[i]), float(tokens[i])),
                 note=note,
                 batch_tokens=float(runs["batch_tokens"][i]) if self.space.batched else None,
+                peak_learning_rate=float(runs[RATE][i]) if RATE in runs else None,
                 epochs=None if unique is None else float(tokens[i]) / min(unique, float(tokens[i])),
                 shape=None if shapes is None else shapes[i],
             )

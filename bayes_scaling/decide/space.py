@@ -18,6 +18,10 @@ import numpy as np
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.surfaces import RATIO, Surface
+from bayes_scaling.predict.tuning import RateRule
+
+type Given = float | RateRule
+"""An input that a plan does not choose: a number, or a learning rate that follows from size and batch."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,13 +32,14 @@ class Space:
     ----------
     surface : what the budget buys
     constraints : what the runs must keep to
-    given : inputs of the law that are fixed; ``unique_tokens`` are those that are available
+    given : inputs of the law that are fixed, or follow from size and batch; ``unique_tokens`` are those that are
+        available
     batched : whether the batch is chosen
     """
 
     surface: Surface
     constraints: Constraints = dataclasses.field(default_factory=Constraints)
-    given: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
     batched: bool = False
 
     @functools.cached_property
@@ -132,11 +137,14 @@ def run_columns(params: Any, tokens: Any, batch: Any, given: Mapping[str, Any], 
     Parameters
     ----------
     params, tokens, batch : N, D and B; B is None where no law reads it
-    given : further inputs, the same for all runs
+    given : further inputs: the same for all runs, or a rule for each
     """
     chosen = {"params": params, "tokens": tokens, **({} if batch is None else {"batch_tokens": batch})}
     columns, _ = derive_missing(chosen)
-    columns |= {name: xp.zeros_like(params) + value for name, value in given.items()}
+    fixed = {name: value for name, value in given.items() if not isinstance(value, RateRule)}
+    rules = {name: value for name, value in given.items() if isinstance(value, RateRule)}
+    columns |= {name: xp.zeros_like(params) + value for name, value in fixed.items()}
+    columns |= {name: rule.at(columns, xp) for name, rule in rules.items()}
     if "unique_tokens" in given:
         columns["unique_tokens"] = xp.minimum(given["unique_tokens"], tokens)
     return columns

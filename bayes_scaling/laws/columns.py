@@ -34,5 +34,6 @@ INPUTS: Mapping[str, Column] = {
     "flops": Column("C, training FLOPs", 1e17, 1e22),
     "steps": Column("S, optimiser steps", 1e3, 1e5),
     "batch_tokens": Column("B, tokens per step", 2e4, 5e6),
+    "peak_learning_rate": Column("r, peak learning rate", 3e-4, 1e-2),
 }
 """Columns that any law may take; others are a law's own (`Law.columns`)."""

@@ -13,16 +13,19 @@ import pandas as pd
 from bayes_scaling.base.json_text import nulled
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.tuning import RATE
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.plan import Plan, shape_words
+from bayes_scaling.decide.space import run_columns
 from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
 from bayes_scaling.predict.ensemble import Ensemble, used
+from bayes_scaling.predict.tuning import RateRule
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import as_key
 
@@ -90,7 +93,8 @@ class Context:
 
     def inputs_of(self, plan: Plan) -> dict[str, float]:
         """Return the inputs of the laws at the recommended run."""
-        read = {"params": plan.params, "tokens": plan.tokens, "batch_tokens": plan.batch_tokens, "steps": plan.steps}
+        names = ("params", "tokens", "batch_tokens", "steps", "peak_learning_rate")
+        read = {name: getattr(plan, name) for name in names}
         return {**self.study.given, **{name: value for name, value in read.items() if value is not None}}
 
 
@@ -106,6 +110,7 @@ def run_of(plan: Plan) -> dict[str, Any]:
         "tokens": plan.tokens,
         "batch_tokens": plan.batch_tokens,
         "steps": plan.steps,
+        "peak_learning_rate": plan.peak_learning_rate,
         "epochs": plan.epochs,
         "shape": None if plan.shape is None else shape_words(plan.shape),
         "tokens_per_param": plan.tokens / plan.params,
@@ -185,6 +190,9 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
     on_offer = completed(
         on_offer, {name for one in problem.ensemble.members.values() for name in one.fit.law.inputs}, runs, study
     )
+    rule = problem.checked.limits.given.get(RATE)
+    if isinstance(rule, RateRule):
+        on_offer[RATE] = rule.at({str(name): on_offer[name].to_numpy() for name in on_offer})
     if not problem.checked.objective.averages:
         problem = dataclasses.replace(problem, objective="expected_loss")
     asking = {"budget": most, "ranges": {name: list(ends) for name, ends in ranges.items()}}
@@ -251,11 +259,11 @@ def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -
     smallest, largest : FLOPs, 6 N D
     """
     along = np.geomspace(smallest, largest, FEW_ALONG if context.draft else ALONG).tolist()
-    curve = DecisionProblem(ensemble, given=context.study.given, seed=context.study.seed).curve(along)
-    read = [
-        name for name in ("params", "tokens", "batch_tokens", "steps") if name in curve and curve[name].notna().all()
-    ]
-    places = ensemble.points(**context.study.given, **{name: curve[name].to_numpy() for name in read})
+    problem = DecisionProblem(ensemble, given=context.study.given, seed=context.study.seed)
+    curve = problem.curve(along)
+    known = ("params", "tokens", "batch_tokens")
+    params, tokens, batch = (curve[name].to_numpy() if name in curve else None for name in known)
+    places = run_columns(params, tokens, batch, problem.checked.limits.given)
     ahead = ensemble.new_run(places)
     low, lower, upper, high = (quantile(ahead, p).tolist() for p in QUANTILES)
     columns: dict[str, list[float]] = {"flops": curve["budget"].tolist(), "params": curve["params"].tolist()}

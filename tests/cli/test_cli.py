@@ -25,7 +25,7 @@ from bayes_scaling.model.noise import ROWS, SCALES
 from tests.support import LAW_FILE, design, run
 
 COMMANDS = (
-    "check", "fit", "forecast", "quantity", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
+    "check", "fit", "forecast", "quantity", "tune", "plot", "simulate", "demo", "laws", "allocate", "pilot", "midrun",
     "preregister", "score", "report",
 )  # fmt: skip
 

@@ -74,6 +74,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "score": [str(plan), "--loss", "2.0"],
         "report": [study, "--draft"],
         "quantity": [fit, "params_opt", "--at", "flops=1e21"],
+        "tune": [csv, *at],
         "plot": [fit],
         "simulate": ["chinchilla", "--out", "simulated.csv"],
         "demo": [],

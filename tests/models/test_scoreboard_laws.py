@@ -122,3 +122,61 @@ def test_runs_that_are_tuned_badly_tell_the_valley() -> None:
     for name in ("a", "c", "d", "w_r", "w_B"):
         draws = fit.flat()[name]
         assert abs(draws.mean() - VALLEYS[name]) < 4 * draws.std() + 0.02, name
+
+
+def test_zero_weights_count_as_more_parameters_up_to_a_limit() -> None:
+    law = bs.load_law("sparsity")
+    theta = {"a_S": 17.0, "b_S": 0.7, "c_S": 45.0, "b_N": 0.25, "a_D": 7e8, "b_D": 0.2, "c": 0.65}
+    dense, half, most = law.evaluate(theta, sparsity=[0.0, 0.5, 0.999], params=1e8, tokens=1e10)
+    assert dense > half > most
+    assert dense == pytest.approx(62 / 1e2 + (7e8 / 1e10) ** 0.2 + 0.65)
+    size = law.quantity("dense_equivalent", theta, params=1e8, sparsity=[0.0, 0.5])
+    assert size[0] == pytest.approx(1e8) and size[1] > 1e8
+    assert half == pytest.approx(float(law.evaluate(theta, sparsity=0.0, params=size[1], tokens=1e10)))
+
+
+SATURATING = {
+    **{"E": 1.7, "L_u": 10.8, "a": 60.0, "b": 90.0, "c": 0.002},
+    **{"alpha": 0.33, "beta": 0.3, "gamma": 0.6, "delta": 0.5},
+}
+
+
+def test_small_runs_have_learned_nothing_and_large_ones_follow_power_terms() -> None:
+    law = bs.load_law("saturating")
+    assert float(law.evaluate(SATURATING, params=1.0, tokens=1.0, unique_tokens=1.0)) == pytest.approx(10.8, rel=0.01)
+    N, T, D = 1e13, 1e18, 1e18
+    h = 60 * N**-0.33 + 90 * T**-0.3 + 0.002 * N**0.6 / D**0.5
+    found = float(law.evaluate(SATURATING, params=N, tokens=T, unique_tokens=D))
+    assert found == pytest.approx(1.7 + 9.1 * h / (1 + h), rel=1e-12)
+    assert found == pytest.approx(1.7 + 9.1 * h, rel=0.01)
+
+
+def test_a_larger_model_overfits_few_distinct_tokens() -> None:
+    law = bs.load_law("saturating")
+    sizes = np.geomspace(1e6, 1e12, 61)
+    loss = law.evaluate(SATURATING, params=sizes, tokens=1e11, unique_tokens=1e8)
+    assert 0 < int(loss.argmin()) < 60
+
+
+def test_a_score_gets_worse_before_it_gets_better() -> None:
+    law = bs.load_law("u_shaped")
+    theta = {"C": 0.5, "M": 0.7, "E": 0.1, "X_1": 1e19, "X_2": 1e23, "a_1": 1.0, "a_2": 1.2}
+    loss = law.evaluate(theta, flops=[1e10, 1e21, 1e23, 1e30])
+    np.testing.assert_allclose(loss, [0.5, 0.7, 0.4, 0.1], rtol=0.02)
+    assert law.quantity("turn", theta) == pytest.approx(1e23)
+
+
+def test_losses_on_several_targets_are_those_of_each_added_up() -> None:
+    one, several = bs.load_law("mixture"), bs.load_law("mixture_targets")
+    theta = {
+        **{"c_web": 2.5, "k_web": 1.0, "t_web_web": -1.0, "t_web_code": 0.2},
+        **{"c_code": 1.0, "k_code": 0.8, "t_code_web": 0.1, "t_code_code": -2.0},
+        **{"c_books": 2.7, "k_books": 0.6, "t_books_web": 0.5, "t_books_code": 0.9},
+    }
+    shares = {"web": 0.5, "code": 0.3}
+    web, code, both = several.evaluate(theta, **shares, on_web=[1, 0, 3], on_code=[0, 1, 1], on_books=0.0)
+    alone = {"c": 2.5, "k": 1.0, "t_web": -1.0, "t_code": 0.2}
+    assert web == pytest.approx(float(one.evaluate(alone, **shares)))
+    assert both == pytest.approx(0.75 * web + 0.25 * code)
+    with pytest.raises(bs.errors.LawError, match=r"two or more different column names.* got 'web'"):
+        bs.load_law("mixture_targets:domains=web")

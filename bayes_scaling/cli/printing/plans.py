@@ -35,6 +35,7 @@ def plan_table(plan: Plan) -> RenderableType:
     batched = plan.batch_tokens is not None
     headers = ["choice", "params", "tokens", "tokens / param"]
     headers += ["batch [tokens]", "steps"] if batched else []
+    headers += ["rate"] if plan.peak_learning_rate is not None else []
     headers += ["epochs"] if plan.epochs is not None else []
     headers += [f"cost [{plan.unit}]", "expected loss", f"regret [{plan.loss_unit}]", "wasted FLOPs"]
     rows = [[_named(name, choice), *_row(choice)] for name, choice in choices.items()]
@@ -61,6 +62,7 @@ def _row(choice: Choice) -> list[Any]:
         choice.tokens,
         choice.tokens / choice.params,
         *([] if choice.batch_tokens is None else [choice.batch_tokens, choice.steps]),
+        *([] if choice.peak_learning_rate is None else [choice.peak_learning_rate]),
         *([] if choice.epochs is None else [choice.epochs]),
         choice.cost,
         choice.expected_loss,

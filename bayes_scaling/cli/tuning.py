@@ -1,0 +1,81 @@
+"""The command that chooses learning rate and batch size."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bayes_scaling.cli._options import (
+    AsJson,
+    At,
+    Columns,
+    Convention,
+    LossUnit,
+    Seed,
+    Source,
+    Unconverged,
+    fitted_or_saved,
+    groups_in,
+    named,
+    print_json,
+)
+from bayes_scaling.errors import ForecastError
+
+LAW = "tuning"  # the one law of the catalogue that reads a learning rate of finished runs
+
+
+def tune(
+    source: Source,
+    params: Annotated[float, typer.Option(help="Parameters of the planned run.", show_default=False)],
+    tokens: Annotated[float, typer.Option(help="Training tokens of the planned run.", show_default=False)],
+    batch_tokens: Annotated[
+        float | None, typer.Option(help="Tokens per step, where they are given and only the rate is chosen.")
+    ] = None,
+    within: Annotated[
+        float, typer.Option(help="Share of the compute that may be wasted inside the region that is printed.")
+    ] = 0.01,
+    at: At = None,
+    law: Annotated[
+        str,
+        typer.Option(
+            help="Law to fit to the table, 'tuning' by default; of what was saved, one law to use it alone, or the law "
+            "file that it was made with.",
+            show_default=False,
+        ),
+    ] = "",
+    columns: Columns = "",
+    loss_unit: LossUnit = "nats/token",
+    params_convention: Convention = "unstated",
+    seed: Seed = 0,
+    unconverged: Unconverged = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the learning rate and the batch size of a planned run, and say what other choices waste.
+
+    Example: bayes-scaling tune runs.csv --params 7e9 --tokens 1.4e11
+    """
+    from bayes_scaling.cli.printing.layout import show
+    from bayes_scaling.cli.printing.tuning import tuning_tables
+    from bayes_scaling.predict.tuning import optimal_hyperparameters
+
+    wanted = law or ("" if source.suffix.lower() == ".nc" else LAW)
+    loaded = fitted_or_saved(source, wanted, columns, loss_unit, params_convention, seed)
+    given, groups = named(at), groups_in(loaded)
+    stray = [name for name in given if name not in groups]
+    if stray:
+        raise ForecastError(f"--at {stray[0]} is no group of this fit; size and tokens go into --params and --tokens")
+    found = optimal_hyperparameters(
+        loaded,
+        params=params,
+        tokens=tokens,
+        batch_tokens=batch_tokens,
+        within=within,
+        group={name: str(value) for name, value in given.items()} or None,
+        unconverged=unconverged,
+        seed=seed,
+    )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        show(tuning_tables(found))

@@ -1,0 +1,164 @@
+"""Learning rate and batch size: published rules, and what a table of runs shows of tuning before any law is fitted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+
+RATE, BATCH = "peak_learning_rate", "batch_tokens"
+DRAWN = (1, 2, 4, 8, 16)  # numbers of tuned runs of which the best one counts
+
+type OfRun = Callable[[float, float], float]
+"""A function of parameters and training tokens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningRule:
+    """A published rule for the learning rate or the batch size.
+
+    Attributes
+    ----------
+    name, source : its key, and the paper
+    note : what it was found with
+    rate : peak learning rate of a run; None if the source says nothing of it
+    batch_tokens : tokens per step of a run; None if the source says nothing of it
+    verified : False for numbers that were read in a summary of the paper, or are quoted from memory
+    """
+
+    name: str
+    source: str
+    note: str
+    rate: OfRun | None = None
+    batch_tokens: OfRun | None = None
+    verified: bool = True
+
+
+def _of_compute(scale: float, exponent: float) -> OfRun:
+    return lambda params, tokens: scale * (FLOPS_PER_PARAM_TOKEN * params * tokens) ** exponent
+
+
+PUBLISHED_TUNING: Mapping[str, TuningRule] = MappingProxyType(
+    {
+        rule.name: rule
+        for rule in (
+            TuningRule(
+                "kaplan2020",
+                "Kaplan et al. 2020 (arXiv 2001.08361), appendix D.1",
+                "Adam, batches of 2^19 tokens; not for more than 1e10 parameters, where it falls to zero",
+                rate=lambda params, tokens: max(0.003239 - 0.0001395 * math.log(params), 0.0),
+            ),
+            TuningRule(
+                "deepseek2024",
+                "DeepSeek-AI 2024 (arXiv 2401.02954)",
+                "of compute alone, C = 6 N D here; schedule in steps; quoted from memory",
+                rate=_of_compute(0.3118, -0.1250),
+                batch_tokens=_of_compute(0.2920, 0.3271),
+                verified=False,
+            ),
+            TuningRule(
+                "steplaw2025",
+                "Li et al. 2025 (arXiv 2503.04715)",
+                "AdamW, 60M to 1.1B non-embedding parameters, 1e9 to 1e11 tokens",
+                rate=lambda params, tokens: 1.79 * params**-0.713 * tokens**0.307,
+                batch_tokens=lambda params, tokens: 0.58 * tokens**0.571,
+            ),
+            TuningRule(
+                "schaipp2026",
+                "Schaipp 2026 (arXiv 2607.01487)",
+                "the bottom of a three-term law of 246 runs; read in a summary of the paper",
+                batch_tokens=lambda params, tokens: 0.667 * tokens**0.566,
+                verified=False,
+            ),
+        )
+    }
+)
+"""Published rules by name; most were found on language models of one architecture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How runs of the same size on the same tokens were tuned.
+
+    Attributes
+    ----------
+    cells : numbers of parameters and tokens that the table has runs at
+    several : cells that have runs with several learning rates or batch sizes
+    settings : median number of settings in those
+    varied : which of learning rate and batch size differ within cells
+    best_of : by number of runs, by how much of the loss the best of so many runs of a cell, drawn at random, is
+        expected to be above the best of all of them; the mean over cells with more settings than that
+    """
+
+    cells: int
+    several: int
+    settings: float
+    varied: tuple[str, ...]
+    best_of: Mapping[int, float]
+
+    @property
+    def words(self) -> str:
+        """What the table holds and what that does to a law, in one sentence."""
+        what = " and ".join("learning rates" if name == RATE else "batch sizes" for name in self.varied)
+        drawn = ", ".join(
+            f"the best of {k} by {loss:.2%}" if k > 1 else f"one run by {loss:.2%}" for k, loss in self.best_of.items()
+        )
+        drawn = f"; drawn at random, {drawn} on average above the best of its cell" if drawn else ""
+        return (
+            f"{self.several} of {self.cells} cells of params and tokens have runs with several {what} (median "
+            f"{self.settings:g} a cell){drawn}. A law that does not read them takes this for scatter: fit 'tuning' to "
+            "all runs, or keep the best run of each cell"
+        )
+
+
+def tuning_of(table: pd.DataFrame) -> Tuning | None:
+    """Return how runs were tuned; None where all runs of a cell have one setting, or nothing is known of it.
+
+    Parameters
+    ----------
+    table : columns of runs, in raw units
+    """
+    known = [name for name in (RATE, BATCH) if name in table]
+    if not known or not {"params", "tokens", "loss"} <= set(table):
+        return None
+    cells = table.groupby(["params", "tokens"], sort=False)
+    settings = cells[known].nunique()
+    several = settings.gt(1).any(axis=1)
+    if not several.any():
+        return None
+    by_setting = table.groupby(["params", "tokens", *known], sort=False)["loss"].mean()
+    losses = [np.sort(one.to_numpy()) for _, one in by_setting.groupby(level=[0, 1], sort=False) if len(one) > 1]
+    best_of = {}
+    for k in DRAWN:
+        above = [expected_best(one / one[0] - 1, k) for one in losses if len(one) > k]
+        if above:
+            best_of[k] = float(np.mean(above))
+    return Tuning(
+        cells=len(settings),
+        several=int(several.sum()),
+        settings=float(np.median([len(one) for one in losses])),
+        varied=tuple(name for name in known if settings[name].gt(1).any()),
+        best_of=best_of,
+    )
+
+
+def expected_best(ordered: np.ndarray, k: int) -> float:
+    """Return the mean of the smallest of k values, drawn without replacement.
+
+    Parameters
+    ----------
+    ordered : (n,) in increasing order, n at least k
+
+    Notes
+    -----
+    The i-th smallest of n is the smallest of k drawn ones with probability C(n - i, k - 1) / C(n, k).
+    """
+    n = len(ordered)
+    weight = [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
+    return float(np.dot(weight, ordered))

@@ -1,0 +1,58 @@
+"""The command that chooses learning rate and batch, and what ``check`` says of tuning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import bayes_scaling as bs
+from tests.support import run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the bundled search for rates as a table, and a fit of it."""
+    path = tmp_path_factory.mktemp("tune")
+    table = bs.datasets.load("stdlib_rates").table.rename(columns={"learning_rate": "lr"})
+    table.to_csv(path / "sweep.csv", index=False)
+    sampler = ("--sampler", "laplace", "--discrepancy", "none")
+    code, _, _ = run("fit", path / "sweep.csv", "--law", "tuning", *sampler, "--out", path / "fit.nc")
+    assert code in (0, 3)
+    return path
+
+
+RUN = ("--params", "1e5", "--tokens", "5e6", "--unconverged")
+
+
+def test_tune_prints_the_choice_and_published_rules(folder: Path) -> None:
+    code, out, _ = run("tune", folder / "fit.nc", *RUN)
+    assert code == 0 and out.startswith("Train with a peak learning rate of")
+    for word in ("recommended", "steplaw2025", "rate x 2", "The best of several runs", "not its own error"):
+        assert word in out
+    code, out, _ = run("tune", folder / "fit.nc", *RUN, "--batch-tokens", "2048", "--json")
+    content = json.loads(out)
+    assert code == 0 and content["fixed_batch"] and content["batch_tokens"] == 2048
+    assert content["rate_90"][0] < content["rate"] < content["rate_90"][1]
+
+
+def test_tune_refuses_what_it_cannot_answer(folder: Path) -> None:
+    code, _, err = run("tune", folder / "fit.nc", *RUN, "--at", "steps=3")
+    assert code == 2 and "--at steps is no group of this fit" in err
+    code, _, err = run("tune", folder / "fit.nc", *RUN, "--within", "5")
+    assert code == 2 and "write 0.05 for 5 percent" in err
+    plain = folder / "plain.csv"
+    bs.datasets.load("stdlib_rates").table.drop(columns="learning_rate").to_csv(plain, index=False)
+    code, _, err = run("tune", plain, *RUN)
+    assert code == 2 and "the table has no peak_learning_rate" in err and err.count("\n") == 1
+
+
+def test_check_says_what_tuning_does_to_a_table(folder: Path) -> None:
+    code, out, _ = run("check", folder / "sweep.csv", "--law", "tuning")
+    assert code == 0 and "9 of 9 cells of params and tokens have runs with several learning rates" in " ".join(
+        out.split()
+    )
+    _, out, _ = run("check", folder / "sweep.csv", "--json")
+    content = json.loads(out)
+    assert content["tuning"]["several"] == 9 and content["tuning"]["best_of"]["1"] > content["tuning"]["best_of"]["2"]
