@@ -34,7 +34,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop"),
     "steps": ("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
     "batch_tokens": ("b", "batch_size_tokens", "tokens_per_step", "tokens_per_batch"),
-    "peak_learning_rate": ("lr", "peak_lr", "max_lr", "max_learning_rate"),
+    "peak_learning_rate": ("peak_lr", "max_lr", "max_learning_rate"),
     "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
     "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
     "run": ("run_id", "run_name", "id", "name"),

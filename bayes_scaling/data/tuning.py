@@ -88,7 +88,7 @@ class Tuning:
 
     Attributes
     ----------
-    cells : numbers of parameters and tokens that the table has runs at
+    cells : pairs of params and tokens (to three digits) that the table has runs at
     several : cells that have runs with several learning rates or batch sizes
     settings : median number of settings in those
     varied : which of learning rate and batch size differ within cells
@@ -127,8 +127,8 @@ def tuning_of(table: pd.DataFrame) -> Tuning | None:
     known = [name for name in (RATE, BATCH) if name in table]
     if not known or not {"params", "tokens", "loss"} <= set(table):
         return None
-    cells = table.groupby(["params", "tokens"], sort=False)
-    settings = cells[known].nunique()
+    table = table[["params", "tokens", "loss", *known]].assign(tokens=nominal(table["tokens"].to_numpy(float)))
+    settings = table.groupby(["params", "tokens"], sort=False)[known].nunique()
     several = settings.gt(1).any(axis=1)
     if not several.any():
         return None
@@ -146,6 +146,12 @@ def tuning_of(table: pd.DataFrame) -> Tuning | None:
         varied=tuple(name for name in known if settings[name].gt(1).any()),
         best_of=best_of,
     )
+
+
+def nominal(tokens: np.ndarray) -> np.ndarray:
+    """Return tokens with three digits: whole steps of different batches make runs of one length differ a little."""
+    unit = 10.0 ** (np.floor(np.log10(tokens)) - 2)
+    return np.asarray(np.round(tokens / unit) * unit)
 
 
 def expected_best(ordered: np.ndarray, k: int) -> float:

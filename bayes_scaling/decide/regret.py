@@ -68,7 +68,7 @@ class RegretOfRuns:
         wasted = _wasted(over, np.expm1(smaller - floor), SAVED)
         params, tokens = runs["params"], runs["tokens"]
         sizes = params if sizes is None else sizes
-        unique = self.space.given.get("unique_tokens")
+        repeats = "unique_tokens" in self.space.given
         choices = [
             Choice(
                 params=float(params[i]),
@@ -83,7 +83,7 @@ class RegretOfRuns:
                 note=note,
                 batch_tokens=float(runs["batch_tokens"][i]) if self.space.batched else None,
                 peak_learning_rate=float(runs[RATE][i]) if RATE in runs else None,
-                epochs=None if unique is None else float(tokens[i]) / min(unique, float(tokens[i])),
+                epochs=float(tokens[i] / runs["unique_tokens"][i]) if repeats else None,
                 shape=None if shapes is None else shapes[i],
             )
             for i, note in enumerate(notes)

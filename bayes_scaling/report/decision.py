@@ -25,7 +25,7 @@ from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
 from bayes_scaling.predict.ensemble import Ensemble, used
-from bayes_scaling.predict.tuning import RateRule
+from bayes_scaling.predict.tuning import RateRule, optimal_hyperparameters
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import as_key
 
@@ -230,6 +230,18 @@ def completed(offers: pd.DataFrame, inputs: set[str], runs: Runs, study: Study) 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = nulled(frame.to_dict(orient="records"))
     return rows
+
+
+# --- learning rate and batch ---------------------------------------------------------------------------------------
+
+
+def tuning(context: Context, problem: DecisionProblem, plan: Plan) -> dict[str, Any] | None:
+    """Return learning rate and batch size of the recommended run; None where the study does not ask."""
+    asked = context.study.tuning
+    if asked is None:
+        return None
+    run: dict[str, Any] = {"params": plan.params, "tokens": plan.tokens}
+    return optimal_hyperparameters(problem.ensemble, **run, **asked.model_dump()).to_dict()
 
 
 # --- other budgets, other sizes -------------------------------------------------------------------------------------

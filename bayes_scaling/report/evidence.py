@@ -15,6 +15,7 @@ import pandas as pd
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.progress import part_of, progress_bar
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.plan import Plan
@@ -60,10 +61,16 @@ def gather(
     for name in ("params", "tokens"):
         if name not in runs:
             raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
+    candidates = study.candidates(runs, draft, run_law_files)
+    if study.tuning is not None and not any(RATE in one.law.inputs for one in candidates):
+        raise StudyError(
+            f"tuning asks for a learning rate, but no law of the study reads one: add 'tuning' to laws.names, for a "
+            f"table with the columns params, tokens, {BATCH} and {RATE}"
+        )
     with progress_bar("report", progress) as report:
         with part_of(report, "", 0.0, LAWS):
             comparison = compare(
-                study.candidates(runs, draft, run_law_files),
+                candidates,
                 runs,
                 cuts=study.cuts(),
                 loo=False,
@@ -116,6 +123,7 @@ def gather(
             "recommendation": recommended,
             "changes": changed,
             "pilots": pilots,
+            "tuning": decision.tuning(context, problem, plan),
             "outlook": outlook,
             "laws": {**_ranking(comparison), "at_plan": medians},
             "trust": {"verdicts": checks, **trust.details(comparison)},

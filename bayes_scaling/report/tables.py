@@ -161,6 +161,19 @@ class Pilots(Part):
     copies: int = pydantic.Field(default=4, ge=1)
 
 
+class Tuning(Part):
+    """``[tuning]``: learning rate and batch size of the plan, and what other choices would waste; needs a law of both.
+
+    Attributes
+    ----------
+    batch_tokens : tokens per step, where they are given and only the rate is chosen
+    within : share of the compute that may be wasted inside the region that is reported
+    """
+
+    batch_tokens: float | None = pydantic.Field(default=None, gt=0)
+    within: float = pydantic.Field(default=0.01, gt=0, lt=1)
+
+
 # --- errors in terms of the study ---
 
 PLACES = {

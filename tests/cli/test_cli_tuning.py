@@ -15,7 +15,7 @@ from tests.support import run
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the bundled search for rates as a table, and a fit of it."""
     path = tmp_path_factory.mktemp("tune")
-    table = bs.datasets.load("stdlib_rates").table.rename(columns={"learning_rate": "lr"})
+    table = bs.datasets.load("stdlib_rates").table.rename(columns={"learning_rate": "peak_lr"})
     table.to_csv(path / "sweep.csv", index=False)
     sampler = ("--sampler", "laplace", "--discrepancy", "none")
     code, _, _ = run("fit", path / "sweep.csv", "--law", "tuning", *sampler, "--out", path / "fit.nc")
@@ -45,7 +45,7 @@ def test_tune_refuses_what_it_cannot_answer(folder: Path) -> None:
     plain = folder / "plain.csv"
     bs.datasets.load("stdlib_rates").table.drop(columns="learning_rate").to_csv(plain, index=False)
     code, _, err = run("tune", plain, *RUN)
-    assert code == 2 and "the table has no peak_learning_rate" in err and err.count("\n") == 1
+    assert code == 2 and "plain.csv has no peak_learning_rate" in err and err.count("\n") == 1
 
 
 def test_check_says_what_tuning_does_to_a_table(folder: Path) -> None:

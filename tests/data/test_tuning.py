@@ -39,19 +39,25 @@ def test_the_best_of_several_is_the_mean_over_all_choices(values: list[float], d
 
 
 def _table() -> pd.DataFrame:
-    cell = pd.DataFrame({"params": 1e8, "tokens": 2e9, "batch_tokens": 1e5, "lr": [1e-3, 2e-3, 4e-3]})
-    other = pd.DataFrame({"params": [2e8], "tokens": [4e9], "batch_tokens": [1e5], "lr": [1e-3]})
+    cell = pd.DataFrame({"params": 1e8, "tokens": 2e9, "batch_tokens": 1e5, "peak_lr": [1e-3, 2e-3, 4e-3]})
+    other = pd.DataFrame({"params": [2e8], "tokens": [4e9], "batch_tokens": [1e5], "peak_lr": [1e-3]})
     return pd.concat([cell, other]).assign(loss=[3.0, 3.3, 3.6, 2.5])
 
 
 def test_a_table_with_several_rates_per_size_says_so() -> None:
     runs = bs.Runs.from_frame(_table())
-    assert "column 'lr' read as peak_learning_rate" in runs.notes
+    assert "column 'peak_lr' read as peak_learning_rate" in runs.notes
     (warning,) = runs.warnings
     assert warning.startswith("1 of 2 cells of params and tokens have runs with several learning rates (median 3")
     assert "one run by 10.00%, the best of 2 by 3.33%" in warning and "fit 'tuning'" in warning
     found = tuning_of(runs.table)
     assert found is not None and found.best_of == pytest.approx({1: 0.1, 2: 0.1 / 3})
+
+
+def test_runs_of_one_length_in_whole_steps_are_one_cell() -> None:
+    table = _table().assign(tokens=[1.9998e9, 2e9, 2.0004e9, 4e9])
+    found = tuning_of(table.rename(columns={"peak_lr": "peak_learning_rate"}))
+    assert found is not None and (found.cells, found.several, found.settings) == (2, 1, 3)
 
 
 def test_tuned_tables_and_tables_without_settings_say_nothing() -> None:
@@ -62,7 +68,7 @@ def test_tuned_tables_and_tables_without_settings_say_nothing() -> None:
 
 
 def test_batches_alone_are_no_warning_but_are_found() -> None:
-    table = _table().drop(columns="lr").assign(batch_tokens=[1e5, 2e5, 4e5, 1e5])
+    table = _table().drop(columns="peak_lr").assign(batch_tokens=[1e5, 2e5, 4e5, 1e5])
     runs = bs.Runs.from_frame(table)
     found = tuning_of(runs.table)
     assert runs.warnings == () and found is not None and found.varied == ("batch_tokens",)
@@ -71,6 +77,6 @@ def test_batches_alone_are_no_warning_but_are_found() -> None:
 
 def test_hashes_of_tables_without_the_column_in_question_do_not_see_it() -> None:
     with_rates = bs.Runs.from_frame(_table())
-    without = bs.Runs.from_frame(_table().drop(columns="lr"))
+    without = bs.Runs.from_frame(_table().drop(columns="peak_lr"))
     assert with_rates.content_hash == without.content_hash
     assert with_rates.hash_of(["peak_learning_rate"]) != without.content_hash
