@@ -10,7 +10,18 @@ from typing import Any
 
 import typer
 
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli import (
+    comparing,
+    deciding,
+    fitting,
+    forecasting,
+    importing,
+    laws,
+    piloting,
+    reporting,
+    tables,
+    trajectories,
+)
 from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.stopping import STOPPED, ending
@@ -35,6 +46,7 @@ for command in (
     tables.check,
     fitting.fit,
     forecasting.forecast,
+    trajectories.trajectory,
     comparing.compare,
     comparing.backtest,
     deciding.allocate,
