@@ -25,7 +25,7 @@ from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, in_words_of_the_study
+from bayes_scaling.report.tables import Budget, Curve, Data, Goal, Laws, Part, Pilots, in_words_of_the_study
 
 About = Literal[
     "architecture",
@@ -51,7 +51,7 @@ class Study(Part):
     ----------
     title : title of the report
     seed : the same study, data and seed give the same numbers
-    data, laws, budget, goal, pilots : the tables of the file
+    data, laws, budget, goal, pilots, trajectory : the tables of the file
     given : fixed inputs of a law, such as ``{unique_tokens = 1e9}``, as in `DecisionProblem`
     constraints : ranges and limits by name, as in `Constraints`
     sizes : parameter counts of the models to choose from; any by default
@@ -68,6 +68,7 @@ class Study(Part):
     constraints: dict[str, float | tuple[float, float]] = pydantic.Field(default_factory=dict)
     sizes: list[float] | None = pydantic.Field(default=None, min_length=1)
     pilots: Pilots = Pilots()
+    trajectory: Curve | None = None
     about: dict[About, str] = pydantic.Field(default_factory=dict)
     _folder: Path = pydantic.PrivateAttr(default=Path())
 
