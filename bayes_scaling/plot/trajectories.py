@@ -5,6 +5,7 @@ Each function returns a new `matplotlib.figure.Figure`, outside pyplot, and chan
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.plot.numbers import probability
 from bayes_scaling.plot.style import (
     BLACK,
     BLUE,
@@ -40,6 +42,7 @@ from bayes_scaling.predict.trajectory import Trajectory
 
 WIDE = 0.9  # probability of the outer bands
 BANDS = (0.5, WIDE)
+TITLE = 100  # letters of a line above the curve
 SHARES = (("run_minimum_steps", "S$_\\mathrm{min}$ / S", BLUE), ("run_compute_share", "C$_\\mathrm{min}$ / C", ORANGE))
 
 
@@ -106,9 +109,9 @@ def plot_trajectory(
 def _draw_curve(ax: Axes, trajectory: Trajectory) -> None:
     """Draw pointwise and simultaneous bands of single evaluations, and the median."""
     x = trajectory.positions
-    for probability, shade in checked_bands(BANDS):
-        edges = smoothed(trajectory.interval(probability, "new_run").T, trajectory.interval(probability).T)
-        label = f"{probability:.0%} at each row alone"
+    for share, shade in checked_bands(BANDS):
+        edges = smoothed(trajectory.interval(share, "new_run").T, trajectory.interval(share).T)
+        label = f"{share:.0%} at each row alone"
         ax.fill_between(x, *edges, color=BLUE, alpha=shade, linewidth=0, label=label)
     whole = smoothed(trajectory.simultaneous(WIDE, "new_run").T, trajectory.simultaneous(WIDE).T)
     both = np.append(x, np.append(np.nan, x)), np.append(whole[0], np.append(np.nan, whole[1]))
@@ -116,7 +119,7 @@ def _draw_curve(ax: Axes, trajectory: Trajectory) -> None:
         *both, color=BLUE, linewidth=1.0, linestyle="--", label=f"{WIDE:.0%} of whole curves at these {len(x)} rows"
     )
     ax.plot(x, trajectory.median(), color=BLUE, linewidth=1.4, label="median")
-    ax.set_title(f"bands: {escaped_text(trajectory.contains['new_run'])}", wrap=True)
+    ax.set_title(escaped_text(textwrap.fill(f"bands: {trajectory.contains['new_run']}", TITLE)))
 
 
 def _draw_plan(ax: Axes, plan: Trajectory) -> None:
@@ -130,10 +133,10 @@ def _draw_plan(ax: Axes, plan: Trajectory) -> None:
 def _draw_target(ax: Axes, trajectory: Trajectory, target: float) -> None:
     """Draw a loss, and where it is reached."""
     needed = trajectory.required(target)
-    odds = "never reached" if needed.reachable == 0 else f"reached with probability {needed.reachable:.0%}"
+    odds = f"reached by its end with probability {probability(needed.reachable)}"
     unit = escaped_text(trajectory.forecast.loss_unit)
     line: dict[str, Any] = {"color": PURPLE, "linewidth": 1.3, "linestyle": ":"}
-    ax.axhline(target, label=f"target {target:g} {unit}, {odds} by the end", **line)
+    ax.axhline(target, label=f"target {target:g} {unit}, {odds}", **line)
     low, high = np.minimum(needed.interval(WIDE), trajectory.positions[-1])
     if needed.reachable > 0 and low < high:
         label = f"where it is reached, {WIDE:.0%} (cut at the end of the run)"
