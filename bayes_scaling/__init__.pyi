@@ -45,6 +45,8 @@ from bayes_scaling.predict.forecast import forecast as forecast
 from bayes_scaling.predict.frontier import compute_optimal as compute_optimal
 from bayes_scaling.predict.frontier import required as required
 from bayes_scaling.predict.quantities import quantity as quantity
+from bayes_scaling.predict.trajectory import Trajectory as Trajectory
+from bayes_scaling.predict.trajectory import trajectory as trajectory
 from bayes_scaling.predict.tuning import optimal_hyperparameters as optimal_hyperparameters
 from bayes_scaling.report.render import make_report as make_report
 from bayes_scaling.report.study import Study as Study

@@ -26,6 +26,7 @@ NOT_CALLED = {
     "Plan": "a result",
     "Registered": "a result",
     "TrackRecord": "a result",
+    "Trajectory": "a result",
     "costs.Cost": "a protocol",
     "costs.Spending": "a result",
     "evaluate.Backtest": "a result",
@@ -167,6 +168,10 @@ class World:
         return bs.forecast(self.fit, params=1e10, tokens=2e11)
 
     @functools.cached_property
+    def trajectory(self) -> bs.Trajectory:
+        return bs.trajectory(self.fit, params=1e10, tokens=[1e11, 2e11])
+
+    @functools.cached_property
     def plan(self) -> bs.Plan:
         return bs.allocate(self.ensemble, 1e22)
 
@@ -259,7 +264,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
     tracker = {"path": w.folder, "columns": KEYS, "last": True, "groups": ["a"]}
     imported = {**tracker, "params_convention": "total", "loss_unit": "nats"}
     theta = {name: float(values.mean()) for name, values in fit.flat().items()}
-    at = {"of": "new_run"}
+    at, curve = {"of": "new_run"}, {"of": "curve"}
     framed = {"columns": {"params": "params"}, "params_convention": "total", "loss_unit": "nats", "source": "it"}
     now = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
     record = bs.TrackRecord(pd.DataFrame())
@@ -358,6 +363,19 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
             bs.continued,
             {"source": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "seed": 0, "unconverged": True},
         ),
+        "trajectory": (
+            bs.trajectory,
+            {"source": fit, "run": "", "given": None, "seed": 0, "unconverged": True, **AHEAD},
+        ),
+        "Trajectory.draws": (w.trajectory.draws, curve),
+        "Trajectory.median": (w.trajectory.median, curve),
+        "Trajectory.interval": (w.trajectory.interval, {"probability": 0.9, **curve}),
+        "Trajectory.simultaneous": (w.trajectory.simultaneous, {"probability": 0.9, **curve}),
+        "Trajectory.required": (w.trajectory.required, {"loss": 2.0, "of": "tokens"}),
+        "Trajectory.reached": (w.trajectory.reached, {"loss": 2.0, "probability": 0.9}),
+        "Trajectory.beside_frame": (w.trajectory.beside_frame, {"probability": 0.9}),
+        "Trajectory.to_frame": (w.trajectory.to_frame, {"probabilities": [0.5]}),
+        "Trajectory.to_json": (w.trajectory.to_json, {"probabilities": [0.5], "targets": [2.0]}),
         "Ensemble.of": (bs.Ensemble.of, {"source": fit, "seed": 0, "group": None, "unconverged": True}),
         "Ensemble.load": (bs.Ensemble.load, {"path": w.saved_ensemble, "laws": [law], "noise": fit.noise}),
         "Ensemble.save": (w.ensemble.save, {"path": w.folder / "ensemble again.nc"}),
@@ -636,6 +654,16 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "plot.forecast": (
             bs.plot.forecast,
             {"fit": fit, "forecast": w.forecast, "measured": [2.0], "target": 2.0},
+        ),
+        "plot.trajectory": (
+            bs.plot.trajectory,
+            {
+                "fit": fit,
+                "trajectory": w.trajectory,
+                "measured": pd.DataFrame({"tokens": [1e11], "loss": [2.0]}),
+                "plan": w.trajectory,
+                "target": 2.0,
+            },
         ),
         **{
             f"plot.{name}": (getattr(bs.plot, name), {"comparison": w.comparison})

@@ -20,6 +20,7 @@ from bayes_scaling.cli import (
     piloting,
     reporting,
     tables,
+    trajectories,
     tuning,
 )
 from bayes_scaling.cli._commands import Command, Group
@@ -46,6 +47,7 @@ for command in (
     tables.check,
     fitting.fit,
     forecasting.forecast,
+    trajectories.trajectory,
     comparing.compare,
     comparing.backtest,
     deciding.allocate,

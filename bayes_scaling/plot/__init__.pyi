@@ -9,3 +9,4 @@ from bayes_scaling.plot.forecasts import plot_forecast as forecast
 from bayes_scaling.plot.gallery import save_pictures as save_all
 from bayes_scaling.plot.parameters import plot_exponents as exponents
 from bayes_scaling.plot.parameters import plot_prior_posterior as prior_posterior
+from bayes_scaling.plot.trajectories import plot_trajectory as trajectory

@@ -65,8 +65,9 @@ def pictures(content: Content) -> dict[str, str]:
     """Return every figure of a report by name, as inline SVG."""
     drawn: Sequence[Callable[[Content], Figure]] = (fan, sizes, frontier, budgets, calibration)
     laws = content["laws"]["held_out"].values()
+    asked = (trajectory,) if content["trajectory"] is not None else ()
     with matplotlib.rc_context(OURS):
-        figures = {draw.__name__: draw(content) for draw in drawn}
+        figures = {draw.__name__: draw(content) for draw in (*drawn, *asked)}
         figures |= {f"held_out_{i}": held_out(rows) for i, rows in enumerate(laws)}
         return {name: inline(figure, name) for name, figure in figures.items()}
 
@@ -195,6 +196,26 @@ def calibration(content: Content) -> Figure:
     ax.set(
         xlim=(0, 1), ylim=(0, 1), xlabel="forecast probability of a lower loss", ylabel="share of losses at or below"
     )
+    return _with_legend(figure, ax)
+
+
+def trajectory(content: Content) -> Figure:
+    """Draw the loss curve of a run with its bands, its rows so far, and the losses to reach."""
+    curve = content["trajectory"]
+    figure, ax = _figure(5.8, 4.6)
+    x = np.array(curve["positions"])
+    for low, high, shade, name in (("low", "high", 0.18, "90 %"), ("lower", "upper", 0.32, "50 %")):
+        label = f"{name} of one evaluation, each row alone"
+        ax.fill_between(x, curve[low], curve[high], color=BLUE, alpha=shade, linewidth=0, label=label)
+    for edge in ("whole_low", "whole_high"):
+        ax.plot(x, curve[edge], color=BLUE, linewidth=1.0, linestyle="--", label="90 % of whole curves")
+    ax.plot(x, curve["median"], color=BLUE, linewidth=1.4, label="median of the curve")
+    if curve["so_far"]:
+        draw_dots(ax, *(np.array(values) for values in curve["so_far"].values()), color=BLACK, label="rows so far")
+    for one in curve["reached"]:
+        ax.axhline(one["loss"], color=PURPLE, linewidth=1.3, linestyle=":", label="losses to reach")
+    _log(ax, ax.xaxis, curve["along"], {"steps": "optimiser steps S", "tokens": "training tokens D"}[curve["along"]])
+    _log(ax, ax.yaxis, "loss", f"loss [{escaped_text(content['loss_unit'])}]")
     return _with_legend(figure, ax)
 
 

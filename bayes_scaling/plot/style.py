@@ -242,13 +242,19 @@ def draw_fan(
         tails = [(1 - probability) / 2, (1 + probability) / 2]
         edges = np.quantile(mean, tails, axis=0)
         if new is not None:
-            # Quantiles of simulated noise jitter from point to point, but what noise adds to the mean varies smoothly.
-            powers = np.vander(np.linspace(-1, 1, len(x)), 6)
-            added = np.log(np.quantile(new, tails, axis=0) / edges)
-            edges = edges * np.exp(powers @ np.linalg.lstsq(powers, added.T)[0]).T
+            edges = smoothed(np.quantile(new, tails, axis=0), edges)
         label = band_name(source, probability, "optimum" if new is None else "new_run")
         ax.fill_between(x, *edges, color=colour, alpha=shade, linewidth=0, label=label)
     ax.plot(x, np.median(mean, axis=0), color=colour, linewidth=1.2)
+
+
+def smoothed(edges: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Smooth the edges of a band with noise, ``(2, n_x)``, around those without it.
+
+    Quantiles of simulated noise jitter from point to point, but what noise adds varies smoothly.
+    """
+    powers = np.vander(np.linspace(-1, 1, edges.shape[1]), 6)
+    return np.asarray(inner * np.exp(powers @ np.linalg.lstsq(powers, np.log(edges / inner).T)[0]).T)
 
 
 def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:

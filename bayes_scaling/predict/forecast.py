@@ -36,20 +36,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PLANNED = "the planned runs"  # in messages
+NEW_DEVIATION = "its departure from the law"  # of the curve of a new run, as it stands in what a band contains
 
 KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new_run": "one new run"}
 """What a band can describe: the fitted law, the expected loss, the loss of one run."""
+CURVE = "curve"  # of one run, without the scatter of its single rows: of a trajectory, not of a point
 
 
-def contents(known: Sequence[str], error: Sequence[str] = ()) -> dict[str, str]:
-    """Say what the bands of each kind contain.
+def contents(known: Sequence[str], error: Sequence[str] = (), own: Sequence[str] = ()) -> dict[str, str]:
+    """Say what the bands of each kind contain, and those of the curve of one run.
 
     Parameters
     ----------
     known : sources of uncertainty of the fitted curve
     error : sources added by the law's error beyond the fitted runs
+    own : what is added to both by the run's distance from the law, where ``error`` does not say it already
     """
     return {
+        CURVE: f"curve of this run ({listed((*known, *error, *own))})",
         "fitted": f"{KINDS['fitted']} ({listed(known)})",
         "mean": f"{KINDS['mean']} ({listed((*known, *error))})",
         "new_run": f"{KINDS['new_run']} ({listed((*known, *error, 'run noise'))})",
@@ -66,6 +70,8 @@ class Forecast:
     fitted : (n_draw, n_point) loss on the law's curve, corrected by the part of the law's error that the runs show
     mean : (n_draw, n_point) expected loss, including the law's error beyond the runs
     new_run : (n_draw, n_point) loss of one new run, including noise
+    curve : (n_draw, n_point) loss on the own curve of each run: its departure from the law, which its rows share, but
+        not the scatter of single rows
     predictive : the distribution of log loss of one new run
     loss_unit, label : unit of the losses, name of the law
     contains : what each kind of band contains, in words
@@ -79,6 +85,7 @@ class Forecast:
     fitted: np.ndarray
     mean: np.ndarray
     new_run: np.ndarray
+    curve: np.ndarray
     predictive: Predictive
     loss_unit: str
     label: str
@@ -173,7 +180,7 @@ class Forecast:
         content = {
             "law": self.label,
             "loss_unit": self.loss_unit,
-            "bands": dict(self.contains),
+            "bands": {of: self.contains[of] for of in KINDS},
             "interval": "equal-tailed credible interval",
             "target": target,
             "cautions": list(self.cautions),
@@ -310,15 +317,17 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     together = Predictive.of(log_mean + own.drawn, scale[:, now:], residuals)
     error = ("the law's own error",) if fit.discrepancy_grid.size else ()
     deviation = own_deviation(known.runs) if fit.noise.correlated else ()
+    departure = (NEW_DEVIATION,) if fit.noise.correlated and not known.runs else ()
     return Forecast(
         points=frame[[name for name in (*fit.groups.columns, *INPUTS, *fit.law.columns) if name in frame]],
         fitted=np.exp(fitted),
         mean=np.exp(log_mean + drawn),
         new_run=together.losses(seed),
+        curve=np.exp(together.location),
         predictive=Predictive.of(log_mean + own.centre, scale[:, now:], residuals, own.scale),
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
-        contains=contents(("parameters",), (*error, *deviation)),
+        contains=contents(("parameters",), (*error, *deviation), departure),
         extrapolation=_extrapolation(fit, frame),
         cautions=(*known.cautions, *_cautions(fit, frame)),
         continues=tuple(known.runs),
@@ -337,22 +346,24 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
     chosen = drawn_by_weight(weights, {name: len(member.mean) for name, member in members.items()}, seed)
 
     def drawn(of: str) -> np.ndarray:
-        return np.concatenate([member.draws(of)[chosen[name]] for name, member in members.items()])
+        return np.concatenate([getattr(member, of)[chosen[name]] for name, member in members.items()])
 
     some = next(iter(members.values()))
     known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
     said = [member.contains["mean"] for member in members.values()]
     error = ("the laws' own error",) if any("own error" in words for words in said) else ()
     own = own_deviation(some.continues) if any("own deviation" in words for words in said) else ()
+    departs = any(NEW_DEVIATION in member.contains[CURVE] for member in members.values())
     return Forecast(
         points=some.points,
         fitted=drawn("fitted"),
         mean=drawn("mean"),
         new_run=drawn("new_run"),
+        curve=drawn(CURVE),
         predictive=Predictive.mixture([member.predictive.take(chosen[name]) for name, member in members.items()]),
         loss_unit=some.loss_unit,
         label=label_of(weights),
-        contains=contents(known, (*error, *own)),
+        contains=contents(known, (*error, *own), (NEW_DEVIATION,) if departs else ()),
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),

@@ -23,7 +23,7 @@ from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
-from bayes_scaling.report import changes, decision, provenance, trust
+from bayes_scaling.report import changes, curve, decision, provenance, trust
 from bayes_scaling.report.decision import Context
 from bayes_scaling.report.study import Study
 
@@ -101,6 +101,7 @@ def gather(
         changed = changes.changes(context, problem, plan, others, pilots["best"], executor, advance_refits)
         advance("other sizes", 0.8)
         outlook = _outlook(context, problem, plan, others)
+        followed = curve.curve(context)
         advance("checks", 0.85)
         medians = decision.law_medians(comparison, context.inputs_of(plan), study.seed, context.unconverged)
         checks = trust.verdicts(
@@ -125,6 +126,7 @@ def gather(
             "pilots": pilots,
             "tuning": decision.tuning(context, problem, plan),
             "outlook": outlook,
+            "trajectory": followed,
             "laws": {**_ranking(comparison), "at_plan": medians},
             "trust": {"verdicts": checks, **trust.details(comparison)},
             "methods": provenance.methods(study, comparison, draft),

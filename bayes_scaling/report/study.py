@@ -26,7 +26,7 @@ from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, Tuning, in_words_of_the_study
+from bayes_scaling.report.tables import Budget, Curve, Data, Goal, Laws, Part, Pilots, Tuning, in_words_of_the_study
 
 About = Literal[
     "architecture",
@@ -53,7 +53,8 @@ class Study(Part):
     title : title of the report
     seed : the same study, data and seed give the same numbers
     data, laws, budget, goal, pilots : the tables of the file
-    tuning : ask for learning rate and batch size of the plan; without it the report does not say
+    tuning : asks for learning rate and batch size of the plan; without it the report does not say
+    trajectory : asks for the loss curve of a run; without it the report has none
     given : fixed inputs of a law, such as ``{unique_tokens = 1e9}``, as in `DecisionProblem`
     constraints : ranges and limits by name, as in `Constraints`
     sizes : parameter counts of the models to choose from; any by default
@@ -71,6 +72,7 @@ class Study(Part):
     sizes: list[float] | None = pydantic.Field(default=None, min_length=1)
     pilots: Pilots = Pilots()
     tuning: Tuning | None = None
+    trajectory: Curve | None = None
     about: dict[About, str] = pydantic.Field(default_factory=dict)
     _folder: Path = pydantic.PrivateAttr(default=Path())
 

@@ -174,6 +174,39 @@ class Tuning(Part):
     within: float = pydantic.Field(default=0.01, gt=0, lt=1)
 
 
+class Curve(Part):
+    """``[trajectory]``: a run whose whole loss curve is forecast.
+
+    Attributes
+    ----------
+    params, batch_tokens : of a planned run
+    steps, tokens : where it ends; one of them
+    run : or the id of a run under way, with rows in the table
+    targets : losses; the report says where each is reached, and with which odds
+    """
+
+    params: float | None = pydantic.Field(default=None, gt=0)
+    batch_tokens: float | None = pydantic.Field(default=None, gt=0)
+    steps: float | None = pydantic.Field(default=None, gt=0)
+    tokens: float | None = pydantic.Field(default=None, gt=0)
+    run: str = ""
+    targets: list[float] = []
+
+    @pydantic.model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.tokens is None):
+            raise ValueError("needs either steps = 2000 or tokens = 1e9, where the run ends")
+        if any(target <= 0 for target in self.targets):
+            raise ValueError("has a target that is not a positive loss")
+        return self
+
+    @property
+    def inputs(self) -> dict[str, float]:
+        """What is given of the run."""
+        given = {name: getattr(self, name) for name in ("params", "batch_tokens", "steps", "tokens")}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 # --- errors in terms of the study ---
 
 PLACES = {

@@ -69,6 +69,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "backtest": [str(world.folder), "--laws", "chinchilla"],
         "allocate": [fit, "--budget", "1e22"],
         "pilot": [fit, "--budget", "1e22", "--pilot-budget", "1e20", *offers],
+        "trajectory": [fit, "--params", "1e10", "--tokens", "2e11"],
         "midrun": [fit, "--run", "r3", "--until", "1e10"],
         "preregister": [fit, *at, "--out", "new.json"],
         "score": [str(plan), "--loss", "2.0"],

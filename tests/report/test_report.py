@@ -57,6 +57,10 @@ target = 1.93
 [pilots]
 params = [1e8, 1e9]
 tokens = [1e9, 1e10]
+[trajectory]
+params = 1e10
+tokens = 2e11
+targets = [2.5, 1.0]
 [about]
 optimiser = "{EVIL}"
 """
@@ -340,6 +344,17 @@ def test_every_kind_of_change_is_asked(report: Report) -> None:
     assert all(row["keeping"] >= 0 for row in rows if row["kind"] in ("law", "prior", "runs", "pilot"))
 
 
+def test_the_loss_curve_that_was_asked_for_is_told(report: Report) -> None:
+    curve = report.content["trajectory"]
+    assert curve["along"] == "tokens" and curve["positions"][-1] == 2e11
+    for low, high in (("whole_low", "low"), ("low", "lower"), ("upper", "high"), ("high", "whole_high")):
+        assert (np.array(curve[low]) <= np.array(curve[high])).all()
+    assert [one["odds"] for one in curve["reached"]] == [1, 0]
+    for page in (report.html, report.markdown):
+        assert "not by the end" in page and "params 1e+10" in page
+    assert "holds ends of runs and no curves" in report.markdown
+
+
 def test_pilots_are_answered(report: Report) -> None:
     pilots = report.content["pilots"]
     assert pilots["buys"] is bool(pilots["runs"])
@@ -451,6 +466,9 @@ GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount"
         ({"goal": {"objective": "probability_of_target"}}, "give goal.target"),
         ({"goal": {"objective": "luck"}}, "the objective is 'luck', expected"),
         ({"constraints": {"parms": [1, 2]}}, "constraints.parms is unknown; expected one of params"),
+        ({"trajectory": {"params": 1e9}}, "trajectory needs either steps = 2000 or tokens"),
+        ({"trajectory": {"steps": -1}}, "trajectory.steps is -1"),
+        ({"trajectory": {"steps": 10, "targets": [0.0]}}, "a target that is not a positive loss"),
         ({"about": {"weather": "fine"}}, "about.weather"),
         ({"nonsense": 1}, "nonsense is unknown; expected one of title"),
     ],

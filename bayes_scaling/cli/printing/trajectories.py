@@ -1,0 +1,95 @@
+"""What the terminal prints about the loss curve of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from bayes_scaling.cli.printing.layout import number, table
+
+if TYPE_CHECKING:
+    from bayes_scaling.predict.trajectory import Trajectory
+
+SHOWN = 9  # rows of a curve that are printed
+
+
+def trajectory_tables(
+    found: Trajectory, probabilities: Sequence[float], targets: Sequence[float]
+) -> list[RenderableType]:
+    """Return the curve at some of its rows, where it reaches losses, and what stands beside it at its end."""
+    cautions = [Text(f"caution: {line}", style="yellow") for line in found.forecast.cautions]
+    contains = found.contains
+    note = (
+        f"Bands: {contains['curve']}; {contains['new_run']}. Equal-tailed intervals of each row alone; the whole curve "
+        f"lies in its band at all {len(found.points)} rows with that probability."
+    )
+    parts: list[RenderableType] = [_curve(found, probabilities), *cautions, Text(note)]
+    parts += [Text(reached_line(found, loss, max(probabilities))) for loss in targets]
+    return [*parts, *_beside(found, max(probabilities))]
+
+
+def _curve(found: Trajectory, probabilities: Sequence[float]) -> RenderableType:
+    frame = found.to_frame(probabilities)
+    shown = np.unique(np.linspace(0, len(frame) - 1, SHOWN).round().astype(int))
+    frame = frame.iloc[shown]
+    growing = [name for name in ("steps", "tokens") if name in frame and frame[name].nunique() > 1]
+    headers = [*growing, f"median [{found.forecast.loss_unit}]"]
+    columns: list[list[Any]] = [*(list(frame[name].astype(float)) for name in growing), list(frame["curve_median"])]
+    for of, word in (("curve", "curve"), ("new_run", "one evaluation")):
+        for p in probabilities:
+            headers.append(f"{p:.0%} {word}")
+            columns.append(_ranges(frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]))
+    widest = max(probabilities)
+    headers.append(f"{widest:.0%} whole curve")
+    columns.append(_ranges(frame[f"curve_whole_{widest:g}_low"], frame[f"curve_whole_{widest:g}_high"]))
+    title = f"Loss curve of {found.name}, by {found.forecast.label}"
+    return table(headers, zip(*columns, strict=True), title=title)
+
+
+def _ranges(low: Any, high: Any) -> list[str]:
+    return [f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)]
+
+
+def reached_line(found: Trajectory, loss: float, probability: float) -> str:
+    """Return in one sentence where a loss is reached, and with which odds."""
+    unit, reached = found.forecast.loss_unit, found.reached(loss, probability)
+    end = f"{number(float(found.positions[-1]))} {found.along}"
+    if reached["odds"] == 0:
+        return f"loss {loss:g} {unit} is not reached within {end} in any of {len(found.draws())} draws"
+    odds = f"loss {loss:g} {unit} is reached within {end} with probability {reached['odds']:.1%}"
+    counted_in = [of for of in ("steps", "tokens") if of in reached]
+    if reached[counted_in[0]]["median"] is None:
+        return f"{odds}; in most draws it is not reached by then"
+    said = []
+    for of in counted_in:
+        middle, low, high = (reached[of][name] for name in ("median", "low", "high"))
+        said.append(f"{number(middle)} {of} ({probability:.0%}: {number(low)} - {_end(high)})")
+    return f"{odds}: at {', '.join(said)}"
+
+
+def _end(value: float | None) -> str:
+    return "beyond the end" if value is None else number(value)
+
+
+def _beside(found: Trajectory, probability: float) -> list[RenderableType]:
+    """Return the laws' quantities at the end of the run; nothing where they have none."""
+    frame = found.beside_frame(probability)
+    last = frame[frame[found.along] == found.positions[-1]]
+    if not len(last):
+        return []
+    rows = [
+        [
+            row["quantity"],
+            row["meaning"],
+            f"{number(row['median'])} {row['unit']}",
+            _ranges([row["low"]], [row["high"]])[0],
+        ]
+        for _, row in last.iterrows()
+    ]
+    title = f"Beside it, at the end of the run (loss {last['loss'].iloc[0]:.4g} {found.forecast.loss_unit})"
+    headers = ["quantity", "meaning", "median", f"{probability:.0%} interval"]
+    return [table(headers, rows, title=title)]
