@@ -10,7 +10,18 @@ from typing import Any
 
 import typer
 
-from bayes_scaling.cli import comparing, deciding, fitting, forecasting, importing, laws, piloting, reporting, tables
+from bayes_scaling.cli import (
+    comparing,
+    deciding,
+    fitting,
+    forecasting,
+    importing,
+    laws,
+    piloting,
+    questions,
+    reporting,
+    tables,
+)
 from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.stopping import STOPPED, ending
@@ -39,6 +50,8 @@ for command in (
     comparing.backtest,
     deciding.allocate,
     piloting.pilot,
+    questions.recipes,
+    questions.chain,
     piloting.midrun,
     piloting.preregister,
     piloting.score,

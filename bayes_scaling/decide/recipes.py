@@ -18,13 +18,14 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import nulled
 from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.names import IRREDUCIBLE
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.designs import Offer
 from bayes_scaling.decide.payoffs import LEVELS, Payoffs
 from bayes_scaling.decide.pilot import Appraiser, best_pilots, thinned
 from bayes_scaling.decide.pilot_plan import PilotPlan
 from bayes_scaling.errors import PlanError
-from bayes_scaling.evaluate.arms import IRREDUCIBLE, Arms, arms_law, fitted_arms, one_scale, recipes_of
+from bayes_scaling.evaluate.arms import Arms, arms_law, fitted_arms, one_scale, recipes_of
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
 from bayes_scaling.predict.along import Along

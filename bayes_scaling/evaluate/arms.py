@@ -5,11 +5,12 @@ an irreducible loss that all recipes *share*, and one of its *own* for each. Bot
 laws are usually stated as shares of the level of the loss, which differs between recipes, so rows of the law are
 rewritten: E is a share of the median loss of the table, and the level is what it adds to E.
 
-Where recipes were run with the same seed at the same size, the runs err together: the data came in the same order. Such
-pairs share a deviation, so what is common to them does not blur the difference.
+Runs of several recipes with the same inputs err together: the law errs there for all of them, and where the seed is the
+same, too, the data came in the same order. Such sets of runs share a deviation, so what is common to them does not blur
+the difference.
 
-The law errs for all recipes alike: they share one path of its discrepancy. Beyond its largest run each recipe also
-leaves the law on its own, on the scale of the scatter of runs.
+The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
+each recipe leaves the law on its own, on the scale of the scatter of runs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.names import IRREDUCIBLE
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.evaluate.defaults import default_laws
@@ -34,13 +36,12 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import LOSS_AT_CENTRE, Parameter
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.pooling import Pooling, group_names, partial
+from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
 from bayes_scaling.predict.ensemble import Ensemble, Member
 
 APART = 0.5  # scale of the path by which a recipe leaves the law on its own, over one e-fold, over that of the scatter
 FEWEST = 2  # runs of a recipe
 NEAR = 0.25  # e-folds within which two sizes count as one scale
-IRREDUCIBLE: Mapping[str, str] = {"shared": "one for all recipes", "own": "one for each recipe, around a common value"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Arms:
     irreducible : ``shared`` or ``own``
     fit : posterior of the law
     arms : by name, draws of the loss of any run of that recipe
-    pairs : sets of runs that share a seed and a size
+    pairs : sets of runs of several recipes with the same inputs, and the same seed where there is one
     """
 
     by: str
@@ -99,6 +100,7 @@ def fitted_arms(
         law,
         runs,
         noise=noise,
+        discrepancy="none",
         pooling=pooling_of(law, by, irreducible),
         sampler=sampler,
         seed=seed,
@@ -170,26 +172,27 @@ def _above_floor(draw: Any, at: Any, E: Any) -> Any:
 
 
 def pooling_of(law: Law, by: str, irreducible: str) -> Pooling:
-    """Return how parameters vary between recipes: all around common values, the irreducible loss as asked."""
+    """Return how parameters vary between recipes: each its level, exponents around a common one, the rest is shared."""
     if irreducible not in IRREDUCIBLE:
         raise DataError(f"irreducible is {shown(irreducible)}; expected {listed(IRREDUCIBLE)}")
-    roles = {"level", "exponent"} | ({"irreducible"} if irreducible == "own" else set())
-    return {row.name: partial(by) for row in law.sampled if row.role in roles}
+    exponents = [row.name for row in law.sampled if row.role == "exponent"][:1]  # others are ratios to the first
+    own = [row.name for row in law.sampled if row.role == "irreducible" and irreducible == "own"]
+    levels = {row.name: separate(by) for row in law.sampled if row.role == "level"}
+    return levels | {name: partial(by) for name in (*exponents, *own)}
 
 
 def paired(runs: Runs, names: list[str], law: Law) -> np.ndarray | None:
-    """Return which set of runs with one seed and one size each row is in, ``(n_row,)``; None where there are no pairs.
+    """Return which set of runs with the same inputs and seed each row is in, ``(n_row,)``; None without such sets.
 
     Parameters
     ----------
     names : recipe of each row
     """
-    if "seed" not in runs.table:
+    by = [*(["seed"] if "seed" in runs.table else []), *law.inputs]
+    keys = runs.table[by].assign(recipe=names)
+    if keys.duplicated().any():  # several runs of one recipe are alike: no telling which belong together
         return None
-    keys = runs.table[["seed", *law.inputs]].assign(recipe=names)
-    if keys.duplicated().any():  # several runs of one recipe have that seed and size: no telling which belong together
-        return None
-    block = keys.groupby(["seed", *law.inputs], dropna=False, sort=False).ngroup()
+    block = keys.groupby(by, dropna=False, sort=False).ngroup()
     if not (block.value_counts() > 1).any():
         return None
     return block.map("set {}".format).to_numpy()
@@ -199,8 +202,6 @@ def _on_its_own(fit: Fit, by: str, name: str, place: int, seed: int) -> Ensemble
     """Return the draws of one recipe, which leaves the law on its own beyond its largest run."""
     ensemble = Ensemble.of(fit, seed, group={by: name}, unconverged=True)
     ((label, member),) = ensemble.members.items()
-    if not fit.discrepancy_grid.size:
-        return ensemble
     inside = np.array(group_names(fit.runs.table, by, fit.runs.source)) == name
     sizes = log_size(fit.law, {column: fit.runs.column(column)[inside] for column in fit.law.inputs})
     return dataclasses.replace(ensemble, members={label: _leaving(member, float(sizes.max()), [seed, 41, place])})

@@ -125,7 +125,9 @@ def test_what_makes_no_sense_is_refused(two: bs.Chain) -> None:
     assert "an error of 0 has no logarithm" in refusal(lambda: bs.score_runs(scores.assign(score=1.0)))
     assert "no column 'accuracy'" in refusal(lambda: bs.score_runs(scores, score="accuracy"))
     assert "number of questions" in refusal(lambda: bs.score_runs(scores, questions=0))
-    with pytest.raises(bs.errors.ForecastError, match="the score is 45, expected a fraction .* divide a percentage by 100"):
+    with pytest.raises(
+        bs.errors.ForecastError, match="the score is 45, expected a fraction .* divide a percentage by 100"
+    ):
         two.required(45)
     with pytest.raises(bs.errors.ForecastError, match="reads params, tokens; a link reads source_loss alone"):
         bs.chain(two.loss, two.loss)
