@@ -6,6 +6,8 @@ from bayes_scaling.data import datasets as datasets
 from bayes_scaling.data import importers as importers
 from bayes_scaling.data import units as units
 from bayes_scaling.data.runs import Runs as Runs
+from bayes_scaling.data.scores import pass_at_k as pass_at_k
+from bayes_scaling.data.scores import score_runs as score_runs
 from bayes_scaling.decide import costs as costs
 from bayes_scaling.decide import objectives as objectives
 from bayes_scaling.decide.constraints import Constraints as Constraints
@@ -15,6 +17,8 @@ from bayes_scaling.decide.decision import pilot as pilot
 from bayes_scaling.decide.midrun import midrun as midrun
 from bayes_scaling.decide.pilot_plan import PilotPlan as PilotPlan
 from bayes_scaling.decide.plan import Plan as Plan
+from bayes_scaling.decide.recipes import RecipeComparison as RecipeComparison
+from bayes_scaling.decide.recipes import compare_recipes as compare_recipes
 from bayes_scaling.decide.records import Registered as Registered
 from bayes_scaling.decide.records import preregister as preregister
 from bayes_scaling.decide.records import score_registered as score_registered
@@ -38,6 +42,8 @@ from bayes_scaling.model.pooling import partial as partial
 from bayes_scaling.model.pooling import separate as separate
 from bayes_scaling.model.simulate import grid as grid
 from bayes_scaling.model.simulate import simulate as simulate
+from bayes_scaling.predict.chain import Chain as Chain
+from bayes_scaling.predict.chain import chain as chain
 from bayes_scaling.predict.continuation import continued as continued
 from bayes_scaling.predict.ensemble import Ensemble as Ensemble
 from bayes_scaling.predict.forecast import Forecast as Forecast

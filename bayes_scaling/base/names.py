@@ -47,6 +47,10 @@ POOLING: Mapping[str, str] = {
     "partial": "groups vary around a common value",
     "separate": "groups say nothing about each other",
 }
+IRREDUCIBLE: Mapping[str, str] = {
+    "shared": "one for all recipes",
+    "own": "one for each recipe, around a common value",
+}
 SAMPLERS: Mapping[SamplerName, str] = {
     "auto": "fast NUTS, then nuts if its diagnostics are poor",
     "nuts": "NUTS with a long warm-up",

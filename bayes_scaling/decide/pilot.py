@@ -8,6 +8,7 @@ leave less for it, so "buy nothing" is a possible answer.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,7 +58,7 @@ def choose_pilots(
         raise PlanError(f"copies is {copies!r}, expected how often one candidate may be run, 1 or more")
     if price is not None and not (math.isfinite(price) and price >= 0):
         raise PlanError(f"the price is {price:g}, expected the worth of one unit of cost, 0 or more")
-    unit, ensemble = problem.spending.unit, _thinned(problem.ensemble)
+    unit, ensemble = problem.spending.unit, thinned(problem.ensemble)
     frame = _offered(candidates, ensemble)
     points = ensemble.points(**{str(name): frame[name].to_numpy() for name in frame if name != "cost"})
     prices = _prices(frame, points, problem.spending)
@@ -69,17 +70,21 @@ def choose_pilots(
     if budget is None:
         payoffs = of_forecast(ensemble, ensemble.points(**dict(forecast_at or {})))
     else:
-        thinned = dataclasses.replace(problem, ensemble=ensemble)
-        payoffs = of_budget(thinned, budget, pilot_budget if price is None else 0.0)
+        fewer = dataclasses.replace(problem, ensemble=ensemble)
+        payoffs = of_budget(fewer, budget, pilot_budget if price is None else 0.0)
     offer = Offer(prices, np.full(len(prices), copies), pilot_budget)
-    appraise = _Appraiser(
-        ensemble.new_run(points), payoffs, offer, price or 0.0, winsorise(payoffs.targets), problem.seed
-    )
-    return _planned(appraise, frame, ensemble.label, unit)
+    appraise = Appraiser(ensemble.new_run(points), payoffs, offer, price or 0.0, problem.seed)
+    return best_pilots(appraise, frame, ensemble.label, unit)
 
 
-def _planned(appraise: _Appraiser, frame: pd.DataFrame, label: str, unit: str) -> PilotPlan:
-    """Search sets, appraise the best of them, and every candidate alone."""
+def best_pilots(appraise: Appraiser, frame: pd.DataFrame, label: str, unit: str) -> PilotPlan:
+    """Search sets, appraise the best of them, and every candidate alone.
+
+    Parameters
+    ----------
+    frame : the candidates, a row each
+    label, unit : laws that the draws are of, and the unit of costs
+    """
     payoffs, offer = appraise.payoffs, appraise.offer
     count = len(frame)
     joint = Joint.of(appraise.signals, winsorise(payoffs.wanted))
@@ -120,7 +125,7 @@ def _planned(appraise: _Appraiser, frame: pd.DataFrame, label: str, unit: str) -
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Appraiser:
+class Appraiser:
     """Says what a set of runs would bring.
 
     Attributes
@@ -129,7 +134,6 @@ class _Appraiser:
     payoffs : of the decision
     offer : the runs on offer, and the budget for them
     price : worth of one unit of cost where pilots are paid from elsewhere; 0 where the budget pays
-    targets : (n_draw, n_target) expected log loss of the big runs, winsorised
     seed : of outcomes
     """
 
@@ -137,8 +141,12 @@ class _Appraiser:
     payoffs: Payoffs
     offer: Offer
     price: float
-    targets: np.ndarray
     seed: int
+
+    @functools.cached_property
+    def targets(self) -> np.ndarray:
+        """Expected log loss of the big runs, winsorised, ``(n_draw, n_target)``."""
+        return winsorise(self.payoffs.targets)
 
     def _price(self, cost: float) -> float:
         """Return by how much a cost lowers the payoff of the decision."""
@@ -184,7 +192,7 @@ class _Appraiser:
         )
 
 
-def _thinned(ensemble: Ensemble) -> Ensemble:
+def thinned(ensemble: Ensemble) -> Ensemble:
     """Keep evenly spaced draws."""
     if len(ensemble) <= DRAWS:
         return ensemble

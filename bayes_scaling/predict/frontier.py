@@ -66,7 +66,7 @@ class Requirement:
 
     Attributes
     ----------
-    loss : the target
+    loss : the target; of a chain the score
     of : ``flops``, ``params``, ``tokens``, ...
     draws : (n_draw,) in raw units; infinite where the law never reaches the target
     along : what happens to the other inputs
@@ -90,6 +90,12 @@ class Requirement:
         """Return the equal-tailed interval; an end is infinite when that much of the posterior is out of reach."""
         tail = (1 - checked_probability(probability)) / 2
         return self.quantile(tail), self.quantile(1 - tail)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return target, median, 90 % interval and odds as plain values, for JSON; None where it is infinite."""
+        ends = [value if np.isfinite(value) else None for value in (*self.interval(0.9), self.quantile(0.5))]
+        kept = {"target": self.loss, "of": self.of, "along": self.along, "reachable": self.reachable}
+        return {**kept, "low": ends[0], "high": ends[1], "median": ends[2]}
 
 
 @validated

@@ -1,0 +1,251 @@
+"""Fits of arms, the recipes of one table: a law whose parameters come from a population of recipes.
+
+A recipe with few runs leans on the others. What it may have of its own decides the answer far out, so both are fitted:
+an irreducible loss that all recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of
+laws are usually stated as shares of the level of the loss, which differs between recipes, so rows of the law are
+rewritten: E is a share of the median loss of the table, and the level is what it adds to E.
+
+Runs of several recipes with the same inputs err together: the law errs there for all of them, and where the seed is the
+same, too, the data came in the same order. Such sets of runs share a deviation, so what is common to them does not blur
+the difference.
+
+The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
+each recipe leaves the law on its own, on the scale of the scatter of runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+
+from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.names import IRREDUCIBLE
+from bayes_scaling.data.runs import Runs
+from bayes_scaling.errors import DataError
+from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.sampler import SamplerChoice
+from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.parameters import LOSS_AT_CENTRE, Parameter
+from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
+from bayes_scaling.predict.ensemble import Ensemble, Member
+
+APART = 0.5  # scale of the path by which a recipe leaves the law on its own, over one e-fold, over that of the scatter
+FEWEST = 2  # runs of a recipe
+NEAR = 0.25  # e-folds within which two sizes count as one scale
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arms:
+    """The recipes of a table under one reading of the irreducible loss.
+
+    Attributes
+    ----------
+    by : the column that names them
+    irreducible : ``shared`` or ``own``
+    fit : posterior of the law
+    arms : by name, draws of the loss of any run of that recipe
+    pairs : sets of runs of several recipes with the same inputs, and the same seed where there is one
+    """
+
+    by: str
+    irreducible: str
+    fit: Fit
+    arms: Mapping[str, Ensemble]
+    pairs: int
+
+
+def fitted_arms(
+    law: Law,
+    runs: Runs,
+    by: str,
+    irreducible: str,
+    *,
+    sampler: SamplerChoice = "auto",
+    seed: int = 0,
+    progress: bool | None = None,
+    unconverged: bool = False,
+) -> Arms:
+    """Fit a law to the recipes of a table.
+
+    Parameters
+    ----------
+    by : column that names the recipes
+    irreducible : ``shared`` or ``own``
+    sampler, seed, progress : as of `fit`
+
+    Raises
+    ------
+    DataError
+        When there are fewer than two recipes, or one has a single run.
+    ConvergenceError
+        When the fit did not converge.
+    """
+    names = recipes_of(runs, by)
+    law = with_absolute_floor(law)
+    block = paired(runs, names, law)
+    noise: Any = "auto"
+    if block is not None:
+        runs, noise = dataclasses.replace(runs, table=runs.table.assign(run=block)), _PAIRED
+    made = fit(
+        law,
+        runs,
+        noise=noise,
+        discrepancy="none",
+        pooling=pooling_of(law, by, irreducible),
+        sampler=sampler,
+        seed=seed,
+        progress=progress,
+    )
+    made.require_convergence(unconverged)
+    pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
+    arms = {name: _on_its_own(made, by, name, i, seed) for i, name in enumerate(sorted(set(names)))}
+    return Arms(by, irreducible, made, arms, pairs)
+
+
+_PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
+
+
+def recipes_of(runs: Runs, by: str) -> list[str]:
+    """Return the recipe of each row; refuse a table that has only one, or one with a single run."""
+    names = group_names(runs.table, by, runs.source)
+    counts = pd.Series(names).value_counts()
+    if len(counts) < 2:
+        raise DataError(
+            f"{runs.source}, column {by}: every run has the recipe {shown(names[0])}; expected two recipes or more"
+        )
+    alone = sorted(str(name) for name, count in counts.items() if count < FEWEST)
+    if alone:
+        raise DataError(
+            f"{runs.source}, column {by}: recipe {shown(alone[0])} has one run, which says nothing about how it scales;"
+            f" expected at least {FEWEST} sizes of each recipe: train another one, or leave its rows out"
+        )
+    return names
+
+
+def arms_law(law: Law | str | None, runs: Runs) -> Law:
+    """Return the law that recipes are compared by: the one named, or the first of the default laws of the table."""
+    if isinstance(law, Law):
+        return law
+    return load_law(default_laws(runs)[0] if law is None else law)
+
+
+def with_absolute_floor(law: Law) -> Law:
+    """Return a law whose irreducible loss does not follow the level of the loss; itself where it has none.
+
+    Only rows change that read ``E / L_0`` and ``L_0 / median loss``: the mean, and every other row, are as they were.
+    """
+    rows = {row.name: row for row in law.parameters}
+    level = rows.get(LOSS_AT_CENTRE.name)
+    floors = [row for row in law.sampled if row.role == "irreducible" and row.needs == (LOSS_AT_CENTRE.name,)]
+    if not isinstance(level, Parameter) or level.value is not LOSS_AT_CENTRE.value or len(floors) != 1:
+        return law
+    floor = dataclasses.replace(floors[0], quantity="E / median loss of the runs", value=_share_of_median)
+    raised = dataclasses.replace(
+        level,
+        prior=dist.LogNormal(0.0, 0.5),
+        source="recipes of one table lose about the same in the middle of it",
+        quantity="(L_0 - E) / (median loss - E)",
+        value=_above_floor if floor.name == "E" else None,
+    )
+    if raised.value is None:
+        return law
+    others = [row for row in law.parameters if row.name not in (level.name, floor.name)]
+    return dataclasses.replace(law, parameters=(floor, raised, *others))
+
+
+def _share_of_median(draw: Any, at: Any) -> Any:
+    return draw * at.loss
+
+
+def _above_floor(draw: Any, at: Any, E: Any) -> Any:
+    return E + (at.loss - E) * draw
+
+
+def pooling_of(law: Law, by: str, irreducible: str) -> Pooling:
+    """Return how parameters vary between recipes: each its level, exponents around a common one, the rest is shared."""
+    if irreducible not in IRREDUCIBLE:
+        raise DataError(f"irreducible is {shown(irreducible)}; expected {listed(IRREDUCIBLE)}")
+    exponents = [row.name for row in law.sampled if row.role == "exponent"][:1]  # others are ratios to the first
+    own = [row.name for row in law.sampled if row.role == "irreducible" and irreducible == "own"]
+    levels = {row.name: separate(by) for row in law.sampled if row.role == "level"}
+    return levels | {name: partial(by) for name in (*exponents, *own)}
+
+
+def paired(runs: Runs, names: list[str], law: Law) -> np.ndarray | None:
+    """Return which set of runs with the same inputs and seed each row is in, ``(n_row,)``; None without such sets.
+
+    Parameters
+    ----------
+    names : recipe of each row
+    """
+    by = [*(["seed"] if "seed" in runs.table else []), *law.inputs]
+    keys = runs.table[by].assign(recipe=names)
+    if keys.duplicated().any():  # several runs of one recipe are alike: no telling which belong together
+        return None
+    block = keys.groupby(by, dropna=False, sort=False).ngroup()
+    if not (block.value_counts() > 1).any():
+        return None
+    return block.map("set {}".format).to_numpy()
+
+
+def _on_its_own(fit: Fit, by: str, name: str, place: int, seed: int) -> Ensemble:
+    """Return the draws of one recipe, which leaves the law on its own beyond its largest run."""
+    ensemble = Ensemble.of(fit, seed, group={by: name}, unconverged=True)
+    ((label, member),) = ensemble.members.items()
+    inside = np.array(group_names(fit.runs.table, by, fit.runs.source)) == name
+    sizes = log_size(fit.law, {column: fit.runs.column(column)[inside] for column in fit.law.inputs})
+    return dataclasses.replace(ensemble, members={label: _leaving(member, float(sizes.max()), [seed, 41, place])})
+
+
+def _leaving(member: Member, edge: float, seed: list[int]) -> Member:
+    """Add a path of its own, Brownian from a size on, to the discrepancy of a member."""
+    paths = member.paths
+    steps = np.diff(np.maximum(paths.sizes, edge), prepend=max(paths.sizes[0], edge))
+    fresh = np.random.default_rng(seed).standard_normal((len(member), len(steps)))
+    own = APART * member.theta["sigma"][:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
+    return dataclasses.replace(member, paths=dataclasses.replace(paths, unresolved=paths.unresolved + own))
+
+
+def one_scale(runs: Runs, by: str, law: Law, sizes: np.ndarray) -> pd.DataFrame:
+    """Rank recipes as is usual: by their loss at one scale, the largest at which two of them were run.
+
+    The scale of a pair is the largest at which both have runs with the same inputs; where they have none, the largest
+    at which their sizes are within a quarter of each other. Runs of one recipe there, such as seeds, are averaged.
+
+    Parameters
+    ----------
+    sizes : (n_row,) of the runs
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per pair: ``recipe``, ``over``, ``size``, ``log_ratio`` (of the losses; below 0 where ``recipe`` is
+        better). Pairs without a common scale are left out.
+    """
+    names = np.array(group_names(runs.table, by, runs.source))
+    table = pd.DataFrame({name: runs.column(name) for name in law.inputs})
+    table = table.assign(recipe=names, size=sizes, log_loss=np.log(runs.loss))
+    means = table.groupby(["recipe", *law.inputs], as_index=False)[["size", "log_loss"]].mean()
+    rows = []
+    labels = sorted(set(names))
+    for i, over in enumerate(labels):
+        for recipe in labels[i + 1 :]:
+            one, other = (means[means["recipe"] == name] for name in (recipe, over))
+            both = one.merge(other, on=list(law.inputs), suffixes=("", "_over"))
+            if not len(both):
+                both = one.merge(other, how="cross", suffixes=("", "_over"))
+                both = both[np.abs(np.log(both["size"] / both["size_over"])) < NEAR]
+            if len(both):
+                last = both.loc[both["size"].idxmax()]
+                rows.append((recipe, over, float(last["size"]), float(last["log_loss"] - last["log_loss_over"])))
+    return pd.DataFrame(rows, columns=["recipe", "over", "size", "log_ratio"])

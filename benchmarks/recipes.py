@@ -1,0 +1,257 @@
+"""Which recipe is better at a scale that was not trained? Tables with several recipes, their largest runs held out.
+
+    uv run python benchmarks/recipes.py --data FOLDER     # public tables, the bundled one and simulated ones
+    uv run python benchmarks/recipes.py --only simulated  # speedups and crossings whose truth is known
+
+A table is cut: runs above a size are held out, and every pair of recipes is judged at each held-out size that both were
+run at. Right: the recipe with the lower held-out loss has odds above one half. Beside it the usual ranking, by the loss
+at the largest common scale below the cut. Calibration: mean of (odds - outcome)^2 (Brier), where 0.25 is what a coin
+gets, and the share of held-out log ratios of losses inside their 90 % intervals. On simulated tables multipliers and
+crossings are known, so that their 90 % intervals can be checked. Every cell is kept in ``--out`` and found there again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import bayes_scaling as bs
+from bayes_scaling.evaluate.arms import Arms, fitted_arms, one_scale
+from bayes_scaling.predict.along import Along
+from bayes_scaling.predict.arms import ArmCurves
+
+READINGS = ("shared", "own")
+OVERTRAINING = ("loss_c4_val", "loss_paloma_dolma_100_programing_languages", "loss_paloma_ptb", "loss_de_en")
+EVALUATIONS = ("loss_validation", "loss_lambada")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table with recipes, and where it is cut.
+
+    Attributes
+    ----------
+    group, name : of the table
+    law : that recipes are compared by
+    rows : with ``recipe``
+    cut : column and largest value that is fitted
+    truth : constants of each recipe, where the table is simulated
+    """
+
+    group: str
+    name: str
+    law: str
+    rows: pd.DataFrame
+    cut: tuple[str, float]
+    truth: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+
+def public(data: Path | None) -> Iterator[Table]:
+    """Read the tables with recipes."""
+    lstm, sweep = (bs.datasets.load(name).table for name in ("stdlib_lstm", "stdlib_sweep"))
+    columns = ["params", "tokens", "loss"]
+    best = pd.concat(
+        [best_of(lstm[columns]).assign(recipe="lstm"), best_of(sweep[columns]).assign(recipe="transformer")]
+    )
+    best = best.assign(flops=6 * best["params"] * best["tokens"])
+    yield Table("bundled", "LSTM, transformer", "chinchilla", best, ("flops", float(best["flops"].max() / 8)))
+    if data is None:
+        return
+    clark = pd.read_csv(data / "clark_routing.csv").query("step == 240000 and k == 1 and routing_frequency == 0.5")
+    for column in EVALUATIONS:
+        for experts in ((1, 8, 64), (1, 2, 16, 128)):
+            rows = clark[clark["num_experts"].isin(experts)].rename(columns={"params_dense": "params", column: "loss"})
+            rows = rows.assign(recipe=rows["family"] + " " + rows["num_experts"].astype(str))
+            rows = best_of(rows[["recipe", "params", "loss"]].dropna(), ["recipe", "params"])
+            name = f"routing {column}, {listed(experts)} experts"
+            yield Table("routing", name, "power_law:input=params", rows, ("params", 1.5e8))
+    gadre = pd.read_csv(data / "gadre_overtraining.csv").rename(columns={"train_dataset": "recipe"})
+    for column in OVERTRAINING:
+        rows = gadre[["recipe", "params", "tokens"]].assign(loss=gadre[column])
+        yield Table("over-training", column, "chinchilla", rows, ("params", 2e8))
+    casts = pd.read_csv(data / "scoreboard" / "losscast_runs.csv.gz", low_memory=False).query("source == 'marin'")
+    casts = best_of(casts.rename(columns={"optimizer": "recipe"})[["recipe", "params", "tokens", "loss"]].dropna(),
+                    ["recipe", "params", "tokens"])  # fmt: skip
+    yield Table("optimisers", "marin", "chinchilla", casts, ("params", 3.5e8))
+
+
+def listed(values: tuple[int, ...]) -> str:
+    """Write numbers in a row."""
+    return " ".join(map(str, values))
+
+
+def best_of(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+    """Keep the best run of each recipe and size: seeds and tuning are not what is compared."""
+    keys = by or ["params", "tokens"]
+    return rows.sort_values("loss").drop_duplicates(keys).sort_values(keys).reset_index(drop=True)
+
+
+def simulated(count: int) -> Iterator[Table]:
+    """Draw tables of two recipes with the same seeds, whose constants are known."""
+    for seed in range(count):
+        rng = np.random.default_rng([seed, 77])
+        floor, alpha = rng.uniform(1.5, 1.9), rng.uniform(0.25, 0.4)
+        truth, parts = {}, []
+        params = np.geomspace(2e7, 2e9, 5)
+        sizes = [(n, n * r) for n in params for r in (10.0, 40.0)]
+        both = pd.DataFrame(sizes, columns=["params", "tokens"])
+        common = 0.004 * rng.standard_normal(len(both))
+        for name, tilt in (("a", 0.0), ("b", 0.03 * rng.standard_normal())):
+            level = np.exp(0.06 * rng.standard_normal()) if name == "b" else 1.0
+            exponents = {"alpha": alpha * np.exp(tilt), "beta": alpha * np.exp(tilt)}
+            at = {"params": 2e8, "tokens": 5e9}
+            one = {
+                "E": floor,
+                "A": 0.6 * level * at["params"] ** exponents["alpha"],
+                "B": 0.6 * level * at["tokens"] ** exponents["beta"],
+                **exponents,
+            }
+            loss = bs.load_law("chinchilla").evaluate(one, params=both["params"], tokens=both["tokens"])
+            own = 0.002 * rng.standard_normal(len(both))
+            truth[name] = one
+            parts.append(both.assign(recipe=name, seed=0, loss=loss * np.exp(common + own)))
+        yield Table("simulated", f"{seed}", "chinchilla", pd.concat(parts), ("params", 1e9), truth)
+
+
+# --- one table --------------------------------------------------------------------------------------------------
+
+
+def judged(table: Table, draws: int) -> list[dict[str, Any]]:
+    """Fit below the cut, and judge every pair at every held-out size; one row each."""
+    column, most = table.cut
+    rows = table.rows.astype({"params": float})
+    below = rows[rows[column] <= most]
+    counts = below["recipe"].value_counts()
+    kept = [name for name in counts.index[counts > 1] if (rows.query("recipe == @name")[column] > most).any()]
+    below, above = below[below["recipe"].isin(kept)], rows[(rows[column] > most) & rows["recipe"].isin(kept)]
+    runs = bs.Runs.from_frame(below.drop(columns="flops", errors="ignore").reset_index(drop=True))
+    law, found = bs.load_law(table.law), []
+    for reading in READINGS:
+        started = time.perf_counter()
+        arms = fitted_arms(
+            law, runs, "recipe", reading, sampler=bs.Sampler(draws=draws), progress=False, unconverged=True
+        )
+        along = Along.through(law, runs, {}, None)
+        usual = one_scale(runs, "recipe", law, along.sizes(runs))
+        common = {
+            "group": table.group, "table": table.name, "reading": reading, "converged": arms.fit.converged,
+            "pairs": arms.pairs, "seconds": time.perf_counter() - started,
+        }  # fmt: skip
+        found += [common | one for one in _held_out(arms, above, usual, law.inputs)]
+        if table.truth:
+            found += [common | one for one in _known(table, arms, along, runs)]
+    return found
+
+
+def _held_out(
+    arms: Arms, above: pd.DataFrame, usual: pd.DataFrame, inputs: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    for pair in usual.to_dict(orient="records"):
+        one, other = (above[above["recipe"] == pair[name]] for name in ("recipe", "over"))
+        both = one.merge(other, on=list(inputs), suffixes=("", "_over"))
+        for run in both.to_dict(orient="records"):
+            at = {name: [run[name]] for name in inputs}
+            ahead = [arms.arms[pair[name]] for name in ("recipe", "over")]
+            log = [arm.log_mean(arm.points(**at))[:, 0] for arm in ahead]
+            scale = ahead[0].new_run(ahead[0].points(**at)).scale[:, 0]
+            noise = np.random.default_rng(0).standard_normal(len(scale)) * scale * np.sqrt(2)
+            ratio, drawn = log[0] - log[1], log[0] - log[1] + noise
+            true = float(np.log(run["loss"] / run["loss_over"]))
+            low, high = np.quantile(drawn, [0.05, 0.95])
+            yield {
+                "kind": "pair", "pair": f"{pair['recipe']} | {pair['over']}", "at": [run[name] for name in inputs],
+                "odds": float((ratio < 0).mean()), "odds_of_runs": float((drawn < 0).mean()), "better": true < 0,
+                "one_scale": bool(pair["log_ratio"] < 0), "inside": bool(low <= true <= high),
+                "log_ratio": true, "median": float(np.median(ratio)), "width": float(high - low),
+            }  # fmt: skip
+
+
+def _known(table: Table, arms: Arms, along: Along, runs: bs.Runs) -> Iterator[dict[str, Any]]:
+    """Check multipliers and crossings against the constants that a table was drawn from."""
+    sizes = along.sizes(runs)
+    curves = ArmCurves.of(arms.arms, along, float(sizes.min()), 1e22)
+    grid = np.geomspace(curves.sizes[0], curves.sizes[-1], 200_001)
+    law = bs.load_law("chinchilla")
+    true = {name: np.log(law.evaluate(one, **along.inputs(grid))) for name, one in table.truth.items()}
+    for at in (1e21, 1e22):
+        place = int(np.abs(np.log(grid / at)).argmin())
+        needed = np.interp(-true["b"][place], -true["a"], np.log(grid), left=-np.inf, right=np.inf)
+        multiplier = float(np.exp(needed) / at)
+        found = curves.speedup("b", "a", at=at)
+        low, high = found.interval()
+        yield {
+            "kind": "speedup", "at": at, "truth": multiplier, "median": found.median, "low": low, "high": high,
+            "inside": low <= multiplier <= high, "odds": found.ahead, "better": multiplier > 1,
+        }  # fmt: skip
+    inside = (grid > sizes.min()) & (grid < 1e22)
+    apart = (true["b"] - true["a"])[inside]
+    turns = np.flatnonzero(np.sign(apart[1:]) != np.sign(apart[:-1]))
+    found = curves.crossing("b", "a", float(sizes.min()), 1e22)
+    row: dict[str, Any] = {"kind": "crossing", "odds": found.probability, "better": bool(len(turns))}
+    if len(turns) and found.probability > 0:
+        low, high = found.interval()
+        where = float(grid[inside][turns[-1]])
+        row |= {"truth": where, "low": low, "high": high, "inside": low <= where <= high}
+    yield row
+
+
+# --- all tables -------------------------------------------------------------------------------------------------
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what was found for each group of tables and reading."""
+    out = []
+    for (group, reading, kind), part in rows.groupby(["group", "reading", "kind"], sort=False):
+        outcome = part["better"].astype(float)
+        row: dict[str, Any] = {"tables": group, "irreducible": reading, "of": kind, "n": len(part)}
+        row["right"] = float(((part["odds"] > 0.5) == part["better"].astype(bool)).mean())
+        if kind == "pair":
+            row["one scale right"] = float((part["one_scale"].astype(bool) == part["better"].astype(bool)).mean())
+        row["brier"] = float(((part.get("odds_of_runs", part["odds"]).fillna(part["odds"]) - outcome) ** 2).mean())
+        if "inside" in part and part["inside"].notna().any():
+            row["inside 90 %"] = float(part["inside"].dropna().astype(bool).mean())
+        row["converged"] = float(part.groupby("table")["converged"].first().mean())
+        out.append(row)
+    return pd.DataFrame(out)
+
+
+def main() -> None:
+    """Judge all tables, or those named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, help="folder with the public tables")
+    parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="folder that keeps what was found")
+    parser.add_argument("--only", default="", help="groups of tables, comma-separated")
+    parser.add_argument("--tables", type=int, default=20, help="simulated tables")
+    parser.add_argument("--draws", type=int, default=500, help="kept draws per chain")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    groups = set(filter(None, asked.only.split(",")))
+    found: list[dict[str, Any]] = []
+    for table in [*public(asked.data), *simulated(asked.tables)]:
+        if groups and table.group not in groups:
+            continue
+        text = f"{table.law}{table.cut}{asked.draws}{table.rows.to_csv(index=False)}"
+        key = hashlib.sha256(text.encode()).hexdigest()[:12]
+        file = asked.out / f"{table.group}-{key}.json"
+        if not file.is_file():
+            made = judged(table, asked.draws)
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(made, default=float), encoding="utf-8")
+            part.replace(file)
+        found += json.loads(file.read_text(encoding="utf-8"))
+        print(f"{table.group}: {table.name}", flush=True)
+    if found:
+        print(summary(pd.DataFrame(found)).to_string(index=False, float_format=lambda x: f"{x:.3f}"))
+
+
+if __name__ == "__main__":
+    main()
