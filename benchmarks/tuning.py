@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from suites.cells import located
 from suites.losscast import FILE, to_fit
 
 import bayes_scaling as bs
+from bayes_scaling.base.names import SAMPLERS, SamplerName
 from bayes_scaling.data.tuning import BATCH, RATE, nominal
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
@@ -50,7 +52,7 @@ def quadratic(cell: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float] | None
     return bottom + middle, bend, float(c[0] + c[1:3] @ bottom / 2)
 
 
-def held_out(data: Path, sampler: str) -> pd.DataFrame:
+def held_out(data: Path, sampler: SamplerName) -> pd.DataFrame:
     """Fit the smaller models of a public sweep; return a row per held-out cell and choice."""
     path = located(data, FILE)
     if path is None:
@@ -66,12 +68,14 @@ def held_out(data: Path, sampler: str) -> pd.DataFrame:
 def choices(fit: bs.Fit, rows: pd.DataFrame) -> pd.DataFrame:
     """Return, for each cell, what is best there, our answer and published rules, and what each loses."""
     found = []
-    for (params, tokens), cell in rows.groupby(["params", nominal(rows["tokens"].to_numpy())]):
+    rows = rows.assign(cell=nominal(rows["tokens"].to_numpy()))
+    for _, cell in rows.groupby(["params", "cell"]):
+        params, tokens = float(cell["params"].iloc[0]), float(cell["cell"].iloc[0])
         measured = quadratic(cell)
         if measured is None:
             continue
         bottom, bend, least = measured
-        ours = bs.optimal_hyperparameters(fit, params=float(params), tokens=float(tokens), unconverged=True)
+        ours = bs.optimal_hyperparameters(fit, params=params, tokens=tokens, unconverged=True)
         inside = [
             low <= math.exp(at) <= high
             for at, (low, high) in zip(bottom, (ours.interval("rate"), ours.interval("batch_tokens")), strict=True)
@@ -114,8 +118,8 @@ def own() -> pd.DataFrame:
     largest = table["params"] == table["params"].max()
     fit = bs.fit("tuning", bs.Runs.from_frame(table[~largest], loss_unit="nats/byte"), discrepancy="none", seed=0)
     rows = []
-    for (params, tokens), cell in table[largest].groupby(["params", "tokens"]):
-        batch = float(cell[BATCH].iloc[0])
+    for _, cell in table[largest].groupby(["params", "tokens"]):
+        params, tokens, batch = (float(cell[name].iloc[0]) for name in ("params", "tokens", BATCH))
         ours = bs.optimal_hyperparameters(fit, params=params, tokens=tokens, batch_tokens=batch)
         z = np.log(cell[RATE].to_numpy())
         c2, c1, _ = np.polyfit(z - z.mean(), cell["loss"], 2)
@@ -130,7 +134,7 @@ def sweep(seed: int, rows: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     batch = np.exp(rng.uniform(math.log(5e4), math.log(2e6), rows))
     spans = {"params": (6e7, 1e9), "tokens": (2e9, 5e10), RATE: (3e-4, 1e-2)}
-    drawn = {name: np.exp(rng.uniform(*np.log(ends), rows)) for name, ends in spans.items()}
+    drawn = {name: low * (high / low) ** rng.uniform(size=rows) for name, (low, high) in spans.items()}
     table = pd.DataFrame({**drawn, BATCH: batch})
     return table.assign(steps=table["tokens"] / batch).drop(columns="tokens")
 
@@ -139,7 +143,8 @@ def coverage(tables: int, rows: int = 80) -> pd.DataFrame:
     """Draw laws from the prior, simulate sweeps, and see whether intervals hold the best of a larger run."""
     law, design = bs.load_law("tuning"), sweep(0, rows)
     at = centre_of(law, 3.0, {str(name): design[name].to_numpy() for name in design})
-    size, found = {"params": 4e9, "tokens": 2e11}, []
+    size: dict[str, Any] = {"params": 4e9, "tokens": 2e11}
+    found = []
     for seed in range(tables):
         truth = {**draw_prior(law, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
         runs = simulate(law, design, truth, noise=Noise("normal"), seed=seed)
@@ -149,8 +154,8 @@ def coverage(tables: int, rows: int = 80) -> pd.DataFrame:
         batch = float(law.quantity("best_batch", truth, **size))
         rate = float(law.quantity("best_rate", truth, **size, batch_tokens=batch))
         ours = bs.optimal_hyperparameters(fit.thinned(400), **size, within=0.1)
-        ends = {of: ours.interval(of) for of in ("rate", BATCH)}
-        found.append({of: ends[of][0] <= true <= ends[of][1] for of, true in (("rate", rate), (BATCH, batch))})
+        (low, high), (few, many) = ours.interval("rate"), ours.interval("batch_tokens")
+        found.append({"rate": low <= rate <= high, "batch_tokens": few <= batch <= many})
     return pd.DataFrame(found)
 
 
@@ -158,7 +163,7 @@ def main() -> None:
     """Measure what is asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of public tables")
-    parser.add_argument("--sampler", default="auto", help="of the fit to the public sweep")
+    parser.add_argument("--sampler", choices=SAMPLERS, default="auto", help="of the fit to the public sweep")
     parser.add_argument("--coverage", type=int, default=0, help="number of simulated sweeps")
     parser.add_argument("--own", action="store_true", help="the bundled search for rates")
     arguments = parser.parse_args()
