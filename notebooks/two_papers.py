@@ -189,6 +189,8 @@ for _, one in held_out.groupby(["batch_tokens", "run"]):
         axes.fill_between(steps, low, high, color=drawn[batch], alpha=0.2, label=f"batch {batch:,.0f}")
         axes.plot(steps, loss, "o", markersize=3, color=drawn[batch])
 axes.set(xscale="log", yscale="log", xlabel="optimiser steps S", ylabel="loss [nats/byte]")
+axes.yaxis.set_minor_formatter("{x:.1f}")
+axes.yaxis.set_major_formatter("{x:.1f}")
 axes.set_title("90 % of whole curves of 249k parameters (shaded), and measured (dots)")
 axes.legend(title="tokens per step", frameon=False, fontsize=8)
 plt.show()
