@@ -67,9 +67,9 @@ inside, total = 0, 0
 for batch, colour in zip((512, 8192), ("#0072B2", "#D55E00"), strict=True):
     held_out = thinned[(thinned["params"] == largest) & (thinned["batch_tokens"] == batch)]
     steps = np.unique(held_out["steps"])
-    ahead = bs.forecast(fit, params=float(largest), steps=steps, batch_tokens=float(batch), unconverged=True)
-    low, high = ahead.interval(0.9).T
-    axes.fill_between(steps, low, high, color=colour, alpha=0.25, label=f"90 % band of one new run, batch {batch}")
+    ahead = bs.trajectory(fit, params=float(largest), steps=steps, batch_tokens=float(batch), unconverged=True)
+    low, high = ahead.interval(0.9, "new_run").T
+    axes.fill_between(steps, low, high, color=colour, alpha=0.25, label=f"90 % of a run at each row, batch {batch}")
     axes.plot(held_out["steps"], held_out["loss"], "o", markersize=4, color=colour, label="measured")
     within = np.interp(held_out["steps"], steps, low) < held_out["loss"]
     within &= held_out["loss"] < np.interp(held_out["steps"], steps, high)
@@ -100,8 +100,9 @@ fit = bs.fit("kaplan_trajectory", bs.Runs.from_frame(together, loss_unit="nats/b
 verdict = bs.midrun(fit, name, float(rows["steps"].max()), extend=(2.0,), incumbent=1.6, unconverged=True)
 print(verdict.verdict)
 rest = rows[rows["steps"] > half["steps"].max()]
-ahead = bs.continued(fit, name, {"steps": rest["steps"].to_numpy()}, unconverged=True)
-low, high = ahead.interval(0.9).T
+ahead = bs.trajectory(fit, run=name, steps=rest["steps"].to_numpy(), unconverged=True)
+low, high = ahead.interval(0.9, "new_run").T
+print(f"odds of {rest['loss'].min():g} nats/byte by its end: {ahead.required(rest['loss'].min()).reachable:.0%}")
 print(f"{np.mean((low < rest['loss']) & (rest['loss'] < high)):.0%} of the rest lies inside the 90 % band")
 assert (np.diff(verdict.options["cost"]) > 0).all()
 verdict.options

@@ -14,7 +14,16 @@ NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
 def test_all_are_there() -> None:
-    wanted = {"quickstart", "kaplan", "chinchilla", "choose_a_law", "budget", "your_own_law", "trajectories"}
+    wanted = {
+        "quickstart",
+        "kaplan",
+        "chinchilla",
+        "choose_a_law",
+        "budget",
+        "your_own_law",
+        "trajectories",
+        "two_papers",
+    }
     assert wanted <= set(NOTEBOOKS)
 
 

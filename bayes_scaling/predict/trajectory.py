@@ -31,6 +31,7 @@ ROWS = 64  # of a curve that is given by its end
 EARLIEST = 0.1  # share of a run from which its curve is forecast, at the latest
 LENGTHS = ("steps", "tokens")  # in which the end of a run may be given
 PLANNED_RUN = "planned run"
+BAND = 0.9  # probability of intervals where none is asked for
 COMPUTE_SHARE = "run_compute_share"  # quantity of laws that count C_min, the compute of a run at a very small batch
 KINDS: Mapping[str, str] = {
     "mean": "what the law expects of such runs",
@@ -214,7 +215,7 @@ class Trajectory:
         probabilities : probabilities that the bands contain, as fractions
         targets : losses; where each is reached, and with which odds
         """
-        widest = max(probabilities)
+        widest = max(probabilities, default=BAND)
         last = self.beside_frame(widest)
         last = last[last[self.along] == self.positions[-1]]
         content = {
