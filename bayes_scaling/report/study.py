@@ -25,7 +25,7 @@ from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import DiscrepancyChoice, default_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, in_words_of_the_study
+from bayes_scaling.report.tables import Budget, Data, Goal, Laws, Part, Pilots, Recipes, Scores, in_words_of_the_study
 
 About = Literal[
     "architecture",
@@ -52,6 +52,7 @@ class Study(Part):
     title : title of the report
     seed : the same study, data and seed give the same numbers
     data, laws, budget, goal, pilots : the tables of the file
+    recipes, scores : tables that ask for a section more: recipes compared, and scores of a benchmark; none by default
     given : fixed inputs of a law, such as ``{unique_tokens = 1e9}``, as in `DecisionProblem`
     constraints : ranges and limits by name, as in `Constraints`
     sizes : parameter counts of the models to choose from; any by default
@@ -68,6 +69,8 @@ class Study(Part):
     constraints: dict[str, float | tuple[float, float]] = pydantic.Field(default_factory=dict)
     sizes: list[float] | None = pydantic.Field(default=None, min_length=1)
     pilots: Pilots = Pilots()
+    recipes: Recipes | None = None
+    scores: Scores | None = None
     about: dict[About, str] = pydantic.Field(default_factory=dict)
     _folder: Path = pydantic.PrivateAttr(default=Path())
 
@@ -123,8 +126,14 @@ class Study(Part):
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that the study names: its table and its law files."""
-        named = [*filter(None, [self.data.file]), *(name for name in self.laws.names or () if name.endswith(".py"))]
+        tables = [self.data.file, None if self.scores is None else self.scores.file]
+        named = [*filter(None, tables), *(name for name in self.laws.names or () if name.endswith(".py"))]
         return tuple(self._folder / name for name in named)
+
+    @property
+    def scores_file(self) -> Path:
+        """The table of scores, of a study that names one."""
+        return self._folder / ("" if self.scores is None else self.scores.file)
 
     def runs(self) -> Runs:
         """Read the runs.
