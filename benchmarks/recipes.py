@@ -1,6 +1,6 @@
 """Which recipe is better at a scale that was not trained? Tables with several recipes, their largest runs held out.
 
-    uv run python benchmarks/recipes.py --data FOLDER     # public tables, the bundled one and simulated ones
+    uv run python benchmarks/recipes.py --data FOLDER     # public tables and simulated ones
     uv run python benchmarks/recipes.py --only simulated  # speedups and crossings whose truth is known
 
 A table is cut: runs above a size are held out, and every pair of recipes is judged at each held-out size that both were
@@ -31,6 +31,7 @@ from bayes_scaling.predict.arms import ArmCurves
 
 READINGS = ("shared", "own")
 OVERTRAINING = ("loss_c4_val", "loss_paloma_dolma_100_programing_languages", "loss_paloma_ptb", "loss_de_en")
+FINISHED = 0.98  # of its steps, for a run that counts
 EVALUATIONS = ("loss_validation", "loss_lambada")
 
 
@@ -56,14 +57,7 @@ class Table:
 
 
 def public(data: Path | None) -> Iterator[Table]:
-    """Read the tables with recipes."""
-    lstm, sweep = (bs.datasets.load(name).table for name in ("stdlib_lstm", "stdlib_sweep"))
-    columns = ["params", "tokens", "loss"]
-    best = pd.concat(
-        [best_of(lstm[columns]).assign(recipe="lstm"), best_of(sweep[columns]).assign(recipe="transformer")]
-    )
-    best = best.assign(flops=6 * best["params"] * best["tokens"])
-    yield Table("bundled", "LSTM, transformer", "chinchilla", best, ("flops", float(best["flops"].max() / 8)))
+    """Read the public tables with recipes."""
     if data is None:
         return
     clark = pd.read_csv(data / "clark_routing.csv").query("step == 240000 and k == 1 and routing_frequency == 0.5")
@@ -79,8 +73,10 @@ def public(data: Path | None) -> Iterator[Table]:
         rows = gadre[["recipe", "params", "tokens"]].assign(loss=gadre[column])
         yield Table("over-training", column, "chinchilla", rows, ("params", 2e8))
     casts = pd.read_csv(data / "scoreboard" / "losscast_runs.csv.gz", low_memory=False).query("source == 'marin'")
-    casts = best_of(casts.rename(columns={"optimizer": "recipe"})[["recipe", "params", "tokens", "loss"]].dropna(),
-                    ["recipe", "params", "tokens"])  # fmt: skip
+    casts = casts[casts["last_logged_step"] > FINISHED * casts["steps"]].rename(columns={"optimizer": "recipe"})
+    # A batch decides the last few steps: tokens of one size differ in the fourth digit.
+    casts["tokens"] = casts["tokens"].map(lambda tokens: float(f"{tokens:.1e}"))
+    casts = best_of(casts[["recipe", "params", "tokens", "loss"]].dropna(), ["recipe", "params", "tokens"])
     yield Table("optimisers", "marin", "chinchilla", casts, ("params", 3.5e8))
 
 
@@ -89,10 +85,9 @@ def listed(values: tuple[int, ...]) -> str:
     return " ".join(map(str, values))
 
 
-def best_of(rows: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+def best_of(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Keep the best run of each recipe and size: seeds and tuning are not what is compared."""
-    keys = by or ["params", "tokens"]
-    return rows.sort_values("loss").drop_duplicates(keys).sort_values(keys).reset_index(drop=True)
+    return rows.sort_values("loss").drop_duplicates(by).sort_values(by).reset_index(drop=True)
 
 
 def simulated(count: int) -> Iterator[Table]:

@@ -16,13 +16,18 @@ import numpyro.distributions as dist
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.evaluate.arms import Arms, one_scale
+from bayes_scaling.predict.along import Along
+from bayes_scaling.predict.arms import ArmCurves
 
 NOT_CALLED = {
     "Comparison": "a result",
     "Ensemble": "a result",
     "Fit": "a result",
     "Forecast": "a result",
+    "Chain": "a result",
     "PilotPlan": "a result",
+    "RecipeComparison": "a result",
     "Plan": "a result",
     "Registered": "a result",
     "TrackRecord": "a result",
@@ -198,6 +203,47 @@ class World:
             loo_weights={},
             seconds=0.0,
         )
+
+    @functools.cached_property
+    def two_recipes(self) -> bs.Runs:
+        return bs.Runs.from_frame(self.runs.table.assign(recipe=np.where(np.arange(len(self.runs)) % 2, "a", "b")))
+
+    @functools.cached_property
+    def recipe_comparison(self) -> bs.RecipeComparison:
+        arms = Arms("recipe", "shared", self.fit, {"a": self.ensemble, "b": self.ensemble}, 0)
+        along = Along("flops", 20.0, {})
+        curves = ArmCurves.of(arms.arms, along, 1e17, 1e22)
+        usual = one_scale(self.two_recipes, "recipe", self.fit.law, along.sizes(self.two_recipes))
+        return bs.RecipeComparison(
+            "recipe", "a", 1e22, None, "shared", {"shared": arms}, {"shared": curves}, usual, None
+        )
+
+    @functools.cached_property
+    def scores(self) -> pd.DataFrame:
+        score = 1 - (0.8 - 2.0 * np.exp(-0.7 * self.runs.loss))
+        return self.runs.table.assign(score=score)
+
+    @functools.cached_property
+    def link(self) -> bs.Fit:
+        sampler = bs.Sampler("laplace", draws=300)
+        table = bs.score_runs(self.scores, questions=100)
+        return bs.fit("downstream", table, noise="normal", discrepancy="none", sampler=sampler).thinned(40)
+
+    @functools.cached_property
+    def chain(self) -> bs.Chain:
+        return bs.chain(self.fit, self.link, unconverged=True)
+
+    @functools.cached_property
+    def saved_link(self) -> Path:
+        path = self.folder / "link.nc"
+        self.link.save(path)
+        return path
+
+    @functools.cached_property
+    def csv_of_recipes(self) -> Path:
+        path = self.folder / "recipes.csv"
+        self.two_recipes.table.to_csv(path, index=False)
+        return path
 
     @functools.cached_property
     def csv(self) -> Path:
@@ -442,6 +488,58 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "seed": 0,
                 "progress": False,
             },
+        ),
+        "compare_recipes": (
+            bs.compare_recipes,
+            {
+                "runs": w.two_recipes,
+                "by": "recipe",
+                "budget": 1e22,
+                "baseline": "a",
+                "target": None,
+                "law": "chinchilla",
+                "irreducible": "own",
+                "tokens_per_param": None,
+                "given": None,
+                "pilot_budget": 0.0,
+                "sampler": "laplace",
+                "seed": 0,
+                "progress": False,
+                "unconverged": True,
+            },
+        ),
+        "RecipeComparison.speedup": (
+            w.recipe_comparison.speedup,
+            {"recipe": "b", "at": 1e21, "loss": None, "over": "a", "irreducible": "shared"},
+        ),
+        "RecipeComparison.ahead": (
+            w.recipe_comparison.ahead,
+            {"recipe": "b", "at": 1e21, "over": "a", "irreducible": "shared"},
+        ),
+        "RecipeComparison.crossing": (
+            w.recipe_comparison.crossing,
+            {"recipe": "b", "low": 1e19, "high": 1e21, "over": "a", "irreducible": "shared"},
+        ),
+        "RecipeComparison.to_frame": (w.recipe_comparison.to_frame, {"probability": 0.9}),
+        "chain": (
+            bs.chain,
+            {
+                "loss_fit": fit,
+                "score_fit": w.link,
+                "questions": 100,
+                "chance": 0.25,
+                "direct": None,
+                "unconverged": True,
+                "seed": 0,
+            },
+        ),
+        "Chain.forecast": (w.chain.forecast, {"points": None, **AHEAD}),
+        "Chain.required": (w.chain.required, {"score": 0.5, "task": None, "tokens_per_param": 20.0, "given": None}),
+        "Chain.ceiling": (w.chain.ceiling, {"task": None}),
+        "pass_at_k": (bs.pass_at_k, {"samples": [10, 10], "correct": [1, 2], "k": 2}),
+        "score_runs": (
+            bs.score_runs,
+            {"frame": w.scores, "score": "score", "loss": "loss", "questions": 100, "source": "t"},
         ),
         "backtest": (
             bs.backtest,

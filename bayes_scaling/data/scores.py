@@ -89,9 +89,13 @@ def pass_at_k(samples: Any, correct: Any, k: int) -> float:
     DataError
         When a problem has fewer than k samples, or more right ones than samples.
     """
-    n, c = np.broadcast_arrays(np.asarray(samples, float), np.asarray(correct, float))
-    n, c = np.atleast_1d(n), np.atleast_1d(c)
-    if k < 1 or not len(n) or not (n >= k).all():
+    try:
+        n, c = np.broadcast_arrays(np.atleast_1d(np.asarray(samples, float)), np.atleast_1d(np.asarray(correct, float)))
+    except (TypeError, ValueError, OverflowError):
+        raise DataError("samples and correct: expected numbers, or one for each problem in both") from None
+    if n.ndim != 1 or not len(n) or not (np.isfinite(n).all() and np.isfinite(c).all()):
+        raise DataError("samples and correct: expected numbers, or one for each problem in both")
+    if k < 1 or not (n >= k).all():
         raise DataError(f"pass@{k} needs at least {max(k, 1)} samples of each problem; the fewest are {n.min():g}")
     if not ((c >= 0) & (c <= n)).all():
         place = int(np.flatnonzero((c < 0) | (c > n))[0])

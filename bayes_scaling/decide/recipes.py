@@ -107,7 +107,10 @@ class RecipeComparison:
         return next(iter(self.readings.values())).pairs
 
     def _curves(self, irreducible: str | None = None) -> ArmCurves:
-        return self.curves[self.irreducible if irreducible is None else irreducible]
+        wanted = self.irreducible if irreducible is None else irreducible
+        if wanted not in self.curves:
+            raise PlanError(f"irreducible is {shown(wanted)}; this comparison has {listed(self.curves)}")
+        return self.curves[wanted]
 
     @validated
     def speedup(

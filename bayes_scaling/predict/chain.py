@@ -234,9 +234,7 @@ class Chain:
         known = along.sizes(runs)
         sizes = np.geomspace(known.min() / SMALLER, known.max() * LARGER, SIZES)
         log_losses = self.loss.log_mean(self.loss.points(**along.inputs(sizes)))
-        names = self.tasks if task is None else (task,)
-        if task is not None and task not in self.links:
-            raise ForecastError(f"there is no task {shown(task)}; there are {listed(self.tasks)}")
+        names = self._named(task)
         errors = [self._errors(n, log_losses, self._paired(n, len(log_losses)), scatter=False) for n in names]
         missed = np.minimum.accumulate(np.mean(errors, axis=0), axis=1)
         place = reached(missed, np.log(sizes), np.full(len(missed), 1 - score))
@@ -245,7 +243,7 @@ class Chain:
     @validated
     def ceiling(self, task: str | None = None) -> np.ndarray:
         """Return the score at a loss far below all that were seen, ``(n_draw,)``: where the link levels off."""
-        names = self.tasks if task is None else (task,)
+        names = self._named(task)
         values = []
         for name in names:
             link = self.links[name]
@@ -254,6 +252,13 @@ class Chain:
             values.append(self._errors(name, np.full((count, 1), lowest), np.arange(count), scatter=False)[:, 0])
         fewest = min(map(len, values))
         return np.asarray(1 - np.mean([one[:fewest] for one in values], axis=0))
+
+    def _named(self, task: str | None) -> tuple[str, ...]:
+        if task is None:
+            return self.tasks
+        if task not in self.links:
+            raise ForecastError(f"there is no task {shown(task)}; there are {listed(self.tasks)}")
+        return (task,)
 
     def _paired(self, name: str, count: int) -> np.ndarray:
         """Return a draw of a link for each draw of the loss; the same one for every task of one fit."""

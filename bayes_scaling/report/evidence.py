@@ -23,7 +23,7 @@ from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
-from bayes_scaling.report import changes, curve, decision, provenance, trust
+from bayes_scaling.report import changes, curve, decision, provenance, questions, trust
 from bayes_scaling.report.decision import Context
 from bayes_scaling.report.study import Study
 
@@ -91,6 +91,10 @@ def gather(
         recommended = decision.recommendation(plan)
         advance("pilots", 0.1)
         pilots = decision.pilots(context, problem)
+        more = {
+            "recipes": questions.recipes(context, plan),
+            "scores": questions.scores(context, plan, problem.ensemble),
+        }
         advance("other budgets", 0.3)
         others = decision.budgets(context, problem)
         advance("what would change it", 0.5)
@@ -125,6 +129,7 @@ def gather(
             "changes": changed,
             "pilots": pilots,
             "tuning": decision.tuning(context, problem, plan),
+            **{name: found for name, found in more.items() if found is not None},
             "outlook": outlook,
             "trajectory": followed,
             "laws": {**_ranking(comparison), "at_plan": medians},

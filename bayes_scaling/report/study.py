@@ -26,7 +26,19 @@ from bayes_scaling.laws.priors import prior_from_spec
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.report.tables import Budget, Curve, Data, Goal, Laws, Part, Pilots, Tuning, in_words_of_the_study
+from bayes_scaling.report.tables import (
+    Budget,
+    Curve,
+    Data,
+    Goal,
+    Laws,
+    Part,
+    Pilots,
+    Recipes,
+    Scores,
+    Tuning,
+    in_words_of_the_study,
+)
 
 About = Literal[
     "architecture",
@@ -55,6 +67,7 @@ class Study(Part):
     data, laws, budget, goal, pilots : the tables of the file
     tuning : asks for learning rate and batch size of the plan; without it the report does not say
     trajectory : asks for the loss curve of a run; without it the report has none
+    recipes, scores : tables that ask for a section more: recipes compared, and scores of a benchmark; none by default
     given : fixed inputs of a law, such as ``{unique_tokens = 1e9}``, as in `DecisionProblem`
     constraints : ranges and limits by name, as in `Constraints`
     sizes : parameter counts of the models to choose from; any by default
@@ -73,6 +86,8 @@ class Study(Part):
     pilots: Pilots = Pilots()
     tuning: Tuning | None = None
     trajectory: Curve | None = None
+    recipes: Recipes | None = None
+    scores: Scores | None = None
     about: dict[About, str] = pydantic.Field(default_factory=dict)
     _folder: Path = pydantic.PrivateAttr(default=Path())
 
@@ -128,8 +143,14 @@ class Study(Part):
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that the study names: its table and its law files."""
-        named = [*filter(None, [self.data.file]), *(name for name in self.laws.names or () if name.endswith(".py"))]
+        tables = [self.data.file, None if self.scores is None else self.scores.file]
+        named = [*filter(None, tables), *(name for name in self.laws.names or () if name.endswith(".py"))]
         return tuple(self._folder / name for name in named)
+
+    @property
+    def scores_file(self) -> Path:
+        """The table of scores, of a study that names one."""
+        return self._folder / ("" if self.scores is None else self.scores.file)
 
     def runs(self) -> Runs:
         """Read the runs.

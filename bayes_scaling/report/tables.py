@@ -207,6 +207,45 @@ class Curve(Part):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class Recipes(Part):
+    """``[recipes]``: the table holds several recipes, which the report compares at the recommended run.
+
+    Attributes
+    ----------
+    by : column that names them
+    baseline : the recipe that the others are measured against; by default the first in the alphabet
+    irreducible : which reading decides, ``shared`` or ``own``; both are shown
+    law : that they are compared by; by default by the columns
+    """
+
+    by: str = "recipe"
+    baseline: str | None = None
+    irreducible: Literal["shared", "own"] = "shared"
+    law: str | None = None
+
+
+class Scores(Part):
+    """``[scores]``: scores of small models on a benchmark, from which that of the recommended run is forecast.
+
+    Attributes
+    ----------
+    file : path of the table, relative to the study file: one row per model, with its loss and its score
+    score, loss : columns of it
+    questions : number of questions of the benchmark; adds their binomial noise
+    chance : score of guessing
+    link : law of the error against the loss
+    target : a score that is wanted
+    """
+
+    file: str
+    score: str = "score"
+    loss: str = "loss"
+    questions: int | None = pydantic.Field(default=None, ge=1)
+    chance: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    link: str = "downstream"
+    target: float | None = pydantic.Field(default=None, gt=0, lt=1)
+
+
 # --- errors in terms of the study ---
 
 PLACES = {

@@ -67,7 +67,15 @@ def score_table(ahead: ScoreForecast | None, needed: Requirement | None, target:
     if ahead is not None:
         frame = ahead.to_frame(target=target)
         inputs = [str(name) for name in ahead.points]
-        shown = [*inputs, "task", "loss", "score", "low", "high", *(n for n in frame if n.startswith("direct"))]
+        shown = [
+            *inputs,
+            "task",
+            "loss",
+            "score",
+            "low",
+            "high",
+            *(n for n in map(str, frame) if n.startswith("direct")),
+        ]
         if target is not None:
             shown.append("probability_above_target")
         parts.append(table(shown, frame[shown].to_numpy().tolist(), title="measured scores, 90 % intervals"))

@@ -1,0 +1,135 @@
+"""Recipes: fits of several of them, what is said of the choice, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.decide.recipes import _payoffs, _side_by_side
+from bayes_scaling.evaluate.arms import one_scale, paired, recipes_of, with_absolute_floor
+from bayes_scaling.predict.along import Along
+from tests.support import believed, refusal
+
+TRUTH = {"E": 1.7, "A": 400.0, "B": 400.0, "alpha": 0.33, "beta": 0.3}
+
+
+def two(better: float = 1.04, seed: int = 0) -> bs.Runs:
+    """Return runs of two recipes on one grid with the same seeds; terms of ``b`` are smaller by a factor."""
+    rng, parts = np.random.default_rng(seed), []
+    grid = bs.grid(params=[2e7, 1e8, 5e8], tokens=[1e9, 4e9, 1.6e10])
+    common = 0.005 * rng.standard_normal(len(grid))
+    for name, factor in (("a", 1.0), ("b", better)):
+        one = {**TRUTH, "A": TRUTH["A"] / factor, "B": TRUTH["B"] / factor}
+        loss = bs.load_law("chinchilla").evaluate(one, params=grid["params"], tokens=grid["tokens"])
+        parts.append(
+            grid.assign(recipe=name, seed=0, loss=loss * np.exp(common + 1e-3 * rng.standard_normal(len(grid))))
+        )
+    return bs.Runs.from_frame(pd.concat(parts, ignore_index=True))
+
+
+@pytest.fixture(scope="module")
+def found() -> bs.RecipeComparison:
+    return bs.compare_recipes(
+        two(), budget=1e22, target=2.2, pilot_budget=0.0, sampler="laplace", unconverged=True, progress=False
+    )
+
+
+def test_both_readings_are_shown_beside_the_usual_ranking(found: bs.RecipeComparison) -> None:
+    frame = found.to_frame()
+    assert list(frame["irreducible"]) == ["shared", "own"] and set(frame["recipe"]) == {"b"}
+    assert found.recipes == ("a", "b") and found.pairs == 9
+    assert (frame["one_scale"] < 1).all(), "b is better at the largest common scale"
+    assert {"multiplier_to_target", "target_defined"} <= set(frame)
+    assert found.decision == "promote" and found.verdict.startswith("Promote b; at 1e+22 FLOPs b is worth")
+    assert "With an irreducible loss of each recipe's own the odds are" in found.verdict
+    content = found.to_dict()
+    assert content["decision"] == "promote" and content["pilots"] is None and len(content["recipes"]) == 2
+    back = found.speedup("a", over="b")
+    np.testing.assert_allclose(back.median * found.speedup("b").median, 1.0, rtol=0.1)
+    assert found.ahead("a", over="b") == pytest.approx(1 - found.ahead("b"))
+
+
+def test_the_floor_is_one_loss_for_all_where_it_is_shared(found: bs.RecipeComparison) -> None:
+    shared, own = (found.readings[name].fit.draws for name in ("shared", "own"))
+    assert "E" in shared and {"E[a]", "E[b]"} <= own.keys()
+    law = with_absolute_floor(bs.load_law("chinchilla"))
+    assert [row.name for row in law.parameters][:2] == ["E", "L_0"]
+    pure = bs.load_law("power_law", form="pure")
+    assert with_absolute_floor(pure) is pure
+
+
+def test_runs_alike_are_paired() -> None:
+    runs, law = two(), bs.load_law("chinchilla")
+    names = recipes_of(runs, "recipe")
+    block = paired(runs, names, law)
+    assert block is not None and set(pd.Series(block).value_counts()) == {2}
+    other = dataclasses.replace(runs, table=runs.table.assign(seed=np.arange(len(runs))))
+    assert paired(other, names, law) is None, "no two runs have a seed in common"
+    twice = dataclasses.replace(runs, table=pd.concat([runs.table, runs.table]))
+    assert paired(twice, names * 2, law) is None, "no telling which runs belong together"
+
+
+def test_ranking_by_one_scale() -> None:
+    runs, law = two(), bs.load_law("chinchilla")
+    sizes = 6 * runs.column("params") * runs.column("tokens")
+    (row,) = one_scale(runs, "recipe", law, sizes).to_dict(orient="records")
+    assert row["recipe"] == "b" and row["over"] == "a" and row["size"] == sizes.max() and row["log_ratio"] < 0
+    moved = runs.table.assign(params=runs.table["params"] * np.where(runs.table["recipe"] == "b", 1.1, 1.0))
+    near = bs.Runs.from_frame(moved.drop(columns="flops"))
+    (row,) = one_scale(near, "recipe", law, sizes).to_dict(orient="records")
+    assert row["log_ratio"] < 0, "sizes within a quarter count as one scale"
+
+
+def test_the_choice_is_worth_the_loss_that_it_saves() -> None:
+    """Pilots leave less for the big run; the payoff of each recipe is its expected loss, with the sign turned."""
+    arms = {"a": believed("chinchilla", TRUTH), "b": believed("chinchilla", {**TRUTH, "A": 380.0})}
+    payoffs = _payoffs(arms, Along("flops", 20.0, {}), "recipe", 1e22, 1e21)
+    assert payoffs.worth.shape == (5, 40, 2) and list(payoffs.big["recipe"]) == ["a", "b"]
+    assert payoffs.now == pytest.approx(payoffs.worth[0][:, 1].mean()) and payoffs.perfect >= 0
+    assert (payoffs.worth_after(1e21) < payoffs.worth[0]).all()
+    points = arms["a"].points(params=[1e9], tokens=[2e10])
+    joined = _side_by_side([arm.new_run(points) for arm in arms.values()])
+    assert joined.location.shape == (40, 2) and (joined.location[:, 1] < joined.location[:, 0]).mean() > 0.5
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    runs = two()
+    alone = runs.where((runs.table["recipe"] == "a") | (np.arange(len(runs)) == len(runs) - 1))
+    assert "recipe 'b' has one run, which says nothing about how it scales" in refusal(
+        lambda: bs.compare_recipes(alone, budget=1e22)
+    )
+    only = runs.where(runs.table["recipe"] == "a")
+    assert "every run has the recipe 'a'" in refusal(lambda: bs.compare_recipes(only, budget=1e22))
+    assert "no column 'arm'" in refusal(lambda: bs.compare_recipes(runs, "arm", budget=1e22))
+    for changed, words in (
+        ({"budget": 1e9}, "expected more than the smallest run"),
+        ({"budget": 1e22, "baseline": "c"}, "the baseline is 'c'; the recipes of the table are a, b"),
+        ({"budget": 1e22, "target": -1.0}, "the target loss is -1, expected a positive number"),
+    ):
+        with pytest.raises(bs.errors.PlanError, match=words):
+            bs.compare_recipes(runs, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_speedups_hold_the_truth() -> None:
+    """90 % intervals of the multiplier at ten times the largest run hold about 90 % of the truth."""
+    hits, factors = [], np.exp(0.05 * np.random.default_rng(3).standard_normal(6))
+    for seed, factor in enumerate(factors):
+        made = bs.compare_recipes(
+            two(float(factor), seed), budget=5e20, pilot_budget=0.0, sampler=bs.Sampler(draws=250),
+            unconverged=True, progress=False, tokens_per_param=20.0,
+        )  # fmt: skip
+        law, grid = bs.load_law("chinchilla"), np.geomspace(1e19, 1e23, 20_001)
+        inputs = Along("flops", 20.0, {}).inputs(grid)
+        a = law.evaluate(TRUTH, **inputs)
+        b = law.evaluate({**TRUTH, "A": TRUTH["A"] / factor, "B": TRUTH["B"] / factor}, **inputs)
+        place = int(np.abs(np.log(grid / 5e20)).argmin())
+        true = grid[int(np.abs(a - b[place]).argmin())] / 5e20
+        for reading in ("shared", "own"):
+            low, high = made.speedup("b", irreducible=reading).interval()  # type: ignore[arg-type]
+            hits.append(low <= true <= high)
+    assert np.mean(hits) >= 0.7
