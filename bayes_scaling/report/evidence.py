@@ -91,9 +91,11 @@ def gather(
         recommended = decision.recommendation(plan)
         advance("pilots", 0.1)
         pilots = decision.pilots(context, problem)
-        more = {
+        asked = {
+            "tuning": decision.tuning(context, problem, plan),
             "recipes": questions.recipes(context, plan),
             "scores": questions.scores(context, plan, problem.ensemble),
+            "trajectory": curve.curve(context),
         }
         advance("other budgets", 0.3)
         others = decision.budgets(context, problem)
@@ -105,7 +107,6 @@ def gather(
         changed = changes.changes(context, problem, plan, others, pilots["best"], executor, advance_refits)
         advance("other sizes", 0.8)
         outlook = _outlook(context, problem, plan, others)
-        followed = curve.curve(context)
         advance("checks", 0.85)
         medians = decision.law_medians(comparison, context.inputs_of(plan), study.seed, context.unconverged)
         checks = trust.verdicts(
@@ -128,10 +129,8 @@ def gather(
             "recommendation": recommended,
             "changes": changed,
             "pilots": pilots,
-            "tuning": decision.tuning(context, problem, plan),
-            **{name: found for name, found in more.items() if found is not None},
             "outlook": outlook,
-            "trajectory": followed,
+            **asked,
             "laws": {**_ranking(comparison), "at_plan": medians},
             "trust": {"verdicts": checks, **trust.details(comparison)},
             "methods": provenance.methods(study, comparison, draft),
