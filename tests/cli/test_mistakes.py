@@ -28,7 +28,8 @@ WRONG = ("0", "1e400", "nan", "1" * 5000, "x=", ",", "../../etc/passwd", "\ud800
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("world"))
-    assert made.csv and made.saved and made.study_file and made.registered  # before sampling is stopped
+    made_first = (made.csv, made.saved, made.study_file, made.registered, made.saved_link, made.csv_of_recipes)
+    assert all(made_first)  # before sampling is stopped
     return made
 
 
