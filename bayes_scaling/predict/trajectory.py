@@ -305,7 +305,7 @@ def trajectory(
     so_far = curve_so_far(fits[0], run)[0] if run else fits[0].runs.table.iloc[:0]
     rows = _rows(fits[0], along, inputs[along], so_far)
     others = {name: value for name, value in inputs.items() if name != along}
-    if not _is_list(along, inputs[along]) and (lists := [name for name, one in others.items() if _is_list(name, one)]):
+    if not _is_list(inputs[along]) and (lists := [name for name, value in others.items() if _is_list(value)]):
         raise ForecastError(f"{lists[0]} is a list, so give {along} as a list of equal length too, one for each row")
     if run:
         found = continued(source, run, {along: rows, **others}, seed=seed, unconverged=unconverged)
@@ -324,26 +324,10 @@ def _along_of(inputs: Mapping[str, Any]) -> str:
     wanted = [name for name in LENGTHS if name in inputs]
     if not wanted:
         raise ForecastError("say how long the run is: steps=2000, or tokens=1e9 of a table without steps")
-    many = [name for name in wanted if _is_list(name, inputs[name])]
+    many = [name for name in wanted if _is_list(inputs[name])]
     if len(wanted) > 1 and len(many) != len(wanted):
         raise ForecastError("give the length of the run in steps or in tokens, not in both")
     return wanted[0]
-
-
-def _numbers(name: str, given: Any) -> np.ndarray:
-    """Return an input as an array, of no axis for a number."""
-    try:
-        return np.asarray(given, float)
-    except (TypeError, ValueError, OverflowError):
-        raise ForecastError(f"{name} is {shown(given)}, expected a number or a list of numbers") from None
-
-
-def _is_list(name: str, given: Any) -> bool:
-    """Say whether an input, or the group of a pooled fit, has several values."""
-    try:
-        return np.ndim(given) > 0
-    except ValueError:
-        raise ForecastError(f"{name} is {shown(given)}, expected a value or a list of values") from None
 
 
 def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
@@ -353,7 +337,7 @@ def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
         raise ForecastError(f"{along} is {shown(given)}, expected positive numbers")
     if (np.diff(values) <= 0).any():
         raise ForecastError(f"{along} along a run must grow from row to row; got {shown(given)}")
-    if _is_list(along, given):
+    if _is_list(given):
         return values
     end = float(values[0])
     if len(so_far):
@@ -391,11 +375,13 @@ def _beside(
     group = {column: str(found.points[column].iloc[0]) for fit in fits for column in fit.groups.columns} or None
     numbers = {str(name): found.points[name].to_numpy(float) for name in found.points if name not in (group or {})}
     known = {**derive_missing(numbers)[0], "loss": np.median(found.curve, axis=0)}
-    rows = known["loss"].shape
     for name, value in given.items():
-        if (values := _numbers(name, value)).shape not in ((), (1,), rows):
-            raise ForecastError(f"{name} is {shown(value)}, expected a number, or one for each of {rows[0]} rows")
-        known[name] = np.broadcast_to(values, rows)
+        further = _numbers(name, value)
+        if further.shape not in ((), known["loss"].shape) or not (np.isfinite(further) & (further > 0)).all():
+            raise ForecastError(
+                f"{name} beside the curve is {shown(value)}, expected a positive number, or one per row"
+            )
+        known[name] = np.broadcast_to(further, known["loss"].shape)
     needs = _shared_quantities(fits)
     if "flops" in known and set(needs.get(COMPUTE_SHARE, ["?"])) <= set(known):
         share = quantity(
@@ -440,3 +426,17 @@ def _first_below(lowest: np.ndarray, place: np.ndarray, goal: float) -> np.ndarr
 
 def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, int | float | np.number) else shown(str(value))
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """Return a number or a list of numbers as an array."""
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError, OverflowError):
+        raise ForecastError(f"{name} is {shown(value)}, expected a number or a list of numbers") from None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | range | pd.Series | pd.Index) or (
+        isinstance(value, np.ndarray) and value.ndim > 0
+    )
