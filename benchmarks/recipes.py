@@ -7,7 +7,7 @@ A table is cut: runs above a size are held out, and every pair of recipes is jud
 run at. Right: the recipe with the lower held-out loss has odds above one half. Beside it the usual ranking, by the loss
 at the largest common scale below the cut. Calibration: mean of (odds - outcome)^2 (Brier), where 0.25 is what a coin
 gets, and the share of held-out log ratios of losses inside their 90 % intervals. On simulated tables multipliers and
-crossings are known, so that their 90 % intervals can be checked. Every table is kept in ``--out`` and found there again.
+crossings are known, so that their 90 % intervals can be checked. Every table is kept in ``--out`` and found again.
 
 How far recipes leave the law (`LEAD` in bayes_scaling/evaluate/arms.py) was chosen on one table, the routing runs by
 validation loss with 1, 8 and 64 experts. No other table had a say in it.
