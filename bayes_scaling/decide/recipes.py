@@ -311,9 +311,8 @@ def compare_recipes(
 ) -> RecipeComparison:
     """Compare recipes: by how much compute one is better, whether that lasts, which one to train big.
 
-    A law is fitted to all recipes at once; its level and its exponents come from a population of recipes. Runs with
-    the same seed and size in several recipes share a deviation (column ``seed``), so what is common to them does not
-    blur the difference.
+    One law is fitted to all recipes at once; each has its level and its exponent. Runs with the same seed and inputs in
+    several recipes share a deviation (column ``seed``), so what is common to them does not blur the difference.
 
     Parameters
     ----------

@@ -1,16 +1,15 @@
-"""Fits of arms, the recipes of one table: a law whose parameters come from a population of recipes.
+"""Fits of arms, the recipes of one table: one law, of which each recipe has a level and an exponent of its own.
 
-A recipe with few runs leans on the others. What it may have of its own decides the answer far out, so both are fitted:
+What else a recipe may have of its own decides the answer far out, so both are fitted:
 an irreducible loss that all recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of
 laws are usually stated as shares of the level of the loss, which differs between recipes, so rows of the law are
 rewritten: E is a share of the median loss of the table, and the level is what it adds to E.
 
-Runs of several recipes with the same inputs err together: the law errs there for all of them, and where the seed is the
-same, too, the data came in the same order. Such sets of runs share a deviation, so what is common to them does not blur
-the difference.
+Runs of several recipes with the same seed and inputs err together: the data came in the same order, and the law errs
+there for all of them. Such sets of runs share a deviation, so what is common to them does not blur the difference.
 
 The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
-each recipe leaves the law on its own, on the scale of the scatter of runs.
+each recipe leaves the law on its own, on the scale of the scatter of runs and of its lead: leads change as they grow.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
 from bayes_scaling.predict.ensemble import Ensemble, Member
 
-APART = 0.5  # scale of the path by which a recipe leaves the law on its own, over one e-fold, over that of the scatter
+APART = 0.5  # scale of the path by which a recipe leaves the law on its own over one e-fold, over that of the scatter
+LEAD = 0.2  # and over what it is ahead of, or behind, the mean of all recipes at its largest run
 FEWEST = 2  # runs of a recipe
 NEAR = 0.25  # e-folds within which two sizes count as one scale
 
@@ -54,7 +54,7 @@ class Arms:
     irreducible : ``shared`` or ``own``
     fit : posterior of the law
     arms : by name, draws of the loss of any run of that recipe
-    pairs : sets of runs of several recipes with the same inputs, and the same seed where there is one
+    pairs : sets of runs of several recipes with the same seed and the same inputs
     """
 
     by: str
@@ -108,8 +108,7 @@ def fitted_arms(
     )
     made.require_convergence(unconverged)
     pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
-    arms = {name: _on_its_own(made, by, name, i, seed) for i, name in enumerate(sorted(set(names)))}
-    return Arms(by, irreducible, made, arms, pairs)
+    return Arms(by, irreducible, made, _on_their_own(made, by, names, seed), pairs)
 
 
 _PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
@@ -172,23 +171,29 @@ def _above_floor(draw: Any, at: Any, E: Any) -> Any:
 
 
 def pooling_of(law: Law, by: str, irreducible: str) -> Pooling:
-    """Return how parameters vary between recipes: each its level, exponents around a common one, the rest is shared."""
+    """Return how parameters vary between recipes: each has its level and exponent, the rest is shared.
+
+    An irreducible loss of its own comes from a population. Exponents do not: a population of two or three recipes says
+    little of its width, and sampling it takes several times as long.
+    """
     if irreducible not in IRREDUCIBLE:
         raise DataError(f"irreducible is {shown(irreducible)}; expected {listed(IRREDUCIBLE)}")
     exponents = [row.name for row in law.sampled if row.role == "exponent"][:1]  # others are ratios to the first
     own = [row.name for row in law.sampled if row.role == "irreducible" and irreducible == "own"]
     levels = {row.name: separate(by) for row in law.sampled if row.role == "level"}
-    return levels | {name: partial(by) for name in (*exponents, *own)}
+    return levels | {name: separate(by) for name in exponents} | {name: partial(by) for name in own}
 
 
 def paired(runs: Runs, names: list[str], law: Law) -> np.ndarray | None:
-    """Return which set of runs with the same inputs and seed each row is in, ``(n_row,)``; None without such sets.
+    """Return which set of runs with the same seed and inputs each row is in, ``(n_row,)``; None without such sets.
 
     Parameters
     ----------
     names : recipe of each row
     """
-    by = [*(["seed"] if "seed" in runs.table else []), *law.inputs]
+    if "seed" not in runs.table:
+        return None
+    by = ["seed", *law.inputs]
     keys = runs.table[by].assign(recipe=names)
     if keys.duplicated().any():  # several runs of one recipe are alike: no telling which belong together
         return None
@@ -198,21 +203,36 @@ def paired(runs: Runs, names: list[str], law: Law) -> np.ndarray | None:
     return block.map("set {}".format).to_numpy()
 
 
-def _on_its_own(fit: Fit, by: str, name: str, place: int, seed: int) -> Ensemble:
-    """Return the draws of one recipe, which leaves the law on its own beyond its largest run."""
-    ensemble = Ensemble.of(fit, seed, group={by: name}, unconverged=True)
-    ((label, member),) = ensemble.members.items()
-    inside = np.array(group_names(fit.runs.table, by, fit.runs.source)) == name
-    sizes = log_size(fit.law, {column: fit.runs.column(column)[inside] for column in fit.law.inputs})
-    return dataclasses.replace(ensemble, members={label: _leaving(member, float(sizes.max()), [seed, 41, place])})
+def _on_their_own(fit: Fit, by: str, names: list[str], seed: int) -> dict[str, Ensemble]:
+    """Return the draws of each recipe, which leaves the law on its own beyond its largest run."""
+    inside = {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
+    arms = {name: Ensemble.of(fit, seed, group={by: name}, unconverged=True) for name in inside}
+    sizes = log_size(fit.law, {column: fit.runs.column(column) for column in fit.law.inputs})
+    out = {}
+    for place, (name, rows) in enumerate(inside.items()):
+        largest = rows[sizes[rows].argmax()]
+        there = {column: fit.runs.column(column)[[largest]] for column in fit.law.inputs}
+        laws = {other: arm.log_law(arm.points(**there))[:, 0] for other, arm in arms.items()}
+        lead = np.abs(laws[name] - np.mean(list(laws.values()), axis=0))
+        ((label, member),) = arms[name].members.items()
+        scale = np.hypot(APART * member.theta["sigma"], LEAD * lead)
+        left = _leaving(member, scale, float(sizes[largest]), [seed, 41, place])
+        out[name] = dataclasses.replace(arms[name], members={label: left})
+    return out
 
 
-def _leaving(member: Member, edge: float, seed: list[int]) -> Member:
-    """Add a path of its own, Brownian from a size on, to the discrepancy of a member."""
+def _leaving(member: Member, scale: np.ndarray, edge: float, seed: list[int]) -> Member:
+    """Add a path of its own, Brownian from a size on, to the discrepancy of a member.
+
+    Parameters
+    ----------
+    scale : (n_draw,) over one e-fold
+    edge : log size
+    """
     paths = member.paths
     steps = np.diff(np.maximum(paths.sizes, edge), prepend=max(paths.sizes[0], edge))
     fresh = np.random.default_rng(seed).standard_normal((len(member), len(steps)))
-    own = APART * member.theta["sigma"][:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
+    own = scale[:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
     return dataclasses.replace(member, paths=dataclasses.replace(paths, unresolved=paths.unresolved + own))
 
 
