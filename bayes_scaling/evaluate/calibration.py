@@ -190,7 +190,7 @@ class Calibration(Task[Ranks]):
         law, design, started = self.law, self.design, time.perf_counter()
         # Any table of this design has its inputs; the losses of this one are not used.
         template = simulate(law, design, seed=self.seed)
-        noise, discrepancy = chosen_noise(self.noise, template), chosen_discrepancy(self.discrepancy)
+        noise, discrepancy = chosen_noise(self.noise, template, law), chosen_discrepancy(self.discrepancy)
         composition = Composition(law, noise, discrepancy, {})
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:

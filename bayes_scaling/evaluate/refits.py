@@ -325,7 +325,7 @@ def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
     return (
         found.runs.hash_of(columns) == runs.hash_of(columns)
         and (found.noise, found.discrepancy)
-        == (chosen_noise(candidate.noise, runs), chosen_discrepancy(candidate.discrepancy))
+        == (chosen_noise(candidate.noise, runs, candidate.law), chosen_discrepancy(candidate.discrepancy))
         and (made["law_source_sha256"], made["sampler"], made["seed"])
         == (candidate.law.source_hash, chosen_sampler(candidate.sampler).name, seed)
         and made["priors"] == {row.site: describe_prior(row.prior) for row in found.composition.sampled}

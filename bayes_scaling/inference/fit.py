@@ -141,7 +141,7 @@ def composed(
     law: Law, runs: Runs, noise: NoiseChoice, discrepancy: DiscrepancyChoice, pooling: Pooling | None
 ) -> Composition:
     """Return what is fitted to a table that has what it reads; arguments as of `fit`."""
-    scatter = chosen_noise(noise, runs)
+    scatter = chosen_noise(noise, runs, law)
     pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
     composition = Composition(law, scatter, chosen_discrepancy(discrepancy), pooling)
     refuse_unusable_columns(law, runs)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DISCREPANCIES, NOISES, DiscrepancyName, NoiseName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy
-from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import ALONG
+from bayes_scaling.model.noise import LEARNED, NONE, Noise
+from bayes_scaling.model.start import ALONG, start_for
 
 type NoiseChoice = NoiseName | Noise
 type DiscrepancyChoice = DiscrepancyName | Discrepancy
 
 
-def chosen_noise(choice: NoiseChoice, runs: Runs) -> Noise:
-    """Return the noise model that a choice means for a table."""
+def chosen_noise(choice: NoiseChoice, runs: Runs, law: Law) -> Noise:
+    """Return the noise model that a choice means for a law and a table: with the start of curves as the law reads it."""
+    noise = _named_noise(choice, runs)
+    if not noise.correlated or noise.start != LEARNED:
+        return noise
+    return dataclasses.replace(noise, start=start_for(law) or NONE)
+
+
+def _named_noise(choice: NoiseChoice, runs: Runs) -> Noise:
     if isinstance(choice, Noise):
         return choice
     if choice == "auto":
