@@ -80,6 +80,15 @@ def _noise(value: Any) -> bool:
     return _NOISE(said) and (begins is None or _START(begins))
 
 
+def _discrepancy(value: Any) -> bool:
+    """Whether this describes a discrepancy; one along the size of runs does not say so."""
+    if not isinstance(value, dict):
+        return False
+    said = dict(value)
+    return said.pop("along", "params") == "params" and _PATH(said)
+
+
+_PATH = _record(kind=_is_text, smoothness=is_number, scale=is_number)
 _START = _record(along=_is_text, by=_texts, share=is_number)
 _NOISE = _record(
     family=_is_text,
@@ -103,8 +112,8 @@ MANIFEST: Fields = {
         "family, scale, rows and rows per curve of the noise, and the start of curves where it is learned",
     ),
     "discrepancy": (
-        _record(kind=_is_text, smoothness=is_number, scale=is_number),
-        "kind, smoothness and scale of the discrepancy",
+        _discrepancy,
+        "kind, smoothness and scale of the discrepancy, and params where it runs along them",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),
     "runs": (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DISCREPANCIES, NOISES, DiscrepancyName, NoiseName
 from bayes_scaling.data.runs import Runs
@@ -13,12 +15,14 @@ from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import LEARNED, NONE, Noise
 from bayes_scaling.model.start import ALONG, start_for
 
+ENOUGH_SIZES = 3  # of models, for a path along them
+
 type NoiseChoice = NoiseName | Noise
 type DiscrepancyChoice = DiscrepancyName | Discrepancy
 
 
 def chosen_noise(choice: NoiseChoice, runs: Runs, law: Law) -> Noise:
-    """Return the noise model that a choice means for a law and a table: with the start of curves as the law reads it."""
+    """Return the noise model that a choice means for a table, with the start of curves as the law reads it."""
     noise = _named_noise(choice, runs)
     if not noise.correlated or noise.start != LEARNED:
         return noise
@@ -44,6 +48,16 @@ def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
     raise LawError(
         f"discrepancy is {shown(choice)}; expected one of {', '.join(DISCREPANCIES)}, or a bayes_scaling.Discrepancy"
     )
+
+
+def discrepancy_along(discrepancy: Discrepancy, noise: Noise, law: Law, runs: Runs) -> Discrepancy:
+    """Return the discrepancy with what its paths run along settled: params, for whole curves of enough model sizes."""
+    whole = noise.correlated and {"params", "batch_tokens"} <= set(law.inputs)
+    if not (whole and discrepancy.along == "auto" and discrepancy.kind != "none"):
+        return discrepancy
+    if len(np.unique(runs.column("params"))) >= ENOUGH_SIZES:
+        return dataclasses.replace(discrepancy, along="params")
+    return discrepancy
 
 
 def default_noise(runs: Runs) -> Noise:

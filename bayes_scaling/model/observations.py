@@ -16,7 +16,6 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
 from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_site
 from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
-from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.start import ALONG, StartOfTable
@@ -190,7 +189,7 @@ def observe(
     columns = {**model_columns(law, noise, table, Yardstick.of(law, noise, runs)), CELL: cell}
     columns = {name: values[read] for name, values in columns.items()}
     if grid.size:
-        columns[BASIS] = grid.basis(log_size(law, table)[read])
+        columns[BASIS] = grid.basis(composition.discrepancy.places(law, table)[read])
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
     if (layout := curve_layout(noise, {name: values[read] for name, values in table.items()})) is not None:
         padded |= {"noise.layout_row": layout.row, "noise.layout_gap": layout.gap}

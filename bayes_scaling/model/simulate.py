@@ -21,7 +21,7 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.composition import Composition
-from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid, log_size
+from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Yardstick, centre_of, curve_layout, model_columns
 from bayes_scaling.model.start import ALONG, StartOfTable
@@ -179,7 +179,7 @@ def _drawn_discrepancy(
     grid = DiscrepancyGrid.of(discrepancy, law, columns)
     if not grid.size:
         return 0.0
-    rng, places = np.random.default_rng([seed, 5]), log_size(law, columns)
+    rng, places = np.random.default_rng([seed, 5]), discrepancy.places(law, columns)
     learned = rng.standard_normal(grid.size) @ grid.basis(places).T
     return theta["tau"] * (learned + grid.unresolved(places, 1, rng))
 

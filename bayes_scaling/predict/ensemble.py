@@ -28,9 +28,8 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import CELL
-from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import Yardstick, model_columns
+from bayes_scaling.model.observations import model_columns
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -148,7 +147,7 @@ class Member:
 
     def discrepancy(self, points: Points) -> np.ndarray:
         """Return the discrepancy, ``(n_draw, n_point)``, constant beyond the grid."""
-        return self.paths.at(self.paths.total, log_size(self.fit.law, points))
+        return self.paths.at(self.paths.total, self.fit.discrepancy.places(self.fit.law, points))
 
     def new_run(self, points: Points) -> Predictive:
         """Return the distribution of the log loss of one new run at each point."""
