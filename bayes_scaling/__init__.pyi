@@ -38,6 +38,7 @@ from bayes_scaling.model.pooling import partial as partial
 from bayes_scaling.model.pooling import separate as separate
 from bayes_scaling.model.simulate import grid as grid
 from bayes_scaling.model.simulate import simulate as simulate
+from bayes_scaling.model.start import Start as Start
 from bayes_scaling.predict.continuation import continued as continued
 from bayes_scaling.predict.ensemble import Ensemble as Ensemble
 from bayes_scaling.predict.forecast import Forecast as Forecast
