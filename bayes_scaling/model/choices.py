@@ -13,7 +13,7 @@ from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import LEARNED, NONE, Noise
-from bayes_scaling.model.start import ALONG, start_for
+from bayes_scaling.model.start import ALONG, describes_whole_curves, start_for
 
 ENOUGH_SIZES = 3  # of models, for a path along them
 
@@ -52,8 +52,9 @@ def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
 
 def discrepancy_along(discrepancy: Discrepancy, noise: Noise, law: Law, runs: Runs) -> Discrepancy:
     """Return the discrepancy with what its paths run along settled: params, for whole curves of enough model sizes."""
-    whole = noise.correlated and {"params", "batch_tokens"} <= set(law.inputs)
-    if not (whole and discrepancy.along == "auto" and discrepancy.kind != "none"):
+    if not (
+        noise.correlated and describes_whole_curves(law) and discrepancy.along == "auto" and discrepancy.kind != "none"
+    ):
         return discrepancy
     if len(np.unique(runs.column("params"))) >= ENOUGH_SIZES:
         return dataclasses.replace(discrepancy, along="params")

@@ -139,10 +139,16 @@ class StartOfTable:
         return columns
 
 
+def describes_whole_curves(law: Law) -> bool:
+    """Whether a law says what curves of any size and batch do at any step."""
+    return {*BY} <= set(law.inputs) and any(name in law.inputs for name in ALONG)
+
+
 def start_for(law: Law) -> Start | None:
-    """Return how curves may depart from a law at their start; None for a law that does not read what grows."""
-    along = next((name for name in ALONG if name in law.inputs), None)
-    return None if along is None else Start(along, tuple(name for name in BY if name in law.inputs))
+    """Return how curves depart from a law at their start by default; None for a law that is not of whole curves."""
+    if not describes_whole_curves(law):
+        return None
+    return Start(next(name for name in ALONG if name in law.inputs), BY)
 
 
 def _coefficient(name: str, k: int, columns: tuple[str, ...]) -> Parameter:

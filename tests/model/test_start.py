@@ -44,12 +44,11 @@ DEPARTURE = {"start_1": 0.5, "start_1_batch_tokens": -0.2, "start_3": 0.1, "star
 
 def test_a_law_says_along_what_curves_start() -> None:
     assert start_for(bs.load_law(LAW)) == bs.Start("steps", ("params", "batch_tokens"))
-    assert start_for(bs.load_law("chinchilla")) == bs.Start("tokens", ("params",))
-    assert start_for(bs.load_law("power_law:input=params")) is None
+    assert start_for(bs.load_law("chinchilla")) is None
     noise = bs.Noise("normal", rows="correlated")
     curves = table(0)
     assert chosen_noise("auto", curves, bs.load_law(LAW)) == dataclasses.replace(noise, start=BEGINS)
-    assert chosen_noise(noise, curves, bs.load_law("power_law:input=params")).start == "none"
+    assert chosen_noise(noise, curves, bs.load_law("chinchilla")).start == "none"
     assert chosen_noise(dataclasses.replace(noise, start="none"), curves, bs.load_law(LAW)).start == "none"
 
 
