@@ -42,6 +42,7 @@ from bayes_scaling.model.pooling import partial as partial
 from bayes_scaling.model.pooling import separate as separate
 from bayes_scaling.model.simulate import grid as grid
 from bayes_scaling.model.simulate import simulate as simulate
+from bayes_scaling.model.start import Start as Start
 from bayes_scaling.predict.chain import Chain as Chain
 from bayes_scaling.predict.chain import chain as chain
 from bayes_scaling.predict.continuation import continued as continued

@@ -2,16 +2,20 @@
 
     uv run python benchmarks/curves.py --out curves.jsonl
     uv run python benchmarks/curves.py --laws kaplan_trajectory --rows-per-curve 8,12,all --only split
+    uv run python benchmarks/curves.py --laws kaplan_trajectory --only split,below-6e4,batch-128,batch-2048,batch-32768
     uv run python benchmarks/curves.py --simulated 100000 --only none
 
 Fits laws of curves to the bundled tables of curves. ``split``: every third row of the curves of models up to 113k
-parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are forecast. ``continued``: of every fifth of
+parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are forecast. ``below-3e4`` is the same up to
+another size; ``batch-2048`` leaves out all curves of that batch and forecasts them. ``continued``: of every fifth of
 the smaller curves only the first 30 % of steps is fitted, and the rest of it is forecast. ``--simulated`` fits curves
 of 60 rows each by Chinchilla's law, and finds outliers in them. Every line has a process of its own; the first fit of a
 process compiles, or reads what was compiled before. Lines that ``--out`` holds are not measured again.
 
 CPU seconds are those of the whole process after imports. ESS is the smallest bulk effective sample size of a coordinate
-that was sampled. Errors are of log loss, root mean square; ``late`` is after step 100, ``last`` the last row of a run.
+that was sampled. Errors are of log loss, root mean square; ``late`` is after step 100, ``last`` the last row of a run,
+``bias`` the mean error of late rows. ``together`` is the share of curves of which no row lies outside a simultaneous
+90 % band.
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ LEVELS = (0.5, 0.8, 0.9)
 ROWS_SIMULATED = 60  # of a curve
 COLUMNS = (
     *("law", "table", "part", "rows", "read", "wall_s", "cpu_s", "gradients", "path", "converged", "ess_per_s"),
-    *("outliers_s", "peak_gb", "error", "late", "last", "inside_50", "inside_80", "inside_90", "log_score"),
+    *("outliers_s", "peak_gb", "error", "late", "bias", "last", "inside_50", "inside_80", "inside_90", "late_90"),
+    *("together", "log_score"),
 )
 
 
@@ -54,7 +59,12 @@ def split(part: str, table: str) -> tuple[bs.Runs, bs.Runs | None]:
     if part == "all":
         return bs.Runs.from_frame(frame), None
     small = frame["params"] <= LARGEST
-    if part == "split":
+    if part != "continued":
+        kind, _, value = part.partition("-")
+        if kind == "batch":
+            small = frame["batch_tokens"] != float(value)
+        elif kind == "below":
+            small = frame["params"] <= float(value)
         frame, small = frame.iloc[::EVERY], small.iloc[::EVERY]
         return bs.Runs.from_frame(frame[small]), bs.Runs.from_frame(frame[~small])
     frame = frame[small]
@@ -117,10 +127,16 @@ def judged(fit: bs.Fit, ahead: bs.Runs) -> dict[str, float]:
         "last": (frame["steps"] == frame.groupby("run")["steps"].transform("max")).to_numpy(),
     }
     found = {name: float(np.sqrt(np.mean(error[chosen] ** 2))) for name, chosen in rows.items()}
+    found["bias"] = float(np.mean(error[rows["late"]]))
     for level in LEVELS:
         low, high = np.quantile(new, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        found[f"inside_{level:.0%}".rstrip("%")] = float(np.mean((low <= ahead.loss) & (ahead.loss <= high)))
+        inside = (low <= ahead.loss) & (ahead.loss <= high)
+        found[f"inside_{level:.0%}".rstrip("%")] = float(np.mean(inside))
+    found["late_90"] = float(np.mean(inside[rows["late"]]))  # of the last level
     centre, spread = np.log(new).mean(axis=0), np.log(new).std(axis=0)
+    far, off = np.abs(np.log(new) - centre) / spread, np.abs(log_loss - centre) / spread
+    curves = frame.groupby("run").indices.values()
+    found["together"] = float(np.mean([off[one].max() <= np.quantile(far[:, one].max(axis=1), 0.9) for one in curves]))
     density = -(((log_loss - centre) / spread) ** 2) / 2 - np.log(spread) - np.log(2 * np.pi) / 2
     return {**found, "log_score": float(density.mean())}
 
@@ -149,7 +165,7 @@ def main() -> None:
     for table, laws in LAWS.items():
         chosen = options.laws.split(",") if options.laws else laws
         for part in options.only.split(","):
-            if part == "all" or (part in ("split", "continued") and table == "stdlib_curves"):
+            if part == "all" or (part != "none" and table == "stdlib_curves"):
                 tasks += [(law, table, part) for law in chosen]
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     done = {tuple(found["task"]): found for found in map(json.loads, lines)}

@@ -351,8 +351,12 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "laws.Law.quantity": (law.quantity, {"name": law.quantities[0].name, "constants": theta, "flops": 1e21}),
         "laws.Law.with_priors": (law.with_priors, {"priors": {"alpha": dist.LogNormal(-1.0, 0.3)}}),
         "laws.read_priors": (bs.laws.read_priors, {"path": w.priors_file}),
-        "Noise": (bs.Noise, {"family": "normal", "scale": "constant", "rows": "correlated", "rows_per_curve": 12}),
-        "Discrepancy": (bs.Discrepancy, {"kind": "none", "smoothness": 0.5, "scale": 0.02}),
+        "Noise": (
+            bs.Noise,
+            {"family": "normal", "scale": "constant", "rows": "correlated", "rows_per_curve": 12, "start": "none"},
+        ),
+        "Discrepancy": (bs.Discrepancy, {"kind": "none", "smoothness": 0.5, "scale": 0.02, "along": "params"}),
+        "Start": (bs.Start, {"along": "tokens", "by": ("params",), "share": 0.2}),
         "Sampler": (
             bs.Sampler,
             {"method": "laplace", "chains": 4, "draws": 100, "device": "cpu", "like_rows": 48},

@@ -41,7 +41,13 @@ from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
-from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
+from bayes_scaling.model.choices import (
+    DiscrepancyChoice,
+    NoiseChoice,
+    chosen_discrepancy,
+    chosen_noise,
+    discrepancy_along,
+)
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import Observations, centre_of, law_table
@@ -190,7 +196,8 @@ class Calibration(Task[Ranks]):
         law, design, started = self.law, self.design, time.perf_counter()
         # Any table of this design has its inputs; the losses of this one are not used.
         template = simulate(law, design, seed=self.seed)
-        noise, discrepancy = chosen_noise(self.noise, template), chosen_discrepancy(self.discrepancy)
+        noise = chosen_noise(self.noise, template, law)
+        discrepancy = discrepancy_along(chosen_discrepancy(self.discrepancy), noise, law, template)
         composition = Composition(law, noise, discrepancy, {})
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:

@@ -27,14 +27,21 @@ class Default:
     ----------
     columns : these
     laws : as of `load_law`
+    curves : only for tables of training curves
     """
 
     columns: tuple[str, ...]
     laws: tuple[str, ...]
+    curves: bool = False
 
 
 DEFAULTS = (
     Default(("params", "tokens", "unique_tokens"), ("repeated_data", "repeated_data:exponents=free")),
+    Default(
+        ("params", "tokens", "batch_tokens"),
+        ("kaplan_trajectory", "kaplan_trajectory:form=irreducible", "three_term"),
+        curves=True,
+    ),
     Default(("params", "tokens", "batch_tokens"), ("chinchilla", "three_term", "kaplan_trajectory:form=irreducible")),
     Default(("params", "tokens"), ("chinchilla", "kaplan_joint", "nesting", "farseer")),
     *(
@@ -42,7 +49,7 @@ DEFAULTS = (
         for column in ("tokens", "params", "flops")
     ),
 )
-"""The first row whose columns all vary holds."""
+"""The first row whose columns all vary holds; along curves of several sizes and batches laws of steps and batch do."""
 
 
 def default_laws(runs: Runs) -> tuple[str, ...]:
@@ -54,8 +61,9 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
         When nothing varies in the table that the default laws read.
     """
     there = _telling(runs)
+    curves = default_noise(runs).correlated
     for row in DEFAULTS:
-        if there.issuperset(row.columns):
+        if there.issuperset(row.columns) and (curves or not row.curves):
             return row.laws
     columns = sorted({column for row in DEFAULTS for column in row.columns})
     raise DataError(

@@ -189,7 +189,7 @@ def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
     kind = chosen_discrepancy(member.discrepancy).kind
     if kind == "none":
         return ()
-    one_curve = len(member.law.inputs) == 1 and not chosen_noise(member.noise, runs).correlated
+    one_curve = len(member.law.inputs) == 1 and not chosen_noise(member.noise, runs, member.law).correlated
     if one_curve and kind != "trend":
         return (dataclasses.replace(member, label=member.label + TREND, discrepancy="trend"),)
     return (dataclasses.replace(member, label=member.label + ALONE, discrepancy="none"),)

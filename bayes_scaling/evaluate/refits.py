@@ -37,7 +37,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
-from bayes_scaling.model.choices import chosen_discrepancy, chosen_noise
+from bayes_scaling.model.choices import chosen_discrepancy, chosen_noise, discrepancy_along
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
@@ -322,10 +322,11 @@ def _path_of_fit(candidate: Candidate, runs: Runs, folder: Path | None, seed: in
 def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
     """Return whether a fit is what `fit_to_all` would make, as far as its file says."""
     columns, made = candidate.law.inputs, found.manifest
+    noise = chosen_noise(candidate.noise, runs, candidate.law)
+    discrepancy = discrepancy_along(chosen_discrepancy(candidate.discrepancy), noise, candidate.law, runs)
     return (
         found.runs.hash_of(columns) == runs.hash_of(columns)
-        and (found.noise, found.discrepancy)
-        == (chosen_noise(candidate.noise, runs), chosen_discrepancy(candidate.discrepancy))
+        and (found.noise, found.discrepancy.as_dict()) == (noise, discrepancy.as_dict())
         and (made["law_source_sha256"], made["sampler"], made["seed"])
         == (candidate.law.source_hash, chosen_sampler(candidate.sampler).name, seed)
         and made["priors"] == {row.site: describe_prior(row.prior) for row in found.composition.sampled}

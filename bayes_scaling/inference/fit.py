@@ -29,7 +29,13 @@ from bayes_scaling.inference.sampler import Sampler, SamplerChoice, chosen_sampl
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior, prior_to_spec
-from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
+from bayes_scaling.model.choices import (
+    DiscrepancyChoice,
+    NoiseChoice,
+    chosen_discrepancy,
+    chosen_noise,
+    discrepancy_along,
+)
 from bayes_scaling.model.composition import Composition, spelled_out
 from bayes_scaling.model.observations import Observations, observe, rows_read
 from bayes_scaling.model.pooling import Pooling, checked_pooling
@@ -141,11 +147,12 @@ def composed(
     law: Law, runs: Runs, noise: NoiseChoice, discrepancy: DiscrepancyChoice, pooling: Pooling | None
 ) -> Composition:
     """Return what is fitted to a table that has what it reads; arguments as of `fit`."""
-    scatter = chosen_noise(noise, runs)
+    scatter = chosen_noise(noise, runs, law)
     pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
-    composition = Composition(law, scatter, chosen_discrepancy(discrepancy), pooling)
+    departure = chosen_discrepancy(discrepancy)
+    Composition(law, scatter, departure, pooling)  # names that clash are refused before columns that are missing
     refuse_unusable_columns(law, runs)
-    return composition
+    return Composition(law, scatter, discrepancy_along(departure, scatter, law, runs), pooling)
 
 
 def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> Asked:
@@ -192,7 +199,7 @@ def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seco
         "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
         "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
         "noise": noise.as_dict(),
-        "discrepancy": dataclasses.asdict(composition.discrepancy),
+        "discrepancy": composition.discrepancy.as_dict(),
         "pooling": {name: {"by": pool.by, "mode": pool.mode} for name, pool in pooling.items()},
         "runs": {
             "source": runs.source,

@@ -247,7 +247,7 @@ def _noise_of(saved: dict[str, Any], path: Path, given: Noise | None) -> Noise:
             "pass it: noise=Noise(...)"
         )
     try:
-        noise = Noise(**saved) if given is None else given
+        noise = Noise.from_dict(saved) if given is None else given
     except LawError as error:
         raise Unbelievable(str(error)) from None
     if noise.as_dict() != saved:

@@ -28,7 +28,7 @@ from bayes_scaling.model.composition import INCREMENTS, Composition, site_priors
 from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import SIZES, curve_layout, law_table, rows_read
+from bayes_scaling.model.observations import SIZES, Yardstick, curve_layout, law_table, rows_read
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import Model, model_of
 
@@ -145,6 +145,11 @@ class Fit:
         """How many rows the table has, and how many of them the sampler read."""
         read = len(rows_read(self.composition, self.runs))
         return self.runs.counted + (f", {read:,} of them read" if read < len(self.runs) else "")
+
+    @functools.cached_property
+    def yardstick(self) -> Yardstick:
+        """What its noise model measures runs by."""
+        return Yardstick.of(self.law, self.noise, self.runs)
 
     def flat(self) -> dict[str, np.ndarray]:
         """Return the draws of every parameter in one row, ``(chain * draw,)``."""

@@ -71,6 +71,33 @@ def _record(**of: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and set(value) == set(of) and all(of[key](value[key]) for key in of)
 
 
+def _noise(value: Any) -> bool:
+    """Whether this describes a noise model; one whose start of curves is not learned says nothing of it."""
+    if not isinstance(value, dict):
+        return False
+    said = dict(value)
+    begins = said.pop("start", None)
+    return _NOISE(said) and (begins is None or _START(begins))
+
+
+def _discrepancy(value: Any) -> bool:
+    """Whether this describes a discrepancy; one along the size of runs does not say so."""
+    if not isinstance(value, dict):
+        return False
+    said = dict(value)
+    return said.pop("along", "params") == "params" and _PATH(said)
+
+
+_PATH = _record(kind=_is_text, smoothness=is_number, scale=is_number)
+_START = _record(along=_is_text, by=_texts, share=is_number)
+_NOISE = _record(
+    family=_is_text,
+    scale=_is_text,
+    rows=_is_text,
+    rows_per_curve=lambda value: value is None or _is_count(value),
+)
+
+
 Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 MANIFEST: Fields = {
@@ -81,17 +108,12 @@ MANIFEST: Fields = {
     "priors": (_table(_is_text), "priors in words"),
     "priors_given": (_table(lambda value: isinstance(value, dict)), "priors by parameter"),
     "noise": (
-        _record(
-            family=_is_text,
-            scale=_is_text,
-            rows=_is_text,
-            rows_per_curve=lambda value: value is None or _is_count(value),
-        ),
-        "family, scale, rows and rows per curve of the noise",
+        _noise,
+        "family, scale, rows and rows per curve of the noise, and the start of curves where it is learned",
     ),
     "discrepancy": (
-        _record(kind=_is_text, smoothness=is_number, scale=is_number),
-        "kind, smoothness and scale of the discrepancy",
+        _discrepancy,
+        "kind, smoothness and scale of the discrepancy, and params where it runs along them",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),
     "runs": (

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DISCREPANCIES, NOISES, DiscrepancyName, NoiseName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy
-from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import ALONG
+from bayes_scaling.model.noise import LEARNED, NONE, Noise
+from bayes_scaling.model.start import ALONG, describes_whole_curves, start_for
+
+ENOUGH_SIZES = 3  # of models, for a path along them
 
 type NoiseChoice = NoiseName | Noise
 type DiscrepancyChoice = DiscrepancyName | Discrepancy
 
 
-def chosen_noise(choice: NoiseChoice, runs: Runs) -> Noise:
-    """Return the noise model that a choice means for a table."""
+def chosen_noise(choice: NoiseChoice, runs: Runs, law: Law) -> Noise:
+    """Return the noise model that a choice means for a table, with the start of curves as the law reads it."""
+    noise = _named_noise(choice, runs)
+    if not noise.correlated or noise.start != LEARNED:
+        return noise
+    return dataclasses.replace(noise, start=start_for(law) or NONE)
+
+
+def _named_noise(choice: NoiseChoice, runs: Runs) -> Noise:
     if isinstance(choice, Noise):
         return choice
     if choice == "auto":
@@ -34,6 +48,17 @@ def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
     raise LawError(
         f"discrepancy is {shown(choice)}; expected one of {', '.join(DISCREPANCIES)}, or a bayes_scaling.Discrepancy"
     )
+
+
+def discrepancy_along(discrepancy: Discrepancy, noise: Noise, law: Law, runs: Runs) -> Discrepancy:
+    """Return the discrepancy with what its paths run along settled: params, for whole curves of enough model sizes."""
+    if not (
+        noise.correlated and describes_whole_curves(law) and discrepancy.along == "auto" and discrepancy.kind != "none"
+    ):
+        return discrepancy
+    if len(np.unique(runs.column("params"))) >= ENOUGH_SIZES:
+        return dataclasses.replace(discrepancy, along="params")
+    return discrepancy
 
 
 def default_noise(runs: Runs) -> Noise:

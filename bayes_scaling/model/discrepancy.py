@@ -47,6 +47,7 @@ KNOTS = 24  # more would cost time and resolve what single runs do not show
 MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is forgotten
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
+ALONG = ("auto", "size", "params")
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
 
 
@@ -62,11 +63,16 @@ class Discrepancy:
     scale : prior median of tau. Public tables have a population with median 0.03 and a log-sd of 1.0: language models
         in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between.
         Smooth paths make out more: 0.02 to 0.03 on language curves, 0.08 to 0.13 on image curves
+    along : what paths run along: the ``size`` of runs, or their ``params``; ``auto`` is size, and params for curves of
+        three model sizes or more by a law that reads params and batch. Along a curve its own slow deviation says how
+        the truth leaves the law, and a path that rows of large models early on share with rows of small ones late
+        would take the trend from the law
     """
 
     kind: str = "brownian"
     smoothness: float = 0.5
     scale: float = 0.02
+    along: str = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -76,6 +82,8 @@ class Discrepancy:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
         if not 0 < self.scale < math.inf:
             raise LawError(f"scale of the discrepancy is {self.scale:g}, expected a positive number such as 0.02")
+        if self.along not in ALONG:
+            raise LawError(f"along is {shown(self.along)}; expected {listed_as_choice(ALONG)}")
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -93,7 +101,20 @@ class Discrepancy:
 
     def knots(self, law: Law) -> int:
         """Return the number of knots of the path, knots that a small table does not need included."""
-        return 0 if self.kind == "none" or not size_inputs(law) else KNOTS
+        return 0 if self.kind == "none" or not self.inputs(law) else KNOTS
+
+    def inputs(self, law: Law) -> tuple[str, ...]:
+        """Return the inputs of a law whose product says where a run lies on the path."""
+        return ("params",) if self.along == "params" else size_inputs(law)
+
+    def places(self, law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return where each run lies on the path, ``(n_row,)``: the logarithm of what the path runs along."""
+        return np.asarray(sum(np.log(table[name]) for name in self.inputs(law)))
+
+    def as_dict(self) -> dict[str, str | float]:
+        """Return kind, smoothness and scale, and what paths run along where that is not the size, for manifests."""
+        said = dataclasses.asdict(self)
+        return said if self.along == "params" else {name: said[name] for name in ("kind", "smoothness", "scale")}
 
 
 def size_inputs(law: Law) -> tuple[str, ...]:
@@ -138,7 +159,7 @@ class DiscrepancyGrid:
         memory = MEMORY if discrepancy.kind == "trend" else 0.0
         if not size:
             return cls(smoothness, memory, 0.0, np.zeros(0), np.zeros((0, 0)), 0)
-        places = log_size(law, table)
+        places = discrepancy.places(law, table)
         centre = float(places.mean())
         knots = _well_spread(np.unique(places), size)
         knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero

@@ -68,7 +68,7 @@ class Integrated(Model):
 
     def _learned(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array, Array, Array]:
         """Return residuals as independent rows, log scales, and the Cholesky factor of P, and b."""
-        residual = data.log_loss - self.log_law(theta, data.columns)
+        residual = data.log_loss - self.log_course(theta, data.columns)
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
         white, log_scale = self.noise.whitened(residual, data.columns[BASIS], noise, data.columns, data.weight)
         left, basis = white[:, 0], theta["tau"] * white[:, 1:]

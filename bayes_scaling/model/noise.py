@@ -23,9 +23,11 @@ from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead, whitened
 from bayes_scaling.model.families import FAMILIES, Family, Normal
+from bayes_scaling.model.start import Start
 
 ROWS_PER_CURVE = 12  # forecasts are as good as from all rows (`benchmarks/curves.py`)
 LEAST_ROWS = 3
+LEARNED, NONE = "learned", "none"
 LARGEST_LOG = 300.0  # of a drawn loss: very heavy tails would overflow
 
 _SIGMA = Parameter(
@@ -132,12 +134,15 @@ class Noise:
         `bayes_scaling.model.curves`)
     rows_per_curve : how many correlated rows of one run the sampler reads at most, evenly along the logarithm of steps,
         the first and the last always; None for all of them. Neighbours say much the same of a law, and cost time
+    start : how the start of curves departs from the law, where rows are correlated: ``learned`` beside a law that reads
+        params and batch, and none beside another; ``none``, the law holds from the first row on; or a `Start`
     """
 
     family: str | Family = "student_t"
     scale: str = "constant"
     rows: str = "independent"
     rows_per_curve: int | None = ROWS_PER_CURVE
+    start: str | Start = LEARNED
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -148,6 +153,10 @@ class Noise:
             )
         if not self.correlated and most != ROWS_PER_CURVE:
             raise LawError(f"rows_per_curve is {most}, but independent rows are all read: take rows='correlated'")
+        if not isinstance(self.start, Start) and self.start not in (LEARNED, NONE):
+            raise LawError(f"start is {self.start!r}; expected {LEARNED}, {NONE}, or a bayes_scaling.Start")
+        if not self.correlated and self.start != LEARNED:
+            raise LawError("start is about training curves, but rows are independent: take rows='correlated'")
         known: Mapping[str, Mapping[str, Any]] = {"family": FAMILIES, "scale": SCALES, "rows": ROWS}
         for kind, table in known.items():
             chosen = getattr(self, kind)
@@ -162,7 +171,8 @@ class Noise:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of the parameters of this noise model."""
-        return (*SCALES[self.scale].parameters, *self.shape.parameters, *ROWS[self.rows])
+        of_start = self.departing.parameters if self.departing else ()
+        return (*SCALES[self.scale].parameters, *self.shape.parameters, *ROWS[self.rows], *of_start)
 
     @property
     def correlated(self) -> bool:
@@ -170,9 +180,15 @@ class Noise:
         return self.rows == "correlated"
 
     @property
+    def departing(self) -> Start | None:
+        """How the start of curves departs from the law; None where it does not, or where no law is known yet."""
+        return self.start if isinstance(self.start, Start) else None
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """What this noise model reads of each run besides its loss."""
-        return (*SCALES[self.scale].columns, *(("noise.layout_row", "noise.layout_gap") if self.correlated else ()))
+        of_rows = ("noise.layout_row", "noise.layout_gap") if self.correlated else ()
+        return (*SCALES[self.scale].columns, *of_rows, *(self.departing.columns if self.departing else ()))
 
     @property
     def label(self) -> str:
@@ -181,16 +197,29 @@ class Noise:
         if not self.correlated:
             return f"{self.shape.label}{scale}"
         read = "" if self.rows_per_curve is None else f", at most {self.rows_per_curve} read of each run"
-        return f"{self.shape.label}{scale}, correlated rows{read}"
+        begins = f", start of curves learned (first {self.departing.share:.0%})" if self.departing else ""
+        return f"{self.shape.label}{scale}, correlated rows{read}{begins}"
 
-    def as_dict(self) -> dict[str, str | int | None]:
-        """Return family, scale and rows by name, and rows per curve, for manifests."""
-        return {
+    def as_dict(self) -> dict[str, Any]:
+        """Return family, scale and rows by name, rows per curve, and the start if it is learned, for manifests."""
+        said: dict[str, Any] = {
             "family": self.shape.label,
             "scale": self.scale,
             "rows": self.rows,
             "rows_per_curve": self.rows_per_curve,
         }
+        begins = self.departing
+        return said | ({"start": dataclasses.asdict(begins) | {"by": list(begins.by)}} if begins else {})
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Noise:
+        """Return the noise model that `as_dict` describes."""
+        given = dict(said)
+        if "start" in given:
+            given["start"] = Start(**given["start"] | {"by": tuple(given["start"]["by"])})
+        elif given["rows"] == "correlated":
+            given["start"] = NONE
+        return cls(**given)
 
     # --- in the program ---
 
@@ -200,9 +229,10 @@ class Noise:
         Parameters
         ----------
         theta : noise parameters
-        runs : ``noise.relative_se`` (standard error over loss) or ``noise.relative_size`` (over its geometric mean)
+        runs : `columns` of this noise model
         """
-        return SCALES[self.scale].value(theta, runs)
+        scale = SCALES[self.scale].value(theta, runs)
+        return jnp.hypot(scale, self.departing.scatter(theta, runs)) if self.departing else scale
 
     def location_and_scale(
         self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any

@@ -16,9 +16,9 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
 from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_site
 from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
-from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.start import ALONG, StartOfTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +74,37 @@ def law_table(law: Law, runs: Runs) -> dict[str, np.ndarray]:
 SIZES = ("flops", "params", "tokens", "steps")
 
 
-ALONG = ("steps", "tokens", "flops")  # what grows along a training curve
+@dataclasses.dataclass(frozen=True)
+class Yardstick:
+    """What a noise model measures runs by: properties of the fitted table.
+
+    Attributes
+    ----------
+    size : the column that measures the size of a run; empty where runs are of one size
+    typical : its geometric mean
+    start : units of the start of curves; None where it is not learned
+    """
+
+    size: str
+    typical: float
+    start: StartOfTable | None
+
+    @classmethod
+    def of(cls, law: Law, noise: Noise, runs: Runs) -> Yardstick:
+        """Measure a table."""
+        begins = noise.departing
+        return cls(*size_of(runs), None if begins is None else StartOfTable.of(begins, law_table(law, runs)))
 
 
 def model_columns(
-    law: Law, noise: Noise, table: Mapping[str, np.ndarray], size: tuple[str, float]
+    law: Law, noise: Noise, table: Mapping[str, np.ndarray], yardstick: Yardstick
 ) -> dict[str, np.ndarray]:
     """Return the arrays that law and noise read of a table, ``(n_row,)`` each.
 
     Parameters
     ----------
     table : columns of runs that were measured, or of runs that are planned
-    size : the column that measures the size of a run and its geometric mean over the fitted runs
+    yardstick : of the fitted runs
     """
     columns = law.arrays(table)
     if "noise.relative_se" in noise.columns:
@@ -94,7 +113,9 @@ def model_columns(
             table["loss_se"] / table["loss"] if "loss_se" in table else np.zeros_like(table[law.inputs[0]])
         )
     if "noise.relative_size" in noise.columns:
-        columns["noise.relative_size"] = table[size[0]] / size[1]
+        columns["noise.relative_size"] = table[yardstick.size] / yardstick.typical
+    if yardstick.start is not None:
+        columns |= yardstick.start.columns(table)
     return columns
 
 
@@ -165,10 +186,10 @@ def observe(
     def pad(values: np.ndarray, fill: Any) -> np.ndarray:
         return np.concatenate([values, np.broadcast_to(fill, (total - n, *values.shape[1:]))])
 
-    columns = {**model_columns(law, noise, table, size_of(runs)), CELL: cell}
+    columns = {**model_columns(law, noise, table, Yardstick.of(law, noise, runs)), CELL: cell}
     columns = {name: values[read] for name, values in columns.items()}
     if grid.size:
-        columns[BASIS] = grid.basis(log_size(law, table)[read])
+        columns[BASIS] = grid.basis(composition.discrepancy.places(law, table)[read])
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
     if (layout := curve_layout(noise, {name: values[read] for name, values in table.items()})) is not None:
         padded |= {"noise.layout_row": layout.row, "noise.layout_gap": layout.gap}

@@ -96,12 +96,21 @@ class Model:
         log_law: Array = jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **law))
         return log_law
 
+    def log_course(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
+        """Return the log of the law, with what the start of curves adds to it where that is learned, ``(n_row,)``."""
+        log_law = self.log_law(theta, columns)
+        begins = self.noise.departing
+        if begins is None:
+            return log_law
+        own = self._by_row({row.name: theta[row.name] for row in begins.parameters}, columns)
+        return log_law + begins.departure(own, columns)
+
     def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the expected loss: the law and its discrepancy, ``(n_row,)``."""
-        log_law = self.log_law(theta, columns)
+        log_course = self.log_course(theta, columns)
         if BASIS not in columns:
-            return log_law
-        log_mean: Array = log_law + theta["tau"] * (columns[BASIS] @ theta[INCREMENTS])
+            return log_course
+        log_mean: Array = log_course + theta["tau"] * (columns[BASIS] @ theta[INCREMENTS])
         return log_mean
 
     def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
@@ -137,7 +146,7 @@ class Model:
         geometry = data.geometry
         relative = jnp.exp(2 * (jnp.log(geometry.sigma) - jnp.mean(jnp.log(theta["sigma"]))))
         precision = 1 + theta["tau"] ** 2 * relative * geometry.curvature
-        residual = data.log_loss - self.log_law(theta, data.columns)
+        residual = data.log_loss - self.log_course(theta, data.columns)
         return theta["tau"] * relative * (geometry.pull @ residual) / precision, 1 / jnp.sqrt(precision)
 
     @functools.cached_property

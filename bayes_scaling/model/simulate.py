@@ -21,9 +21,10 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.composition import Composition
-from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid, log_size
+from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import ALONG, centre_of, curve_layout, model_columns
+from bayes_scaling.model.observations import Yardstick, centre_of, curve_layout, model_columns
+from bayes_scaling.model.start import ALONG, StartOfTable
 
 
 @validated
@@ -147,10 +148,14 @@ def simulate(
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
-    width = np.asarray(noise.row_scale(theta, model_columns(law, noise, {**columns, "loss": loss}, (size, reference))))
+    begins = noise.departing
+    yardstick = Yardstick(size, reference, None if begins is None else StartOfTable.of(begins, columns))
+    read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
+    width = np.asarray(noise.row_scale(theta, read))
     drawn = {name: np.array([theta[name]]) for name in known if name in theta}
     layout = curve_layout(noise, columns)
-    log_mean = np.log(loss)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
+    departure = 0.0 if begins is None else np.asarray(begins.departure(theta, read))
+    log_mean = (np.log(loss) + departure)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
     scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
     frame = table.assign(loss=scattered[0])
     if "run" not in frame:
@@ -174,7 +179,7 @@ def _drawn_discrepancy(
     grid = DiscrepancyGrid.of(discrepancy, law, columns)
     if not grid.size:
         return 0.0
-    rng, places = np.random.default_rng([seed, 5]), log_size(law, columns)
+    rng, places = np.random.default_rng([seed, 5]), discrepancy.places(law, columns)
     learned = rng.standard_normal(grid.size) @ grid.basis(places).T
     return theta["tau"] * (learned + grid.unresolved(places, 1, rng))
 

@@ -21,8 +21,9 @@ from matplotlib.patches import Patch
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.observations import ALONG, size_of
+from bayes_scaling.model.observations import size_of
 from bayes_scaling.model.pooling import group_names
+from bayes_scaling.model.start import ALONG
 from bayes_scaling.plot.style import (
     BLUE,
     CURVE,

@@ -28,9 +28,8 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import CELL
-from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import model_columns, size_of
+from bayes_scaling.model.observations import model_columns
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -72,7 +71,7 @@ def law_and_scale(
     points : columns of measured or planned runs
     cell : (n_point,) which cell of groups each point is in; by default there is only one
     """
-    columns = model_columns(fit.law, fit.noise, points, size_of(fit.runs))
+    columns = model_columns(fit.law, fit.noise, points, fit.yardstick)
     count = len(next(iter(columns.values())))
     columns[CELL] = np.zeros(count, int) if cell is None else cell
     padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
@@ -148,7 +147,7 @@ class Member:
 
     def discrepancy(self, points: Points) -> np.ndarray:
         """Return the discrepancy, ``(n_draw, n_point)``, constant beyond the grid."""
-        return self.paths.at(self.paths.total, log_size(self.fit.law, points))
+        return self.paths.at(self.paths.total, self.fit.discrepancy.places(self.fit.law, points))
 
     def new_run(self, points: Points) -> Predictive:
         """Return the distribution of the log loss of one new run at each point."""

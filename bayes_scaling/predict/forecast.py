@@ -23,7 +23,7 @@ from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.discrepancy import MOST_PLACES, log_size
+from bayes_scaling.model.discrepancy import MOST_PLACES
 from bayes_scaling.model.observations import SIZES, size_of
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
@@ -382,7 +382,7 @@ def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.n
     """
     if not fit.discrepancy_grid.size:
         return np.zeros((1, 1)), np.zeros((1, 1))
-    sizes = log_size(fit.law, table)
+    sizes = fit.discrepancy.places(fit.law, table)
     places = np.unique(sizes)
     if len(places) > MOST_PLACES:
         places = np.linspace(places[0], places[-1], MOST_PLACES)

@@ -253,9 +253,11 @@ def _first_reached(
         if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))
         fitted = fitted_sizes(fit)
+        if fit.discrepancy.along == "params":
+            rest = 0.0 if kind == "params" else None
         if rest is None:
             # The size is that of the largest fitted run, or follows from the fixed inputs.
-            known = [name for name in size_inputs(fit.law) if name in given]
+            known = [name for name in fit.discrepancy.inputs(fit.law) if name in given]
             place = sum(np.log(given[name]) for name in known) if known else fitted.max()
             return of_law(target - _discrepancy(fit, np.array([place]), seed)[:, 0])
         sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)

@@ -9,7 +9,6 @@ import numpy as np
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.discrepancy import log_size
 
 BEYOND, STEPS = (
     30.0,
@@ -73,5 +72,5 @@ class Paths:
 
 
 def fitted_sizes(fit: Fit) -> np.ndarray:
-    """Return the log sizes of the fitted runs, ``(n_row,)``."""
-    return log_size(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+    """Return where the fitted runs lie on the path of the discrepancy, by default their log sizes, ``(n_row,)``."""
+    return fit.discrepancy.places(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})

@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_scaling.base.messages import listed
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.observations import ALONG
+from bayes_scaling.model.start import ALONG
 
 SAME = 1e-6  # relative difference up to which two sizes of one run are the same
 

@@ -130,7 +130,7 @@ def _of_evidence(context: Context, ensemble: Ensemble, offer: Mapping[str, float
     for words, kept in _left_out(comparison).items():
         runs = comparison.runs.where(kept)
         yield Change("runs", words, refits=functools.partial(_refitted, context, runs, weighted, words))
-    separate = not any(chosen_noise(one.noise, comparison.runs).correlated for one in weighted)
+    separate = not any(chosen_noise(one.noise, comparison.runs, one.law).correlated for one in weighted)
     if offer is not None and separate:
         for probability, words in ((LOW, "well"), (HIGH, "badly")):
             refits = functools.partial(_with_pilot, context, offer, probability, f"a pilot turns out {words}")

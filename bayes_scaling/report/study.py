@@ -236,7 +236,7 @@ class Study(Part):
     @validated
     def noise(self, law: Law, runs: Runs) -> Noise:
         """Return the noise model of a law; what the study leaves open is as of `fit` for several laws."""
-        usual, wanted = chosen_noise(usual_noise(law, runs), runs), self.laws
+        usual, wanted = chosen_noise(usual_noise(law, runs), runs, law), self.laws
         rows = usual.rows if wanted.noise_rows == "auto" else wanted.noise_rows
         by_rows = "normal" if rows == "correlated" else "student_t"
         scale = usual.scale if rows == usual.rows else "constant"

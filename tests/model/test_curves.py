@@ -84,7 +84,7 @@ def curves(runs: int, rows: int, seed: int, noise: bs.Noise) -> bs.Runs:
 @pytest.mark.slow
 def test_rows_are_not_counted_as_runs() -> None:
     """Five times the rows of the same runs teach next to nothing; independent rows would halve the interval."""
-    noise = bs.Noise("normal", rows="correlated")
+    noise = bs.Noise("normal", rows="correlated", start="none")
     widths = {}
     for rows in (20, 100):
         fit = fit_exact("power_law:input=tokens", curves(6, rows, 1, noise), noise=noise, seed=0)
@@ -99,7 +99,7 @@ def test_rows_are_not_counted_as_runs() -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_on_curves() -> None:
-    noise = bs.Noise("normal", rows="correlated")
+    noise = bs.Noise("normal", rows="correlated", start="none")
     truth = {"E": 1.8, "alpha": 0.3, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
     hits = []
     for seed in range(20):
@@ -121,7 +121,7 @@ def test_default_noise_sees_curves() -> None:
 
 
 def test_rows_of_one_planned_run_move_together() -> None:
-    noise = bs.Noise("normal", rows="correlated")
+    noise = bs.Noise("normal", rows="correlated", start="none")
     fit = fit_exact("power_law:input=tokens", curves(6, 20, 1, noise), sampler="laplace", seed=0)
     assert fit.noise.rows == "correlated"
     near = pd.DataFrame({"tokens": [1.00e11, 1.02e11]})

@@ -307,7 +307,7 @@ def test_laws_are_fitted_as_where_none_is_named() -> None:
     runs = study.runs()
     asked = [one for one in study.candidates(runs, draft=False) if one.weighted]
     usual = members(default_laws(runs), "auto", bs.Discrepancy(), "auto", runs)
-    noises = [[chosen_noise(one.noise, runs) for one in some] for some in (asked, usual)]
+    noises = [[chosen_noise(one.noise, runs, one.law) for one in some] for some in (asked, usual)]
     assert noises[0] == noises[1]
     plain = [[dataclasses.replace(one, noise="auto") for one in some] for some in (asked, usual)]
     assert plain[0] == plain[1]
