@@ -70,7 +70,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "allocate": [fit, "--budget", "1e22"],
         "pilot": [fit, "--budget", "1e22", "--pilot-budget", "1e20", *offers],
         "recipes": [str(world.csv_of_recipes), "--budget", "1e22", "--law", "chinchilla"],
-        "chain": [fit, str(world.saved_link), *at, "--target", "0.5"],
+        "chain": [fit, str(world.saved_link), *at, "--target", "0.5", "--unconverged"],
         "midrun": [fit, "--run", "r3", "--until", "1e10"],
         "preregister": [fit, *at, "--out", "new.json"],
         "score": [str(plan), "--loss", "2.0"],
