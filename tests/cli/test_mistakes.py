@@ -72,7 +72,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "pilot": [fit, "--budget", "1e22", "--pilot-budget", "1e20", *offers],
         "trajectory": [fit, "--params", "1e10", "--tokens", "2e11"],
         "recipes": [str(world.csv_of_recipes), "--budget", "1e22", "--law", "chinchilla"],
-        "chain": [fit, str(world.saved_link), *at, "--target", "0.5"],
+        "chain": [fit, str(world.saved_link), *at, "--target", "0.5", "--unconverged"],
         "midrun": [fit, "--run", "r3", "--until", "1e10"],
         "preregister": [fit, *at, "--out", "new.json"],
         "score": [str(plan), "--loss", "2.0"],
