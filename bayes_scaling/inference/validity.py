@@ -77,7 +77,7 @@ def _noise(value: Any) -> bool:
         return False
     said = dict(value)
     begins = said.pop("start", None)
-    return _NOISE(said) and (begins is None or _START(begins))
+    return _NOISE(said) and (begins in (None, "none") or _START(begins))
 
 
 def _discrepancy(value: Any) -> bool:

@@ -12,7 +12,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy
-from bayes_scaling.model.noise import LEARNED, NONE, Noise
+from bayes_scaling.model.noise import LEARNED, Noise
 from bayes_scaling.model.start import ALONG, describes_whole_curves, start_for
 
 ENOUGH_SIZES = 3  # of models, for a path along them
@@ -26,7 +26,8 @@ def chosen_noise(choice: NoiseChoice, runs: Runs, law: Law) -> Noise:
     noise = _named_noise(choice, runs)
     if not noise.correlated or noise.start != LEARNED:
         return noise
-    return dataclasses.replace(noise, start=start_for(law) or NONE)
+    begins = start_for(law)
+    return noise if begins is None else dataclasses.replace(noise, start=begins)
 
 
 def _named_noise(choice: NoiseChoice, runs: Runs) -> Noise:

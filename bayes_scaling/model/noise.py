@@ -208,18 +208,17 @@ class Noise:
             "rows": self.rows,
             "rows_per_curve": self.rows_per_curve,
         }
-        begins = self.departing
-        return said | ({"start": dataclasses.asdict(begins) | {"by": list(begins.by)}} if begins else {})
+        if isinstance(self.start, Start):
+            return {**said, "start": dataclasses.asdict(self.start) | {"by": list(self.start.by)}}
+        return said if self.start == LEARNED else {**said, "start": self.start}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Noise:
         """Return the noise model that `as_dict` describes."""
-        given = dict(said)
-        if "start" in given:
-            given["start"] = Start(**given["start"] | {"by": tuple(given["start"]["by"])})
-        elif given["rows"] == "correlated":
-            given["start"] = NONE
-        return cls(**given)
+        begins = said.get("start", LEARNED)
+        if isinstance(begins, Mapping):
+            begins = Start(begins["along"], tuple(begins["by"]), begins["share"])
+        return cls(**{**said, "start": begins})
 
     # --- in the program ---
 

@@ -152,7 +152,7 @@ def test_pooled_parameters_are_integrated_around_too() -> None:
         pooling={"alpha": bs.partial("dataset")},
         sampler=bs.Sampler("laplace", draws=100),
     )
-    assert dataclasses.replace(CORRELATED, start="none") == fit.noise
+    assert fit.noise == CORRELATED
     assert fit.increments.shape == (400, fit.model.increments)
     assert np.isfinite(fit.log_mean).all()
 
