@@ -50,7 +50,8 @@ NOT_CALLED = {
     # Functions of arrays, called by the compiled program or by laws, objectives and noise of one's own.
     "laws.power": "of arrays",
     "laws.root": "of arrays",
-    "Discrepancy.knots": "of the program",
+    **{f"Discrepancy.{name}": "of the program" for name in ("inputs", "knots", "places")},
+    **{f"Start.{name}": "of the program" for name in ("departure", "scatter")},
     "laws.Law.arrays": "of the program",
     "laws.Law.hash_of": "of the program",
     "costs.Cost.spending": "a protocol",

@@ -24,6 +24,7 @@ from bayes_scaling.cli.commands import app
 from bayes_scaling.errors import DataError, WorkerError, WriteError
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.observations import Yardstick
 from bayes_scaling.model.program import model_of
 from bayes_scaling.model.simulate import typical_design
 from bayes_scaling.predict.ensemble import Ensemble, Member
@@ -164,6 +165,7 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
         noise=noise,
         discrepancy=right,
         runs=runs,
+        yardstick=Yardstick.of(law, noise, runs),
         model=model_of(Composition(law, noise, right, {})),
         problems=(),
         manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("curves")
     table = bs.grid(params=[1e7, 1e8, 3e8], batch_tokens=[1e5, 2e6], steps=STEPS.tolist())
     table["run"] = [f"{n:.0f}-{b:.0f}" for n, b in zip(table["params"], table["batch_tokens"], strict=True)]
-    noise = bs.Noise("normal", rows="correlated")
+    noise = bs.Noise("normal", rows="correlated", start="none")
     truth = {**bs.load_law("kaplan_trajectory").at("kaplan2020").constants.values, "sigma": 0.001, "sigma_curve": 0.01}
     runs = bs.simulate("kaplan_trajectory", table, {**truth, "length": 1.5}, noise=noise, seed=0)
     runs.table.to_csv(folder / "curves.csv", index=False)

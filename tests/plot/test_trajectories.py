@@ -18,7 +18,7 @@ PLANNED = {"params": 1e9, "batch_tokens": 5e5}
 def fit() -> bs.Fit:
     table = bs.grid(params=[1e7, 1e8, 3e8], batch_tokens=[1e5, 2e6], steps=STEPS.tolist())
     table["run"] = [f"a_$b$ {n:.0f}, {b:.0f}" for n, b in zip(table["params"], table["batch_tokens"], strict=True)]
-    noise = bs.Noise("normal", rows="correlated")
+    noise = bs.Noise("normal", rows="correlated", start="none")
     truth = {**bs.load_law("kaplan_trajectory").at("kaplan2020").constants.values, "sigma": 0.001, "sigma_curve": 0.01}
     runs = bs.simulate("kaplan_trajectory", table, {**truth, "length": 1.5}, noise=noise, seed=0)
     return fit_exact("kaplan_trajectory", runs, noise=noise, sampler=bs.Sampler("laplace", draws=500), seed=0)

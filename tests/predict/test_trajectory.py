@@ -20,7 +20,7 @@ STEPS = np.geomspace(500, 16_000, 8)
 PARAMS = (1e7, 3e7, 1e8, 3e8)
 BATCHES = (1e5, 2e6)
 PLANNED = {"params": 1e9, "batch_tokens": 5e5}
-NOISE = bs.Noise("normal", rows="correlated")
+NOISE = bs.Noise("normal", rows="correlated", start="none")
 TRUTH = {
     **bs.load_law("kaplan_trajectory").at("kaplan2020").constants.values,
     **{"sigma": 0.001, "sigma_curve": 0.01, "length": 1.5},
