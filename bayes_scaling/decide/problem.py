@@ -25,7 +25,7 @@ from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive
-from bayes_scaling.predict.tuning import RateRule, has_valley
+from bayes_scaling.predict.valleys import RateRule, has_valley
 
 ROUGHLY = 512  # draws used in a first pass
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that the plan chooses; the batch may be fixed

@@ -18,7 +18,7 @@ import numpy as np
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.surfaces import RATIO, Surface
-from bayes_scaling.predict.tuning import RateRule
+from bayes_scaling.predict.valleys import RateRule
 
 type Given = float | RateRule
 """An input that a plan does not choose: a number, or a learning rate that follows from size and batch."""

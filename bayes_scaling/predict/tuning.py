@@ -12,29 +12,23 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability, listed
-from bayes_scaling.base.programs import compiled
-from bayes_scaling.base.scope import scope
-from bayes_scaling.data.columns import Points, derive_missing
+from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import known_columns, off_balance
-from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
+from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
-BEST_RATE, BEST_BATCH = "best_rate", "best_batch"  # quantities of a law with a valley
 SAVED = np.linspace(0.0, 5.0, 96)  # e-folds fewer tokens; what wastes more is counted as the last of them
 APART, SIDE, ROUNDS = 1.5, 15, 4  # e-folds around the best of all draws, grid and refinements of the search
 SEARCHED = 256  # draws that the search looks at
 FACTORS = np.geomspace(1 / 16, 16, 96)  # of rate or batch, along which ends of a region are looked for
-BLOCK = 96  # runs of each draw that are evaluated together
 TRIED = 288  # settings of fitted runs that the best of several is drawn from
 
 type Axis = Literal["rate", "batch_tokens"]
@@ -94,8 +88,8 @@ class Hyperparameters:
         """Return the share of compute that each choice wastes, ``(n_draw, n_choice)``."""
         parts = []
         for member, tuned in zip(self.ensemble.members.values(), self._tuned, strict=True):
-            points = _runs(self.params, self.tokens, batches, rates)
-            log_loss = _log_law(member, points, every)
+            points = runs_of(self.params, self.tokens, batches, rates)
+            log_loss = log_law(member, points, every)
             saved = [np.interp(row, curve, SAVED) for row, curve in zip(log_loss, tuned[::every], strict=True)]
             parts.append(-np.expm1(-np.stack(saved)))
         return np.concatenate(parts)
@@ -107,8 +101,8 @@ class Hyperparameters:
         found = []
         for member in self.ensemble.members.values():
             tokens = np.broadcast_to(self.tokens * np.exp(-SAVED), (len(member), len(SAVED)))
-            batch, rate = _best(member, self.params, tokens, fixed)
-            found.append(np.maximum.accumulate(_log_law(member, _runs(self.params, tokens, batch, rate)), axis=1))
+            batch, rate = best_batch_and_rate(member, self.params, tokens, fixed)
+            found.append(np.maximum.accumulate(log_law(member, runs_of(self.params, tokens, batch, rate)), axis=1))
         return found
 
     @validated
@@ -139,7 +133,7 @@ class Hyperparameters:
     def _log_rates(self, batches: np.ndarray) -> np.ndarray:
         """Return the log of each draw's best rate at batches, ``(n_draw, n_batch)``."""
         members = self.ensemble.members.values()
-        return np.log(np.concatenate([_rate(m, self.params, self.tokens, batches[None]) for m in members]))
+        return np.log(np.concatenate([best_rate(m, self.params, self.tokens, batches[None]) for m in members]))
 
     @functools.cached_property
     def tolerance(self) -> np.ndarray:
@@ -149,8 +143,8 @@ class Hyperparameters:
         """
         ends = []
         for member, tuned in zip(self.ensemble.members.values(), self._tuned, strict=True):
-            batch, rate = _best(member, self.params, np.full((len(member), 1), self.tokens), self._fixed)
-            log_loss = _log_law(member, _runs(self.params, self.tokens, batch, rate * FACTORS))
+            batch, rate = best_batch_and_rate(member, self.params, np.full((len(member), 1), self.tokens), self._fixed)
+            log_loss = log_law(member, runs_of(self.params, self.tokens, batch, rate * FACTORS))
             saved = [np.interp(row, curve, SAVED) for row, curve in zip(log_loss, tuned, strict=True)]
             ends += [_below(np.log(FACTORS), -np.expm1(-row), self.within) for row in saved]
         return np.exp(np.array(ends))
@@ -203,8 +197,8 @@ class Hyperparameters:
         rows = np.unique(np.linspace(0, len(runs) - 1, min(TRIED, len(runs))).astype(int))
         N, D, B = (known[name][rows] for name in ("params", "tokens", BATCH))
         member = max(self.ensemble.members.values(), key=lambda one: one.weight)
-        off_batch = np.median(np.log(B / _batch(member, N[None], D[None])), axis=0)
-        off_rate = np.median(np.log(runs.column(RATE)[rows] / _rate(member, N[None], D[None], B[None])), axis=0)
+        off_batch = np.median(np.log(B / best_batch(member, N[None], D[None])), axis=0)
+        off_rate = np.median(np.log(runs.column(RATE)[rows] / best_rate(member, N[None], D[None], B[None])), axis=0)
         middle = float(np.exp(np.median(np.log(self.batches))))
         batches = (
             np.full(len(rows), middle) if self.fixed_batch else np.clip(middle * np.exp(off_batch), 1, self.tokens)
@@ -328,7 +322,9 @@ def optimal_hyperparameters(
         raise ForecastError(f"within is {within:g}, expected a share of the compute, like 0.01{hint}")
     whole = fit if isinstance(fit, Ensemble) else Ensemble.of(fit, seed, group=group, unconverged=unconverged)
     ensemble = with_valley(whole)
-    best = [_best(m, params, np.full((len(m), 1), tokens), batch_tokens) for m in ensemble.members.values()]
+    best = [
+        best_batch_and_rate(m, params, np.full((len(m), 1), tokens), batch_tokens) for m in ensemble.members.values()
+    ]
     batches, rates = (np.concatenate([one[i][:, 0] for one in best]) for i in (0, 1))
     rate = float(np.exp(np.median(np.log(rates))))
     batch = float(np.exp(np.median(np.log(batches)))) if batch_tokens is None else batch_tokens
@@ -340,127 +336,9 @@ def optimal_hyperparameters(
     return dataclasses.replace(first, rate=rate, batch_tokens=batch, cautions=tuple(off_balance(fitted[:1], run)))
 
 
-def with_valley(ensemble: Ensemble) -> Ensemble:
-    """Keep the laws that say which learning rate and which batch size are best.
-
-    Raises
-    ------
-    ForecastError
-        When there is none.
-    """
-    members = {name: m for name, m in ensemble.members.items() if has_valley(m)}
-    if not members:
-        laws = {m.fit.law.label: listed(m.fit.law.inputs) for m in ensemble.members.values()}
-        said = "; ".join(f"{law} reads {inputs}" for law, inputs in laws.items())
-        raise ForecastError(
-            f"no law here has a best learning rate ({said}): fit 'tuning' to a table with the columns params, tokens, "
-            f"{BATCH} and {RATE}"
-        )
-    return dataclasses.replace(ensemble, members=members)
-
-
-def has_valley(member: Member) -> bool:
-    """Say whether a law reads a learning rate and says which one is best."""
-    law = member.fit.law
-    return RATE in law.inputs and {BEST_RATE, BEST_BATCH} <= {one.name for one in law.quantities}
-
-
-@dataclasses.dataclass(frozen=True)
-class RateRule:
-    """A learning rate as a power law of params, tokens and batch, with which a plan trains every run.
-
-    Attributes
-    ----------
-    constant : log of the rate at one parameter, one token and a batch of one token
-    exponents : (3,) of params, tokens and batch_tokens
-    """
-
-    constant: Any
-    exponents: Any
-
-    @classmethod
-    def of(cls, ensemble: Ensemble) -> RateRule:
-        """Average the log of the best rate over draws; exact where each draw's is a power law."""
-        known = known_columns(ensemble.runs)
-        middle = np.array([np.log(known[name]).mean() for name in ("params", "tokens", BATCH)])
-        places = np.vstack([middle, middle + np.eye(3)])
-        params, tokens, batch = np.exp(places.T)[:, None]
-        members = with_valley(ensemble).members.values()
-        log_rate = np.log(np.concatenate([_rate(m, params, tokens, batch) for m in members])).mean(axis=0)
-        exponents = log_rate[1:] - log_rate[0]
-        return cls(float(log_rate[0] - exponents @ middle), exponents)
-
-    def at(self, columns: Points, xp: Any = np) -> Any:
-        """Return the rate of runs, ``(n_run,)``."""
-        logs = [xp.log(columns[name]) for name in ("params", "tokens", BATCH)]
-        return xp.exp(self.constant + sum(self.exponents[i] * log for i, log in enumerate(logs)))
-
-
-jax.tree_util.register_dataclass(RateRule, data_fields=["constant", "exponents"], meta_fields=[])
-
-
 def _positive(name: str, value: float) -> None:
     if not (np.isfinite(value) and value > 0):
         raise ForecastError(f"{name} is {value:g}, expected a positive number")
-
-
-# --- one law, all draws at once: arrays of shape (n_draw, n_point) ----------------------------------------------------
-
-
-def _theta(member: Member) -> dict[str, np.ndarray]:
-    return {name: member.theta[name][:, None] for name in member.fit.law.parameter_names}
-
-
-def _asked(member: Member, name: str, known: Mapping[str, Any]) -> np.ndarray:
-    """Return a quantity of the law, with those inputs that it takes."""
-    law = member.fit.law
-    needs = next(one.needs for one in law.quantities if one.name == name)
-    return law.quantity(name, _theta(member), **{key: value for key, value in known.items() if key in needs})
-
-
-def _batch(member: Member, params: Any, tokens: Any) -> np.ndarray:
-    return _asked(member, BEST_BATCH, {"params": params, "tokens": tokens})
-
-
-def _rate(member: Member, params: Any, tokens: Any, batch: Any) -> np.ndarray:
-    return _asked(member, BEST_RATE, {"params": params, "tokens": tokens, BATCH: batch})
-
-
-def _best(member: Member, params: float, tokens: np.ndarray, batch: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return best batch and best rate at it; a batch has at least one token and at most those of the run."""
-    best = np.full(tokens.shape, batch) if batch is not None else _batch(member, params, tokens)
-    best = np.clip(np.broadcast_to(best, tokens.shape), 1.0, tokens)
-    return best, np.broadcast_to(_rate(member, params, tokens, best), tokens.shape)
-
-
-def _runs(params: float, tokens: Any, batch: Any, rate: Any) -> Points:
-    """Return the columns of runs, in the shape of all arguments together."""
-    shape = np.broadcast_shapes(np.shape(tokens), np.shape(batch), np.shape(rate))
-    given = {"params": params, "tokens": tokens, BATCH: batch, RATE: rate}
-    return derive_missing({name: np.broadcast_to(value, shape) for name, value in given.items()})[0]
-
-
-def _log_law(member: Member, points: Points, every: int = 1) -> np.ndarray:
-    """Return the log of the law, ``(n_draw, n_point)``."""
-    law, count = member.fit.law, len(range(0, len(member), every))
-    names = [name for name in law.inputs if name in points]
-    columns = {name: np.atleast_2d(points[name]) for name in names}
-    width = next(iter(columns.values())).shape[1]
-    found = []
-    with scope():
-        theta = {name: member.device[name][::every] for name in law.parameter_names}
-        for start in range(0, width, BLOCK):
-            part = {name: x[:, start : start + BLOCK] for name, x in columns.items()}
-            whole = {name: np.pad(x, ((0, 0), (0, BLOCK - x.shape[1])), mode="edge") for name, x in part.items()}
-            given = {name: jnp.asarray(np.broadcast_to(x, (count, BLOCK))) for name, x in whole.items()}
-            found.append(np.asarray(_log_law_of(member.fit.model)(theta, given)))
-    return np.concatenate(found, axis=1)[:, :width]
-
-
-@compiled
-def _log_law_of(model: Model) -> Any:
-    """Compile the log of the law for draws that each have runs of their own."""
-    return jax.jit(jax.vmap(model.log_law))
 
 
 # --- searches ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
 from bayes_scaling.predict.ensemble import Ensemble, used
-from bayes_scaling.predict.tuning import RateRule, optimal_hyperparameters
+from bayes_scaling.predict.tuning import optimal_hyperparameters
+from bayes_scaling.predict.valleys import RateRule
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import as_key
 

@@ -60,7 +60,10 @@ def reached_line(found: Trajectory, loss: float, probability: float) -> str:
     end = f"{number(float(found.positions[-1]))} {found.along}"
     if reached["odds"] == 0:
         return f"loss {loss:g} {unit} is not reached within {end} in any of {len(found.draws())} draws"
-    odds = f"loss {loss:g} {unit} is reached within {end} with probability {reached['odds']:.1%}"
+    if reached["odds"] == 1:
+        odds = f"loss {loss:g} {unit} is reached within {end} in all of {len(found.draws())} draws"
+    else:
+        odds = f"loss {loss:g} {unit} is reached within {end} with probability {reached['odds']:.1%}"
     counted_in = [of for of in ("steps", "tokens") if of in reached]
     if reached[counted_in[0]]["median"] is None:
         return f"{odds}; in most draws it is not reached by then"
@@ -85,8 +88,11 @@ def _beside(found: Trajectory, probability: float) -> list[RenderableType]:
         [
             row["quantity"],
             row["meaning"],
-            f"{number(row['median'])} {row['unit']}",
-            _ranges([row["low"]], [row["high"]])[0],
+            *(
+                (f"{number(row['median'])} {row['unit']}", _ranges([row["low"]], [row["high"]])[0])
+                if row["defined"] > 0
+                else ("no answer at this loss", "")
+            ),
         ]
         for _, row in last.iterrows()
     ]
