@@ -177,7 +177,9 @@ def pilot_table(plan: PilotPlan) -> RenderableType:
         for row in offers.to_dict(orient="records")
     ]
     parts.append(table(headers, rows, title=f"one run alone, the best {len(rows)} of {len(plan.offers)} on offer"))
-    big = ", ".join(f"{name} {number(plan.big[name].iloc[0])}" for name in inputs if name in plan.big)
+    # Of several recipes, the big run is one of each: what they differ in is no number.
+    counted = [name for name in inputs if name in plan.big and plan.big[name].dtype.kind in "iuf"]
+    big = ", ".join(f"{name} {number(plan.big[name].iloc[0])}" for name in counted)
     legend = f"uncertainty: half-width of the central 68% of the expected log loss of the big run ({big}), "
     parts.append(Text(f"{legend}{plan.half_width[0]:.2%} now", style="dim"))
     if plan.value.method == "regression":
