@@ -67,35 +67,25 @@ def _table(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(map(of, value.values()))
 
 
-def _record(**of: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict) and set(value) == set(of) and all(of[key](value[key]) for key in of)
+def _record(
+    may: Mapping[str, Callable[[Any], bool]] | None = None, **must: Callable[[Any], bool]
+) -> Callable[[Any], bool]:
+    """Whether a value is a dict with all fields that must be there, and no others but those that may."""
+    of = {**must, **(may or {})}
+    return lambda value: (
+        isinstance(value, dict) and set(must) <= set(value) <= set(of) and all(of[key](value[key]) for key in value)
+    )
 
 
-def _noise(value: Any) -> bool:
-    """Whether this describes a noise model; one whose start of curves is not learned says nothing of it."""
-    if not isinstance(value, dict):
-        return False
-    said = dict(value)
-    begins = said.pop("start", None)
-    return _NOISE(said) and (begins in (None, "none") or _START(begins))
-
-
-def _discrepancy(value: Any) -> bool:
-    """Whether this describes a discrepancy; one along the size of runs does not say so."""
-    if not isinstance(value, dict):
-        return False
-    said = dict(value)
-    return said.pop("along", "params") == "params" and _PATH(said)
-
-
-_PATH = _record(kind=_is_text, smoothness=is_number, scale=is_number)
 _START = _record(along=_is_text, by=_texts, share=is_number)
 _NOISE = _record(
+    {"start": lambda value: value in (None, "none") or _START(value)},  # left out where it is the default
     family=_is_text,
     scale=_is_text,
     rows=_is_text,
     rows_per_curve=lambda value: value is None or _is_count(value),
 )
+_DISCREPANCY = _record({"along": lambda value: value == "params"}, kind=_is_text, smoothness=is_number, scale=is_number)
 
 
 Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
@@ -108,11 +98,11 @@ MANIFEST: Fields = {
     "priors": (_table(_is_text), "priors in words"),
     "priors_given": (_table(lambda value: isinstance(value, dict)), "priors by parameter"),
     "noise": (
-        _noise,
+        _NOISE,
         "family, scale, rows and rows per curve of the noise, and the start of curves where it is learned",
     ),
     "discrepancy": (
-        _discrepancy,
+        _DISCREPANCY,
         "kind, smoothness and scale of the discrepancy, and params where it runs along them",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),

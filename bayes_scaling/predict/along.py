@@ -102,12 +102,18 @@ def at_each(curves: np.ndarray, places: np.ndarray, wanted: np.ndarray) -> np.nd
 
 
 def reached(curves: np.ndarray, places: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return where curves first are as low as a target each, ``(n_draw,)``; infinite where they never are."""
-    below = curves <= targets[:, None]
-    first = np.maximum(below.argmax(axis=1), 1)
-    rows = np.arange(len(curves))
-    drop = curves[rows, first - 1] - curves[rows, first]
-    part = curves[rows, first - 1] - targets
-    share = np.clip(np.divide(part, drop, out=np.ones_like(drop), where=drop > 0), 0.0, 1.0)
-    place = places[first - 1] + share * (places[first] - places[first - 1])
+    """Return where curves first are as low as a target each, ``(n_draw,)``; infinite where they never are.
+
+    Parameters
+    ----------
+    curves : (n_draw, n_place)
+    targets : (n_draw,), or one for all
+    """
+    below = curves <= np.reshape(targets, (-1, 1))
+    after = np.argmax(below, axis=1)
+    before = np.maximum(after - 1, 0)
+    draw = np.arange(len(curves))
+    high, low = curves[draw, before], curves[draw, after]
+    share = np.where(high > low, (high - targets) / np.where(high > low, high - low, 1.0), 1.0)
+    place = places[before] + np.clip(share, 0.0, 1.0) * (places[after] - places[before])
     return np.where(below.any(axis=1), place, math.inf)

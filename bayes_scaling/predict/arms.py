@@ -207,7 +207,7 @@ class ArmCurves:
             if not (loss is not None and math.isfinite(loss) and loss > 0):
                 raise ForecastError(f"target loss is {loss:g}, expected a positive number")
             lowest = np.minimum.accumulate(self.log_loss[arm], axis=1)
-            needed, where = reached(lowest, log_sizes, np.full(len(lowest), math.log(loss))), f"at a loss of {loss:.4g}"
+            needed, where = reached(lowest, log_sizes, np.log(loss)), f"at a loss of {loss:.4g}"
         there = np.minimum(needed, log_sizes[-1])
         apart = at_each(self.error[arm], log_sizes, there) - at_each(self.error[over], log_sizes, there)
         rival = reached(self.law[over], log_sizes, at_each(self.law[arm], log_sizes, there) + apart)
@@ -229,8 +229,8 @@ class ArmCurves:
         inside = self.sizes[(self.sizes > low) & (self.sizes < high)]
         log_sizes = np.log(np.concatenate([[low], inside, [high]]))
         held = np.log(self.sizes)
-        gap = np.stack([self.log_loss[self._known(arm)], self.log_loss[self._known(over)]])
-        apart = np.stack([_read(gap[0] - gap[1], held, place) for place in log_sizes], axis=1)
+        gap = self.log_loss[self._known(arm)] - self.log_loss[self._known(over)]
+        apart = at_each(gap, held, np.broadcast_to(log_sizes, (len(gap), len(log_sizes))))
         turns = np.sign(apart[:, 1:]) != np.sign(apart[:, :-1])
         last = apart.shape[1] - 2 - turns[:, ::-1].argmax(axis=1)
         rows = np.arange(len(apart))

@@ -237,7 +237,7 @@ class Chain:
         names = self._named(task)
         errors = [self._errors(n, log_losses, self._paired(n, len(log_losses)), scatter=False) for n in names]
         missed = np.minimum.accumulate(np.mean(errors, axis=0), axis=1)
-        place = reached(missed, np.log(sizes), np.full(len(missed), 1 - score))
+        place = reached(missed, np.log(sizes), np.asarray(1 - score))
         return Requirement(float(score), along.of, np.exp(place), along.words)
 
     @validated

@@ -20,6 +20,7 @@ from bayes_scaling.base.messages import checked_probability, listed, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.along import reached
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
 from bayes_scaling.predict.forecast import CURVE, Forecast, forecast
@@ -155,12 +156,13 @@ class Trajectory:
                 f"a loss is reached at {listed([n for n in LENGTHS if n in known])}, not at {shown(of)}"
             )
         place = np.log(np.asarray(known[of], float))
-        reached = np.exp(_first_below(np.minimum.accumulate(np.log(self.draws()), axis=1), place, np.log(loss)))
+        lowest = np.minimum.accumulate(np.log(self.draws()), axis=1)
+        found = np.exp(reached(lowest, place, np.log(loss)))
         if len(self.so_far) and (before := self.so_far["loss"].to_numpy(float) <= loss).any():
             rows = {str(name): self.so_far[name].to_numpy() for name in self.so_far if name != "run"}
-            reached[:] = np.asarray(derive_missing(rows)[0][of], float)[before][0]
+            found[:] = np.asarray(derive_missing(rows)[0][of], float)[before][0]
         end = _number(self.positions[-1])
-        return Requirement(float(loss), of, reached, f"this run's curve, which ends at {end} {self.along}")
+        return Requirement(float(loss), of, found, f"this run's curve, which ends at {end} {self.along}")
 
     @validated
     def beside_frame(self, probability: float = 0.9) -> pd.DataFrame:
@@ -410,18 +412,6 @@ def _shared_quantities(fits: Sequence[Fit]) -> dict[str, list[str]]:
 
 def _of(names: Sequence[str], known: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     return {name: known[name].tolist() for name in names}
-
-
-def _first_below(lowest: np.ndarray, place: np.ndarray, goal: float) -> np.ndarray:
-    """Return the place at which each falling curve is first at a goal, ``(n_draw,)``; infinite where it never is."""
-    below = lowest <= goal
-    after = np.argmax(below, axis=1)
-    before = np.maximum(after - 1, 0)
-    draw = np.arange(len(lowest))
-    high, low = lowest[draw, before], lowest[draw, after]
-    share = np.where(high > low, (high - goal) / np.where(high > low, high - low, 1.0), 1.0)
-    found = place[before] + np.clip(share, 0.0, 1.0) * (place[after] - place[before])
-    return np.where(below.any(axis=1), found, np.inf)
 
 
 def _number(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.base.json_text import nulled
+from bayes_scaling.data.reading import read_table
 from bayes_scaling.data.scores import score_runs
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.recipes import compare_recipes
@@ -65,8 +66,6 @@ def scores(context: Context, plan: Plan, ensemble: Ensemble) -> dict[str, Any] |
     path = context.study.scores_file
     if not path.is_file():
         raise StudyError(f"scores.file is {asked.file!r}, but there is no such file in the folder of the study")
-    from bayes_scaling.data.reading import read_table
-
     table = score_runs(
         read_table(path), score=asked.score, loss=asked.loss, questions=asked.questions, source=path.name
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from bayes_scaling.predict.trajectory import _first_below
+from bayes_scaling.predict.along import reached
 from tests.support import fit_exact
 
 STEPS = np.geomspace(500, 16_000, 8)
@@ -160,7 +160,7 @@ def test_a_loss_that_is_never_reached_is_said(planned: bs.Trajectory) -> None:
 def test_the_first_row_below_a_goal_is_found(values: list[float], goal: float) -> None:
     curve = np.minimum.accumulate(np.array([values]), axis=1)
     place = np.arange(float(len(values)))
-    found = _first_below(curve, place, goal)[0]
+    found = reached(curve, place, np.array([goal]))[0]
     if min(values) > goal:
         assert math.isinf(found)
         return
