@@ -186,7 +186,7 @@ def loss_at_compute(
 
     converged, scale = power(N_c / params, alpha_N), FLOPS * B_star * S_c * params / flops
     converged, scale, alpha_S, alpha_B = jnp.broadcast_arrays(converged, scale, alpha_S, alpha_B)
-    return jnp.exp(root(residual, jnp.log(converged), converged, scale, alpha_S, alpha_B, iterations=20))
+    return jnp.exp(root(residual, jnp.log(converged), converged, scale, alpha_S, alpha_B))
 
 
 def size_compute(size_ratio: Array, alpha_N: Array, alpha_S: Array) -> Array:

@@ -10,6 +10,7 @@ batch would have taken. Data are unlimited, and the warm-up is left out. The for
 Kaplan et al. 2020 (arXiv 2001.08361), eq 1.4, 5.4 and 5.6; Su et al. 2024 (arXiv 2403.06563), whole curves.
 """
 
+from dataclasses import replace
 from math import log
 from typing import Any, Literal
 
@@ -64,14 +65,6 @@ def reach(at: Any, L_0: Any, B_star: Any, alpha_B: Any) -> Any:
     return at.steps / (1 + B_star / (at.batch_tokens * power(L_0, 1 / alpha_B)))
 
 
-LEVEL = {
-    "pure": (Derived("R_0", "loss", "L_0, as there is no E", lambda L_0: L_0),),
-    "irreducible": (IRREDUCIBLE, Derived("R_0", "loss", "L_0 - E", lambda L_0, E: L_0 - E)),
-}
-ALPHA_N = {
-    "pure": (dist.LogNormal(log(0.08), 0.5), "pure power laws of language models: 0.037 to 0.10"),
-    "irreducible": (dist.LogNormal(log(0.25), 0.5), "15 published laws with E > 0: median 0.25, log-sd 0.44"),
-}
 TERMS = (
     Parameter(
         "alpha_S", dist.LogNormal(log(0.72), 0.25), "1", "exponent of steps", "Kaplan 2020: 0.76", role="exponent"
@@ -100,21 +93,45 @@ TERMS = (
         meaning="scale of steps (has no meaning by itself)",
         role="scale",
         source="a tenth of the other term, alpha_N / alpha_S, on the compute-efficient frontier; more early on",
-        quantity="share of the step term in the loss above E at the centre of the data",
-        value=lambda draw, at, L_0, R_0, alpha_S, alpha_B, B_star: (
-            reach(at, L_0, B_star, alpha_B) * power(draw * R_0, 1 / alpha_S)
+        quantity="share of the step term in the loss at the centre of the data",
+        value=lambda draw, at, L_0, alpha_S, alpha_B, B_star: (
+            reach(at, L_0, B_star, alpha_B) * power(draw * L_0, 1 / alpha_S)
         ),
     ),
     Derived(
-        "N_c",
-        unit="params",
-        meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
-        role="scale",
-        value=lambda at, L_0, R_0, alpha_N, alpha_S, alpha_B, B_star, S_c: (
-            at.params * power(R_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S), 1 / alpha_N)
+        "C_0",
+        unit="loss",
+        meaning="loss of many steps of a large batch: L_0 without the term of steps",
+        value=lambda at, L_0, alpha_S, alpha_B, B_star, S_c: (
+            L_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S)
         ),
     ),
 )
+# A table says how fast the loss falls at its centre, whatever E is. So E is sampled as a share of C_0, and the exponent
+# as the slope that it makes: the posterior of both is then easy to sample.
+ALPHA_N = Parameter(
+    "alpha_N",
+    dist.LogNormal(log(0.08), 0.5),
+    unit="1",
+    meaning="exponent of parameters",
+    role="exponent",
+    source="pure power laws of language models, which say how fast losses fall: 0.037 to 0.10",
+)
+N_C = Derived(
+    "N_c",
+    unit="params",
+    meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
+    role="scale",
+    value=lambda at, C_0, alpha_N: at.params * power(C_0, 1 / alpha_N),
+)
+OF_PARAMS: dict[str, tuple[Parameter | Derived, ...]] = {
+    "pure": (ALPHA_N, N_C),
+    "irreducible": (
+        replace(IRREDUCIBLE, quantity="E / C_0", value=lambda draw, C_0: draw * C_0),
+        replace(ALPHA_N, quantity="alpha_N (1 - E / C_0)", value=lambda draw, C_0, E: draw / (1 - E / C_0)),
+        replace(N_C, value=lambda at, C_0, alpha_N, E: at.params * power(C_0 - E, 1 / alpha_N)),
+    ),
+}
 PUBLISHED = (
     Published(
         "kaplan2020",
@@ -135,7 +152,6 @@ def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
     """Choose whether to add an irreducible loss, which the papers do not have."""
     is_pure = form == "pure"
     bracket = "[ (S_c / S) (1 + B_star / (B L^(1 / alpha_B))) ]^alpha_S"
-    prior, source = ALPHA_N[form]
     return Law(
         name="kaplan_trajectory",
         title=f"loss at any size, step and batch size{'' if is_pure else ', with an irreducible loss (a variant)'}",
@@ -144,9 +160,8 @@ def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
         decreasing_in=("params", "steps", "batch_tokens"),
         parameters=(
             LOSS_AT_CENTRE,
-            *LEVEL[form],
-            Parameter("alpha_N", prior, "1", "exponent of parameters", source, role="exponent"),
             *TERMS,
+            *OF_PARAMS[form],
         ),
         published=PUBLISHED if is_pure else (),
         quantities=quantities(form),

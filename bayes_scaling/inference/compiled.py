@@ -93,9 +93,9 @@ def moved(model: Model) -> Any:
 
 @compiled
 def completed(model: Integrated) -> Any:
-    """Return the compiled function from draws without increments, and standard normals, to increments."""
-    # Of each increment: the basis, laid out, whitened, and the state of the filter that does it.
-    return over_draws(model.completed, 2, 4 * (1 + model.whole.increments))
+    """Return the compiled function from draws without what is linear, and standard normals, to what is linear."""
+    # Of each of them: the basis, laid out, whitened, and the state of the filter that does it.
+    return over_draws(model.completed, 2, 4 * (1 + model.size))
 
 
 def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Callable[[np.ndarray], Any]:

@@ -28,12 +28,12 @@ def with_good_geometry(problem: Problem) -> Problem:
     return problem
 
 
-def _with_increments_integrated(problem: Problem) -> Problem:
-    """Where noise is normal, leave the increments out; `Problem.standardised` draws them given all else."""
-    if not (problem.model.increments and problem.model.noise.jointly_normal):
+def _with_linear_integrated(problem: Problem) -> Problem:
+    """Where noise is normal, leave out what is linear; `Problem.standardised` draws it given all else."""
+    if not problem.model.noise.jointly_normal:
         return problem
-    model = integrated(problem.model)
-    return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, : len(model.sites)])
+    model = integrated(problem.model, problem.data)
+    return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, model.kept]) if model.size else problem
 
 
 def _with_whitened_increments(problem: Problem) -> Problem:
@@ -107,7 +107,7 @@ def _with_good_centring(problem: Problem) -> Problem:
     return dataclasses.replace(chosen, known_mode=Mode(better.mean(0), np.cov(better.T), np.empty((0, there.shape[1]))))
 
 
-BEFORE_MODE = (_with_increments_integrated, _with_whitened_increments)
+BEFORE_MODE = (_with_linear_integrated, _with_whitened_increments)
 AT_MODE = (_with_whitened_increments_at_mode, _with_good_centring)
 """The steps to good coordinates; those at the mode of the coordinates before them come last."""
 

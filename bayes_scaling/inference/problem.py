@@ -23,7 +23,7 @@ from bayes_scaling.model.program import Model
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
-INCREMENTS_STREAM = 5  # of random numbers, for increments drawn after the sampling
+LINEAR_STREAM = 5  # of random numbers, for what is drawn after the sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Problem:
     """One posterior to sample, over unconstrained coordinates ``u``.
 
     A sampling method of your own needs `log_density`, `mode`, ``settings`` and ``seed``, and hands its draws to
-    `sampled`. Where noise is normal the increments of the discrepancy are integrated out: they are no coordinates.
+    `sampled`. Where noise is normal the increments of the discrepancy and the start of curves are integrated out: they
+    are no coordinates.
 
     Attributes
     ----------
@@ -139,7 +140,7 @@ class Problem:
     def standardised(self, u: np.ndarray) -> np.ndarray:
         """Return draws, (chain, draw, coordinate), in the standard coordinates, in which a fit keeps them.
 
-        Increments of the discrepancy that were integrated out are drawn, given the rest of each draw.
+        What was integrated out is drawn, given the rest of each draw.
         """
         model, flat = self.model, u.reshape(-1, u.shape[-1])
         standard = flat
@@ -147,11 +148,11 @@ class Problem:
             geometry = Geometry.standard(self.data.geometry.centring, model.increments, len(self.data.log_loss))
             standard = moved(self, flat, geometry)
         if isinstance(model, Integrated):
-            white = np.random.default_rng([self.seed, INCREMENTS_STREAM]).standard_normal(
-                (len(flat), model.whole.increments)
+            rng = np.random.default_rng([self.seed, LINEAR_STREAM])
+            white = rng.standard_normal((len(flat), model.size))
+            standard = model.whole_coordinates(
+                standard, np.asarray(completed(model)(flat, white, self.data, self.priors)), rng
             )
-            increments = completed(model)(flat, white, self.data, self.priors)
-            standard = np.concatenate([standard, np.asarray(increments)], axis=1)
         return standard.reshape(*u.shape[:-1], -1)
 
 

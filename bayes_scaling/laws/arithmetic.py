@@ -20,7 +20,10 @@ def power(x: Any, exponent: Any) -> Array:
     return jnp.exp(exponent * jnp.log(x))
 
 
-def root(function: Callable[..., Array], start: Array, *arguments: Any, iterations: int = 12) -> Array:
+NEAR, MOST_STEPS = 1e-7, 40  # a step of Newton's method about doubles the digits, and one more is taken at the end
+
+
+def root(function: Callable[..., Array], start: Array, *arguments: Any) -> Array:
     """Solve ``function(x, *arguments) = 0`` elementwise by Newton's method, for laws that are implicit in the loss.
 
     Parameters
@@ -28,7 +31,6 @@ def root(function: Callable[..., Array], start: Array, *arguments: Any, iteratio
     function : increasing and concave in ``x`` (or increasing and convex, with a start to the right of the root)
     start : (n,) at or left of the root; Newton's steps then never pass it
     arguments : everything else that the function depends on and that gradients shall flow to
-    iterations : Newton steps; each about doubles the digits once it is near
 
     Returns
     -------
@@ -39,11 +41,18 @@ def root(function: Callable[..., Array], start: Array, *arguments: Any, iteratio
     def value_and_slope(x: Array) -> tuple[Array, Array]:
         return jax.jvp(lambda y: function(y, *fixed), (x,), (jnp.ones_like(x),))
 
-    def step(_: int, x: Array) -> Array:
-        value, slope = value_and_slope(x)
-        return x - value / slope
+    def far(state: tuple[Array, Array, Array]) -> Array:
+        _, moved, steps = state
+        return (moved > NEAR) & (steps < MOST_STEPS)
 
-    solution = jax.lax.fori_loop(0, iterations, step, jax.lax.stop_gradient(start))
+    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, _, steps = state
+        value, slope = value_and_slope(x)
+        change = value / slope
+        return x - change, jnp.max(jnp.abs(change)), steps + 1
+
+    nowhere = (jax.lax.stop_gradient(start), jnp.asarray(jnp.inf, start.dtype), jnp.asarray(0))
+    solution, _, _ = jax.lax.while_loop(far, step, nowhere)
     _, slope = value_and_slope(solution)
     exact: Array = solution - function(solution, *arguments) / slope
     return exact

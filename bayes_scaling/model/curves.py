@@ -10,7 +10,7 @@ sequential steps is the length of the longest run.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -156,7 +156,7 @@ def one_step_ahead(
 
 def whitened(
     residual: Array,
-    others: Array,
+    others: Sequence[Array],
     scale: Array,
     theta: Mapping[str, Any],
     columns: Mapping[str, Any],
@@ -168,18 +168,18 @@ def whitened(
 
     Parameters
     ----------
-    residual, others : (n_row,) and (n_row, n_other)
+    residual, others : (n_row,) and several of (n_row, n_other)
     scale, theta, columns : as of `one_step_ahead`
     weight : (n_row,) 1 for a row that counts, 0 for padding
 
     Returns
     -------
-    (n_place, 1 + n_other) what is left of each series, given its rows before, in the order of the layout; and
+    (n_place, 1 + all n_other) what is left of each series, given its rows before, in the order of the layout; and
     (n_place,) the logarithm of the scale that it was divided by. Both are 0 at places without a row that counts
     """
     row, gap = columns["noise.layout_row"].astype(int), columns["noise.layout_gap"]
-    # Laid out apart: the gradient of laying out is slow, and others have none.
-    series = jnp.concatenate([_laid_out(residual, 0.0, row)[..., None], _laid_out(others, 0.0, row)], axis=2)
+    # Laid out apart: the gradient of laying out is slow, and some of the others have none.
+    series = jnp.concatenate([_laid_out(one, 0.0, row) for one in (residual[:, None], *others)], axis=2)
     counts = _laid_out(weight, 0.0, row).reshape(-1)
 
     def step(state: tuple[Array, Array], now: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

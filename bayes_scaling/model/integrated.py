@@ -1,49 +1,102 @@
-"""The model with the discrepancy integrated out: exact, and with far fewer coordinates, where noise is normal.
+"""The model with all that is linear integrated out: exact, and with far fewer coordinates, where noise is normal.
 
-Given the other parameters theta, the increments z of the discrepancy are standard normal and the residuals of log loss
-from the law are tau basis z plus normal noise. So the residuals alone are normal, and so are the increments given them:
+Given the other parameters theta, the increments of the discrepancy and the coefficients of the start of curves are
+normal, and log losses are the log of the law plus a linear function of them plus normal noise. With z the increments,
+and the coefficients over their prior scale s, all standard normal, the residuals of log loss from the law are W z plus
+noise; columns of W are tau times the basis of the discrepancy, and s times what a coefficient multiplies. So the
+residuals alone are normal, and so is z given them:
 
     log density = sum log N(e; 0, 1) - sum log scale - log det(P) / 2 + b' P^-1 b / 2
-    z given all else ~ Normal(P^-1 b, P^-1),  P = 1 + tau^2 W' W,  b = tau W' e
+    z given all else ~ Normal(P^-1 b, P^-1),  P = 1 + W' W,  b = W' e
 
-with e and W the residual and the basis as independent rows of unit scale (`Noise.whitened`). The sampler sees theta
-alone; increments are drawn afterwards, one exact draw for each draw of theta. The funnel between tau and the
-increments, which takes long to sample, is gone.
+with e and W as independent rows of unit scale (`Noise.whitened`). The sampler sees theta alone; z is drawn afterwards,
+one exact draw for each draw of theta. The funnel between tau and the increments, which takes long to sample, is gone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 from jax.scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from bayes_scaling.base.programs import STORE
 from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.laws.parameters import Derived, Parameter
 from bayes_scaling.model.composition import BASIS, LOG_LOSS, Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
+AT_A_TIME = 8  # increments, as which more are compiled
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Integrated(Model):
-    """A model whose increments are integrated out; its coordinates are those of the whole model without them.
+    """A model with what is linear integrated out; its coordinates are those of the whole model without that.
 
     Attributes
     ----------
-    whole : the model with increments, whose last coordinates they are
+    whole : the model with increments and with coefficients of the start of curves
+    learned : increments that a table says something about, the first ones, rounded up so that few shapes are compiled
     """
 
     whole: Model
+    learned: int
+
+    @functools.cached_property
+    def coefficients(self) -> Mapping[str, float]:
+        """Coefficients of the start of curves that are integrated out, with the scale of their normal prior."""
+        return linear_coefficients(self.whole)
+
+    @functools.cached_property
+    def rows(self) -> tuple[Parameter | Derived, ...]:
+        """Rows of the whole model without the coefficients."""
+        return tuple(row for row in self.whole.rows if row.name not in self.coefficients)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters of the whole model without the coefficients."""
+        return tuple(name for name in self.whole.names if name not in self.coefficients)
+
+    @functools.cached_property
+    def kept(self) -> np.ndarray:
+        """Positions of the coordinates among those of the whole model, ``(n_coordinate,)``."""
+        return np.array([self.whole.sites.index(site) for site in self.sites])
+
+    @property
+    def size(self) -> int:
+        """How many standard normals are integrated out: increments, then coefficients."""
+        return self.learned + len(self.coefficients)
+
+    def whole_coordinates(self, u: np.ndarray, standard: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the coordinates of the whole model, ``(n, coordinate)``, in the standard geometry.
+
+        Parameters
+        ----------
+        u : (n, coordinate of this model)
+        standard : (n, size) draws of what was integrated out, as of `completed`
+        rng : for increments that the table says nothing about
+        """
+        sites, increments = self.whole.sites, self.whole.increments
+        whole = np.empty((len(u), len(sites)))
+        whole[:, self.kept] = u
+        if increments:
+            nothing = rng.standard_normal((len(u), increments - self.learned))
+            whole[:, -increments:] = np.concatenate([standard[:, : self.learned], nothing], axis=1)
+        for (name, scale), values in zip(self.coefficients.items(), standard.T[self.learned :], strict=True):
+            whole[:, sites.index(name)] = scale * values
+        return whole
 
     def _observe(self, theta: Mapping[str, Any], data: Observations) -> None:
         numpyro.factor(LOG_LOSS, self.log_likelihood(theta, data))
 
     def log_likelihood(self, theta: Mapping[str, Any], data: Observations) -> Array:
-        """Return the log density of the log losses at ``theta``, whatever the increments are."""
+        """Return the log density of the log losses at ``theta``, whatever is linear may be."""
         left, log_scale, factor, pull = self._learned(theta, data)
         gained = solve_triangular(factor, pull, lower=True)
         half_log_two_pi = 0.5 * jnp.log(2 * jnp.pi) * jnp.sum(data.weight)
@@ -55,28 +108,53 @@ class Integrated(Model):
         )
         return likelihood
 
-    def increments_given(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array]:
-        """Return mean, ``(size,)``, and lower Cholesky factor of the precision, of the increments given all else."""
+    def standard_given(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array]:
+        """Return mean, ``(size,)``, and lower Cholesky factor of the precision, of what is linear given all else."""
         _, _, factor, pull = self._learned(theta, data)
         return cho_solve((factor, True), pull), factor
 
     def completed(self, u: Array, white: Array, data: Observations, priors: Priors) -> Array:
-        """Return the increments, ``(size,)``, of a draw ``u`` and of standard normals ``white``, ``(size,)``."""
-        mean, factor = self.increments_given(self.constrain(u, data, priors), data)
-        increments: Array = mean + solve_triangular(factor, white, lower=True, trans="T")
-        return increments
+        """Return a draw of what is linear, ``(size,)``, given a draw ``u`` and standard normals ``white``, ``(size,)``.
+
+        Increments come first, then coefficients over their scale.
+        """
+        mean, factor = self.standard_given(self.constrain(u, data, priors), data)
+        standard: Array = mean + solve_triangular(factor, white, lower=True, trans="T")
+        return standard
 
     def _learned(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array, Array, Array]:
         """Return residuals as independent rows, log scales, and the Cholesky factor of P, and b."""
-        residual = data.log_loss - self.log_course(theta, data.columns)
-        noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
-        white, log_scale = self.noise.whitened(residual, data.columns[BASIS], noise, data.columns, data.weight)
-        left, basis = white[:, 0], theta["tau"] * white[:, 1:]
-        factor = cholesky(jnp.eye(basis.shape[1]) + basis.T @ basis, lower=True)
+        of_noise = [row.name for row in self.noise.parameters if row.name not in self.coefficients]
+        noise = self._by_row({name: theta[name] for name in of_noise}, data.columns)
+        residual = data.log_loss - self.log_law(theta, data.columns)
+        multiplied, scales = [], []
+        if self.learned:
+            multiplied.append(data.columns[BASIS][:, : self.learned])
+            scales.append(jnp.broadcast_to(theta["tau"], (self.learned,)))
+        if self.coefficients and self.noise.departing is not None:
+            columns = self.noise.departing.design(noise, data.columns)
+            multiplied.append(jnp.stack([columns[name] for name in self.coefficients], axis=1))
+            scales.append(jnp.array([*self.coefficients.values()]))
+        white, log_scale = self.noise.whitened(residual, multiplied, noise, data.columns, data.weight)
+        left, basis = white[:, 0], jnp.concatenate(scales) * white[:, 1:]
+        factor = cholesky(jnp.eye(self.size) + basis.T @ basis, lower=True)
         return left, log_scale, factor, basis.T @ left
 
 
-def integrated(model: Model) -> Integrated:
-    """Return a model with its increments integrated out; one object for each model."""
+def linear_coefficients(model: Model) -> dict[str, float]:
+    """Return the coefficients of the start of curves that are shared by all runs, with the scale of their prior."""
+    begins = model.noise.departing
+    if begins is None or any(name in model.pools for name in begins.terms):
+        return {}
+    return {row.name: float(row.prior.scale) for row in begins.parameters if row.name in begins.terms}
+
+
+def integrated(model: Model, data: Observations) -> Integrated:
+    """Return a model with what is linear integrated out, for tables like this one; one object for each model."""
+    learned = 0
+    if model.increments:
+        used = int(np.count_nonzero(np.any(np.asarray(data.columns[BASIS]) != 0, axis=0)))
+        learned = min(max(-(-used // AT_A_TIME), 1) * AT_A_TIME, model.increments)
     shared = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    return STORE.model((Integrated, model), lambda: Integrated(**{**shared, "increments": 0}, whole=model))
+    pieces = {**shared, "increments": 0}
+    return STORE.model((Integrated, model, learned), lambda: Integrated(**pieces, whole=model, learned=learned))

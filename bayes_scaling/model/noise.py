@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -276,26 +276,26 @@ class Noise:
         return type(self.shape) is Normal
 
     def whitened(
-        self, residual: Any, others: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], weight: Any
+        self, residual: Any, others: Sequence[Any], theta: Mapping[str, Any], runs: Mapping[str, Any], weight: Any
     ) -> tuple[Any, Any]:
         """Turn residuals that scatter like a table of normal noise into independent ones of unit scale.
 
         Parameters
         ----------
         residual : (n_row,) of log loss
-        others : (n_row, n_other) what else is to be seen through the same linear map
+        others : several of (n_row, n_other), what else is to be seen through the same linear map
         theta, runs : as of `location_and_scale`
         weight : (n_row,) 1 for a row that counts, 0 for padding
 
         Returns
         -------
-        (n, 1 + n_other) residual and others, in some order of rows, and (n,) the logarithm of what each row was
+        (n, 1 + all n_other) residual and others, in some order of rows, and (n,) the logarithm of what each row was
         divided by
         """
         scale = self.row_scale(theta, runs)
         if self.correlated:
             return whitened(residual, others, scale, theta, runs, weight)
-        series = jnp.concatenate([residual[:, None], others], axis=1)
+        series = jnp.concatenate([residual[:, None], *others], axis=1)
         return (weight / scale)[:, None] * series, weight * jnp.log(scale)
 
     # --- draws ---

@@ -8,8 +8,10 @@ expected loss gets
 
 with x the position along the run (steps, or tokens), x_k three lengths of which the longest is a tenth of the median
 run (the share that Choshen et al. 2024, arXiv 2410.11840, leave out) and the others 2.8 and 8 times shorter, and z the
-standardised logarithms of what else the law reads of a run. All curves share the coefficients, so that those of new
-runs are forecast as well. What is left scatters the wider the nearer a row is to the start, by ``sigma_start`` there.
+standardised logarithms of what else the law reads of a run. At another batch the start lasts for more steps or fewer:
+lengths grow by exp(``start_reach``) with each standard deviation of log batch. All curves share the coefficients, so
+that those of new runs are forecast as well. What is left scatters the wider the nearer a row is to the start, by
+``sigma_start`` there.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
 
 ALONG = ("steps", "tokens", "flops")  # what grows along a training curve
+ALONG_RUN = "noise.start_along"  # column: the position of a row, in the longest of the lengths
+BATCH = "batch_tokens"
 BY = ("params", "batch_tokens")  # what the start of a run may depend on
 SHORTER = (8.0, 8.0**0.5, 1.0)  # times that the lengths over which the start dies out are shorter than the longest
 SHARE = 0.1  # of a run
@@ -41,6 +45,13 @@ _SIGMA_START = Parameter(
     unit="log loss",
     meaning="scale of the scatter at the very start of a curve; it dies out over the shortest of its lengths",
     source="single rows of the bundled curves in their first steps lie 2 to 20 % off any smooth course",
+)
+_REACH = Parameter(
+    "start_reach",
+    dist.Normal(0.0, 0.5),
+    unit="log length",
+    meaning="how much longer the start of curves is, for one standard deviation of log batch_tokens",
+    source="weakly informative: half as long to twice as long",
 )
 
 
@@ -77,12 +88,28 @@ class Start:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of its parameters."""
-        return (_SIGMA_START, *(_coefficient(name, k, columns) for name, (k, columns) in self.terms.items()))
+        reach = (_REACH,) if BATCH in self.by else ()
+        return (_SIGMA_START, *reach, *(_coefficient(name, k, columns) for name, (k, columns) in self.terms.items()))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What it reads of each row."""
-        return (*map(_fading, range(len(SHORTER))), *map(_standard, self.by))
+        return (ALONG_RUN, *map(_standard, self.by))
+
+    def design(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> dict[str, Array]:
+        """Return what one unit of each coefficient adds to the log of each row's expected loss, ``(n_row,)`` each.
+
+        Parameters
+        ----------
+        theta : its other parameters, scalar or (n_row,)
+        runs : `columns`
+        """
+        position = self._position(theta, runs)
+        fading = [jnp.exp(-position * shorter) for shorter in SHORTER]
+        return {
+            name: math.prod((runs[_standard(one)] for one in columns), start=fading[k])
+            for name, (k, columns) in self.terms.items()
+        }
 
     def departure(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Array:
         """Return how far the log of each row's expected loss lies from the law, ``(n_row,)``.
@@ -92,14 +119,18 @@ class Start:
         theta : its parameters, scalar or (n_row,)
         runs : `columns`
         """
-        total: Array = jnp.zeros_like(runs[_fading(0)])
-        for name, (k, columns) in self.terms.items():
-            total = total + theta[name] * math.prod((runs[_standard(one)] for one in columns), start=runs[_fading(k)])
+        added = (theta[name] * column for name, column in self.design(theta, runs).items())
+        total: Array = sum(added, start=jnp.zeros_like(runs[ALONG_RUN]))
         return total
+
+    def _position(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Array:
+        """Return how many of the longest of its lengths each row lies behind the start of its run, ``(n_row,)``."""
+        position: Array = runs[ALONG_RUN]
+        return position * jnp.exp(-theta[_REACH.name] * runs[_standard(BATCH)]) if BATCH in self.by else position
 
     def scatter(self, theta: Mapping[str, Any], runs: Mapping[str, Any]) -> Any:
         """Return the scale of what the start adds to the scatter of each row, ``(n_row,)``."""
-        return theta["sigma_start"] * runs[_fading(0)]
+        return theta["sigma_start"] * jnp.exp(-self._position(theta, runs) * SHORTER[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +163,7 @@ class StartOfTable:
     def columns(self, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the columns that the start reads of rows that were measured or are planned, ``(n_row,)`` each."""
         along = np.asarray(table[self.start.along], float) / self.length
-        columns = {_fading(k): np.exp(-along * shorter) for k, shorter in enumerate(SHORTER)}
+        columns = {ALONG_RUN: along}
         for name, centre, spread in zip(self.start.by, self.centres, self.spreads, strict=True):
             # Runs that are all alike in it say nothing of what it does.
             columns[_standard(name)] = (np.log(table[name]) - centre) / spread if spread > 1e-9 else 0.0 * along
@@ -160,10 +191,6 @@ def _coefficient(name: str, k: int, columns: tuple[str, ...]) -> Parameter:
         meaning=f"departure from the law at the start, in length {k + 1} of {len(SHORTER)}{of}",
         source="weakly informative: the loss starts up to twice as high as the law says, or lower",
     )
-
-
-def _fading(k: int) -> str:
-    return f"noise.start_{k + 1}"
 
 
 def _standard(name: str) -> str:

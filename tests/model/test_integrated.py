@@ -18,6 +18,7 @@ from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.draws import parts, prior_draws
 from bayes_scaling.inference.methods import sample_auto
 from bayes_scaling.inference.problem import Problem
+from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.model.composition import BASIS, INCREMENTS, Composition
 from bayes_scaling.model.integrated import Integrated, integrated
 from bayes_scaling.model.observations import observe, rows_read
@@ -37,14 +38,17 @@ def curves(runs: int = 4, rows: int = 6, seed: int = 0) -> bs.Runs:
     rng = np.random.default_rng(seed)
     tokens = np.concatenate([np.geomspace(1e8, 10 ** rng.uniform(9, 10), rows) for _ in range(runs)])
     loss = (1.8 + (2e9 / tokens) ** 0.3) * np.exp(0.01 * rng.standard_normal(len(tokens)))
-    table = pd.DataFrame(
-        {"run": np.repeat([f"r{i}" for i in range(runs)], rows), "tokens": tokens, "loss": loss, "loss_se": 0.01 * loss}
-    )
+    params, batch = np.repeat(np.geomspace(1e7, 1e9, runs), rows), np.repeat(np.resize([1e5, 4e5], runs), rows)
+    table = pd.DataFrame({"run": np.repeat([f"r{i}" for i in range(runs)], rows), "tokens": tokens, "loss": loss})
+    table = table.assign(loss_se=0.01 * loss, params=params, batch_tokens=batch, steps=tokens / batch)
     return bs.Runs.from_frame(table.sample(frac=1, random_state=seed))
 
 
-def problem_of(noise: bs.Noise, runs: bs.Runs, pooling: dict[str, object] | None = None) -> Problem:
-    composition = Composition(bs.load_law("power_law:input=tokens"), noise, bs.Discrepancy(), pooling or {})
+def problem_of(
+    noise: bs.Noise, runs: bs.Runs, pooling: dict[str, bs.object] | None = None, law: str = "power_law:input=tokens"
+) -> Problem:
+    chosen = bs.load_law(law)
+    composition = Composition(chosen, chosen_noise(noise, runs, chosen), bs.Discrepancy(), pooling or {})
     model, data, priors = parts(composition, runs)
     sites = prior_draws(composition, model, 0)
     u = np.asarray(placed(model)(sites, data, priors)[0])
@@ -70,13 +74,13 @@ def test_density_and_increments_are_those_of_the_joint_normal(kind: str) -> None
     noise, runs = NOISES[kind], curves()
     with scope():
         problem = problem_of(noise, runs)
-        model = integrated(problem.model)
+        model = integrated(problem.model, problem.data)
         for u in problem.prior_u[:3, : len(model.sites)]:
             theta = {name: np.asarray(v) for name, v in model.constrain(u, problem.data, problem.priors).items()}
             residual, basis, covariance = dense(problem, runs, noise, theta)
             joint = scipy.stats.multivariate_normal(np.zeros(len(runs)), covariance + basis @ basis.T)
             assert float(model.log_likelihood(theta, problem.data)) == pytest.approx(joint.logpdf(residual), rel=1e-7)
-            mean, factor = (np.asarray(part) for part in model.increments_given(theta, problem.data))
+            mean, factor = (np.asarray(part) for part in model.standard_given(theta, problem.data))
             gain = basis.T @ np.linalg.inv(covariance + basis @ basis.T)
             np.testing.assert_allclose(mean, gain @ residual, rtol=1e-5, atol=1e-7)
             np.testing.assert_allclose(
@@ -93,28 +97,54 @@ def test_drawn_increments_have_the_conditional_mean_and_covariance() -> None:
         u = np.broadcast_to(problem.prior_u[0], (1, 20_000, len(model.sites)))
         whole = problem.standardised(u)
         theta = model.constrain(problem.prior_u[0], problem.data, problem.priors)
-        mean, factor = (np.asarray(part) for part in model.increments_given(theta, problem.data))
+        mean, factor = (np.asarray(part) for part in model.standard_given(theta, problem.data))
     drawn = whole[0, :, len(model.sites) :]
     np.testing.assert_array_equal(whole[..., : len(model.sites)], u)
     np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.035)
     np.testing.assert_allclose(np.cov(drawn.T), np.linalg.inv(factor @ factor.T), atol=0.05)
 
 
-def test_density_is_the_integral_over_increments() -> None:
-    """Density of all coordinates over that of the increments given the rest, the same wherever the increments are."""
-    runs = curves(3, 4)
+@pytest.mark.parametrize("law", ["power_law:input=tokens", "three_term"])
+def test_density_is_the_integral_over_what_is_linear(law: str) -> None:
+    """Density of all coordinates over that of what is linear given the rest, the same wherever that lies."""
     with scope():
-        problem = problem_of(CORRELATED, runs)
-        whole, model = problem.model, integrated(problem.model)
-        u = problem.prior_u[1, : len(model.sites)]
+        problem = problem_of(CORRELATED, curves(3, 4), law=law)
+        whole, model = problem.model, integrated(problem.model, problem.data)
+        assert bool(model.coefficients) == (law == "three_term")
+        u = problem.prior_u[1, model.kept]
         alone = -float(model.potential(u, problem.data, problem.priors))
         theta = model.constrain(u, problem.data, problem.priors)
-        mean, factor = (np.asarray(part) for part in model.increments_given(theta, problem.data))
+        mean, factor = (np.asarray(part) for part in model.standard_given(theta, problem.data))
         given = scipy.stats.multivariate_normal(mean, np.linalg.inv(factor @ factor.T))
         for seed in range(3):
-            z = mean + np.random.default_rng(seed).standard_normal(len(mean)) / 3
-            density = -float(whole.potential(np.append(u, z), problem.data, problem.priors))
-            assert density - given.logpdf(z) == pytest.approx(alone, rel=1e-9)
+            rng = np.random.default_rng(seed)
+            z = mean + rng.standard_normal(len(mean)) / 3
+            (everything,) = model.whole_coordinates(u[None], z[None], rng)
+            density = -float(whole.potential(everything, problem.data, problem.priors))
+            nothing = everything[len(everything) - whole.increments + model.learned :]
+            others = np.sum(scipy.stats.norm.logpdf(nothing)) - np.sum(np.log([*model.coefficients.values()]))
+            assert density - others - given.logpdf(z) == pytest.approx(alone, rel=1e-9)
+
+
+def test_increments_that_no_run_speaks_of_are_drawn_from_their_prior() -> None:
+    with scope():
+        problem = with_good_geometry(problem_of(CORRELATED, curves(1, 6)))
+        assert isinstance(problem.model, Integrated) and problem.model.learned == 8
+        drawn = problem.standardised(np.broadcast_to(problem.prior_u[0], (1, 4000, len(problem.model.sites))))
+    free = drawn[0, :, -problem.model.whole.increments + 8 :]
+    assert free.shape[1] == 16
+    np.testing.assert_allclose(free.mean(axis=0), 0.0, atol=0.08)
+    np.testing.assert_allclose(free.std(axis=0), 1.0, atol=0.06)
+
+
+def test_a_start_that_differs_between_groups_is_sampled() -> None:
+    runs = curves(4, 6)
+    named = bs.Runs.from_frame(runs.table.assign(dataset=np.where(runs.table["run"] < "r2", "a", "b")))
+    with scope():
+        problem = problem_of(CORRELATED, named, {"start_1": bs.separate("dataset")}, "three_term")
+        model = integrated(problem.model, problem.data)
+    assert not model.coefficients
+    assert {"start_1[0]", "start_1[1]", "start_2"} <= set(model.sites)
 
 
 @pytest.mark.slow
