@@ -3,14 +3,16 @@
     uv run python benchmarks/curves.py --out curves.jsonl
     uv run python benchmarks/curves.py --laws kaplan_trajectory --rows-per-curve 8,12,all --only split
     uv run python benchmarks/curves.py --laws kaplan_trajectory --only split,below-6e4,batch-128,batch-2048,batch-32768
+    uv run python benchmarks/curves.py --laws default --only split
     uv run python benchmarks/curves.py --simulated 100000 --only none
 
-Fits laws of curves to the bundled tables of curves. ``split``: every third row of the curves of models up to 113k
-parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are forecast. ``below-3e4`` is the same up to
-another size; ``batch-2048`` leaves out all curves of that batch and forecasts them. ``continued``: of every fifth of
-the smaller curves only the first 30 % of steps is fitted, and the rest of it is forecast. ``--simulated`` fits curves
-of 60 rows each by Chinchilla's law, and finds outliers in them. Every line has a process of its own; the first fit of a
-process compiles, or reads what was compiled before. Lines that ``--out`` holds are not measured again.
+Fits laws of curves to the bundled tables of curves; ``default`` are the default laws together. ``split``: every third
+row of the curves of models up to 113k parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are
+forecast. ``below-3e4`` is the same up to another size; ``batch-2048`` leaves out all curves of that batch and
+forecasts them. ``continued``: of every fifth of the smaller curves only the first 30 % of steps is fitted, and the
+rest of it is forecast. ``--simulated`` fits curves of 60 rows each by Chinchilla's law, and finds outliers in them.
+Every line has a process of its own; the first fit of a process compiles, or reads what was compiled before. Lines that
+``--out`` holds are not measured again.
 
 CPU seconds are those of the whole process after imports. ESS is the smallest bulk effective sample size of a coordinate
 that was sampled. Errors are of log loss, root mean square; ``late`` is after step 100, ``last`` the last row of a run,
@@ -34,12 +36,14 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.model.choices import default_noise
 
 LAWS = {
     "stdlib_curves": ("kaplan_trajectory", "three_term", "chinchilla", "annealing", "multi_power"),
     "stdlib_schedules": ("kaplan_trajectory", "three_term", "chinchilla", "annealing", "multi_power"),
 }
+TOGETHER = "default"
 LARGEST = 2e5  # parameters of models that are fitted in the split
 EVERY = 3
 LATE = 100  # steps
@@ -96,19 +100,20 @@ def measured(law: str, table: str, part: str, per_curve: int | None, rows: int) 
     fitted, ahead = (simulated(rows), None) if part == "simulated" else split(part, table)
     noise = dataclasses.replace(default_noise(fitted), rows_per_curve=per_curve)
     wall, cpu = time.perf_counter(), time.process_time()
-    fit = bs.fit(law, fitted, noise=noise, progress=False)
+    fit = bs.fit(fitted, noise=noise, progress=False) if law == TOGETHER else bs.fit(law, fitted, noise=noise)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    out: dict[str, Any] = {
-        "rows": len(fitted),
-        "read": fit.manifest["runs"]["rows_read"],
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "gradients": float(fit.stats["n_steps"].mean()),
-        "path": fit.sampler_used,
-        "converged": fit.converged,
-        "ess_per_s": fit.diagnostics.ess_bulk / wall,
-    }
-    if part == "simulated":
+    out: dict[str, Any] = {"rows": len(fitted), "wall_s": wall, "cpu_s": cpu}
+    if isinstance(fit, bs.Fit):
+        out |= {
+            "read": fit.manifest["runs"]["rows_read"],
+            "gradients": float(fit.stats["n_steps"].mean()),
+            "path": fit.sampler_used,
+            "converged": fit.converged,
+            "ess_per_s": fit.diagnostics.ess_bulk / wall,
+        }
+    else:
+        out["converged"] = len(fit.members) == 2 * len(default_laws(fitted))  # those that did not are left out
+    if part == "simulated" and isinstance(fit, bs.Fit):
         started = time.perf_counter()
         bs.evaluate.find_outliers(fit)
         out["outliers_s"] = time.perf_counter() - started
@@ -116,7 +121,7 @@ def measured(law: str, table: str, part: str, per_curve: int | None, rows: int) 
     return out if ahead is None else out | judged(fit, ahead)
 
 
-def judged(fit: bs.Fit, ahead: bs.Runs) -> dict[str, float]:
+def judged(fit: bs.Fit | bs.Ensemble, ahead: bs.Runs) -> dict[str, float]:
     """Return errors, shares of rows inside bands, and log score of the forecast of a single evaluation."""
     new = bs.forecast(fit, ahead, unconverged=True).new_run
     frame, log_loss = ahead.table, np.log(ahead.loss)

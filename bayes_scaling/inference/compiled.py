@@ -46,7 +46,7 @@ def over_draws(function: Callable[..., Any], mapped: int, per_row: int = 1) -> A
 @compiled
 def potentials(model: Model) -> Any:
     """Return the compiled potential of unconstrained vectors, ``(n, site)`` to ``(n,)``."""
-    return over_draws(model.potential, 1)
+    return over_draws(model.potential, 1, _per_row(model))
 
 
 @compiled
@@ -94,8 +94,13 @@ def moved(model: Model) -> Any:
 @compiled
 def completed(model: Integrated) -> Any:
     """Return the compiled function from draws without what is linear, and standard normals, to what is linear."""
-    # Of each of them: the basis, laid out, whitened, and the state of the filter that does it.
-    return over_draws(model.completed, 2, 4 * (1 + model.size))
+    return over_draws(model.completed, 2, _per_row(model))
+
+
+def _per_row(model: Model) -> int:
+    """Return how many numbers the potential holds for each row of a draw."""
+    # Of what is integrated out: the basis, laid out, whitened, and the state of the filter that does it.
+    return 4 * (1 + model.size) if isinstance(model, Integrated) else 1
 
 
 def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Callable[[np.ndarray], Any]:

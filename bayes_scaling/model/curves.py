@@ -38,13 +38,14 @@ class CurveLayout:
     gap: np.ndarray
 
 
-def layout_of(run: np.ndarray, position: np.ndarray) -> CurveLayout:
+def layout_of(run: np.ndarray, position: np.ndarray, rows: int = 0) -> CurveLayout:
     """Lay out the rows of runs side by side.
 
     Parameters
     ----------
     run : (n_row,) integer per run
     position : (n_row,) steps, tokens or FLOPs of each row
+    rows : for how many rows there is to be room at least, so that parts of a table share a shape
     """
     n = len(run)
     order = np.lexsort((position, run))
@@ -64,7 +65,7 @@ def layout_of(run: np.ndarray, position: np.ndarray) -> CurveLayout:
             filled.append(0)
         columns[fits].append(curve)
         filled[fits] += len(curve)
-    row = np.full((steps, _rounded(len(columns))), n)
+    row = np.full((steps, _rounded(max(len(columns), -(-rows // steps)))), n)
     gap = np.full(row.shape, APART)
     log_position = np.log(position)
     for i, column in enumerate(columns):

@@ -119,14 +119,15 @@ def model_columns(
     return columns
 
 
-def curve_layout(noise: Noise, table: Mapping[str, np.ndarray]) -> CurveLayout | None:
+def curve_layout(noise: Noise, table: Mapping[str, np.ndarray], rows: int = 0) -> CurveLayout | None:
     """Return the layout of correlated rows; None where rows are independent.
 
     Parameters
     ----------
     table : columns of runs; rows without ``run`` are runs of their own
+    rows : for how many rows there is to be room at least
     """
-    return layout_of(*_along_runs(table)) if noise.correlated else None
+    return layout_of(*_along_runs(table), rows) if noise.correlated else None
 
 
 def _along_runs(table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +192,7 @@ def observe(
     if grid.size:
         columns[BASIS] = grid.basis(composition.discrepancy.places(law, table)[read])
     padded = {name: pad(values, values[0]) for name, values in columns.items()}
-    if (layout := curve_layout(noise, {name: values[read] for name, values in table.items()})) is not None:
+    if (layout := curve_layout(noise, {name: values[read] for name, values in table.items()}, total)) is not None:
         padded |= {"noise.layout_row": layout.row, "noise.layout_gap": layout.gap}
     centring = {
         offset_site(row): np.zeros(groups.counts[groups.columns.index(pooling[row.name].by)])
