@@ -70,12 +70,7 @@ TERMS = (
         "alpha_S", dist.LogNormal(log(0.72), 0.25), "1", "exponent of steps", "Kaplan 2020: 0.76", role="exponent"
     ),
     Parameter(
-        "alpha_B",
-        dist.LogNormal(log(0.21), 0.25),
-        "1",
-        "exponent of critical batch",
-        "Kaplan 2020: 0.21",
-        role="exponent",
+        "alpha_B", dist.LogNormal(log(0.21), 0.25), "1", "exponent of B_crit", "Kaplan 2020: 0.21", role="exponent"
     ),
     Parameter(
         "B_star",
@@ -100,11 +95,9 @@ TERMS = (
     ),
     Derived(
         "C_0",
-        unit="loss",
-        meaning="loss of many steps of a large batch: L_0 without the term of steps",
-        value=lambda at, L_0, alpha_S, alpha_B, B_star, S_c: (
-            L_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S)
-        ),
+        "loss",
+        "L_0 without the term of steps",
+        lambda at, L_0, alpha_S, alpha_B, B_star, S_c: L_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S),
     ),
 )
 # A table says how fast the loss falls at its centre, whatever E is. So E is sampled as a share of C_0, and the exponent
@@ -112,17 +105,17 @@ TERMS = (
 ALPHA_N = Parameter(
     "alpha_N",
     dist.LogNormal(log(0.08), 0.5),
-    unit="1",
-    meaning="exponent of parameters",
+    "1",
+    "exponent of parameters",
+    "pure power laws of language models, which say how fast losses fall: 0.037 to 0.10",
     role="exponent",
-    source="pure power laws of language models, which say how fast losses fall: 0.037 to 0.10",
 )
 N_C = Derived(
     "N_c",
-    unit="params",
-    meaning="scale of parameters (depends on tokeniser and data, has no meaning by itself)",
+    "params",
+    "scale of parameters (depends on tokeniser and data, has no meaning by itself)",
+    lambda at, C_0, alpha_N: at.params * power(C_0, 1 / alpha_N),
     role="scale",
-    value=lambda at, C_0, alpha_N: at.params * power(C_0, 1 / alpha_N),
 )
 OF_PARAMS: dict[str, tuple[Parameter | Derived, ...]] = {
     "pure": (ALPHA_N, N_C),
