@@ -1,13 +1,14 @@
 """Where the seconds of a command go: imports, tracing, compiling, modes, sampling, diagnostics, files, the rest.
 
-    uv run python benchmarks/startup.py                       # fit, forecast, compare and report, of the bundled sweep
+    uv run python benchmarks/startup.py                       # every command, of the bundled sweep
     uv run python benchmarks/startup.py --runs my_runs.csv --only fit,forecast
     uv run python benchmarks/startup.py --args "fit my_runs.csv --law nesting"
 
 Each command runs in a new process with an empty cache of compiled programs (``from nothing``), in another that finds
 its programs there (``second process``), and once more in that process (``again``). Seconds are of the clock, each
 counted once: what JAX traces or compiles inside a stage is taken out of it. Work in threads of the package is in the
-stage that waits for them. Run it on an idle machine.
+stage that waits for them. ``GB`` is the most memory that the process has held so far. Python finds its own bytecode in
+the second process, as it does where it may write it. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import importlib
 import io
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -42,12 +44,13 @@ EVENTS = {
     "/jax/core/compile/jaxpr_to_mlir_module_duration": "trace",
     "/jax/core/compile/backend_compile_duration": "compile",
 }
-COLUMNS = ("import", "trace", "compile", "mode", "sampling", "diagnostics", "files", "rest", "total")
+COLUMNS = ("import", "trace", "compile", "mode", "sampling", "diagnostics", "files", "rest", "total", "GB")
 COMMANDS = {
     "fit": "fit {runs} --law chinchilla --out fit.nc",
     "forecast": "forecast {runs} --params 70e9 --tokens 1.4e12",
     "compare": "compare {runs} --laws chinchilla,kaplan_joint,nesting",
     "report": "report {study} --out report.html",
+    "demo": "demo --out demo",
 }
 
 
@@ -111,7 +114,7 @@ def inside(arguments: list[str], times: int) -> list[dict[str, float]]:
     found = []
     for _ in range(times):
         sys.argv = ["bayes-scaling", *arguments]
-        for path in Path().glob("*.nc"):
+        for path in (*Path().glob("*.nc"), *Path().glob("demo/*")):
             path.unlink()
         with contextlib.redirect_stdout(io.StringIO()):
             code = commands.run()
@@ -119,7 +122,8 @@ def inside(arguments: list[str], times: int) -> list[dict[str, float]]:
         if code:
             raise SystemExit(f"bayes-scaling {shlex.join(arguments)} ended with {code}")
         rest = total - sum(clock.seconds.values())
-        found.append({**clock.seconds, "rest": rest, "total": total, "programs": clock.programs})
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        found.append({**clock.seconds, "rest": rest, "total": total, "GB": peak, "programs": clock.programs})
         started, clock.seconds, clock.programs = time.perf_counter(), {}, 0
     return found
 
@@ -127,6 +131,8 @@ def inside(arguments: list[str], times: int) -> list[dict[str, float]]:
 def measured(arguments: list[str], cache: Path, folder: Path, times: int) -> list[dict[str, float]]:
     """Run a command in a process of its own, with the programs of a folder."""
     environment = {**os.environ, "BAYES_SCALING_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    environment["PYTHONPYCACHEPREFIX"] = str(cache / "bytecode")  # beside the programs, and empty when they are
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, str(Path(__file__).resolve()), "--inside", str(times), "--args", shlex.join(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     if done.returncode:
@@ -165,7 +171,7 @@ def main() -> None:
             first = measured(given, cache, folder, 1)
             second = measured(given, cache, folder, 2)
             for when, seconds in zip(("from nothing", "second process", "again"), [*first, *second], strict=True):
-                cells = " | ".join(f"{seconds.get(column, 0.0):.1f}" for column in COLUMNS)
+                cells = " | ".join(f"{seconds.get(column, 0.0):.{2 if column == 'GB' else 1}f}" for column in COLUMNS)
                 print(f"| {name} | {when} | {cells} | {seconds['programs']:.0f} |", flush=True)
 
 

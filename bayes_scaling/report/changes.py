@@ -27,6 +27,7 @@ from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.refits import Again
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.inference.reweighting import under_other_priors
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.decision import Context, run_of
@@ -46,7 +47,7 @@ MOVED = (
 )
 
 type Source = Callable[[], Fit | Ensemble]
-type Refits = Callable[[], Sequence[Again]]
+type Refits = Callable[[], Sequence[Again | Fit]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Change:
     ----------
     kind, words : what is changed
     source : the fit or draws after the change, where they are known
-    refits : otherwise, the fits that it takes; weights of laws stay as they are
+    refits : otherwise, the fits that it takes, or that are there; weights of laws stay as they are
     cost : cost after the change; None for that of the study
     """
 
@@ -88,12 +89,17 @@ def changes(
     """
     possible = [*_of_evidence(context, problem.ensemble, offer), *_of_price(context, problem.ensemble)]
     tasks = [_tasks(change) for change in possible]
-    wanted: list[Task[Fit]] = [task for some in tasks if not isinstance(some, BayesScalingError) for task in some]
+    wanted: list[Task[Fit]] = [
+        one for some in tasks if not isinstance(some, BayesScalingError) for one in some if isinstance(one, Again)
+    ]
     results = attempted(wanted, executor, report)
     made = iter(results)
     rows = []
     for change, some in zip(possible, tasks, strict=True):
-        refitted = some if isinstance(some, BayesScalingError) else _first_error([next(made) for _ in some])
+        if isinstance(some, BayesScalingError):
+            refitted: list[Fit] | BayesScalingError = some
+        else:
+            refitted = _first_error([next(made) if isinstance(one, Again) else one for one in some])
         rows.append(_answered(context, plan, change, refitted))
     for words, factor in (("half the budget", 0.5), ("twice the budget", 2.0)):
         there = [one for one in others if math.isclose(one["factor"], factor)]
@@ -103,8 +109,8 @@ def changes(
     return rows
 
 
-def _tasks(change: Change) -> Sequence[Again] | BayesScalingError:
-    """Return the fits that a change takes, or why there can be none."""
+def _tasks(change: Change) -> Sequence[Again | Fit] | BayesScalingError:
+    """Return the fits that a change takes, or that are there, or why there can be none."""
     try:
         return change.refits()
     except BayesScalingError as error:
@@ -200,13 +206,16 @@ def _refitted(context: Context, runs: Runs, candidates: Sequence[Candidate], wor
     return [Again(one, runs, rows, context.study.seed, words) for one in candidates]
 
 
-def _with_floor(context: Context, label: str, words: str) -> list[Again]:
-    candidates = []
-    for one in _weighted_candidates(context.comparison):
-        name = _floored(one)
+def _with_floor(context: Context, label: str, words: str) -> list[Again | Fit]:
+    """Return the fits under a prior of the irreducible loss; where there is none, the law has its own."""
+    comparison = context.comparison
+    found: list[Again | Fit] = []
+    for one in _weighted_candidates(comparison):
+        name, fitted = _floored(one), comparison.fits[one.label]
         law = one.law.with_priors({name: FLOORS[label]}) if name else one.law
-        candidates.append(dataclasses.replace(one, law=law))
-    return _refitted(context, context.comparison.runs, candidates, words)
+        known = under_other_priors(fitted, law, context.study.seed) if name else fitted
+        found += [known] if known else _refitted(context, comparison.runs, [dataclasses.replace(one, law=law)], words)
+    return found
 
 
 def _with_pilot(context: Context, offer: Mapping[str, float], probability: float, words: str) -> list[Again]:
