@@ -145,9 +145,11 @@ def blackjax(runs: bs.Runs, length: Length, *, dense: bool) -> Drawn:
 
 
 def nutpie(runs: bs.Runs, length: Length, *, adaptation: str) -> Drawn:
-    """Sample with nutpie, which calls the density that JAX compiled."""
+    """Sample with nutpie, which calls the density that JAX compiled, from threads of its own."""
+    import jax
     import nutpie as _nutpie
 
+    jax.config.update("jax_enable_x64", True)  # a scope holds in its own thread only
     with scope():
         model, data, priors = density(runs)
 
