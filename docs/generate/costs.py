@@ -1,6 +1,6 @@
 """Draw what a fit costs over rows, curves, laws and cuts, and print the seconds behind the picture.
 
-uv run python docs/generate/costs.py docs/background
+uv run python docs/generate/costs.py docs
 
 Each number is CPU seconds of the second time in a process, when programs are compiled. Settings are the defaults: rows
 and whole curves of Chinchilla's law; the first default laws together, on the bundled sweep; and cuts of one law there.
@@ -30,7 +30,7 @@ SIZES: Mapping[str, tuple[int, ...]] = {
     "rows": (60, 240, 960),
     "curves": (10, 30, 90),
     "laws": (1, 2, 4),
-    "cuts": (1, 2, 4),
+    "cuts": (1, 2),
 }
 LOOKS: Mapping[str, tuple[str, str]] = {
     "rows": (BLUE, "o"),
