@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.errors import ForecastError
@@ -69,6 +69,7 @@ class Hyperparameters:
     @validated
     def interval(self, of: Axis = "rate", probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the best ``rate``, or of the best ``batch_tokens``."""
+        _known_axis(of)
         tail = (1 - checked_probability(probability)) / 2
         low, high = np.quantile(self.rates if of == "rate" else self.batches, [tail, 1 - tail])
         return float(low), float(high)
@@ -130,6 +131,7 @@ class Hyperparameters:
         (float, float)
             NaN where even the recommended choice wastes more, because too little is known.
         """
+        _known_axis(of)
         rates, batches = self._along(of)
         chosen = rates if of == "rate" else batches
         low, high = _below(np.log(chosen), self._wasted(rates, batches).mean(axis=0), self.within)
@@ -356,6 +358,11 @@ def optimal_hyperparameters(
     run, _ = derive_missing({"params": np.array([params]), "tokens": np.array([tokens]), BATCH: np.array([best])})
     fitted = [known_columns(m.fit.runs) for m in ensemble.members.values()]
     return dataclasses.replace(first, rate=rate, batch_tokens=best, cautions=tuple(off_balance(fitted[:1], run)))
+
+
+def _known_axis(of: str) -> None:
+    if of not in ("rate", "batch_tokens"):
+        raise ForecastError(f"the best rate and the best batch_tokens are known, not {shown(of)}")
 
 
 def _positive(name: str, value: float) -> None:

@@ -155,6 +155,12 @@ def test_impossible_questions_are_refused(change: dict[str, float], words: str) 
         bs.optimal_hyperparameters(fitted(), **{**RUN, **change}, unconverged=True)
 
 
+def test_only_the_rate_and_the_batch_have_intervals_and_regions() -> None:
+    for ask in (found().interval, found().region):
+        with pytest.raises(bs.errors.ForecastError, match="the best batch_tokens are known, not 'warm-up'"):
+            ask("warm-up")  # type: ignore[arg-type]
+
+
 def test_a_table_without_a_rate_is_refused_in_one_sentence() -> None:
     runs = bs.Runs.from_frame(fitted().runs.table.drop(columns="peak_learning_rate"))
     with pytest.raises(bs.errors.BayesScalingError, match="the table has no peak_learning_rate .it has params, tokens"):
