@@ -1,6 +1,7 @@
 """Which recipe is better at a scale that was not trained? Tables with several recipes, their largest runs held out.
 
     uv run python benchmarks/recipes.py --data FOLDER     # public tables and simulated ones
+    uv run python benchmarks/recipes.py --data FOLDER --ranking  # the usual ranking alone, in seconds
     uv run python benchmarks/recipes.py --only simulated  # speedups and crossings whose truth is known
 
 A table is cut: runs above a size are held out, and every pair of recipes is judged at each held-out size that both were
@@ -123,15 +124,34 @@ def simulated(count: int) -> Iterator[Table]:
 # --- one table --------------------------------------------------------------------------------------------------
 
 
-def judged(table: Table, draws: int) -> list[dict[str, Any]]:
-    """Fit below the cut, and judge every pair at every held-out size; one row each."""
+def divided(table: Table) -> tuple[bs.Runs, pd.DataFrame]:
+    """Return the runs below the cut, and those above it, of recipes that have both."""
     column, most = table.cut
     rows = table.rows.astype({"params": float})
     below = rows[rows[column] <= most]
     counts = below["recipe"].value_counts()
     kept = [name for name in counts.index[counts > 1] if (rows.query("recipe == @name")[column] > most).any()]
     below, above = below[below["recipe"].isin(kept)], rows[(rows[column] > most) & rows["recipe"].isin(kept)]
-    runs = bs.Runs.from_frame(below.drop(columns="flops", errors="ignore").reset_index(drop=True))
+    return bs.Runs.from_frame(below.drop(columns="flops", errors="ignore").reset_index(drop=True)), above
+
+
+def ranked(table: Table) -> dict[str, Any]:
+    """Say how many pairs the ranking at one scale gets right; nothing is fitted."""
+    runs, above = divided(table)
+    law = bs.load_law(table.law)
+    usual = one_scale(runs, "recipe", law, Along.through(law, runs, {}, None).sizes(runs))
+    right = pairs = 0
+    for pair in usual.to_dict(orient="records"):
+        one, other = (above[above["recipe"] == pair[name]] for name in ("recipe", "over"))
+        both = one.merge(other, on=list(law.inputs), suffixes=("", "_over"))
+        right += int(((both["loss"] < both["loss_over"]) == (pair["log_ratio"] < 0)).sum())
+        pairs += len(both)
+    return {"tables": table.group, "pairs": pairs, "right": right}
+
+
+def judged(table: Table, draws: int) -> list[dict[str, Any]]:
+    """Fit below the cut, and judge every pair at every held-out size; one row each."""
+    runs, above = divided(table)
     law, found = bs.load_law(table.law), []
     for reading in READINGS:
         started = time.perf_counter()
@@ -229,8 +249,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("recipes_out"), help="folder that keeps what was found")
     parser.add_argument("--only", default="", help="groups of tables, comma-separated")
     parser.add_argument("--tables", type=int, default=20, help="simulated tables")
+    parser.add_argument("--ranking", action="store_true", help="only the ranking at one scale, without any fit")
     parser.add_argument("--draws", type=int, default=500, help="kept draws per chain")
     asked = parser.parse_args()
+    if asked.ranking:
+        by = pd.DataFrame([ranked(table) for table in public(asked.data)]).groupby("tables", sort=False).sum()
+        print(by.assign(share=by["right"] / by["pairs"]).to_string(float_format=lambda x: f"{x:.3f}"))
+        return
     asked.out.mkdir(parents=True, exist_ok=True)
     groups = set(filter(None, asked.only.split(",")))
     found: list[dict[str, Any]] = []

@@ -1,17 +1,22 @@
 """Is the best learning rate and batch found? Held-out sizes of a public sweep, and simulated sweeps.
 
     uv run python benchmarks/tuning.py --data FOLDER          # LossCast's StepLaw runs, fitted up to 430M parameters
+    uv run python benchmarks/tuning.py --data FOLDER --largest 2.15e8
     uv run python benchmarks/tuning.py --coverage 40          # simulated sweeps: how often 90 % intervals hold
     uv run python benchmarks/tuning.py --own                  # the bundled search for rates: leave one width out
 
 A cell is a number of parameters and of tokens with runs at many rates and batches. What is best in a cell is measured
 without any law: the bottom of a quadratic in log rate and log batch through its runs within 2 % of the best loss. What
 a choice loses is read off the same quadratic. Cells whose bottom lies outside of their runs are left out.
+
+How far a planned run's best rate and batch may lie from the law's (bayes_scaling/predict/tuned_sizes.py) was chosen on
+the cells of up to 200M parameters: fitted up to 124M, judged at 200M.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -23,43 +28,24 @@ from suites.losscast import FILE, to_fit
 
 import bayes_scaling as bs
 from bayes_scaling.base.names import SAMPLERS, SamplerName
-from bayes_scaling.data.tuning import BATCH, RATE, nominal
+from bayes_scaling.data.tuning import BATCH, RATE, bottoms
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
 from bayes_scaling.model.simulate import draw_prior, simulate
+from bayes_scaling.predict.valleys import best_batch_and_rate
 
-NEAR = 0.02  # runs within this share of the best loss of their cell shape its quadratic
-LEAST = 12  # of them, at least
 LARGEST = 4.3e8  # parameters of the largest fitted model
+SHARES = (0.5, 0.8, 0.9)  # of intervals
 
 
-def quadratic(cell: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """Return the bottom (log rate, log batch), curvature and least loss of a cell; None where the runs do not say."""
-    near = cell[cell["loss"] < (1 + NEAR) * cell["loss"].min()]
-    x = np.log(near[[RATE, BATCH]].to_numpy())
-    if len(near) < LEAST:
-        return None
-    middle = x.mean(axis=0)
-    z = x - middle
-    design = np.column_stack([np.ones(len(z)), z, z[:, 0] ** 2, z[:, 1] ** 2, z[:, 0] * z[:, 1]])
-    c = np.linalg.lstsq(design, near["loss"].to_numpy())[0]
-    bend = np.array([[2 * c[3], c[5]], [c[5], 2 * c[4]]])
-    if np.linalg.eigvalsh(bend).min() <= 0:
-        return None
-    bottom = -np.linalg.solve(bend, c[1:3])
-    if ((bottom < z.min(axis=0)) | (bottom > z.max(axis=0))).any():
-        return None
-    return bottom + middle, bend, float(c[0] + c[1:3] @ bottom / 2)
-
-
-def held_out(data: Path, sampler: SamplerName) -> pd.DataFrame:
+def held_out(data: Path, sampler: SamplerName, largest: float) -> pd.DataFrame:
     """Fit the smaller models of a public sweep; return a row per held-out cell and choice."""
     path = located(data, FILE)
     if path is None:
         raise SystemExit(f"{FILE} is not in {data}")
     every = pd.read_csv(path)
     rows = to_fit("steplaw", every[every["source"] == "steplaw"]).reset_index(drop=True)
-    small = rows["params"] <= LARGEST
+    small = rows["params"] <= largest
     fit = bs.fit("tuning", bs.Runs.from_frame(rows[small]), discrepancy="none", sampler=sampler, seed=0)
     print(fit)
     return choices(fit, rows[~small])
@@ -68,34 +54,43 @@ def held_out(data: Path, sampler: SamplerName) -> pd.DataFrame:
 def choices(fit: bs.Fit, rows: pd.DataFrame) -> pd.DataFrame:
     """Return, for each cell, what is best there, our answer and published rules, and what each loses."""
     found = []
-    rows = rows.assign(cell=nominal(rows["tokens"].to_numpy()))
-    for _, cell in rows.groupby(["params", "cell"]):
-        params, tokens = float(cell["params"].iloc[0]), float(cell["cell"].iloc[0])
-        measured = quadratic(cell)
-        if measured is None:
-            continue
-        bottom, bend, least = measured
-        ours = bs.optimal_hyperparameters(fit, params=params, tokens=tokens, unconverged=True)
-        inside = [
-            low <= math.exp(at) <= high
-            for at, (low, high) in zip(bottom, (ours.interval("rate"), ours.interval("batch_tokens")), strict=True)
-        ]
+    rng = np.random.default_rng(0)
+    for cell in bottoms(rows):
+        ours = bs.optimal_hyperparameters(fit, params=cell.params, tokens=cell.tokens, unconverged=True)
+        (member,) = ours.ensemble.members.values()
+        tokens = np.full((len(member), 1), cell.tokens)
+        batches, rates = (one[:, 0] for one in best_batch_and_rate(member, cell.params, tokens, None))
+        inside = {}
+        for i, of in enumerate(("rate", "batch")):
+            drawn = np.log((ours.rates, ours.batches)[i])
+            kinds = {
+                "": drawn,
+                "+ error ": drawn + cell.errors[i] * rng.standard_normal(len(drawn)),
+                "law alone ": np.log((rates, batches)[i]),
+            }
+            for (kind, one), share in itertools.product(kinds.items(), SHARES):
+                low, high = np.quantile(one, [(1 - share) / 2, (1 + share) / 2])
+                inside[f"{of} {kind}{share:.0%}"] = low <= cell.best[i] <= high
+        rate, batch = np.exp(cell.best)
         for one in ours.to_frame().to_dict(orient="records"):
-            off = np.log([one["rate"], one["batch_tokens"]]) - bottom
+            off = np.log([one["rate"], one["batch_tokens"]]) - cell.best
             found.append(
                 {
-                    "params": params,
-                    "tokens": tokens,
+                    "params": cell.params,
+                    "tokens": cell.tokens,
                     "choice": one["choice"],
                     "rate": one["rate"],
-                    "best_rate": math.exp(bottom[0]),
+                    "best_rate": rate,
+                    "error_rate": cell.errors[0],
                     "batch": one["batch_tokens"],
-                    "best_batch": math.exp(bottom[1]),
+                    "best_batch": batch,
+                    "error_batch": cell.errors[1],
                     "off_rate": off[0],
                     "off_batch": off[1],
-                    "loses": float(off @ bend @ off / 2 / least),
-                    "rate_inside": inside[0],
-                    "batch_inside": inside[1],
+                    "loses": float(off @ cell.bend @ off / 2 / cell.least),
+                    "scale_rate": ours.leftover.scales[0],
+                    "scale_batch": ours.leftover.scales[1],
+                    **inside,
                 }
             )
     return pd.DataFrame(found)
@@ -163,17 +158,19 @@ def main() -> None:
     """Measure what is asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of public tables")
+    parser.add_argument("--largest", type=float, default=LARGEST, help="parameters of the largest fitted model")
     parser.add_argument("--sampler", choices=SAMPLERS, default="auto", help="of the fit to the public sweep")
     parser.add_argument("--coverage", type=int, default=0, help="number of simulated sweeps")
     parser.add_argument("--own", action="store_true", help="the bundled search for rates")
     arguments = parser.parse_args()
     if arguments.data:
-        table = held_out(arguments.data, arguments.sampler)
+        table = held_out(arguments.data, arguments.sampler, arguments.largest)
         print(summary(table).round(4).to_string())
         ours = table[table["choice"] == "recommended"]
-        print(ours.drop(columns="choice").round(4).to_string(index=False))
-        print(f"90 % intervals hold the best rate in {ours['rate_inside'].mean():.0%} of cells, the best batch in "
-              f"{ours['batch_inside'].mean():.0%}")  # fmt: skip
+        shown = [name for name in map(str, ours) if name != "choice" and "%" not in name]
+        print(ours[shown].round(4).to_string(index=False))
+        print(f"cells of {len(ours)} whose measured best is inside; its standard error added; of the law alone:")
+        print(ours[[name for name in map(str, ours) if "%" in name]].sum().to_string())
     if arguments.own:
         print(own().round(5).to_string(index=False))
     if arguments.coverage:

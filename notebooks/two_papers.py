@@ -76,8 +76,8 @@ table(rows)
 # %% [markdown]
 # **Fails: none of the paper's constants is inside.** Levels depend on tokeniser and data, as both papers say. Exponents
 # were to be universal, and are larger here. Without an irreducible loss an exponent is the slope of the whole loss, and
-# small models on code are far from any floor; whether there is one is asked in [the notebook on Kaplan's
-# claims](kaplan.py).
+# small models on code are far from any floor; whether there is one is asked in the notebook on Kaplan's
+# claims (`kaplan.py`).
 #
 # ## L(N, S_min) and the critical batch
 #

@@ -46,14 +46,15 @@ def score_runs(
     Raises
     ------
     DataError
-        When a column is missing, a score is no fraction, or it is 1, so that no error is left.
+        When a column is missing, a loss is no positive number, a score is no fraction, or it is 1, so that no error is
+        left.
     """
     for name in (score, loss, *([questions] if isinstance(questions, str) else [])):
         if name not in frame:
             raise DataError(f"{source} has no column {shown(name)} (it has {listed(frame)})")
     values = pd.to_numeric(frame[score], errors="coerce").to_numpy(float)
     _refuse(~np.isfinite(values), frame[score], source, score, "expected a fraction between 0 and 1")
-    percent = "; divide percentages by 100" if (values > 1).any() and (values <= 100).all() else ""
+    percent = "; divide percentages by 100" if (values > 2).any() and (values <= 100).all() else ""
     _refuse((values < 0) | (values > 1), frame[score], source, score, f"expected a fraction between 0 and 1{percent}")
     _refuse(
         values == 1,
@@ -62,8 +63,10 @@ def score_runs(
         score,
         "an error of 0 has no logarithm: leave the row out, or count half a miss",
     )
+    losses = pd.to_numeric(frame[loss], errors="coerce").to_numpy(float)
+    _refuse(~(np.isfinite(losses) & (losses > 0)), frame[loss], source, loss, "expected the positive loss of a model")
     table = frame.drop(columns=[name for name in {loss, "source_loss", "loss_se"} if name in frame and name != score])
-    table = table.drop(columns=score).assign(source_loss=pd.to_numeric(frame[loss], errors="coerce"), loss=1 - values)
+    table = table.drop(columns=score).assign(source_loss=losses, loss=1 - values)
     if questions is not None:
         count = _counts(frame[questions], source, questions) if isinstance(questions, str) else _number(questions)
         # Two successes and two failures more (Agresti and Coull 1998): a score of 0 is not known exactly.

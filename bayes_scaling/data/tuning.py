@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 
 RATE, BATCH = "peak_learning_rate", "batch_tokens"
 DRAWN = (1, 2, 4, 8, 16)  # numbers of tuned runs of which the best one counts
+NEAR = 0.02  # runs within this share of the lowest loss of their cell shape its quadratic
+LEAST = {1: 6, 2: 12}  # of them, at least, by how many of rate and batch are fitted
 
 type OfRun = Callable[[float, float], float]
 """A function of parameters and training tokens."""
@@ -146,6 +149,76 @@ def tuning_of(table: pd.DataFrame) -> Tuning | None:
         varied=tuple(name for name in known if settings[name].gt(1).any()),
         best_of=best_of,
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bottom:
+    """The best rate and batch of one size, read off its own runs without any law.
+
+    Attributes
+    ----------
+    params, tokens : the size
+    best : (2,) logs of the best rate and the best batch; of the one batch there is, where runs do not vary it
+    errors : (2,) their standard errors; NaN for a batch that does not vary
+    bend : second derivatives of the loss in the logs of what varies
+    least : loss at the bottom
+    """
+
+    params: float
+    tokens: float
+    best: np.ndarray
+    errors: np.ndarray
+    bend: np.ndarray
+    least: float
+
+
+def bottoms(table: pd.DataFrame) -> list[Bottom]:
+    """Fit a quadratic in log rate and log batch to the best runs of every size, by least squares.
+
+    Parameters
+    ----------
+    table : columns of runs, in raw units
+
+    Returns
+    -------
+    list of Bottom
+        Of the sizes that have enough runs near their best one, and their bottom among these.
+    """
+    table = table[["params", "tokens", "loss", RATE, BATCH]].assign(tokens=nominal(table["tokens"].to_numpy(float)))
+    cells = [cell for _, cell in table.groupby(["params", "tokens"]) if len(cell) >= LEAST[1]]
+    found = [_bottom(float(cell["params"].iloc[0]), float(cell["tokens"].iloc[0]), cell) for cell in cells]
+    return [one for one in found if one is not None]
+
+
+def _bottom(params: float, tokens: float, cell: pd.DataFrame) -> Bottom | None:
+    varied = [name for name in (RATE, BATCH) if name == RATE or cell[name].nunique() > 1]
+    near = cell[cell["loss"] < (1 + NEAR) * cell["loss"].min()]
+    if len(near) < LEAST[len(varied)] or near[varied].nunique().min() < 3:
+        return None
+    log_varied = np.log(near[varied].to_numpy(float))
+    z = log_varied - log_varied.mean(axis=0)
+    pairs = list(itertools.combinations_with_replacement(range(len(varied)), 2))
+    design = np.column_stack([np.ones(len(z)), z, *(z[:, i] * z[:, j] for i, j in pairs)])
+    loss = near["loss"].to_numpy(float)
+    found, _, rank, _ = np.linalg.lstsq(design, loss)
+    slope, bend = found[1 : 1 + len(varied)], np.zeros((len(varied), len(varied)))
+    for value, (i, j) in zip(found[1 + len(varied) :], pairs, strict=True):
+        bend[i, j] += value
+        bend[j, i] += value
+    if rank < design.shape[1] or np.linalg.eigvalsh(bend).min() <= 0:
+        return None
+    bottom = -np.linalg.solve(bend, slope)
+    if ((bottom < z.min(axis=0)) | (bottom > z.max(axis=0))).any():
+        return None
+    # The gradient at the bottom is 0: an error of a coefficient moves the bottom by what it adds to that gradient.
+    unit = np.eye(len(varied))
+    moved = [0 * bottom, *unit, *(unit[i] * bottom[j] + unit[j] * bottom[i] for i, j in pairs)]
+    moves = np.linalg.solve(bend, np.array(moved).T)
+    scatter = float(((loss - design @ found) ** 2).sum() / (len(loss) - design.shape[1]))
+    variance = scatter * moves @ np.linalg.solve(design.T @ design, moves.T)
+    best, errors = np.array([0.0, np.log(near[BATCH].iloc[0])]), np.full(2, np.nan)
+    best[: len(varied)], errors[: len(varied)] = bottom + log_varied.mean(axis=0), np.sqrt(np.diag(variance))
+    return Bottom(params, tokens, best, errors, bend, float(found[0] + slope @ bottom / 2))
 
 
 def nominal(tokens: np.ndarray) -> np.ndarray:

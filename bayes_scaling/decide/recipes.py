@@ -29,7 +29,7 @@ from bayes_scaling.evaluate.arms import Arms, arms_law, fitted_arms, one_scale, 
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
 from bayes_scaling.predict.along import Along
-from bayes_scaling.predict.arms import ArmCurves, Crossing, Speedup
+from bayes_scaling.predict.arms import LARGER, ArmCurves, Crossing, Speedup
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.predictive import Predictive
 
@@ -211,6 +211,8 @@ class RecipeComparison:
         for other in self.curves:
             if other != self.irreducible:
                 text += f" With {_READINGS[other]} the odds are {self.ahead(rival, irreducible=_reading(other)):.0%}."
+        if self.target is not None and not self.speedup(rival, loss=self.target).defined:
+            text += f" Neither reaches a loss of {self.target:.4g} up to {LARGER:,.0f} times the budget."
         return text
 
     @validated
@@ -327,7 +329,7 @@ def compare_recipes(
     Raises
     ------
     DataError
-        When there are fewer than two recipes, or one has a single run.
+        When there are fewer than two recipes, or one has runs of a single size.
     ConvergenceError
         When a fit did not converge.
     PlanError
@@ -347,6 +349,13 @@ def compare_recipes(
         )
     if target is not None and not (math.isfinite(target) and target > 0):
         raise PlanError(f"the target loss is {target:g}, expected a positive number")
+    if irreducible not in IRREDUCIBLE:
+        raise PlanError(f"irreducible is {shown(irreducible)}, expected {' or '.join(IRREDUCIBLE)}")
+    pilots = options.get("pilot_budget")
+    if pilots is not None and not 0 <= pilots < budget:
+        raise PlanError(
+            f"the pilot budget is {pilots:g} {along.unit}, expected 0 or more and less than the budget of {budget:g}"
+        )
     floor = any(row.role == "irreducible" for row in found.sampled)
     readings = {
         reading: fitted_arms(
@@ -383,10 +392,6 @@ def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions
     """Return the pilots that would settle the choice, or that none is worth its price; None without an offer."""
     asked = options.get("pilot_budget")
     most = PILOT_SHARE * budget if asked is None else asked
-    if not (math.isfinite(most) and 0 <= most < budget):
-        raise PlanError(
-            f"the pilot budget is {most:g} {curves.along.unit}, expected less than the budget of {budget:g}"
-        )
     if not most:
         return None
     few = {name: thinned(arm) for name, arm in curves.arms.items()}

@@ -36,11 +36,12 @@ from bayes_scaling.laws.parameters import LOSS_AT_CENTRE, Parameter
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
+from bayes_scaling.predict.cautions import SIZES
 from bayes_scaling.predict.ensemble import Ensemble, Member
 
 APART = 0.5  # scale of the path by which a recipe leaves the law on its own over one e-fold, over that of the scatter
 LEAD = 0.2  # and over what it is ahead of, or behind, the mean of all recipes at its largest run
-FEWEST = 2  # runs of a recipe
+FEWEST = 2  # sizes of a recipe
 NEAR = 0.25  # e-folds within which two sizes count as one scale
 
 
@@ -86,7 +87,7 @@ def fitted_arms(
     Raises
     ------
     DataError
-        When there are fewer than two recipes, or one has a single run.
+        When there are fewer than two recipes, or one has runs of a single size.
     ConvergenceError
         When the fit did not converge.
     """
@@ -115,17 +116,22 @@ _PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
 
 
 def recipes_of(runs: Runs, by: str) -> list[str]:
-    """Return the recipe of each row; refuse a table that has only one, or one with a single run."""
+    """Return the recipe of each row; refuse a table that has only one, or one with a single size."""
+    if by in (*SIZES, "batch_tokens", "loss", "loss_se"):
+        raise DataError(f"{runs.source}: {by} is a size or a loss, expected a column that names recipes")
     names = group_names(runs.table, by, runs.source)
     counts = pd.Series(names).value_counts()
     if len(counts) < 2:
         raise DataError(
             f"{runs.source}, column {by}: every run has the recipe {shown(names[0])}; expected two recipes or more"
         )
-    alone = sorted(str(name) for name, count in counts.items() if count < FEWEST)
+    sized = runs.table[[name for name in SIZES if name in runs.table]].assign(recipe=names)
+    sizes = sized.drop_duplicates()["recipe"].value_counts()
+    alone = sorted(str(name) for name, count in sizes.items() if count < FEWEST)
     if alone:
+        has = "one run" if counts[alone[0]] == 1 else f"{counts[alone[0]]} runs of one size"
         raise DataError(
-            f"{runs.source}, column {by}: recipe {shown(alone[0])} has one run, which says nothing about how it scales;"
+            f"{runs.source}, column {by}: recipe {shown(alone[0])} has {has}, which says nothing about how it scales;"
             f" expected at least {FEWEST} sizes of each recipe: train another one, or leave its rows out"
         )
     return names

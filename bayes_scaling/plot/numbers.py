@@ -69,6 +69,11 @@ def signed(value: float) -> str:
     return f"{value:+.2f}"
 
 
+def over(value: float) -> str:
+    """Return a ratio as what it is above or below 1, in percent with its sign."""
+    return f"{100 * (value - 1):+.2g} %"
+
+
 def count(value: float) -> str:
     """Return a count with one letter for its size."""
     return short_number(value) if 1e-3 <= value < 9.995e14 else plain(value)
@@ -87,6 +92,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "change": change,
     "small": small,
     "signed": signed,
+    "over": over,
     "probability": probability,
     "quantile": quantile,
     "percent": percent,

@@ -74,6 +74,8 @@ class Speedup:
         return self.quantile(tail), self.quantile(1 - tail)
 
     def __repr__(self) -> str:
+        if not self.defined:
+            return f"<Speedup of {self.arm} over {self.over} {self.at}: neither gets there>"
         low, high = self.interval()
         return f"<Speedup of {self.arm} over {self.over} {self.at}: {self.median:.3g} (90 %: {low:.3g} to {high:.3g})>"
 

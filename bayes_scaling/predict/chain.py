@@ -415,6 +415,11 @@ def _refuse_no_link(name: str, link: Ensemble) -> None:
             raise ForecastError(
                 f"the law {law.label} of {name} reads {listed(law.inputs)}; a link reads {LINK} alone, as 'downstream'"
             )
+    if len(np.unique(link.runs.column(LINK))) < 2:
+        raise ForecastError(
+            f"all models that {name} was fitted to have one loss, which says nothing of how the error follows it: a "
+            "link needs models of different losses"
+        )
     highest = float(link.runs.loss.max())
     if highest > 1:
         raise ForecastError(

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import known_columns, off_balance
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
+from bayes_scaling.predict.tuned_sizes import Leftover
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
 SAVED = np.linspace(0.0, 5.0, 96)  # e-folds fewer tokens; what wastes more is counted as the last of them
@@ -38,14 +39,15 @@ type Axis = Literal["rate", "batch_tokens"]
 class Hyperparameters:
     """Learning rate and batch size of a planned run.
 
-    Intervals contain the uncertainty of the law's parameters, and of which law is right where there are several. They
-    do not contain the law's own error: a discrepancy shifts the loss of a size and leaves its valley alone.
+    Intervals contain the uncertainty of the law's parameters, of which law is right where there are several, and of how
+    far the best rate and batch of one size lie from the law's (`bayes_scaling.predict.tuned_sizes`).
 
     Attributes
     ----------
     ensemble : the laws that read a learning rate, with their draws
     params, tokens : N and D of the run
     rates, batches : (n_draw,) best peak learning rate and tokens per step of each draw, together
+    leftover : how far these lie from the law's
     rate, batch_tokens : the recommended ones: they waste the least compute on average over draws
     fixed_batch : whether the batch was given
     within : share of compute that makes a region
@@ -57,6 +59,7 @@ class Hyperparameters:
     tokens: float
     rates: np.ndarray
     batches: np.ndarray
+    leftover: Leftover
     rate: float
     batch_tokens: float
     fixed_batch: bool
@@ -66,6 +69,7 @@ class Hyperparameters:
     @validated
     def interval(self, of: Axis = "rate", probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the best ``rate``, or of the best ``batch_tokens``."""
+        _known_axis(of)
         tail = (1 - checked_probability(probability)) / 2
         low, high = np.quantile(self.rates if of == "rate" else self.batches, [tail, 1 - tail])
         return float(low), float(high)
@@ -87,19 +91,28 @@ class Hyperparameters:
     def _wasted(self, rates: np.ndarray, batches: np.ndarray, every: int = 1) -> np.ndarray:
         """Return the share of compute that each choice wastes, ``(n_draw, n_choice)``."""
         parts = []
-        for member, tuned in zip(self.ensemble.members.values(), self._tuned, strict=True):
-            points = runs_of(self.params, self.tokens, batches, rates)
+        for (member, rate, batch), tuned in zip(self.leftover.split(self.ensemble), self._tuned, strict=True):
+            # The law's valley lies elsewhere than this run's: it is asked at the place that lies to it as this to ours.
+            there = np.clip(batches * np.exp(-batch[::every, None]), 1.0, self.tokens)
+            moved = best_rate(member, self.params, self.tokens, there, every) / best_rate(
+                member, self.params, self.tokens, batches[None], every
+            )
+            points = runs_of(self.params, self.tokens, there, rates * np.exp(-rate[::every, None]) * moved)
             log_loss = log_law(member, points, every)
             saved = [np.interp(row, curve, SAVED) for row, curve in zip(log_loss, tuned[::every], strict=True)]
             parts.append(-np.expm1(-np.stack(saved)))
         return np.concatenate(parts)
+
+    @property
+    def _members(self) -> list[Member]:
+        return list(self.ensemble.members.values())
 
     @functools.cached_property
     def _tuned(self) -> list[np.ndarray]:
         """Log loss of the tuned run on fewer tokens, by member ``(n_draw, n_saved)``, never falling."""
         fixed = self.batch_tokens if self.fixed_batch else None
         found = []
-        for member in self.ensemble.members.values():
+        for member in self._members:
             tokens = np.broadcast_to(self.tokens * np.exp(-SAVED), (len(member), len(SAVED)))
             batch, rate = best_batch_and_rate(member, self.params, tokens, fixed)
             found.append(np.maximum.accumulate(log_law(member, runs_of(self.params, tokens, batch, rate)), axis=1))
@@ -118,6 +131,7 @@ class Hyperparameters:
         (float, float)
             NaN where even the recommended choice wastes more, because too little is known.
         """
+        _known_axis(of)
         rates, batches = self._along(of)
         chosen = rates if of == "rate" else batches
         low, high = _below(np.log(chosen), self._wasted(rates, batches).mean(axis=0), self.within)
@@ -132,8 +146,8 @@ class Hyperparameters:
 
     def _log_rates(self, batches: np.ndarray) -> np.ndarray:
         """Return the log of each draw's best rate at batches, ``(n_draw, n_batch)``."""
-        members = self.ensemble.members.values()
-        return np.log(np.concatenate([best_rate(m, self.params, self.tokens, batches[None]) for m in members]))
+        laws = [best_rate(m, self.params, self.tokens, batches[None]) for m in self._members]
+        return np.asarray(np.log(np.concatenate(laws)) + self.leftover.rate[:, None])
 
     @functools.cached_property
     def tolerance(self) -> np.ndarray:
@@ -142,7 +156,7 @@ class Hyperparameters:
         Were the best rate known, these would waste ``within`` of the compute.
         """
         ends = []
-        for member, tuned in zip(self.ensemble.members.values(), self._tuned, strict=True):
+        for member, tuned in zip(self._members, self._tuned, strict=True):
             batch, rate = best_batch_and_rate(member, self.params, np.full((len(member), 1), self.tokens), self._fixed)
             log_loss = log_law(member, runs_of(self.params, self.tokens, batch, rate * FACTORS))
             saved = [np.interp(row, curve, SAVED) for row, curve in zip(log_loss, tuned, strict=True)]
@@ -196,7 +210,7 @@ class Hyperparameters:
         known = known_columns(runs)
         rows = np.unique(np.linspace(0, len(runs) - 1, min(TRIED, len(runs))).astype(int))
         N, D, B = (known[name][rows] for name in ("params", "tokens", BATCH))
-        member = max(self.ensemble.members.values(), key=lambda one: one.weight)
+        member = max(self._members, key=lambda one: one.weight)
         off_batch = np.median(np.log(B / best_batch(member, N[None], D[None])), axis=0)
         off_rate = np.median(np.log(runs.column(RATE)[rows] / best_rate(member, N[None], D[None], B[None])), axis=0)
         middle = float(np.exp(np.median(np.log(self.batches))))
@@ -267,6 +281,11 @@ class Hyperparameters:
             "batch_tokens_90": list(self.interval("batch_tokens")),
             "fixed_batch": self.fixed_batch,
             "within": self.within,
+            "leftover": {
+                "sizes": self.leftover.sizes,
+                "words": self.leftover.words,
+                **dict(zip(("rate", "batch_tokens"), self.leftover.scales, strict=True)),
+            },
             **{f"region_{of}": None if np.isnan(low) else [low, high] for of, (low, high) in ends.items()},
             "tolerance": np.median(self.tolerance, axis=0).tolist(),
             "choices": self.to_frame().to_dict(orient="records"),
@@ -305,7 +324,7 @@ def optimal_hyperparameters(
     within : share of compute that may be wasted inside the region that is reported
     group : the group of a pooled fit, ``{"optimizer": "adamw"}``
     unconverged : accept a fit that did not converge
-    seed : of the draws of several laws
+    seed : of draws
 
     Raises
     ------
@@ -322,18 +341,28 @@ def optimal_hyperparameters(
         raise ForecastError(f"within is {within:g}, expected a share of the compute, like 0.01{hint}")
     whole = fit if isinstance(fit, Ensemble) else Ensemble.of(fit, seed, group=group, unconverged=unconverged)
     ensemble = with_valley(whole)
-    best = [
-        best_batch_and_rate(m, params, np.full((len(m), 1), tokens), batch_tokens) for m in ensemble.members.values()
-    ]
-    batches, rates = (np.concatenate([one[i][:, 0] for one in best]) for i in (0, 1))
+    leftover = Leftover.of(ensemble, params, tokens, seed)
+    if batch_tokens is not None:
+        leftover = dataclasses.replace(leftover, batch=np.zeros(len(ensemble)))
+    found = []
+    for member, rate_off, batch_off in leftover.split(ensemble):
+        batch, _ = best_batch_and_rate(member, params, np.full((len(member), 1), tokens), batch_tokens)
+        batch = np.clip(batch * np.exp(batch_off[:, None]), 1.0, tokens)
+        found.append(np.hstack([best_rate(member, params, tokens, batch) * np.exp(rate_off[:, None]), batch]))
+    rates, batches = np.concatenate(found).T
     rate = float(np.exp(np.median(np.log(rates))))
-    batch = float(np.exp(np.median(np.log(batches)))) if batch_tokens is None else batch_tokens
+    middle = float(np.exp(np.median(np.log(batches)))) if batch_tokens is None else batch_tokens
     fixed = batch_tokens is not None
-    first = Hyperparameters(ensemble, params, tokens, rates, batches, rate, batch, fixed, within, ())
-    rate, batch = _least_waste(first)
-    run, _ = derive_missing({"params": np.array([params]), "tokens": np.array([tokens]), BATCH: np.array([batch])})
+    first = Hyperparameters(ensemble, params, tokens, rates, batches, leftover, rate, middle, fixed, within, ())
+    rate, best = _least_waste(first)
+    run, _ = derive_missing({"params": np.array([params]), "tokens": np.array([tokens]), BATCH: np.array([best])})
     fitted = [known_columns(m.fit.runs) for m in ensemble.members.values()]
-    return dataclasses.replace(first, rate=rate, batch_tokens=batch, cautions=tuple(off_balance(fitted[:1], run)))
+    return dataclasses.replace(first, rate=rate, batch_tokens=best, cautions=tuple(off_balance(fitted[:1], run)))
+
+
+def _known_axis(of: str) -> None:
+    if of not in ("rate", "batch_tokens"):
+        raise ForecastError(f"the best rate and the best batch_tokens are known, not {shown(of)}")
 
 
 def _positive(name: str, value: float) -> None:

@@ -86,15 +86,12 @@ class RateRule:
 jax.tree_util.register_dataclass(RateRule, data_fields=["constant", "exponents"], meta_fields=[])
 
 
-def _theta(member: Member) -> dict[str, np.ndarray]:
-    return {name: member.theta[name][:, None] for name in member.fit.law.parameter_names}
-
-
-def _asked(member: Member, name: str, known: Mapping[str, Any]) -> np.ndarray:
+def _asked(member: Member, name: str, known: Mapping[str, Any], every: int = 1) -> np.ndarray:
     """Return a quantity of the law, with those inputs that it takes."""
     law = member.fit.law
+    theta = {one: member.theta[one][::every, None] for one in law.parameter_names}
     needs = next(one.needs for one in law.quantities if one.name == name)
-    return law.quantity(name, _theta(member), **{key: value for key, value in known.items() if key in needs})
+    return law.quantity(name, theta, **{key: value for key, value in known.items() if key in needs})
 
 
 def best_batch(member: Member, params: Any, tokens: Any) -> np.ndarray:
@@ -102,9 +99,9 @@ def best_batch(member: Member, params: Any, tokens: Any) -> np.ndarray:
     return _asked(member, BEST_BATCH, {"params": params, "tokens": tokens})
 
 
-def best_rate(member: Member, params: Any, tokens: Any, batch: Any) -> np.ndarray:
+def best_rate(member: Member, params: Any, tokens: Any, batch: Any, every: int = 1) -> np.ndarray:
     """Return the peak learning rate of the valley's bottom at a batch size."""
-    return _asked(member, BEST_RATE, {"params": params, "tokens": tokens, BATCH: batch})
+    return _asked(member, BEST_RATE, {"params": params, "tokens": tokens, BATCH: batch}, every)
 
 
 def best_batch_and_rate(

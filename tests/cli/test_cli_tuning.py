@@ -29,7 +29,7 @@ RUN = ("--params", "1e5", "--tokens", "5e6", "--unconverged")
 def test_tune_prints_the_choice_and_published_rules(folder: Path) -> None:
     code, out, _ = run("tune", folder / "fit.nc", *RUN)
     assert code == 0 and out.startswith("Train with a peak learning rate of")
-    for word in ("recommended", "steplaw2025", "rate x 2", "The best of several runs", "not its own error"):
+    for word in ("recommended", "steplaw2025", "rate x 2", "The best of several runs", "how far sizes lie off"):
         assert word in out
     code, out, _ = run("tune", folder / "fit.nc", *RUN, "--batch-tokens", "2048", "--json")
     content = json.loads(out)

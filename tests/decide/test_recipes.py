@@ -97,18 +97,35 @@ def test_the_choice_is_worth_the_loss_that_it_saves() -> None:
     assert joined.location.shape == (40, 2) and (joined.location[:, 1] < joined.location[:, 0]).mean() > 0.5
 
 
+def test_a_target_that_is_never_reached_is_said(found: bs.RecipeComparison) -> None:
+    never = dataclasses.replace(found, target=0.5)
+    assert (
+        never.verdict.endswith("Neither reaches a loss of 0.5 up to 10,000 times the budget.")
+        and "Neither" not in found.verdict
+    )
+    assert repr(never.speedup("b", loss=0.5)) == "<Speedup of b over a at a loss of 0.5: neither gets there>"
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     runs = two()
     alone = runs.where((runs.table["recipe"] == "a") | (np.arange(len(runs)) == len(runs) - 1))
     assert "recipe 'b' has one run, which says nothing about how it scales" in refusal(
         lambda: bs.compare_recipes(alone, budget=1e22)
     )
+    few = alone.table
+    twice = bs.Runs.from_frame(pd.concat([few, few.tail(1).assign(seed=99, loss=3.0)], ignore_index=True))
+    assert "recipe 'b' has 2 runs of one size" in refusal(lambda: bs.compare_recipes(twice, budget=1e22))
     only = runs.where(runs.table["recipe"] == "a")
     assert "every run has the recipe 'a'" in refusal(lambda: bs.compare_recipes(only, budget=1e22))
+    assert "params is a size or a loss, expected a column that names recipes" in refusal(
+        lambda: bs.compare_recipes(runs, "params", budget=1e22)
+    )
     assert "no column 'arm'" in refusal(lambda: bs.compare_recipes(runs, "arm", budget=1e22))
     for changed, words in (
         ({"budget": 1e9}, "expected more than the smallest run"),
         ({"budget": 1e22, "baseline": "c"}, "the baseline is 'c'; the recipes of the table are a, b"),
+        ({"budget": 1e22, "irreducible": "x"}, "irreducible is 'x', expected shared or own"),
+        ({"budget": 1e22, "pilot_budget": -1.0}, "the pilot budget is -1 FLOPs, expected 0 or more and less than"),
         ({"budget": 1e22, "target": -1.0}, "the target loss is -1, expected a positive number"),
     ):
         with pytest.raises(bs.errors.PlanError, match=words):

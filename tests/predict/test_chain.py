@@ -125,6 +125,13 @@ def test_what_makes_no_sense_is_refused(two: bs.Chain) -> None:
     assert "an error of 0 has no logarithm" in refusal(lambda: bs.score_runs(scores.assign(score=1.0)))
     assert "no column 'accuracy'" in refusal(lambda: bs.score_runs(scores, score="accuracy"))
     assert "number of questions" in refusal(lambda: bs.score_runs(scores, questions=0))
+    assert "row 1, column loss: -1" in refusal(lambda: bs.score_runs(scores.assign(loss=-1.0)))
+    assert "row 1, column loss: nan" in refusal(lambda: bs.score_runs(scores.assign(loss=np.nan)))
+    assert "row 1, column loss: 'low'" in refusal(lambda: bs.score_runs(scores.assign(loss="low")))
+    alike = bs.score_runs(scores[scores["task"] == "easy"].drop(columns="task").assign(loss=2.5), questions=QUESTIONS)
+    link = fit_exact("downstream", alike, noise=COUNTED, sampler="laplace")
+    with pytest.raises(bs.errors.ForecastError, match="a link needs models of different losses"):
+        bs.chain(two.loss, link, unconverged=True)
     with pytest.raises(
         bs.errors.ForecastError, match="the score is 45, expected a fraction .* divide a percentage by 100"
     ):

@@ -53,6 +53,8 @@ def test_both_sections_answer_for_the_recommended_run(folder: Path) -> None:
         sum(scores["spread"][name] ** 2 for name in ("loss", "link", "questions"))
     )
     assert 0 <= scores["probability_reaches_target"] <= 1
+    for row in recipes["recipes"]:
+        assert f"{100 * (row['one_scale'] - 1):+.2g} %" in report.markdown
     for text in (report.html, report.markdown):
         assert "Which recipe?" in text and "Which score?" in text and BAD not in text
 

@@ -28,9 +28,11 @@ def tuning_tables(found: Hyperparameters) -> RenderableType:
     )
     lines = [
         f"Were the best rate known, {low:.2g} to {high:.2g} times it would waste less than {found.within:.1%}.",
+        f"{found.leftover.words}.",
         f"The best of several runs tuned as the fitted ones were is expected to waste: {best_of}.",
         "wasted: share of the compute that the run, tuned as the law knows, would save at the same loss and size; mean "
-        "over draws and 90 % of them. They contain the law's parameters, not its own error.",
+        "over draws and 90 % of them. They contain the law's parameters, and how far sizes lie off its best rate and "
+        "batch.",
     ]
     chosen = f"{found.params:.4g} params on {found.tokens:.4g} tokens, by {found.ensemble.label}"
     return Group(
