@@ -9,8 +9,8 @@ A cell is a number of parameters and of tokens with runs at many rates and batch
 without any law: the bottom of a quadratic in log rate and log batch through its runs within 2 % of the best loss. What
 a choice loses is read off the same quadratic. Cells whose bottom lies outside of their runs are left out.
 
-How far a planned run's best rate and batch may lie from the law's (bayes_scaling/predict/tuned_sizes.py) was compared on
-the cells of up to 200M parameters, fitted up to 124M; an earlier form was given up when it failed on the larger cells.
+How far a planned run's best rate and batch may lie from the law's (bayes_scaling/predict/tuned_sizes.py) was compared
+on the cells of up to 200M parameters, fitted up to 124M; an earlier form was given up when it failed on larger cells.
 """
 
 from __future__ import annotations
