@@ -100,15 +100,10 @@ TERMS = (
         lambda at, L_0, alpha_S, alpha_B, B_star, S_c: L_0 - power(S_c / reach(at, L_0, B_star, alpha_B), alpha_S),
     ),
 )
-# A table says how fast the loss falls at its centre, whatever E is. So E is sampled as a share of C_0, and the exponent
-# as the slope that it makes: the posterior of both is then easy to sample.
+# A table says how fast the loss falls at its centre, whatever E is. So the exponent is sampled as that slope: E and it
+# then do not trade off.
 ALPHA_N = Parameter(
-    "alpha_N",
-    dist.LogNormal(log(0.08), 0.5),
-    "1",
-    "exponent of parameters",
-    "pure power laws of language models, which say how fast losses fall: 0.037 to 0.10",
-    role="exponent",
+    "alpha_N", dist.LogNormal(log(0.08), 0.5), "1", "exponent of parameters", "papers: 0.037 to 0.10", role="exponent"
 )
 N_C = Derived(
     "N_c",
@@ -151,11 +146,7 @@ def law(form: Literal["pure", "irreducible"] = "pure") -> Law:
         formula=f"L = {'' if is_pure else 'E + '}(N_c / N)^alpha_N + {bracket}",
         mean=pure if is_pure else irreducible,
         decreasing_in=("params", "steps", "batch_tokens"),
-        parameters=(
-            LOSS_AT_CENTRE,
-            *TERMS,
-            *OF_PARAMS[form],
-        ),
+        parameters=(LOSS_AT_CENTRE, *TERMS, *OF_PARAMS[form]),
         published=PUBLISHED if is_pure else (),
         quantities=quantities(form),
         recipe=stepwise if is_pure else None,

@@ -51,7 +51,7 @@ NOT_CALLED = {
     "laws.power": "of arrays",
     "laws.root": "of arrays",
     **{f"Discrepancy.{name}": "of the program" for name in ("inputs", "knots", "places")},
-    **{f"Start.{name}": "of the program" for name in ("departure", "scatter")},
+    **{f"Start.{name}": "of the program" for name in ("departure", "design", "scatter")},
     "laws.Law.arrays": "of the program",
     "laws.Law.hash_of": "of the program",
     "costs.Cost.spending": "a protocol",

@@ -71,7 +71,8 @@ def signed(value: float) -> str:
 
 def over(value: float) -> str:
     """Return a ratio as what it is above or below 1, in percent with its sign."""
-    return f"{100 * (value - 1):+.2g} %"
+    percent = 100 * (value - 1)
+    return f"{percent:+,.0f} %" if abs(percent) >= 10 else f"{percent:+.1f} %"
 
 
 def count(value: float) -> str:
