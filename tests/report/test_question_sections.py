@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.plot.numbers import over
 
 BAD = "<b>rpj|"
 
@@ -54,7 +55,7 @@ def test_both_sections_answer_for_the_recommended_run(folder: Path) -> None:
     )
     assert 0 <= scores["probability_reaches_target"] <= 1
     for row in recipes["recipes"]:
-        assert f"{100 * (row['one_scale'] - 1):+.2g} %" in report.markdown
+        assert over(row["one_scale"]) in report.markdown
     for text in (report.html, report.markdown):
         assert "Which recipe?" in text and "Which score?" in text and BAD not in text
 
