@@ -27,7 +27,8 @@ def test_both_sample_one_posterior(effective: ModuleType) -> None:
     runs = bs.simulate("chinchilla", design(24), "besiroglu2024", seed=0)
     length = effective.Length(warmup=300, draws=300)
     mine, others = (effective.METHODS[name](runs, length) for name in ("ours", "numpyro-dense"))
-    assert mine.u.shape == others.u.shape and mine.seconds > 0 and others.gradients > 1
+    assert others.u.shape[1] == 300 <= mine.u.shape[1]  # ours draws more where so few are not enough
+    assert mine.u.shape[::2] == others.u.shape[::2] and mine.seconds > 0 and others.gradients > 1
     model = effective.density(runs)[0]
     sd = mine.u.std(axis=(0, 1))
     named = [i for i, site in enumerate(model.sites) if not site.startswith(effective.INCREMENTS)]
