@@ -100,7 +100,11 @@ def measured(law: str, table: str, part: str, per_curve: int | None, rows: int) 
     fitted, ahead = (simulated(rows), None) if part == "simulated" else split(part, table)
     noise = dataclasses.replace(default_noise(fitted), rows_per_curve=per_curve)
     wall, cpu = time.perf_counter(), time.process_time()
-    fit = bs.fit(fitted, noise=noise, progress=False) if law == TOGETHER else bs.fit(law, fitted, noise=noise)
+    fit = (
+        bs.fit(fitted, noise=noise, progress=False)
+        if law == TOGETHER
+        else bs.fit(law, fitted, noise=noise, progress=False)
+    )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     out: dict[str, Any] = {"rows": len(fitted), "wall_s": wall, "cpu_s": cpu}
     if isinstance(fit, bs.Fit):

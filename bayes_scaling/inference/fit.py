@@ -189,6 +189,15 @@ def refuse_unusable_columns(law: Law, runs: Runs) -> None:
     )  # columns of the law's own are checked only here
 
 
+def said_priors(composition: Composition) -> dict[str, Any]:
+    """Return what a manifest says of priors: each in words, and those that a law was given as they are read again."""
+    law = composition.law
+    return {
+        "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
+        "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
+    }
+
+
 def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     law, noise, pooling = composition.law, composition.noise, composition.pooling
     return {
@@ -196,8 +205,7 @@ def _manifest(composition: Composition, runs: Runs, how: Mapping[str, Any], seco
         "law_options": dict(law.origin.options),
         "law_source_sha256": law.source_hash,
         "posterior_names": list(composition.names),
-        "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
-        "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
+        **said_priors(composition),
         "noise": noise.as_dict(),
         "discrepancy": composition.discrepancy.as_dict(),
         "pooling": {name: {"by": pool.by, "mode": pool.mode} for name, pool in pooling.items()},

@@ -11,10 +11,10 @@ import numpyro.distributions as dist
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.compiled import log_priors, placed
 from bayes_scaling.inference.draws import flattened, parts, prior_draws
+from bayes_scaling.inference.fit import said_priors
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.weights import pareto_smoothed
 from bayes_scaling.laws.law import Law
-from bayes_scaling.laws.priors import describe_prior, prior_to_spec
 from bayes_scaling.model.composition import priors_of, spelled_out
 from bayes_scaling.model.program import model_of
 
@@ -60,11 +60,7 @@ def under_other_priors(fitted: Fit, law: Law, seed: int) -> Fit | None:
         kept: np.ndarray = values.reshape(chains * draws, *values.shape[2:])[chosen].reshape(values.shape)
         return kept
 
-    priors_said = {
-        "priors": {row.site: describe_prior(row.prior) for row in composition.sampled},
-        "priors_given": {row.name: prior_to_spec(row.prior) for row in law.sampled if row.name in law.overridden},
-        "sampler_used": f"{fitted.sampler_used}, reweighted",
-    }
+    said = {**said_priors(composition), "sampler_used": f"{fitted.sampler_used}, reweighted"}
     return dataclasses.replace(
         fitted,
         composition=composition,
@@ -73,7 +69,7 @@ def under_other_priors(fitted: Fit, law: Law, seed: int) -> Fit | None:
         unconstrained=taken(fitted.unconstrained),
         stats={name: taken(values) for name, values in fitted.stats.items()},
         diagnostics=report,
-        manifest={**fitted.manifest, **priors_said},
+        manifest={**fitted.manifest, **said},
     )
 
 

@@ -49,7 +49,9 @@ def root(function: Callable[..., Array], start: Array, *arguments: Any) -> Array
         x, _, steps = state
         value, slope = value_and_slope(x)
         change = value / slope
-        return x - change, jnp.max(jnp.abs(change)), steps + 1
+        # A row without a root leaves the others alone.
+        moved = jnp.max(jnp.where(jnp.isfinite(change), jnp.abs(change), 0.0))
+        return x - change, moved, steps + 1
 
     nowhere = (jax.lax.stop_gradient(start), jnp.asarray(jnp.inf, start.dtype), jnp.asarray(0))
     solution, _, _ = jax.lax.while_loop(far, step, nowhere)

@@ -50,8 +50,11 @@ class Integrated(Model):
 
     @functools.cached_property
     def coefficients(self) -> Mapping[str, float]:
-        """Coefficients of the start of curves that are integrated out, with the scale of their normal prior."""
-        return linear_coefficients(self.whole)
+        """Coefficients of the start of curves with the scale of their normal prior; none where groups differ in one."""
+        begins = self.noise.departing
+        if begins is None or any(name in self.pools for name in begins.terms):
+            return {}
+        return {row.name: float(row.prior.scale) for row in begins.parameters if row.name in begins.terms}
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
@@ -139,14 +142,6 @@ class Integrated(Model):
         left, basis = white[:, 0], jnp.concatenate(scales) * white[:, 1:]
         factor = cholesky(jnp.eye(self.size) + basis.T @ basis, lower=True)
         return left, log_scale, factor, basis.T @ left
-
-
-def linear_coefficients(model: Model) -> dict[str, float]:
-    """Return the coefficients of the start of curves that are shared by all runs, with the scale of their prior."""
-    begins = model.noise.departing
-    if begins is None or any(name in model.pools for name in begins.terms):
-        return {}
-    return {row.name: float(row.prior.scale) for row in begins.parameters if row.name in begins.terms}
 
 
 def integrated(model: Model, data: Observations) -> Integrated:

@@ -35,7 +35,7 @@ from bayes_scaling.laws.parameters import Parameter
 ALONG = ("steps", "tokens", "flops")  # what grows along a training curve
 ALONG_RUN = "noise.start_along"  # column: the position of a row, in the longest of the lengths
 BATCH = "batch_tokens"
-BY = ("params", "batch_tokens")  # what the start of a run may depend on
+BY = ("params", BATCH)  # what the start of a run may depend on
 SHORTER = (8.0, 8.0**0.5, 1.0)  # times that the lengths over which the start dies out are shorter than the longest
 SHARE = 0.1  # of a run
 

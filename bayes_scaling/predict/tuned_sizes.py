@@ -55,14 +55,14 @@ class Leftover:
         sizes = np.log(np.unique(np.column_stack([table["params"], nominal(table["tokens"].to_numpy(float))]), axis=0))
         wider = np.sqrt(_growth(sizes, np.log([params, tokens])))
         rng = np.random.default_rng([seed, 61])
+        scales = {name: _scales(member, measured) for name, member in ensemble.members.items()}
         parts = []
-        for member in ensemble.members.values():
-            scales = _scales(member, measured)
-            draws = [rng.choice(SCALES, size=len(member), p=weight) for weight in scales]
+        for name, member in ensemble.members.items():
+            draws = [rng.choice(SCALES, size=len(member), p=weight) for weight in scales[name]]
             parts.append(np.array(draws) * wider * rng.standard_normal((2, len(member))))
         rate, batch = np.concatenate(parts, axis=1)
-        leading = _scales(max(ensemble.members.values(), key=lambda one: one.weight), measured)
-        middle = [float(SCALES[np.searchsorted(np.cumsum(weight), 0.5)]) for weight in leading]
+        leading = max(ensemble.members, key=lambda name: ensemble.members[name].weight)
+        middle = [float(SCALES[np.searchsorted(np.cumsum(weight), 0.5)]) for weight in scales[leading]]
         return cls(rate, batch, (middle[0], middle[1]), len(measured))
 
     @property

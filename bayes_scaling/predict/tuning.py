@@ -110,11 +110,10 @@ class Hyperparameters:
     @functools.cached_property
     def _tuned(self) -> list[np.ndarray]:
         """Log loss of the tuned run on fewer tokens, by member ``(n_draw, n_saved)``, never falling."""
-        fixed = self.batch_tokens if self.fixed_batch else None
         found = []
         for member in self._members:
             tokens = np.broadcast_to(self.tokens * np.exp(-SAVED), (len(member), len(SAVED)))
-            batch, rate = best_batch_and_rate(member, self.params, tokens, fixed)
+            batch, rate = best_batch_and_rate(member, self.params, tokens, self._fixed)
             found.append(np.maximum.accumulate(log_law(member, runs_of(self.params, tokens, batch, rate)), axis=1))
         return found
 
