@@ -166,10 +166,10 @@ def cores_of(executor: Executor) -> int:
 
 
 def _computes(calls: Connection, held: Connection) -> None:
-    """Compute what is asked for until nobody asks; Ctrl-C is for the process that started this one."""
+    """Compute what is asked for until nobody asks or listens; Ctrl-C is for the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(held,), daemon=True).start()
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):  # of the pipe alone: errors of a call are its answer
         while True:
             call = calls.recv_bytes()
             try:

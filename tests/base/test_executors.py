@@ -271,6 +271,41 @@ def test_workers_end_with_the_process_that_started_them(how: signal.Signals, tmp
     assert said.count("Traceback") == (how is signal.SIGINT)
 
 
+BUSY = """
+import sys, time
+from bayes_scaling.base.executors import opened
+
+def late(path):
+    open(path, "w").close()
+    time.sleep(1)
+    return bytes(10_000_000)
+
+if __name__ == "__main__":
+    with opened(3) as workers:
+        for i in range(3):
+            workers.submit(late, f"{sys.argv[1]}/begun{i}")
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped as on POSIX")
+def test_an_answer_that_nobody_takes_any_more_is_no_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(BUSY)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path], env={**os.environ, **paths}, stderr=subprocess.PIPE, text=True
+    )
+    while len(list(tmp_path.glob("begun*"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2)  # now the workers are sending answers that do not fit the pipe
+    process.send_signal(signal.SIGKILL)
+    _, said = process.communicate(timeout=30)
+    assert said == ""
+
+
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "bare.py"
     script.write_text(PARENT.split("if __name__")[0] + "with opened(1) as w: w.submit(os.getpid).result()")
