@@ -29,7 +29,7 @@ from bayes_scaling.model.program import model_of
 from bayes_scaling.model.simulate import typical_design
 from bayes_scaling.predict.ensemble import Ensemble, Member
 from bayes_scaling.predict.frontier import _best_split
-from bayes_scaling.predict.paths import Paths
+from bayes_scaling.predict.paths import OnePath, Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 fit_exact = functools.partial(bs.fit, discrepancy="none")
@@ -170,6 +170,6 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
         problems=(),
         manifest={"law_source_sha256": law.source_hash, "runs": {}, "seed": 0, "versions": {}},
     )
-    paths = Paths(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1)))
+    paths = Paths((OnePath(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1))),))
     member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)), np.arange(draws))
     return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))

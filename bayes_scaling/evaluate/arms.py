@@ -38,6 +38,7 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
 from bayes_scaling.predict.cautions import SIZES
 from bayes_scaling.predict.ensemble import Ensemble, Member
+from bayes_scaling.predict.paths import Paths
 
 APART = 0.5  # scale of the path by which a recipe leaves the law on its own over one e-fold, over that of the scatter
 LEAD = 0.2  # and over what it is ahead of, or behind, the mean of all recipes at its largest run
@@ -235,11 +236,12 @@ def _leaving(member: Member, scale: np.ndarray, edge: float, seed: list[int]) ->
     scale : (n_draw,) over one e-fold
     edge : log size
     """
-    paths = member.paths
-    steps = np.diff(np.maximum(paths.sizes, edge), prepend=max(paths.sizes[0], edge))
+    (path,) = member.paths.along
+    steps = np.diff(np.maximum(path.places, edge), prepend=max(path.places[0], edge))
     fresh = np.random.default_rng(seed).standard_normal((len(member), len(steps)))
     own = scale[:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
-    return dataclasses.replace(member, paths=dataclasses.replace(paths, unresolved=paths.unresolved + own))
+    left = dataclasses.replace(path, unresolved=path.unresolved + own)
+    return dataclasses.replace(member, paths=Paths((left,)))
 
 
 def one_scale(runs: Runs, by: str, law: Law, sizes: np.ndarray) -> pd.DataFrame:

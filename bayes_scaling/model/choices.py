@@ -15,7 +15,7 @@ from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import LEARNED, Noise
 from bayes_scaling.model.start import ALONG, describes_whole_curves, start_for
 
-ENOUGH_SIZES = 3  # of models, for a path along them
+ENOUGH = 3  # model sizes, or batches, for a path along them
 
 type NoiseChoice = NoiseName | Noise
 type DiscrepancyChoice = DiscrepancyName | Discrepancy
@@ -52,14 +52,15 @@ def chosen_discrepancy(choice: DiscrepancyChoice) -> Discrepancy:
 
 
 def discrepancy_along(discrepancy: Discrepancy, noise: Noise, law: Law, runs: Runs) -> Discrepancy:
-    """Return the discrepancy with what its paths run along settled: params, for whole curves of enough model sizes."""
+    """Return the discrepancy with what its paths run along settled, for whole curves of enough sizes and batches."""
     if not (
         noise.correlated and describes_whole_curves(law) and discrepancy.along == "auto" and discrepancy.kind != "none"
     ):
         return discrepancy
-    if len(np.unique(runs.column("params"))) >= ENOUGH_SIZES:
-        return dataclasses.replace(discrepancy, along="params")
-    return discrepancy
+    sizes, batches = (len(np.unique(runs.column(name))) for name in ("params", "batch_tokens"))
+    if sizes < ENOUGH:
+        return discrepancy
+    return dataclasses.replace(discrepancy, along="params and batch" if batches >= ENOUGH else "params")
 
 
 def default_noise(runs: Runs) -> Noise:

@@ -18,8 +18,9 @@ itself over one e-fold of size, so that
 Where the truth fell or rose along the largest runs it goes on so for about an e-fold beyond them, then as the law says.
 That is what learning curves with stages do, and losses that rise and fall again, which no law here foresees.
 
-One path for every input would fit tables better and forecast them worse: slopes of paths trade off against the
-exponents of the law, and a few odd small runs then decide both.
+One path for every input would fit tables of single runs better and forecast them worse: slopes of paths trade off
+against the exponents of the law, and a few odd small runs then decide both. Whole curves say more: there the path runs
+along the model, and another one, with a scale of its own, along the batch. The two add up.
 
 The path is held by its values at knots: at every distinct size of a small table, at well spread ones of a large one. A
 gradient then costs time linear in rows, and what a path does away from the knots is drawn exactly.
@@ -30,6 +31,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpyro.distributions as dist
@@ -44,11 +46,33 @@ from bayes_scaling.laws.parameters import Parameter
 
 LOG_TAU_SD = 1.0  # prior standard deviation of log tau
 KNOTS = 24  # more would cost time and resolve what single runs do not show
+BATCH_KNOTS = 8  # of a path along the batch
 MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is forgotten
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
-ALONG = ("auto", "size", "params")
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
+
+
+class Axis(NamedTuple):
+    """What one path runs along.
+
+    Attributes
+    ----------
+    inputs : of a law, whose product says where a run lies
+    scale : name of the parameter that is the scale of the path
+    knots : number of knots at most
+    """
+
+    inputs: tuple[str, ...]
+    scale: str = "tau"
+    knots: int = KNOTS
+
+
+ALONG = {
+    "params": (Axis(("params",)),),
+    "params and batch": (Axis(("params",)), Axis(("batch_tokens",), "tau_batch", BATCH_KNOTS)),
+}
+"""By name, what paths run along where it is not the size of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +87,11 @@ class Discrepancy:
     scale : prior median of tau. Public tables have a population with median 0.03 and a log-sd of 1.0: language models
         in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between.
         Smooth paths make out more: 0.02 to 0.03 on language curves, 0.08 to 0.13 on image curves
-    along : what paths run along: the ``size`` of runs, or their ``params``; ``auto`` is size, and params for curves of
-        three model sizes or more by a law that reads params and batch. Along a curve its own slow deviation says how
-        the truth leaves the law, and a path that rows of large models early on share with rows of small ones late
-        would take the trend from the law
+    along : what paths run along: the ``size`` of runs, their ``params``, or ``params and batch``, a path along each.
+        ``auto`` is size, but for curves by a law that reads params and batch: params where there are three model sizes
+        or more, and the batch too where there are three of those. Along a curve its own slow deviation says how the
+        truth leaves the law, and a path that rows of large models early on share with rows of small ones late would
+        take the trend from the law
     """
 
     kind: str = "brownian"
@@ -82,8 +107,8 @@ class Discrepancy:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
         if not 0 < self.scale < math.inf:
             raise LawError(f"scale of the discrepancy is {self.scale:g}, expected a positive number such as 0.02")
-        if self.along not in ALONG:
-            raise LawError(f"along is {shown(self.along)}; expected {listed_as_choice(ALONG)}")
+        if self.along not in (known := ("auto", "size", *ALONG)):
+            raise LawError(f"along is {shown(self.along)}; expected {listed_as_choice(known)}")
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -97,24 +122,38 @@ class Discrepancy:
             meaning="scale of the law's own error: how far the truth wanders from the law over one e-fold of size",
             source="population of public tables",
         )
-        return (tau,)
+        if self.along != "params and batch":
+            return (tau,)
+        meaning = "scale of the law's own error along the batch: how far the truth wanders over one e-fold of it"
+        return tau, dataclasses.replace(tau, name="tau_batch", meaning=meaning, source="as of tau")
 
-    def knots(self, law: Law) -> int:
-        """Return the number of knots of the path, knots that a small table does not need included."""
-        return 0 if self.kind == "none" or not self.inputs(law) else KNOTS
+    def axes(self, law: Law) -> tuple[Axis, ...]:
+        """Return what each path runs along, or would if the law were not taken to be exact."""
+        if self.along in ALONG:
+            axes = ALONG[self.along]
+            missing = [name for axis in axes for name in axis.inputs if name not in law.inputs]
+            if missing:
+                raise LawError(
+                    f"the discrepancy runs along {self.along}, and law {law.label} does not read {missing[0]}; "
+                    "leave along at 'auto'"
+                )
+            return axes
+        return (Axis(size_inputs(law)),)
 
-    def inputs(self, law: Law) -> tuple[str, ...]:
-        """Return the inputs of a law whose product says where a run lies on the path."""
-        return ("params",) if self.along == "params" else size_inputs(law)
+    def paths(self, law: Law) -> tuple[Axis, ...]:
+        """Return what each path runs along: none for a law that is taken to be exact, or that has no size."""
+        return () if self.kind == "none" else tuple(axis for axis in self.axes(law) if axis.inputs)
 
     def places(self, law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return where each run lies on the path, ``(n_row,)``: the logarithm of what the path runs along."""
-        return np.asarray(sum(np.log(table[name]) for name in self.inputs(law)))
+        """Return where each run lies on each path, ``(n_row, n_path)``: the logarithm of what it runs along."""
+        origin = np.zeros(len(next(iter(table.values()))))
+        along = (sum((np.log(table[name]) for name in axis.inputs), start=origin) for axis in self.axes(law))
+        return np.stack([*along], axis=1)
 
     def as_dict(self) -> dict[str, str | float]:
         """Return kind, smoothness and scale, and what paths run along where that is not the size, for manifests."""
         said = dataclasses.asdict(self)
-        return said if self.along == "params" else {name: said[name] for name in ("kind", "smoothness", "scale")}
+        return said if self.along in ALONG else {name: said[name] for name in ("kind", "smoothness", "scale")}
 
 
 def size_inputs(law: Law) -> tuple[str, ...]:
@@ -132,47 +171,45 @@ def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiscrepancyGrid:
-    """The knots at which the path of a discrepancy is held, for one table.
+class PathGrid:
+    """The knots at which one path is held, for one table.
 
     Attributes
     ----------
+    axis : what it runs along
     smoothness : H of a brownian path
     memory : e-folds over which the slope of a smooth path is forgotten; 0 for a brownian one
-    centre : log size where the path is zero
-    knots : (n_knot,) log sizes
+    centre : place where the path is zero: a logarithm of what it runs along, as all places
+    knots : (n_knot,) places
     factor : (n_knot, n_knot) lower Cholesky factor of the covariance of unit-scale values there
-    size : number of increments, of which the first n_knot are used; 0 where there is no path
     """
 
+    axis: Axis
     smoothness: float
     memory: float
     centre: float
     knots: np.ndarray
     factor: np.ndarray
-    size: int
 
     @classmethod
-    def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> DiscrepancyGrid:
-        """Place knots at the distinct sizes of a table's runs, or at well spread ones when there are many."""
-        size, smoothness = discrepancy.knots(law), discrepancy.smoothness
+    def of(cls, discrepancy: Discrepancy, axis: Axis, places: np.ndarray) -> PathGrid:
+        """Place knots at the distinct places of a table's runs, or at well spread ones when there are many."""
+        smoothness = discrepancy.smoothness
         memory = MEMORY if discrepancy.kind == "trend" else 0.0
-        if not size:
-            return cls(smoothness, memory, 0.0, np.zeros(0), np.zeros((0, 0)), 0)
-        places = discrepancy.places(law, table)
         centre = float(places.mean())
-        knots = _well_spread(np.unique(places), size)
+        knots = _well_spread(np.unique(places), axis.knots)
         knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero
         covariance = _covariance(knots, knots, centre, smoothness, memory)
         factor = np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance)))
-        return cls(smoothness, memory, centre, knots, factor, size)
+        return cls(axis, smoothness, memory, centre, knots, factor)
 
     def basis(self, places: np.ndarray) -> np.ndarray:
-        """Return what each standard normal increment adds to unit-scale log loss at log sizes, ``(n_place, size)``.
+        """Return what each standard normal increment adds to unit-scale log loss at places, ``(n_place, axis.knots)``.
 
-        Places away from the knots get what the knots say of them; see `unresolved` for what comes on top.
+        Places away from the knots get what the knots say of them; see `unresolved` for what comes on top. Increments
+        beyond the number of knots add nothing.
         """
-        basis = np.zeros((len(places), self.size))
+        basis = np.zeros((len(places), self.axis.knots))
         if len(self.knots):
             covariance = _covariance(self.knots, places, self.centre, self.smoothness, self.memory)
             learned = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
@@ -180,7 +217,7 @@ class DiscrepancyGrid:
         return basis
 
     def unresolved(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw what unit-scale paths do that their knots do not say, ``(draws, n_place)``; jointly over places.
+        """Draw what a unit-scale path does that its knots do not say, ``(draws, n_place)``; jointly over places.
 
         More than 512 distinct places are interpolated between as many that lie evenly.
         """
@@ -193,6 +230,41 @@ class DiscrepancyGrid:
         values, vectors = np.linalg.eigh(rest)
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         return np.asarray((rng.standard_normal((draws, len(distinct))) @ factor.T)[:, where.reshape(-1)])
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscrepancyGrid:
+    """The paths of a discrepancy as they are held for one table; their increments stand in one row.
+
+    Attributes
+    ----------
+    paths : along each of `Discrepancy.axes`; none for a law that is taken to be exactly right
+    """
+
+    paths: tuple[PathGrid, ...]
+
+    @classmethod
+    def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> DiscrepancyGrid:
+        """Place the knots of each path for a table."""
+        if not (axes := discrepancy.paths(law)):
+            return cls(())
+        along = zip(axes, discrepancy.places(law, table).T, strict=True)
+        return cls(tuple(PathGrid.of(discrepancy, axis, places) for axis, places in along))
+
+    @property
+    def size(self) -> int:
+        """Number of increments of all paths."""
+        return sum(path.axis.knots for path in self.paths)
+
+    def increments_of(self, values: np.ndarray) -> list[np.ndarray]:
+        """Split what there is of each increment, ``(..., size)``, by path."""
+        ends = np.cumsum([path.axis.knots for path in self.paths])
+        return np.split(values, ends[:-1], axis=-1)
+
+    def basis(self, places: np.ndarray) -> np.ndarray:
+        """Return what each increment adds to unit-scale log loss at places, ``(n_place, n_path)``: (n_place, size)."""
+        along = zip(self.paths, places.T, strict=True)
+        return np.concatenate([path.basis(where) for path, where in along], axis=1)
 
 
 def _covariance(

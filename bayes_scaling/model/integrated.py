@@ -3,7 +3,7 @@
 Given the other parameters theta, the increments of the discrepancy and the coefficients of the start of curves are
 normal, and log losses are the log of the law plus a linear function of them plus normal noise. With z the increments,
 and the coefficients over their prior scale s, all standard normal, the residuals of log loss from the law are W z plus
-noise; columns of W are tau times the basis of the discrepancy, and s times what a coefficient multiplies. So the
+noise; columns of W are the basis of each path times its tau, and s times what a coefficient multiplies. So the
 residuals alone are normal, and so is z given them:
 
     log density = sum log N(e; 0, 1) - sum log scale - log det(P) / 2 + b' P^-1 b / 2
@@ -42,11 +42,12 @@ class Integrated(Model):
     Attributes
     ----------
     whole : the model with increments and with coefficients of the start of curves
-    learned : increments that a table says something about, the first ones, rounded up so that few shapes are compiled
+    learned : increments of each path that a table says something about, its first ones, rounded up so that few shapes
+        are compiled
     """
 
     whole: Model
-    learned: int
+    learned: tuple[int, ...]
 
     @functools.cached_property
     def coefficients(self) -> Mapping[str, float]:
@@ -71,10 +72,17 @@ class Integrated(Model):
         """Positions of the coordinates among those of the whole model, ``(n_coordinate,)``."""
         return np.array([self.whole.sites.index(site) for site in self.sites])
 
+    @functools.cached_property
+    def chosen(self) -> np.ndarray:
+        """Positions of the increments that are learned among those of the whole model."""
+        starts = np.cumsum([0, *(axis.knots for axis in self.whole.paths)])
+        blocks = [start + np.arange(count) for start, count in zip(starts, self.learned, strict=False)]
+        return np.concatenate([np.zeros(0, int), *blocks])
+
     @property
     def size(self) -> int:
         """How many standard normals are integrated out: increments, then coefficients."""
-        return self.learned + len(self.coefficients)
+        return len(self.chosen) + len(self.coefficients)
 
     def whole_coordinates(self, u: np.ndarray, standard: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the coordinates of the whole model, ``(n, coordinate)``, in the standard geometry.
@@ -89,9 +97,9 @@ class Integrated(Model):
         whole = np.empty((len(u), len(sites)))
         whole[:, self.kept] = u
         if increments:
-            nothing = rng.standard_normal((len(u), increments - self.learned))
-            whole[:, -increments:] = np.concatenate([standard[:, : self.learned], nothing], axis=1)
-        for (name, scale), values in zip(self.coefficients.items(), standard.T[self.learned :], strict=True):
+            whole[:, -increments:] = rng.standard_normal((len(u), increments))
+            whole[:, len(sites) - increments + self.chosen] = standard[:, : len(self.chosen)]
+        for (name, scale), values in zip(self.coefficients.items(), standard.T[len(self.chosen) :], strict=True):
             whole[:, sites.index(name)] = scale * values
         return whole
 
@@ -132,8 +140,9 @@ class Integrated(Model):
         residual = data.log_loss - self.log_law(theta, data.columns)
         multiplied, scales = [], []
         if self.learned:
-            multiplied.append(data.columns[BASIS][:, : self.learned])
-            scales.append(jnp.broadcast_to(theta["tau"], (self.learned,)))
+            multiplied.append(data.columns[BASIS][:, self.chosen])
+            for axis, count in zip(self.whole.paths, self.learned, strict=True):
+                scales.append(jnp.broadcast_to(theta[axis.scale], (count,)))
         if self.coefficients and self.noise.departing is not None:
             columns = self.noise.departing.design(noise, data.columns)
             multiplied.append(jnp.stack([columns[name] for name in self.coefficients], axis=1))
@@ -146,10 +155,12 @@ class Integrated(Model):
 
 def integrated(model: Model, data: Observations) -> Integrated:
     """Return a model with what is linear integrated out, for tables like this one; one object for each model."""
-    learned = 0
-    if model.increments:
-        used = int(np.count_nonzero(np.any(np.asarray(data.columns[BASIS]) != 0, axis=0)))
-        learned = min(max(-(-used // AT_A_TIME), 1) * AT_A_TIME, model.increments)
+    told = np.any(np.asarray(data.columns[BASIS]) != 0, axis=0) if model.paths else np.zeros(0, bool)
+    of_paths = np.split(told, np.cumsum([axis.knots for axis in model.paths])[:-1]) if model.paths else []
+    learned = tuple(
+        min(max(-(-int(own.sum()) // AT_A_TIME), 1) * AT_A_TIME, axis.knots)
+        for axis, own in zip(model.paths, of_paths, strict=True)
+    )
     shared = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    pieces = {**shared, "increments": 0}
+    pieces = {**shared, "paths": ()}
     return STORE.model((Integrated, model, learned), lambda: Integrated(**pieces, whole=model, learned=learned))

@@ -19,7 +19,7 @@ from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.parameters import Derived, Parameter, resolve
 from bayes_scaling.laws.priors import as_distribution
 from bayes_scaling.model.composition import BASIS, CELL, INCREMENTS, LOG_LOSS, Composition, Priors, offset_site, sd_site
-from bayes_scaling.model.discrepancy import Discrepancy
+from bayes_scaling.model.discrepancy import Axis, Discrepancy
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Observations
@@ -42,7 +42,7 @@ class Model:
 
     Attributes
     ----------
-    increments : number of increments of the discrepancy
+    paths : what each path of the discrepancy runs along
     pools : by parameter, the mode of pooling, the position of its column among ``cells``, and the number of groups
     """
 
@@ -52,13 +52,18 @@ class Model:
     law_rows: tuple[Parameter | Derived, ...]
     noise: Noise
     discrepancy: Discrepancy
-    increments: int
+    paths: tuple[Axis, ...]
     pools: Mapping[str, tuple[str, int, int]]
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
         """Rows of the law, then of noise and discrepancy."""
         return (*self.law_rows, *self.noise.parameters, *self.discrepancy.parameters)
+
+    @property
+    def increments(self) -> int:
+        """Number of increments of the discrepancy."""
+        return sum(axis.knots for axis in self.paths)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -110,7 +115,8 @@ class Model:
         log_course = self.log_course(theta, columns)
         if BASIS not in columns:
             return log_course
-        log_mean: Array = log_course + theta["tau"] * (columns[BASIS] @ theta[INCREMENTS])
+        scales = jnp.concatenate([jnp.broadcast_to(theta[axis.scale], (axis.knots,)) for axis in self.paths])
+        log_mean: Array = log_course + columns[BASIS] @ (scales * theta[INCREMENTS])
         return log_mean
 
     def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
@@ -142,7 +148,10 @@ class Model:
             numpyro.sample(LOG_LOSS, self.observation(theta, data), obs=data.log_loss)
 
     def _where_it_lies(self, theta: Mapping[str, Any], data: Observations) -> tuple[Array, Array]:
-        """Return mean and standard deviation of the rotated increments given all else, ``(increments,)`` each."""
+        """Return mean and standard deviation of the rotated increments given all else, ``(increments,)`` each.
+
+        Near enough for coordinates: paths with scales of their own are read as if all had that of the first.
+        """
         geometry = data.geometry
         relative = jnp.exp(2 * (jnp.log(geometry.sigma) - jnp.mean(jnp.log(theta["sigma"]))))
         precision = 1 + theta["tau"] ** 2 * relative * geometry.curvature
@@ -348,8 +357,8 @@ def model_of(composition: Composition, groups: Groups | None = None) -> Model:
     for name, pool in composition.pooling.items():
         position = groups.columns.index(pool.by)
         pools[name] = (pool.mode, position, groups.counts[position])
-    increments = discrepancy.knots(law)
+    paths = discrepancy.paths(law)
     rows = tuple((row.name, row.value) for row in law.parameters)
-    key = (law.mean, law.arguments, rows, noise, discrepancy, increments, (*pools.items(),))
+    key = (law.mean, law.arguments, rows, noise, discrepancy, paths, (*pools.items(),))
     pieces = (law.mean, law.arguments, law.parameter_names, law.parameters)
-    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, increments, pools))
+    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, paths, pools))

@@ -180,8 +180,11 @@ def _drawn_discrepancy(
     if not grid.size:
         return 0.0
     rng, places = np.random.default_rng([seed, 5]), discrepancy.places(law, columns)
-    learned = rng.standard_normal(grid.size) @ grid.basis(places).T
-    return theta["tau"] * (learned + grid.unresolved(places, 1, rng))
+    increments = grid.increments_of(rng.standard_normal(grid.size))
+    return sum(
+        theta[path.axis.scale] * (path.basis(where) @ own + path.unresolved(where, 1, rng))
+        for path, own, where in zip(grid.paths, increments, places.T, strict=True)
+    )
 
 
 def _given(law: Law, constants: str | Mapping[str, float] | None) -> dict[str, Any]:

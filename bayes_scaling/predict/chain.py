@@ -24,7 +24,7 @@ from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.frontier import Requirement
-from bayes_scaling.predict.paths import Paths, fitted_sizes
+from bayes_scaling.predict.paths import Paths, fitted_places
 
 LINK = "source_loss"  # the input of a link
 PLACES = 128  # losses at which the error of a link is held
@@ -247,7 +247,7 @@ class Chain:
         values = []
         for name in names:
             link = self.links[name]
-            lowest = float(fitted_sizes(link.leading).min()) + math.log(FAR)
+            lowest = float(fitted_places(link.leading).min()) + math.log(FAR)
             count = len(link)
             values.append(self._errors(name, np.full((count, 1), lowest), np.arange(count), scatter=False)[:, 0])
         fewest = min(map(len, values))
@@ -320,7 +320,7 @@ def _log_error(member: Any, places: np.ndarray, seed: int) -> tuple[np.ndarray, 
     """Return the log error of a link at log losses, and the scale of its scatter, ``(n_draw, n_place)`` each."""
     law, scale = member.law_and_scale({LINK: np.exp(places)})
     if member.fit.discrepancy_grid.size:
-        law = law + Paths.drawn(member.fit, places, seed).total[member.draws]
+        law = law + Paths.drawn(member.fit, [places], seed).at(places[:, None])[member.draws]
     law = np.nan_to_num(np.maximum(law, NO_ERROR), nan=NO_ERROR)  # a link may say that a low loss has less than none
     return law, np.broadcast_to(np.hypot(scale, member.deviation), law.shape)
 

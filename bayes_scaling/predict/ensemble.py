@@ -147,7 +147,7 @@ class Member:
 
     def discrepancy(self, points: Points) -> np.ndarray:
         """Return the discrepancy, ``(n_draw, n_point)``, constant beyond the grid."""
-        return self.paths.at(self.paths.total, self.fit.discrepancy.places(self.fit.law, points))
+        return self.paths.at(self.fit.discrepancy.places(self.fit.law, points))
 
     def new_run(self, points: Points) -> Predictive:
         """Return the distribution of the log loss of one new run at each point."""

@@ -23,7 +23,6 @@ from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.discrepancy import MOST_PLACES
 from bayes_scaling.model.observations import SIZES, size_of
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
@@ -374,20 +373,14 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
 def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw the discrepancy at the runs of a table, in log loss, ``(n_draw, n_row)`` each.
 
-    Paths are drawn exactly at the sizes of these runs, or interpolated on a grid if there are many.
-
     Returns
     -------
     the part that the fitted runs determine, and the rest; both are 0 for a law that is assumed to be exact
     """
     if not fit.discrepancy_grid.size:
         return np.zeros((1, 1)), np.zeros((1, 1))
-    sizes = fit.discrepancy.places(fit.law, table)
-    places = np.unique(sizes)
-    if len(places) > MOST_PLACES:
-        places = np.linspace(places[0], places[-1], MOST_PLACES)
-    paths = Paths.drawn(fit, places, seed)
-    return paths.at(paths.learned, sizes), paths.at(paths.unresolved, sizes)
+    places = fit.discrepancy.places(fit.law, table)
+    return Paths.at_runs(fit, places, seed).parts_at(places)
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:

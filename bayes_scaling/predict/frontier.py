@@ -7,7 +7,7 @@ Compute is 6 N D.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +22,9 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
-from bayes_scaling.model.discrepancy import size_inputs
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
-from bayes_scaling.predict.paths import Paths, fitted_sizes
+from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
@@ -143,8 +142,11 @@ def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -
     with scope():
         log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
     params = np.exp(log_params)
-    # Every split of a budget has the same size, so the discrepancy moves the loss and leaves the split alone.
-    shift = _discrepancy(fit, np.log([flops / FLOPS_PER_PARAM_TOKEN]), seed)[:, 0]
+    # Every split of a budget has the same size, so the discrepancy moves the loss and leaves the split alone. A path
+    # along params moves the loss of the split that the law calls best.
+    size = np.full(len(params), np.log(flops / FLOPS_PER_PARAM_TOKEN))
+    places = [log_params if axis.inputs == ("params",) else size for axis in fit.discrepancy.axes(fit.law)]
+    shift = _of_draws(fit, places, seed)
     return Optimum(float(flops), params, flops / (FLOPS_PER_PARAM_TOKEN * params), np.exp(log_loss + shift))
 
 
@@ -209,19 +211,17 @@ def _needed(
         given = {name: float(value) for name, value in fixed.items()}
         along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
         kind = of
-        sizes = [name for name in size_inputs(law) if name != of]
-        rest = sum(np.log(given[name]) for name in sizes) if of in size_inputs(law) else None
     elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
         if fixed:
             raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params use of='tokens'")
-        kind, along, rest = "optimal", "the compute-optimal split", -np.log(FLOPS_PER_PARAM_TOKEN)
+        kind, along = "optimal", "the compute-optimal split"
         if tokens_per_param is not None:
             if not tokens_per_param > 0:
                 raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
             kind, along, given = "ratio", f"{tokens_per_param:g} tokens per parameter", {"ratio": tokens_per_param}
     else:
         raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
-    values = np.exp(_first_reached(fit, group, kind, given, np.log(loss), rest, seed))
+    values = np.exp(_first_reached(fit, group, kind, given, np.log(loss), seed))
     return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
 
 
@@ -231,7 +231,6 @@ def _first_reached(
     kind: str,
     given: Mapping[str, float],
     target: float,
-    rest: float | None,
     seed: int,
 ) -> np.ndarray:
     """Return the log of the input at which the mean curve first reaches a loss, ``(n_draw,)``.
@@ -240,7 +239,6 @@ def _first_reached(
     ----------
     kind, given : as in `_along`
     target : log loss
-    rest : log size minus log of the input; None if the size does not depend on the input
     """
     with scope():
         draws, fixed = _draws(fit, group), {name: jnp.asarray(value) for name, value in given.items()}
@@ -252,16 +250,19 @@ def _first_reached(
 
         if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))
-        fitted = fitted_sizes(fit)
-        if fit.discrepancy.along == "params":
-            rest = 0.0 if kind == "params" else None
-        if rest is None:
-            # The size is that of the largest fitted run, or follows from the fixed inputs.
-            known = [name for name in fit.discrepancy.inputs(fit.law) if name in given]
-            place = sum(np.log(given[name]) for name in known) if known else fitted.max()
-            return of_law(target - _discrepancy(fit, np.array([place]), seed)[:, 0])
-        sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
-        shift = _discrepancy(fit, sizes, seed)
+        moving, rest, places = None, 0.0, []
+        for path, (axis, fitted) in enumerate(zip(fit.discrepancy.axes(fit.law), fitted_places(fit).T, strict=True)):
+            if (found := _rest(axis.inputs, kind, given)) is not None:
+                moving, rest = path, found
+                places.append(np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS))
+            else:
+                known = all(name in given for name in axis.inputs)
+                places.append(np.array([sum(np.log(given[name]) for name in axis.inputs) if known else fitted.max()]))
+        paths = Paths.drawn(fit, places, seed).along
+        shift = sum_of(path.total for path in paths)  # those that stay have one place
+        if moving is None:
+            return of_law(target - shift[:, 0])
+        sizes = places[moving]
         gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + shift - target
         below = gap <= 0
         first = below.argmax(axis=1)
@@ -274,9 +275,24 @@ def _first_reached(
         return np.asarray(np.where(below.any(axis=1), reached, later))
 
 
-def _discrepancy(fit: Fit, sizes: np.ndarray, seed: int) -> np.ndarray:
-    """Draw the discrepancy at log sizes, ``(n_draw, n_size)``; 0 for a law that is assumed to be exact."""
-    return Paths.drawn(fit, sizes, seed).total
+def _of_draws(fit: Fit, places: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Draw the discrepancy at places of each path, one per draw, ``(n_draw,)`` each: (n_draw,)."""
+    paths = Paths.drawn(fit, [np.linspace(one.min(), one.max(), STEPS if np.ptp(one) else 1) for one in places], seed)
+    at = (
+        [np.interp(one, path.places, course) for one, course in zip(where, path.total, strict=True)]
+        for path, where in zip(paths.along, places, strict=True)
+    )
+    return sum_of(map(np.asarray, at))
+
+
+def _rest(inputs: Sequence[str], kind: str, given: Mapping[str, float]) -> float | None:
+    """Return log place minus log of the input, along inputs of a path; None if the path does not depend on the input.
+
+    Where neither is given, as at the best split, a path along one of them stays where the largest fitted run is.
+    """
+    if kind in ("optimal", "ratio"):
+        return -np.log(FLOPS_PER_PARAM_TOKEN) if {"params", "tokens"} == {*inputs} else None
+    return float(sum(np.log(given[name]) for name in inputs if name != kind)) if kind in inputs else None
 
 
 def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:

@@ -1,76 +1,116 @@
-"""Paths of the discrepancy of a law along the size of runs, drawn once and stored: one function wherever it is read."""
+"""Paths of the discrepancy of a law, drawn once and stored: one function wherever it is read."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.discrepancy import MOST_PLACES
 
-BEYOND, STEPS = (
-    30.0,
-    256,
-)  # how far paths extend beyond the largest fitted size, in e-folds, and the number of places there
+BEYOND = 30.0  # how far paths extend beyond the largest fitted place, in e-folds
+STEPS = 256  # number of places there
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnePath:
+    """One path of a discrepancy, one course per draw.
+
+    Attributes
+    ----------
+    places : (n_place,) logarithms of what it runs along, at which it is stored, sorted
+    learned : (n_draw, n_place) part that the fitted runs determine, in log loss
+    unresolved : (n_draw, n_place) the rest of it; both are 0 for a law that is assumed to be exact
+    """
+
+    places: np.ndarray
+    learned: np.ndarray
+    unresolved: np.ndarray
+
+    def take(self, draws: np.ndarray) -> OnePath:
+        """Keep some draws, by index."""
+        return OnePath(self.places, self.learned[draws], self.unresolved[draws])
+
+    @functools.cached_property
+    def total(self) -> np.ndarray:
+        """The whole path where it is stored, in log loss, ``(n_draw, n_place)``."""
+        return np.asarray(self.learned + self.unresolved)
+
+    def at(self, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Interpolate values stored at the places, ``(n_draw, n_place)``, at others; constant beyond the ends."""
+        if len(self.places) == 1:
+            return np.repeat(values, len(places), axis=1)
+        before = np.clip(np.searchsorted(self.places, places, side="right") - 1, 0, len(self.places) - 2)
+        share = np.clip((places - self.places[before]) / (self.places[before + 1] - self.places[before]), 0.0, 1.0)
+        return np.asarray((1 - share) * values[:, before] + share * values[:, before + 1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Paths:
-    """The discrepancy of a law along the size of runs, one path per draw.
+    """The discrepancy of a law: the sum of its paths, along the size of runs or along each of what they run along.
 
     Attributes
     ----------
-    sizes : (n_place,) log sizes at which paths are stored, sorted
-    learned : (n_draw, n_place) part of the discrepancy that the fitted runs determine, in log loss
-    unresolved : (n_draw, n_place) the rest of it; both are 0 for a law that is assumed to be exact
+    along : the paths, in the order of `Discrepancy.axes`
     """
 
-    sizes: np.ndarray
-    learned: np.ndarray
-    unresolved: np.ndarray
+    along: tuple[OnePath, ...]
 
     @classmethod
-    def drawn(cls, fit: Fit, sizes: np.ndarray, seed: int) -> Paths:
-        """Draw the paths of a fit at some log sizes, sorted."""
+    def drawn(cls, fit: Fit, places: Sequence[np.ndarray], seed: int) -> Paths:
+        """Draw the paths of a fit, each at some places, sorted."""
         grid = fit.discrepancy_grid
         count = len(fit.unconstrained) * fit.unconstrained.shape[1]
         if not grid.size:
-            nothing = np.zeros((count, len(sizes)))
-            return cls(sizes, nothing, nothing)
-        tau = fit.flat()["tau"][:, None]
-        fresh = grid.unresolved(sizes, len(tau), np.random.default_rng([seed, 4]))
-        return cls(sizes, tau * (fit.increments @ grid.basis(sizes).T), tau * fresh)
+            nothing = (np.zeros((count, len(one))) for one in places)
+            return cls(tuple(OnePath(one, zeros, zeros) for one, zeros in zip(places, nothing, strict=True)))
+        scales, rng, drawn = fit.flat(), np.random.default_rng([seed, 4]), []
+        for path, increments, one in zip(grid.paths, grid.increments_of(fit.increments), places, strict=True):
+            scale, fresh = scales[path.axis.scale][:, None], path.unresolved(one, count, rng)
+            drawn.append(OnePath(one, scale * (increments @ path.basis(one).T), scale * fresh))
+        return cls(tuple(drawn))
 
     @classmethod
     def on_grid(cls, fit: Fit, seed: int) -> Paths:
-        """Draw the paths of a fit from its smallest size to 30 e-folds beyond its largest."""
-        fitted = fitted_sizes(fit)
-        return cls.drawn(fit, np.linspace(fitted.min(), fitted.max() + BEYOND, STEPS), seed)
+        """Draw the paths of a fit from its smallest places to 30 e-folds beyond its largest."""
+        fitted = fitted_places(fit).T
+        return cls.drawn(fit, [np.linspace(one.min(), one.max() + BEYOND, STEPS) for one in fitted], seed)
+
+    @classmethod
+    def at_runs(cls, fit: Fit, places: np.ndarray, seed: int) -> Paths:
+        """Draw the paths of a fit exactly at the places of runs, ``(n_row, n_path)``; on a grid where they are many."""
+        distinct = [np.unique(one) for one in places.T]
+        few = [one if len(one) <= MOST_PLACES else np.linspace(one[0], one[-1], MOST_PLACES) for one in distinct]
+        return cls.drawn(fit, few, seed)
 
     def __len__(self) -> int:
-        return len(self.learned)
+        return len(self.along[0].learned)
 
     @validated
     def take(self, draws: np.ndarray) -> Paths:
         """Keep some draws, by index."""
-        return Paths(self.sizes, self.learned[draws], self.unresolved[draws])
+        return Paths(tuple(path.take(draws) for path in self.along))
 
-    @functools.cached_property
-    def total(self) -> np.ndarray:
-        """The whole discrepancy where paths are stored, in log loss, ``(n_draw, n_place)``."""
-        return np.asarray(self.learned + self.unresolved)
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Return the whole discrepancy at places, ``(n_place, n_path)``: (n_draw, n_place), in log loss."""
+        return sum_of(path.at(path.total, one) for path, one in zip(self.along, places.T, strict=True))
 
-    def at(self, values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Interpolate values stored at the places, ``(n_draw, n_place)``, at log sizes; constant beyond the ends."""
-        if len(self.sizes) == 1:
-            return np.repeat(values, len(sizes), axis=1)
-        before = np.clip(np.searchsorted(self.sizes, sizes, side="right") - 1, 0, len(self.sizes) - 2)
-        share = np.clip((sizes - self.sizes[before]) / (self.sizes[before + 1] - self.sizes[before]), 0.0, 1.0)
-        return np.asarray((1 - share) * values[:, before] + share * values[:, before + 1])
+    def parts_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the part that the fitted runs determine, and the rest, as in `at`."""
+        learned = [path.at(path.learned, one) for path, one in zip(self.along, places.T, strict=True)]
+        rest = [path.at(path.unresolved, one) for path, one in zip(self.along, places.T, strict=True)]
+        return sum_of(learned), sum_of(rest)
 
 
-def fitted_sizes(fit: Fit) -> np.ndarray:
-    """Return where the fitted runs lie on the path of the discrepancy, by default their log sizes, ``(n_row,)``."""
+def fitted_places(fit: Fit) -> np.ndarray:
+    """Return where the fitted runs lie on the paths of the discrepancy, ``(n_row, n_path)``."""
     return fit.discrepancy.places(fit.law, {name: fit.runs.column(name) for name in fit.law.inputs})
+
+
+def sum_of(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the sum of arrays of one shape."""
+    return np.asarray(functools.reduce(np.add, parts))

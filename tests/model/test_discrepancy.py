@@ -48,8 +48,9 @@ def test_a_held_path_has_the_covariance_of_the_process(smoothness: float, memory
     """What knots say plus what they do not is exactly the process, at the runs and away from them."""
     law = bs.load_law("power_law:input=tokens")
     table = {"tokens": np.logspace(8, 11, 60)}
-    departure = DiscrepancyGrid.of(bs.Discrepancy(kind, smoothness=smoothness), law, table)
-    assert len(departure.knots) <= departure.size == KNOTS
+    grid = DiscrepancyGrid.of(bs.Discrepancy(kind, smoothness=smoothness), law, table)
+    (departure,) = grid.paths
+    assert len(departure.knots) <= grid.size == KNOTS
     places = np.log(np.array([2e8, 3e9, 3e9, 5e10, 1e12, 1e14]))
     told = departure.basis(places)
     rng = np.random.default_rng(0)
@@ -89,11 +90,12 @@ def test_posterior_and_forecast_equal_a_dense_gaussian_process() -> None:
     assert fit.converged, fit
     theta, places = fit.flat(), np.log(runs.column("tokens"))
     future = np.log(np.array([5e11, 5e12]))
-    centre = fit.discrepancy_grid.centre
+    (path,) = fit.discrepancy_grid.paths
     rng = np.random.default_rng(0)
-    dense, ours = [], np.concatenate([Paths.drawn(fit, places, 0).learned, Paths.drawn(fit, future, 1).total], axis=1)
+    (within,), (beyond,) = (Paths.drawn(fit, [at], seed).along for seed, at in enumerate((places, future)))
+    dense, ours = [], np.concatenate([within.learned, beyond.total], axis=1)
     everywhere = np.concatenate([places, future])
-    unit = _covariance(everywhere, everywhere, centre, 0.5)
+    unit = _covariance(everywhere, everywhere, path.centre, 0.5)
     law = np.log(theta["E"][:, None] + (theta["X_c"][:, None] / np.exp(places)) ** theta["alpha"][:, None])
     for i in range(0, len(law), 10):
         covariance = theta["tau"][i] ** 2 * unit
@@ -223,7 +225,7 @@ def test_simulated_departures_have_the_scale_that_was_asked_for() -> None:
 
 def test_departures_of_many_runs_take_memory_by_the_run() -> None:
     places = np.linspace(40.0, 55.0, 3_000)
-    grid = DiscrepancyGrid.of(bs.Discrepancy(), bs.load_law("power_law"), {"flops": np.exp(places)})
+    (grid,) = DiscrepancyGrid.of(bs.Discrepancy(), bs.load_law("power_law"), {"flops": np.exp(places)}).paths
     tracemalloc.start()
     try:
         drawn = grid.unresolved(places, 200, np.random.default_rng(0))

@@ -45,10 +45,15 @@ def curves(runs: int = 4, rows: int = 6, seed: int = 0) -> bs.Runs:
 
 
 def problem_of(
-    noise: bs.Noise, runs: bs.Runs, pooling: dict[str, bs.object] | None = None, law: str = "power_law:input=tokens"
+    noise: bs.Noise,
+    runs: bs.Runs,
+    pooling: dict[str, bs.object] | None = None,
+    law: str = "power_law:input=tokens",
+    along: str = "auto",
 ) -> Problem:
     chosen = bs.load_law(law)
-    composition = Composition(chosen, chosen_noise(noise, runs, chosen), bs.Discrepancy(), pooling or {})
+    departure = bs.Discrepancy(along=along)
+    composition = Composition(chosen, chosen_noise(noise, runs, chosen), departure, pooling or {})
     model, data, priors = parts(composition, runs)
     sites = prior_draws(composition, model, 0)
     u = np.asarray(placed(model)(sites, data, priors)[0])
@@ -104,13 +109,16 @@ def test_drawn_increments_have_the_conditional_mean_and_covariance() -> None:
     np.testing.assert_allclose(np.cov(drawn.T), np.linalg.inv(factor @ factor.T), atol=0.05)
 
 
-@pytest.mark.parametrize("law", ["power_law:input=tokens", "three_term"])
-def test_density_is_the_integral_over_what_is_linear(law: str) -> None:
+@pytest.mark.parametrize(
+    ("law", "along"), [("power_law:input=tokens", "auto"), ("three_term", "auto"), ("three_term", "params and batch")]
+)
+def test_density_is_the_integral_over_what_is_linear(law: str, along: str) -> None:
     """Density of all coordinates over that of what is linear given the rest, the same wherever that lies."""
     with scope():
-        problem = problem_of(CORRELATED, curves(3, 4), law=law)
+        problem = problem_of(CORRELATED, curves(3, 4), law=law, along=along)
         whole, model = problem.model, integrated(problem.model, problem.data)
         assert bool(model.coefficients) == (law == "three_term")
+        assert len(model.learned) == (1 if along == "auto" else 2)
         u = problem.prior_u[1, model.kept]
         alone = -float(model.potential(u, problem.data, problem.priors))
         theta = model.constrain(u, problem.data, problem.priors)
@@ -121,7 +129,8 @@ def test_density_is_the_integral_over_what_is_linear(law: str) -> None:
             z = mean + rng.standard_normal(len(mean)) / 3
             (everything,) = model.whole_coordinates(u[None], z[None], rng)
             density = -float(whole.potential(everything, problem.data, problem.priors))
-            nothing = everything[len(everything) - whole.increments + model.learned :]
+            increments = everything[len(everything) - whole.increments :]
+            nothing = np.delete(increments, model.chosen)
             others = np.sum(scipy.stats.norm.logpdf(nothing)) - np.sum(np.log([*model.coefficients.values()]))
             assert density - others - given.logpdf(z) == pytest.approx(alone, rel=1e-9)
 
@@ -129,7 +138,7 @@ def test_density_is_the_integral_over_what_is_linear(law: str) -> None:
 def test_increments_that_no_run_speaks_of_are_drawn_from_their_prior() -> None:
     with scope():
         problem = with_good_geometry(problem_of(CORRELATED, curves(1, 6)))
-        assert isinstance(problem.model, Integrated) and problem.model.learned == 8
+        assert isinstance(problem.model, Integrated) and problem.model.learned == (8,)
         drawn = problem.standardised(np.broadcast_to(problem.prior_u[0], (1, 4000, len(problem.model.sites))))
     free = drawn[0, :, -problem.model.whole.increments + 8 :]
     assert free.shape[1] == 16

@@ -91,10 +91,12 @@ def test_a_start_of_no_curve_is_refused(options: dict[str, object]) -> None:
         bs.Start(**options)  # type: ignore[arg-type]
 
 
-def test_a_discrepancy_of_whole_curves_runs_along_models() -> None:
+def test_a_discrepancy_of_whole_curves_runs_along_models_and_batches() -> None:
     curves, law = table(0), bs.load_law(LAW)
     noise = chosen_noise("auto", curves, law)
-    assert discrepancy_along(bs.Discrepancy(), noise, law, curves).along == "params"
+    assert discrepancy_along(bs.Discrepancy(), noise, law, curves).along == "params and batch"
+    one = curves.where(curves.column("batch_tokens") == curves.column("batch_tokens")[0])
+    assert discrepancy_along(bs.Discrepancy(), noise, law, one).along == "params"
     assert discrepancy_along(bs.Discrepancy(along="size"), noise, law, curves).along == "size"
     assert discrepancy_along(bs.Discrepancy(), bs.Noise(), law, curves).along == "auto"
     two = curves.where(curves.column("params") < 5e4)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.predict.forecast import MOST_PLACES
+from bayes_scaling.model.discrepancy import MOST_PLACES
 from tests.support import fit_exact
 
 
