@@ -164,6 +164,9 @@ def required(
 ) -> Requirement:
     """Return how much compute, or how much of another input, the mean curve needs to reach a loss.
 
+    The mean curve is the law with its discrepancy. The start of training curves, where a fit has learned it, is over by
+    then; `trajectory` has it.
+
     Parameters
     ----------
     fit : posterior; or several, mixed by weight: an ensemble or a comparison
@@ -302,24 +305,24 @@ def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
 # --- solvers for one draw, vectorised over draws -----------------------------------------------------------------
 
 
-def _best_split(log_mean: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
+def _best_split(log_law: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
     """Minimise over log N at fixed compute: (log N, log loss)."""
     total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
-    return minimise(lambda log_params: log_mean(log_params, total - log_params), 0.0, total)
+    return minimise(lambda log_params: log_law(log_params, total - log_params), 0.0, total)
 
 
-def _log_mean_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
-    def log_mean(log_params: Array, log_tokens: Array) -> Array:
+def _log_law_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
+    def log_law(log_params: Array, log_tokens: Array) -> Array:
         columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
-        return model.log_mean(theta, columns)[0]
+        return model.log_law(theta, columns)[0]
 
-    return log_mean
+    return log_law
 
 
 @compiled
 def _optimum(model: Model) -> Any:
     def one(theta: Mapping[str, Any], log_flops: Any) -> tuple[Array, Array]:
-        return _best_split(_log_mean_of(model, theta), log_flops)
+        return _best_split(_log_law_of(model, theta), log_flops)
 
     return jax.jit(jax.vmap(one, (0, None)))
 
@@ -335,15 +338,15 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
     """
 
     def log_loss(theta: Mapping[str, Any], log_x: Array, given: Mapping[str, Any]) -> Array:
-        log_mean = _log_mean_of(model, theta)
+        log_law = _log_law_of(model, theta)
         if kind == "optimal":
-            return _best_split(log_mean, log_x)[1]
+            return _best_split(log_law, log_x)[1]
         if kind == "ratio":
             log_ratio = jnp.log(given["ratio"])
             log_params = (log_x - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
-            return log_mean(log_params, log_params + log_ratio)
+            return log_law(log_params, log_params + log_ratio)
         columns = {name: value[None] for name, value in {**given, kind: jnp.exp(log_x)}.items()}
-        return model.log_mean(theta, columns)[0]
+        return model.log_law(theta, columns)[0]
 
     def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
         return where_met(lambda log_x: log_loss(theta, log_x, given), target, np.log(LARGEST))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from tests.model.test_start import LAW, table
 from tests.support import fit_exact
 
 
@@ -88,3 +89,28 @@ def test_one_flop_is_too_few_and_positive(chinchilla_fit: bs.Fit) -> None:
         bs.compute_optimal(chinchilla_fit, 1.0)
     with pytest.raises(bs.errors.ForecastError, match="the budget is -1 FLOPs, expected a positive number"):
         bs.compute_optimal(chinchilla_fit, -1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("of", "fixed", "at"),
+    [
+        ("params", {"steps": 4000.0, "batch_tokens": 64e3}, (2e5, 1e6, 3e6)),
+        ("batch_tokens", {"steps": 4000.0, "params": 3e5}, (1e4, 6e4, 4e5)),
+        ("steps", {"params": 1e6, "batch_tokens": 2e5}, (1e3, 4e3, 2e4)),
+    ],
+)
+def test_what_a_loss_needs_agrees_with_the_forecast_of_whole_curves(
+    of: str, fixed: dict[str, float], at: tuple[float, ...]
+) -> None:
+    """Paths along params and batch: the odds that an input is enough are those that the loss there is low enough."""
+    curves = table(1)
+    small = curves.where(curves.column("params") < 5e5)
+    fit = bs.fit(LAW, small, sampler="laplace", seed=0, progress=False)
+    assert fit.discrepancy.along == "params and batch"
+    loss = float(bs.forecast(fit, **{of: at[1]}, **fixed, unconverged=True).median(of="mean")[0])
+    needed = bs.required(fit, loss, of=of, unconverged=True, **fixed)
+    for value in at:
+        found = bs.forecast(fit, **{of: value}, **fixed, unconverged=True)
+        enough = np.mean(needed.draws <= value)
+        assert enough == pytest.approx(np.mean(found.mean <= loss), abs=0.05)
