@@ -26,6 +26,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.composition import INCREMENTS, spelled_out
+from bayes_scaling.model.discrepancy import ALONG
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.observations import rows_read
 
@@ -85,7 +86,7 @@ _NOISE = _record(
     rows=_is_text,
     rows_per_curve=lambda value: value is None or _is_count(value),
 )
-_DISCREPANCY = _record({"along": lambda value: value == "params"}, kind=_is_text, smoothness=is_number, scale=is_number)
+_DISCREPANCY = _record({"along": lambda value: value in ALONG}, kind=_is_text, smoothness=is_number, scale=is_number)
 
 
 Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
@@ -103,7 +104,7 @@ MANIFEST: Fields = {
     ),
     "discrepancy": (
         _DISCREPANCY,
-        "kind, smoothness and scale of the discrepancy, and params where it runs along them",
+        "kind, smoothness and scale of the discrepancy, and what it runs along where that is not the size",
     ),
     "pooling": (_table(_record(by=_is_text, mode=_is_text)), "column and mode of pooling by parameter"),
     "runs": (

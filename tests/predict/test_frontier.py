@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,16 @@ def test_one_flop_is_too_few_and_positive(chinchilla_fit: bs.Fit) -> None:
         bs.compute_optimal(chinchilla_fit, -1.0)
 
 
+@pytest.fixture(scope="module")
+def curve_fit() -> bs.Fit:
+    """A quick fit to whole curves of four sizes at three batches."""
+    curves = table(1)
+    small = curves.where(curves.column("params") < 5e5)
+    fit = bs.fit(LAW, small, sampler="laplace", seed=0, progress=False)
+    assert fit.discrepancy.along == "params and batch"
+    return fit
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "fixed", "at"),
@@ -101,16 +113,23 @@ def test_one_flop_is_too_few_and_positive(chinchilla_fit: bs.Fit) -> None:
     ],
 )
 def test_what_a_loss_needs_agrees_with_the_forecast_of_whole_curves(
-    of: str, fixed: dict[str, float], at: tuple[float, ...]
+    curve_fit: bs.Fit, of: str, fixed: dict[str, float], at: tuple[float, ...]
 ) -> None:
     """Paths along params and batch: the odds that an input is enough are those that the loss there is low enough."""
-    curves = table(1)
-    small = curves.where(curves.column("params") < 5e5)
-    fit = bs.fit(LAW, small, sampler="laplace", seed=0, progress=False)
-    assert fit.discrepancy.along == "params and batch"
+    fit = curve_fit
     loss = float(bs.forecast(fit, **{of: at[1]}, **fixed, unconverged=True).median(of="mean")[0])
     needed = bs.required(fit, loss, of=of, unconverged=True, **fixed)
     for value in at:
         found = bs.forecast(fit, **{of: value}, **fixed, unconverged=True)
         enough = np.mean(needed.draws <= value)
         assert enough == pytest.approx(np.mean(found.mean <= loss), abs=0.05)
+
+
+@pytest.mark.slow
+def test_a_fit_to_whole_curves_is_saved_with_what_its_paths_run_along(curve_fit: bs.Fit, tmp_path: Path) -> None:
+    curve_fit.save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc")
+    planned = {"params": 1e6, "batch_tokens": 2e5, "steps": 4e3}
+    drawn = [bs.forecast(fit, **planned, unconverged=True).new_run for fit in (curve_fit, again)]
+    np.testing.assert_array_equal(*drawn)
+    assert again.discrepancy == curve_fit.discrepancy
