@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
+from bayes_scaling.cli._workers import executor_of, refuse_without_fits
 from bayes_scaling.errors import DataError, ForecastError, LawError
 
 if TYPE_CHECKING:
@@ -106,12 +108,33 @@ def saved_fit(path: Path, law: str) -> Fit | Ensemble:
 
 
 def fitted_or_saved(
-    path: Path, law: str, columns: str, loss_unit: str, params_convention: str, seed: int
+    path: Path,
+    law: str,
+    columns: str,
+    loss_unit: str,
+    params_convention: str,
+    seed: int,
+    *,
+    refuse: Callable[[Runs], None] | None = None,
+    workers: int | None = None,
+    dask: str = "",
 ) -> Fit | Ensemble:
-    """Read what was saved (.nc), or fit a table; arguments as of the options."""
+    """Read what was saved (.nc), or fit a table; arguments as of the options.
+
+    Parameters
+    ----------
+    refuse : refuses a table before it is fitted
+    """
     if path.suffix.lower() == ".nc":
+        refuse_without_fits(workers, dask, f"{path.name} has its fits already")
         return saved_fit(path, law)
-    return fit_named(law, read_runs(path, columns, loss_unit, params_convention), seed=seed)
+    runs = read_runs(path, columns, loss_unit, params_convention)
+    if refuse is not None:
+        refuse(runs)
+    if len(law_names(law)) == 1:
+        refuse_without_fits(workers, dask, "one law is one fit")
+    with executor_of(workers, dask) as executor:
+        return fit_named(law, runs, seed=seed, **({} if executor is None else {"executor": executor}))
 
 
 def fit_named(laws: str, runs: Runs, **options: Any) -> Fit | Ensemble:
@@ -156,22 +179,22 @@ def law_names(text: str) -> list[str]:
 
 
 def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, runs: Runs) -> None:
-    """Refuse a forecast of nothing, or of runs that lack an input, before anything is fitted."""
-    import numpy as np
-
-    from bayes_scaling.data.columns import derive_missing
+    """Refuse a forecast of nothing, or of runs that lack an input or cannot be, before anything is fitted."""
+    from bayes_scaling.data.columns import derive_missing, table_of
+    from bayes_scaling.data.validation import Origin, numeric
     from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.laws.catalogue import load_law
-    from bayes_scaling.predict.forecast import refuse_missing_inputs
+    from bayes_scaling.predict.forecast import PLANNED, refuse_missing_inputs
 
     if table is not None:
         return
     if not given:
         raise ForecastError("say which runs to forecast, like --params 70e9 --tokens 1.4e12, or --table FILE")
-    numbers = {name: np.ones(1) for name, value in given.items() if not isinstance(value, str)}
-    known = derive_missing(numbers)[0]
+    numbers = {name: value for name, value in given.items() if not isinstance(value, str)}
+    frame = table_of(numbers)
     for law in map(load_law, law_names(laws) or default_laws(runs)):
-        refuse_missing_inputs(law, known)
+        counted = numeric(frame, list(numbers), Origin(PLANNED, {}), law.may_be_zero)
+        refuse_missing_inputs(law, derive_missing({str(name): counted[name] for name in counted})[0])
 
 
 def planned_forecast(

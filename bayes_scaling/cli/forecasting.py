@@ -25,21 +25,19 @@ from bayes_scaling.cli._options import (
     Source,
     Tokens,
     Unconverged,
-    fit_named,
     fits_in,
+    fitted_or_saved,
     groups_in,
     inputs_of,
-    law_names,
     named,
     number,
     planned_forecast,
     print_json,
-    read_runs,
     refuse_no_question,
     saved_fit,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
-from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of, refuse_without_fits
+from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of
 from bayes_scaling.errors import DataError
 
 if TYPE_CHECKING:
@@ -84,19 +82,19 @@ def forecast(
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     widest = max(probabilities)
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
-    if source.suffix.lower() == ".nc":
-        if out is not None:
-            raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
-        refuse_without_fits(workers, dask, f"{source.name} has its fits already")
-        loaded = saved_fit(source, law)
-    else:
-        runs = read_runs(source, columns, loss_unit, params_convention)
-        refuse_no_question(given, table, law, runs)
-        if len(law_names(law)) == 1:
-            refuse_without_fits(workers, dask, "one law is one fit")
-        with executor_of(workers, dask) as executor:
-            shared = {} if executor is None else {"executor": executor}
-            loaded = fit_named(law, runs, seed=seed, **shared)
+    if out is not None and source.suffix.lower() == ".nc":
+        raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
+    loaded = fitted_or_saved(
+        source,
+        law,
+        columns,
+        loss_unit,
+        params_convention,
+        seed,
+        refuse=lambda runs: refuse_no_question(given, table, law, runs),
+        workers=workers,
+        dask=dask,
+    )
     if out is not None:
         loaded.save(out)
     result = planned_forecast(loaded, given, table, seed, unconverged)

@@ -133,7 +133,7 @@ def chain(
         seed=seed,
     )
     ahead = made.forecast(**planned) if planned else None
-    needed = None if target is None else made.required(target)
+    needed = None if target is None else made.required(target, given=_fixed(made.loss.leading.law.inputs, at))
     if as_json:
         print_json(
             {
@@ -147,10 +147,20 @@ def chain(
         show(*score_table(ahead, needed, target))
 
 
+def _fixed(inputs: tuple[str, ...], at: list[str] | None) -> dict[str, float]:
+    """Return the inputs of a law that ``--at`` fixes while others grow; none where it fixes all of them."""
+    fixed = {
+        name: value[0]
+        for name, value in named(at).items()
+        if name in inputs and isinstance(value, list) and len(value) == 1
+    }
+    return fixed if set(inputs) - set(fixed) else {}
+
+
 def _one(name: str, value: Any) -> float:
     """Return the single number that an option gives for an input."""
     try:
         (number,) = value if isinstance(value, list) else [value]
         return float(number)
     except (TypeError, ValueError):
-        raise DataError(f"--at {name}: expected one number, which is the same for all recipes") from None
+        raise DataError(f"--at {name}: expected one number, which is the same for all runs") from None

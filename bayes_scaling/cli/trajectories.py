@@ -18,23 +18,22 @@ from bayes_scaling.cli._options import (
     Seed,
     Source,
     Unconverged,
-    fit_named,
-    law_names,
+    fitted_or_saved,
     named,
     number,
     numbers,
     print_json,
-    read_runs,
     refuse_no_question,
-    saved_fit,
     write_csv,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
-from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of, refuse_without_fits
+from bayes_scaling.cli._workers import DaskAddress, Workers
 from bayes_scaling.errors import DataError, ForecastError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayes_scaling.data.runs import Runs
 
 PICTURE = (".png", ".svg", ".pdf")
 
@@ -81,13 +80,15 @@ def trajectory(
     from bayes_scaling.base.messages import checked_probability
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.trajectories import trajectory_tables
+    from bayes_scaling.predict.so_far import rows_so_far
     from bayes_scaling.predict.trajectory import trajectory as follow
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     targets = numbers(target_loss, "--target-loss") if target_loss else []
     if measured is not None and plot is None:
         raise ForecastError("--measured is drawn on top of a picture; add --plot FILE.png")
-    seen = None if measured is None else _measured(measured)
+    if wrong := [loss for loss in targets if not loss > 0]:
+        raise ForecastError(f"target loss is {wrong[0]:g}, expected a positive number")
     options = {"--params": params, "--batch-tokens": batch_tokens, "--steps": steps, "--tokens": tokens}
     given: dict[str, Any] = {
         option.removeprefix("--").replace("-", "_"): _one_or_several(text, option)
@@ -97,17 +98,17 @@ def trajectory(
     given |= {name: value if isinstance(value, str) else _alone(value) for name, value in named(at).items()}
     if not {"steps", "tokens"} & set(given):
         raise ForecastError("say how long the run is: --steps S, or --tokens D for a table without steps")
-    if source.suffix.lower() == ".nc":
-        refuse_without_fits(workers, dask, f"{source.name} has its fits already")
-        loaded = saved_fit(source, law)
-    else:
-        table = read_runs(source, columns, loss_unit, params_convention)
-        if not run:
+    seen = None if measured is None else _measured(measured, "steps" if "steps" in given else "tokens")
+
+    def refuse(table: Runs) -> None:
+        if run:
+            rows_so_far(table.table, run)
+        else:
             refuse_no_question(given, None, law, table)
-        if len(law_names(law)) == 1:
-            refuse_without_fits(workers, dask, "one law is one fit")
-        with executor_of(workers, dask) as executor:
-            loaded = fit_named(law, table, seed=seed, **({} if executor is None else {"executor": executor}))
+
+    loaded = fitted_or_saved(
+        source, law, columns, loss_unit, params_convention, seed, refuse=refuse, workers=workers, dask=dask
+    )
     found = follow(loaded, run=run, seed=seed, unconverged=unconverged, **given)
     content = json.loads(found.to_json(probabilities, targets))
     if rows is not None:
@@ -132,11 +133,17 @@ def _alone(values: list[float]) -> float | list[float]:
     return values[0] if len(values) == 1 else values
 
 
-def _measured(path: Path) -> pd.DataFrame:
-    """Read the rows that were measured of a run."""
+def _measured(path: Path, along: str) -> pd.DataFrame:
+    """Read the rows that were measured of a run: positive numbers of the column that orders them, and the loss."""
     from bayes_scaling.data.reading import read_table
+    from bayes_scaling.data.validation import Origin, numeric
 
     try:
-        return read_table(path)
+        found = read_table(path)
+        if missing := [name for name in (along, "loss") if name not in found]:
+            raise DataError(f"{path.name} has no column {missing[0]}; expected {along} and loss")
+        if found.empty:
+            raise DataError(f"{path.name} has no rows; leave it out until there are some")
+        return numeric(found, [along, "loss"], Origin(path.name, {}), frozenset())
     except DataError as error:
         raise DataError(f"cannot read --measured: {error}") from None

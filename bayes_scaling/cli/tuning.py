@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,14 @@ from bayes_scaling.cli._options import (
     Unconverged,
     fitted_or_saved,
     groups_in,
+    law_names,
     named,
     print_json,
 )
 from bayes_scaling.errors import ForecastError
+
+if TYPE_CHECKING:
+    from bayes_scaling.data.runs import Runs
 
 LAW = "tuning"  # the one law of the catalogue that reads a learning rate of finished runs
 
@@ -57,10 +61,19 @@ def tune(
     """
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.tuning import tuning_tables
-    from bayes_scaling.predict.tuning import optimal_hyperparameters
+    from bayes_scaling.predict.tuning import optimal_hyperparameters, refuse_untunable
 
+    refuse_untunable(params, tokens, batch_tokens, within)
     wanted = law or ("" if source.suffix.lower() == ".nc" else LAW)
-    loaded = fitted_or_saved(source, wanted, columns, loss_unit, params_convention, seed)
+    loaded = fitted_or_saved(
+        source,
+        wanted,
+        columns,
+        loss_unit,
+        params_convention,
+        seed,
+        refuse=lambda runs: _refuse(runs, wanted, batch_tokens),
+    )
     given, groups = named(at), groups_in(loaded)
     stray = [name for name in given if name not in groups]
     if stray:
@@ -79,3 +92,17 @@ def tune(
         print_json(found.to_dict())
     else:
         show(tuning_tables(found))
+
+
+def _refuse(runs: Runs, law: str, batch_tokens: float | None) -> None:
+    """Refuse a table and laws that say nothing of the best rate, before anything is fitted."""
+    from bayes_scaling.data.tuning import BATCH, RATE
+    from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.predict.tuning import refuse_one_setting
+    from bayes_scaling.predict.valleys import has_valley, no_valley
+
+    laws = [load_law(name) for name in law_names(law)]
+    if not any(map(has_valley, laws)):
+        raise no_valley(laws)
+    if RATE in runs and BATCH in runs:
+        refuse_one_setting(runs, batch_tokens)

@@ -26,6 +26,9 @@ _FOREIGN: Mapping[bytes, str] = {
 }
 """First bytes of formats whose files often have a wrong ending."""
 
+TABLES = (".csv", ".parquet", ".jsonl", ".ndjson")
+"""Endings of files that hold tables."""
+
 _WHOLE = frozenset("0123456789-")
 _DECIMAL = _WHOLE | frozenset(".eE+")
 
@@ -40,8 +43,7 @@ def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     if ending in (".jsonl", ".ndjson"):
         return read_json_lines(path)
     raise DataError(
-        f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; "
-        "expected one of .csv, .parquet, .jsonl, .ndjson"
+        f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; expected one of {', '.join(TABLES)}"
     )
 
 

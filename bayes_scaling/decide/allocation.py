@@ -26,6 +26,8 @@ from bayes_scaling.decide.space import Space, joined, log_batch, run_columns
 from bayes_scaling.decide.surfaces import Surface
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.tuned_sizes import Leftover, best_settings
+from bayes_scaling.predict.valleys import has_valley, with_valley
 
 CLOSE = 0.001  # relative difference up to which a run counts as spending the budget
 FLAT = 0.001  # share of the loss within which sizes count as equally good
@@ -71,6 +73,7 @@ def best_run(
     optimum = np.exp(regret.optima.log_params)
     optimum_tokens = np.asarray(space.surface.tokens(optimum))
     log_B = log_batch(np.log(optimum_tokens), regret.optima.share, space.constraints.log_batch)
+    best_rate, best_batch = _tuned_draws(problem, choices[0])
     return Plan(
         label=ensemble.label,
         loss_unit=ensemble.loss_unit,
@@ -85,6 +88,8 @@ def best_run(
         optimum_params=optimum,
         optimum_tokens=optimum_tokens,
         optimum_batch=np.exp(log_B) if space.batched else None,
+        best_rate=best_rate,
+        best_batch=best_batch,
         unsnapped=rest[0],
         flat=flat_range,
         flat_within=flat * lowest,
@@ -95,6 +100,22 @@ def best_run(
         cautions=cautions(problem, space, runs),
         unranked=unranked_sizes(problem, space, optimum, runs),
     )
+
+
+def _tuned_draws(problem: Problem, choice: Choice) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the draws of a run's best rate at its batch, and of the best batch of its size; None without such a law.
+
+    They contain how far the best rate and batch of one size lie from the law's, as of `optimal_hyperparameters`. The
+    expected loss of a plan does not: it takes the valley to lie where the law has it. What missing the best rate costs
+    is ``optimal_hyperparameters(...).wasted(rate, batch_tokens)``.
+    """
+    if not any(has_valley(member.fit.law) for member in problem.ensemble.members.values()):
+        return None, None
+    ensemble = with_valley(problem.ensemble)
+    leftover = Leftover.of(ensemble, choice.params, choice.tokens, problem.seed)
+    of_batch = best_settings(ensemble, leftover, choice.params, choice.tokens, None)[1]
+    at_batch = best_settings(ensemble, leftover.of_rate, choice.params, choice.tokens, choice.batch_tokens)[0]
+    return at_batch, of_batch
 
 
 def _chosen(

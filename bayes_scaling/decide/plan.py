@@ -111,6 +111,9 @@ class Plan:
     costs : (n_cost,) draws of its cost
     optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and D
     optimum_batch : (n_draw,) its batch, within constraints; None where no law reads it
+    best_rate : (n_draw,) best peak learning rate of the recommended run at its batch, as `optimal_hyperparameters` has
+        it: how far the best rate of one size lies from the law's is in it; None where no law has a best one
+    best_batch : (n_draw,) best batch of the recommended N and D, likewise
     unsnapped : the best run if any size existed; the same as ``choice`` without candidates
     flat : range of N whose expected loss is within ``flat_within`` of the lowest
     flat_within : in the unit of the loss
@@ -135,6 +138,8 @@ class Plan:
     optimum_params: np.ndarray
     optimum_tokens: np.ndarray
     optimum_batch: np.ndarray | None
+    best_rate: np.ndarray | None
+    best_batch: np.ndarray | None
     unsnapped: Choice
     flat: tuple[float, float]
     flat_within: float
@@ -231,6 +236,9 @@ class Plan:
         tuned = ""
         if self.batch_tokens is not None and self.peak_learning_rate is not None:
             tuned = f" in batches of {self.batch_tokens:.3g} with a peak learning rate of {self.peak_learning_rate:.3g}"
+        if tuned and self.best_rate is not None:
+            least, most = self.interval(0.9, "best_rate")
+            tuned += f" (best: {least:.3g} to {most:.3g} with probability 90 %)"
         return (
             f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens{tuned} for {self.cost:.3g} {self.unit}. "
             f"The loss will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent "
@@ -245,7 +253,9 @@ class Plan:
         ----------
         probability : that it holds
         of : ``loss`` of one new run, ``cost`` of the run, or the ``optimal_params``, ``optimal_tokens``,
-            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two where a law reads the batch
+            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two where a law reads the batch; where
+            one has a best learning rate, the ``best_rate`` of the recommended run, or the ``best_batch_tokens`` of its
+            size
         """
         if of == "loss":
             tail = (1 - fraction("probability", probability)) / 2
@@ -254,6 +264,8 @@ class Plan:
         if self.optimum_batch is not None:
             draws["optimal_batch_tokens"] = self.optimum_batch
             draws["optimal_steps"] = self.optimum_tokens / self.optimum_batch
+        if self.best_rate is not None and self.best_batch is not None:
+            draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
         return interval_of(_one(draws, of, "loss"), probability)
 
     @validated
@@ -283,6 +295,7 @@ class Plan:
             "cvar_5": self.cvar(0.05),
             "optimum_params_90": list(self.interval(0.9, "optimal_params")),
             "optimum_tokens_90": list(self.interval(0.9, "optimal_tokens")),
+            **self._tuned,
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
             "cautions": list(self.cautions),
@@ -293,6 +306,12 @@ class Plan:
             "picks": {name: {"weight": self.weights[name], **pick.to_dict()} for name, pick in self.picks.items()},
             "rests_on": dict(self.rests_on),
         }
+
+    @property
+    def _tuned(self) -> dict[str, list[float]]:
+        if self.best_rate is None:
+            return {}
+        return {f"{of}_90": list(self.interval(0.9, of)) for of in ("best_rate", "best_batch_tokens")}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: the plan, each law's own pick, published rules."""

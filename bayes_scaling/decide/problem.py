@@ -220,7 +220,7 @@ def _checked_given(ensemble: Ensemble, given: Mapping[str, float]) -> dict[str, 
 
 def _tuned(ensemble: Ensemble) -> dict[str, Given]:
     """Return the rule for the learning rate, where a law says which is best."""
-    return {RATE: RateRule.of(ensemble)} if any(has_valley(m) for m in ensemble.members.values()) else {}
+    return {RATE: RateRule.of(ensemble)} if any(has_valley(m.fit.law) for m in ensemble.members.values()) else {}
 
 
 def _refuse_laws(ensemble: Ensemble, given: Mapping[str, Given]) -> None:

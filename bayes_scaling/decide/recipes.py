@@ -347,6 +347,12 @@ def compare_recipes(
         raise PlanError(
             f"the budget is {budget:g} {along.unit}, expected more than the smallest run has, {sizes.min():.3g}"
         )
+    big = along.inputs(np.array([float(budget)]))
+    if along.of == "flops" and (least := min(big[name][0] for name in ("params", "tokens"))) < 1:
+        raise PlanError(
+            f"tokens_per_param is {along.tokens_per_param:g}, at which a run of {budget:g} FLOPs has {least:.1g} "
+            f"{'params' if big['params'][0] < 1 else 'tokens'}; expected a ratio as of the runs"
+        )
     if target is not None and not (math.isfinite(target) and target > 0):
         raise PlanError(f"the target loss is {target:g}, expected a positive number")
     if irreducible not in IRREDUCIBLE:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
+from bayes_scaling.data.reading import TABLES
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, Remedy
 from bayes_scaling.inference.diagnostics import Diagnostics
@@ -157,6 +158,8 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
     """
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected {kind.article} {kind.name} written by {kind.written_by}")
+    if path.suffix.lower() in TABLES:
+        raise FitError(f"{path.name} is a table; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
         # xarray leaves a warnings filter of its own behind.
         with (
@@ -279,6 +282,8 @@ def _law_of(manifest: dict[str, Any], path: Path, given: Law | None, give: Remed
         law = catalogue_law(name, options) if given is None else given
         if law.source_hash != fitted:
             label = f"{plain(name)}{options or ''}"
+            if law.name != name and not is_path(name):
+                raise FitError(f"{path.name} was fitted with {label}, not with {law.label}: leave out {REMEDY}", give)
             raise FitError(
                 f"{path.name} was fitted with another version of {label} than {law.label} here (hash {fitted[:16]}, "
                 f"here {law.source_hash}): fit again, or give the law that was fitted with {REMEDY}",

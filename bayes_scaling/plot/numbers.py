@@ -39,6 +39,9 @@ def probability(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
+TINY = 1e-4  # change of the loss below which only that is said
+
+
 def quantile(value: float) -> str:
     """Return the quantile of a value in words."""
     return f"at the {100 * value:.0f} % quantile"
@@ -56,7 +59,22 @@ def factor(value: float) -> str:
 
 def change(value: float) -> str:
     """Return a change of the loss with two digits; a tiny one is written as below a bound."""
-    return "< 0.0001" if 0 < value < 1e-4 else f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".")
+    return "< 0.0001" if 0 < value < TINY else f"{float(f'{value:.2g}'):f}".rstrip("0").rstrip(".")
+
+
+def changed(value: float) -> str:
+    """Return a change of the loss as it stands in a sentence."""
+    return f"less than {limit(value)}" if value < TINY else change(value)
+
+
+def bound(value: float) -> str:
+    """Return the largest of several changes of the loss as it stands in a sentence."""
+    return changed(value) if value < TINY else f"at most {change(value)}"
+
+
+def limit(value: float) -> str:
+    """Return a change of the loss behind words such as below and less than."""
+    return change(max(value, TINY))
 
 
 def small(value: float) -> str:
@@ -91,6 +109,9 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "cost": cost,
     "loss": loss,
     "change": change,
+    "changed": changed,
+    "bound": bound,
+    "limit": limit,
     "small": small,
     "signed": signed,
     "over": over,

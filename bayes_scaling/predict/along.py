@@ -12,7 +12,7 @@ from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
-from bayes_scaling.errors import ForecastError
+from bayes_scaling.errors import REMEDY, ForecastError, Remedy
 from bayes_scaling.laws.law import Law
 
 
@@ -62,7 +62,8 @@ class Along:
         if len(free) != 1:
             raise ForecastError(
                 f"law {law.label} reads {listed(law.inputs)}: fix all but one of them, or all but params and tokens, "
-                f"in given; {listed(free) or 'none'} {'are' if len(free) > 1 else 'is'} free"
+                f"with {REMEDY}; {listed(free) or 'none'} {'are' if len(free) > 1 else 'is'} free",
+                Remedy("given", free[-1] if free else law.inputs[-1]),
             )
         return cls(free[0], None, dict(given))
 

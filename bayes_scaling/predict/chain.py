@@ -229,12 +229,17 @@ class Chain:
             Its draws are infinite where the link levels off below the target, or the loss never falls so far.
         """
         checked_score(score)
+        names = self._named(task)
+        guessed = float(np.mean([self.chance[name] for name in names]))
+        if score <= guessed:
+            raise ForecastError(
+                f"the score is {score:g}, which guessing reaches (chance {guessed:g}); expected a higher one"
+            )
         runs = self.loss.runs
         along = Along.through(self.loss.leading.law, runs, given or {}, tokens_per_param)
         known = along.sizes(runs)
         sizes = np.geomspace(known.min() / SMALLER, known.max() * LARGER, SIZES)
         log_losses = self.loss.log_mean(self.loss.points(**along.inputs(sizes)))
-        names = self._named(task)
         errors = [self._errors(n, log_losses, self._paired(n, len(log_losses)), scatter=False) for n in names]
         missed = np.minimum.accumulate(np.mean(errors, axis=0), axis=1)
         place = reached(missed, np.log(sizes), np.asarray(1 - score))
@@ -380,16 +385,28 @@ def chain(
         raise ForecastError("score_fit has no task; expected a fit of the error against the loss, or several by name")
     for name, link in links.items():
         _refuse_no_link(name, link)
+    _refuse_link("loss_fit", loss, "the loss against params, tokens or compute")
     across = {} if direct is None else _by_task(direct, seed, unconverged)
+    for one in across.values():
+        _refuse_link("direct", one, "the error rate against params, tokens or compute")
+        _refuse_no_error_rates("direct", one)
     if across and (by_name or len(across) != len(links)) and len(links) > 1 and tuple(across) != tuple(links):
         raise ForecastError(f"direct has the tasks {listed(across)}, expected those of score_fit: {listed(links)}")
     if across and len(links) == 1:
         across = dict(zip(links, across.values(), strict=False))
+    guessed = _of_tasks("chance", chance, links, lambda p: 0 <= p < 1, "a fraction below 1, like 0.25")
+    for name, link in links.items():
+        best = 1 - float(link.runs.loss.min())
+        if best < guessed[name]:
+            raise ForecastError(
+                f"the highest score that {name} was fitted to is {best:.3g}, below its chance of {guessed[name]:g}; "
+                "expected models that do better than guessing, or a smaller chance"
+            )
     return Chain(
         loss=loss,
         links=links,
         questions=_of_tasks("questions", questions, links, lambda n: isinstance(n, int) and n >= 1, "1 or more"),
-        chance=_of_tasks("chance", chance, links, lambda p: 0 <= p < 1, "a fraction below 1"),
+        chance=guessed,
         direct=across,
         seed=seed,
     )
@@ -420,7 +437,19 @@ def _refuse_no_link(name: str, link: Ensemble) -> None:
             f"all models that {name} was fitted to have one loss, which says nothing of how the error follows it: a "
             "link needs models of different losses"
         )
-    highest = float(link.runs.loss.max())
+    _refuse_no_error_rates(name, link)
+
+
+def _refuse_link(name: str, given: Ensemble, expected: str) -> None:
+    """Refuse a link where a fit of runs is needed."""
+    for member in given.members.values():
+        if LINK in member.fit.law.inputs:
+            raise ForecastError(f"{name} is a link: {member.fit.law.label} reads {LINK}; expected a fit of {expected}")
+
+
+def _refuse_no_error_rates(name: str, given: Ensemble) -> None:
+    """Refuse a fit of losses where one of error rates is needed."""
+    highest = float(given.runs.loss.max())
     if highest > 1:
         raise ForecastError(
             f"{name} was fitted to losses of up to {highest:.3g}; expected error rates, 1 - score: make the table with "

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.data.columns import table_of
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
 from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, planned, weighted
-from bayes_scaling.predict.so_far import RunsSoFar, curve_so_far
+from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
 
 @validated
@@ -83,7 +84,9 @@ def _rows_ahead(
     fit: Fit, run: str, so_far: pd.DataFrame, along: str, ahead: Mapping[str, Any] | pd.DataFrame
 ) -> pd.DataFrame:
     """Return the future rows of a run, with the columns that are constant in its rows so far filled in."""
-    frame = pd.DataFrame({str(name): np.atleast_1d(np.asarray(values)) for name, values in dict(ahead).items()})
+    frame = table_of(dict(ahead)) if isinstance(ahead, Mapping) else ahead.reset_index(drop=True)
+    if "params" in frame and "params" in so_far and (given := _others(so_far, frame)):
+        raise ForecastError(f"run {run!r} has {so_far['params'].iloc[0]:.6g} params, not {given}; leave params out")
     same = [name for name in so_far if name not in frame and name != "loss" and so_far[name].nunique() == 1]
     for name in same:
         frame[str(name)] = so_far[name].iloc[0]
@@ -96,3 +99,11 @@ def _rows_ahead(
             f"rows ahead of run {run!r} go on from {along} {last:g} in order; got {frame[along].min():g}"
         )
     return frame
+
+
+def _others(so_far: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """Return the first number of parameters that is not that of the rows so far; empty where there is none."""
+    had = so_far["params"].to_numpy(float)
+    given = pd.to_numeric(frame["params"], errors="coerce").to_numpy(float)  # what is no number is refused by its cell
+    odd = given[np.isfinite(given) & ((given > had.max() * (1 + SAME)) | (given < had.min() * (1 - SAME)))]
+    return f"{odd[0]:.6g}" if len(odd) else ""

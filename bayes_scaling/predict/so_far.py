@@ -44,16 +44,20 @@ def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
     ForecastError
         When the fitted table has no such run, or the law does not read it as a curve.
     """
-    table = fit.runs.table
+    so_far, along = rows_so_far(fit.runs.table, run), along_curves(fit)
+    if not along or len(so_far) < 2:
+        raise ForecastError(f"run {run!r} is no curve: {fit.law.label} with {len(so_far)} of its rows")
+    return so_far.sort_values(along, kind="stable").reset_index(drop=True), along
+
+
+def rows_so_far(table: pd.DataFrame, run: str) -> pd.DataFrame:
+    """Return the rows of a run of a table, or refuse one that has none."""
     if "run" not in table:
         raise ForecastError("the fitted table has no column run, so none of its runs can be continued")
     ids = table["run"].astype(str)
     if run not in set(ids):
         raise ForecastError(f"the fitted table has no run {run!r}; it has {listed(list(dict.fromkeys(ids)), 8)}")
-    so_far, along = table[ids == run].assign(run=run), along_curves(fit)
-    if not along or len(so_far) < 2:
-        raise ForecastError(f"run {run!r} is no curve: {fit.law.label} with {len(so_far)} of its rows")
-    return so_far.sort_values(along, kind="stable").reset_index(drop=True), along
+    return table[ids == run].assign(run=run)
 
 
 def along_curves(fit: Fit) -> str:

@@ -24,7 +24,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, RATE, Bottom, bottoms, nominal
 from bayes_scaling.predict.cautions import known_columns
 from bayes_scaling.predict.ensemble import Ensemble, Member
-from bayes_scaling.predict.valleys import best_batch, best_rate
+from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate
 
 USUAL = 0.1  # half-normal scale of the prior of both scales: 10 % of rate or batch
 SCALES = np.geomspace(0.003, 1.0, 80)
@@ -66,6 +66,11 @@ class Leftover:
         return cls(rate, batch, (middle[0], middle[1]), len(measured))
 
     @property
+    def of_rate(self) -> Leftover:
+        """The same without those of the batch, which is given."""
+        return dataclasses.replace(self, batch=np.zeros(len(self.batch)))
+
+    @property
     def words(self) -> str:
         """What the fitted sizes say of it, in a sentence."""
         if not self.sizes:
@@ -84,6 +89,24 @@ class Leftover:
         members = list(ensemble.members.values())
         ends = np.cumsum([len(member) for member in members])[:-1]
         return list(zip(members, np.split(self.rate, ends), np.split(self.batch, ends), strict=True))
+
+
+def best_settings(
+    ensemble: Ensemble, leftover: Leftover, params: float, tokens: float, batch_tokens: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best rate and the best batch of a run, ``(n_draw,)`` each, deviations from the law's included.
+
+    Parameters
+    ----------
+    batch_tokens : the batch, where it is given and each draw's best rate at it is wanted
+    """
+    found = []
+    for member, rate_off, batch_off in leftover.split(ensemble):
+        batch, _ = best_batch_and_rate(member, params, np.full((len(member), 1), tokens), batch_tokens)
+        batch = np.clip(batch * np.exp(batch_off[:, None]), 1.0, tokens)
+        found.append(np.hstack([best_rate(member, params, tokens, batch) * np.exp(rate_off[:, None]), batch]))
+    rates, batches = np.concatenate(found).T
+    return rates, batches
 
 
 def _settings(runs: Runs, group: Mapping[str, str]) -> pd.DataFrame:

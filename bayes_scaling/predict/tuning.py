@@ -18,12 +18,14 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
-from bayes_scaling.errors import ForecastError
+from bayes_scaling.data.validation import LARGEST
+from bayes_scaling.errors import REMEDY, ForecastError, Remedy
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import known_columns, off_balance
 from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
-from bayes_scaling.predict.tuned_sizes import Leftover
+from bayes_scaling.predict.tuned_sizes import Leftover, best_settings
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
 SAVED = np.linspace(0.0, 5.0, 96)  # e-folds fewer tokens; what wastes more is counted as the last of them
@@ -330,25 +332,14 @@ def optimal_hyperparameters(
     ForecastError
         When no law reads a learning rate, or a number makes no sense.
     """
-    for name, value in (("params", params), ("tokens", tokens), ("batch_tokens", batch_tokens)):
-        if value is not None:
-            _positive(name, value)
-    if batch_tokens is not None and batch_tokens > tokens:
-        raise ForecastError(f"batch_tokens is {batch_tokens:g}, more than the {tokens:g} tokens of the run")
-    if not 0 < within < 1:
-        hint = f"; write {within / 100:g} for {within:g} percent" if 1 <= within < 100 else ""
-        raise ForecastError(f"within is {within:g}, expected a share of the compute, like 0.01{hint}")
+    refuse_untunable(params, tokens, batch_tokens, within)
     whole = fit if isinstance(fit, Ensemble) else Ensemble.of(fit, seed, group=group, unconverged=unconverged)
     ensemble = with_valley(whole)
+    refuse_one_setting(ensemble.runs, batch_tokens)
     leftover = Leftover.of(ensemble, params, tokens, seed)
     if batch_tokens is not None:
-        leftover = dataclasses.replace(leftover, batch=np.zeros(len(ensemble)))
-    found = []
-    for member, rate_off, batch_off in leftover.split(ensemble):
-        batch, _ = best_batch_and_rate(member, params, np.full((len(member), 1), tokens), batch_tokens)
-        batch = np.clip(batch * np.exp(batch_off[:, None]), 1.0, tokens)
-        found.append(np.hstack([best_rate(member, params, tokens, batch) * np.exp(rate_off[:, None]), batch]))
-    rates, batches = np.concatenate(found).T
+        leftover = leftover.of_rate
+    rates, batches = best_settings(ensemble, leftover, params, tokens, batch_tokens)
     rate = float(np.exp(np.median(np.log(rates))))
     middle = float(np.exp(np.median(np.log(batches)))) if batch_tokens is None else batch_tokens
     fixed = batch_tokens is not None
@@ -359,6 +350,35 @@ def optimal_hyperparameters(
     return dataclasses.replace(first, rate=rate, batch_tokens=best, cautions=tuple(off_balance(fitted[:1], run)))
 
 
+def refuse_untunable(params: float, tokens: float, batch_tokens: float | None, within: float) -> None:
+    """Refuse numbers that make no sense; arguments as of `optimal_hyperparameters`."""
+    for name, value in (("params", params), ("tokens", tokens), ("batch_tokens", batch_tokens)):
+        if value is not None:
+            _positive(name, value)
+            _count(name, value)
+    if batch_tokens is not None and batch_tokens > tokens:
+        raise ForecastError(f"batch_tokens is {batch_tokens:g}, more than the {tokens:g} tokens of the run")
+    if not 0 < within < 1:
+        hint = f"; write {within / 100:g} for {within:g} percent" if 1 <= within < 100 else ""
+        raise ForecastError(f"within is {within:g}, expected a share of the compute, like 0.01{hint}")
+
+
+def refuse_one_setting(runs: Runs, batch_tokens: float | None) -> None:
+    """Refuse to say which rate or batch is best where all fitted runs have one."""
+    if len(np.unique(runs.column(RATE))) < 2:
+        raise ForecastError(
+            f"all fitted runs have the peak learning rate {runs.column(RATE)[0]:g}, which says nothing of the best one:"
+            " expected runs at two rates or more"
+        )
+    batches = np.unique(known_columns(runs)[BATCH])
+    if batch_tokens is None and len(batches) < 2:
+        raise ForecastError(
+            f"all fitted runs have batches of {batches[0]:g} tokens, which says nothing of the best one: fix it, "
+            f"{REMEDY}",
+            Remedy("batch_tokens", value="tokens"),
+        )
+
+
 def _known_axis(of: str) -> None:
     if of not in ("rate", "batch_tokens"):
         raise ForecastError(f"the best rate and the best batch_tokens are known, not {shown(of)}")
@@ -367,6 +387,13 @@ def _known_axis(of: str) -> None:
 def _positive(name: str, value: float) -> None:
     if not (np.isfinite(value) and value > 0):
         raise ForecastError(f"{name} is {value:g}, expected a positive number")
+
+
+def _count(name: str, value: float) -> None:
+    if value < 1:
+        raise ForecastError(f"{name} is {value:g}, expected a count in raw units, at least 1")
+    if value > LARGEST:
+        raise ForecastError(f"{name} is {value:g}, more than any run can have")
 
 
 # --- searches ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Arrays have the shape ``(n_draw, n_point)``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.errors import ForecastError
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import known_columns
 from bayes_scaling.predict.ensemble import Ensemble, Member
@@ -35,20 +36,23 @@ def with_valley(ensemble: Ensemble) -> Ensemble:
     ForecastError
         When there is none.
     """
-    members = {name: m for name, m in ensemble.members.items() if has_valley(m)}
+    members = {name: m for name, m in ensemble.members.items() if has_valley(m.fit.law)}
     if not members:
-        laws = {m.fit.law.label: listed(m.fit.law.inputs) for m in ensemble.members.values()}
-        said = "; ".join(f"{law} reads {inputs}" for law, inputs in laws.items())
-        raise ForecastError(
-            f"no law here has a best learning rate ({said}): fit 'tuning' to a table with the columns params, tokens, "
-            f"{BATCH} and {RATE}"
-        )
+        raise no_valley(m.fit.law for m in ensemble.members.values())
     return dataclasses.replace(ensemble, members=members)
 
 
-def has_valley(member: Member) -> bool:
+def no_valley(laws: Iterable[Law]) -> ForecastError:
+    """Return the error that none of several laws has a best learning rate."""
+    said = "; ".join({f"{law.label} reads {listed(law.inputs)}": None for law in laws})
+    return ForecastError(
+        f"no law here has a best learning rate ({said}): fit 'tuning' to a table with the columns params, tokens, "
+        f"{BATCH} and {RATE}"
+    )
+
+
+def has_valley(law: Law) -> bool:
     """Say whether a law reads a learning rate and says which one is best."""
-    law = member.fit.law
     return RATE in law.inputs and {BEST_RATE, BEST_BATCH} <= {one.name for one in law.quantities}
 
 

@@ -112,6 +112,9 @@ def run_of(plan: Plan) -> dict[str, Any]:
         "batch_tokens": plan.batch_tokens,
         "steps": plan.steps,
         "peak_learning_rate": plan.peak_learning_rate,
+        "best_rate": None
+        if plan.best_rate is None
+        else dict(zip(("low", "high"), plan.interval(0.9, "best_rate"), strict=True)),
         "epochs": plan.epochs,
         "shape": None if plan.shape is None else shape_words(plan.shape),
         "tokens_per_param": plan.tokens / plan.params,
@@ -242,7 +245,7 @@ def tuning(context: Context, problem: DecisionProblem, plan: Plan) -> dict[str, 
     if asked is None:
         return None
     run: dict[str, Any] = {"params": plan.params, "tokens": plan.tokens}
-    return optimal_hyperparameters(problem.ensemble, **run, **asked.model_dump()).to_dict()
+    return optimal_hyperparameters(problem.ensemble, **run, **asked.model_dump(), seed=context.study.seed).to_dict()
 
 
 # --- other budgets, other sizes -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.inference import fit as fitting
 from tests.support import run
 
 STEPS = np.geomspace(500, 16_000, 6)
@@ -64,6 +65,7 @@ def test_a_run_under_way_is_named(folder: Path) -> None:
         ((*PLANNED, "--steps", "100", "--target-loss", "-1"), "target loss is -1"),
         ((*PLANNED, "--steps", "100", "--measured", "x.csv"), "add --plot FILE.png"),
         ((*PLANNED, "--steps", "100", "--plot", "x.txt"), "ends in .txt; expected"),
+        (("--run", "300000000-2000000", "--steps", "40000", "--params", "1e9"), "has 3e+08 params, not 1e+09"),
         (("--run", "nobody", "--steps", "100"), "the fitted table has no run 'nobody'"),
         (("--run", "300000000-2000000", "--steps", "100"), "is at steps 16000 already"),
     ],
@@ -80,3 +82,39 @@ def test_a_table_without_batches_is_refused_before_it_is_fitted(folder: Path, tm
         "trajectory", tmp_path / "curves.csv", "--law", "kaplan_trajectory", "--params", "1e9", "--steps", "100"
     )
     assert code == 2 and "batch_tokens" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((*PLANNED, "--steps", "100", "--target-loss", "0"), "target loss is 0"),
+        (("--params", "-1", "--batch-tokens", "5e5", "--steps", "100"), "column params: -1 is negative"),
+        (("--run", "nobody", "--steps", "100"), "the fitted table has no run 'nobody'"),
+    ],
+)
+def test_senseless_runs_are_refused_before_a_table_is_fitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setattr(fitting, "parts", lambda *_, **__: pytest.fail("a fit began"))
+    code, _, err = run("trajectory", folder / "curves.csv", "--law", "kaplan_trajectory", *options)
+    assert code == 2 and says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("loss\n3\n", "has no column steps; expected steps and loss"),
+        ("steps,loss\n", "no rows"),
+        ("steps,loss\nmany,3\n", "row 1, column steps: 'many' is not a number"),
+        ("steps,loss\n100,-3\n", "row 1, column loss: -3 is negative"),
+        ("", "is empty"),
+    ],
+)
+def test_measured_rows_that_cannot_be_are_refused_and_nothing_is_written(
+    folder: Path, tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "seen.csv").write_text(text)
+    written = ("--plot", tmp_path / "run.png", "--rows", tmp_path / "rows.csv", "--measured", tmp_path / "seen.csv")
+    code, _, err = run("trajectory", folder / "curves.nc", *PLANNED, "--steps", "100", *written)
+    assert code == 2 and says in err and err.startswith("error: cannot read --measured: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["seen.csv"]

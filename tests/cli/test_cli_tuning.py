@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import bayes_scaling as bs
@@ -56,3 +57,33 @@ def test_check_says_what_tuning_does_to_a_table(folder: Path) -> None:
     _, out, _ = run("check", folder / "sweep.csv", "--json")
     content = json.loads(out)
     assert content["tuning"]["several"] == 9 and content["tuning"]["best_of"]["1"] > content["tuning"]["best_of"]["2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "says"),
+    [
+        ({"peak_lr": 1e-3}, (), "all fitted runs have the peak learning rate 0.001"),
+        ({"batch_tokens": 128, "steps": 2000, "tokens": 256_000}, (), "fix it, --batch-tokens TOKENS"),
+        ({"peak_lr": "high"}, (), "(read as peak_learning_rate): 'high' is not a number"),
+        ({"peak_lr": -1}, (), "-1 is negative"),
+        ({}, ("--law", "chinchilla"), "no law here has a best learning rate (chinchilla reads params, tokens)"),
+        ({}, ("--within", "5"), "write 0.05 for 5 percent"),
+        ({}, ("--batch-tokens", "1e9"), "more than the 5e+06 tokens of the run"),
+        ({}, ("--batch-tokens", "0.1"), "batch_tokens is 0.1, expected a count in raw units, at least 1"),
+    ],
+)
+def test_a_table_that_cannot_say_is_refused_before_it_is_fitted(
+    folder: Path, tmp_path: Path, change: dict[str, object], options: tuple[str, ...], says: str
+) -> None:
+    table = pd.read_csv(folder / "sweep.csv").drop(columns="flops").assign(**change)
+    table.assign(run=range(len(table))).to_csv(tmp_path / "sweep.csv", index=False)
+    code, _, err = run("tune", tmp_path / "sweep.csv", *RUN, *options)
+    assert code == 2 and says in err and "\n" not in err.strip()
+
+
+@pytest.mark.parametrize(("size", "says"), [("1e-9", "expected a count in raw units"), ("1e300", "more than any run")])
+def test_sizes_that_no_run_has_are_refused(folder: Path, size: str, says: str) -> None:
+    code, _, err = run("tune", folder / "fit.nc", "--params", size, "--tokens", "5e6", "--unconverged")
+    assert code == 2 and says in err
+    code, _, err = run("tune", folder / "fit.nc", *RUN, "--law", "chinchilla")
+    assert code == 2 and "fit.nc was fitted with tuning, not with chinchilla: leave out --law" in err

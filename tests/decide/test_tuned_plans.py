@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,26 @@ def test_a_plan_trains_at_the_best_rate_of_its_size_and_batch() -> None:
     assert "with a peak learning rate of" in plan.verdict
     rates = plan.to_frame()["peak_learning_rate"]
     assert np.unique(rates).size > 3  # each size has its own
+
+
+def test_a_plan_and_the_choice_of_hyperparameters_agree_on_the_best_ones() -> None:
+    plan = bs.allocate(ensemble(), BUDGET, seed=3)
+    size: dict[str, Any] = {"params": plan.params, "tokens": plan.tokens, "seed": 3}
+    free = bs.optimal_hyperparameters(ensemble(), **size)
+    at_batch = bs.optimal_hyperparameters(ensemble(), **size, batch_tokens=plan.batch_tokens)
+    assert plan.interval(0.9, "best_batch_tokens") == free.interval("batch_tokens")
+    low, high = plan.interval(0.9, "best_rate")
+    assert (low, high) == at_batch.interval("rate")
+    alone = np.log(plan.best_rate) - at_batch.leftover.rate  # type: ignore[arg-type]
+    assert np.log(high / low) > np.subtract(*np.quantile(alone, [0.95, 0.05]))  # wider than the law's own
+    assert plan.to_dict()["best_rate_90"] == [low, high] and f"(best: {low:.3g} to {high:.3g}" in plan.verdict
+
+
+def test_a_plan_without_a_learning_rate_says_nothing_of_the_best_one(chinchilla_fit: bs.Fit) -> None:
+    plan = bs.allocate(chinchilla_fit, 1e22)
+    assert plan.best_rate is None and "best_rate_90" not in plan.to_dict()
+    with pytest.raises(bs.errors.PlanError, match="of is 'best_rate'"):
+        plan.interval(0.9, "best_rate")
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_budget_of_a_score_agrees_with_the_forecast(two: bs.Chain) -> None:
     needed = two.required(score, task="easy", tokens_per_param=20.0)
     low, high = needed.interval(0.99)
     assert low < flops < high and needed.reachable == 1 and needed.of == "flops"
-    assert two.required(0.2).quantile(0.5) < needed.quantile(0.5)
+    assert two.required(0.3).quantile(0.5) < needed.quantile(0.5)
     sigmoid = bs.load_law("downstream", link="sigmoid")
     link = fit_exact(sigmoid, bs.score_runs(tables()[1].query("task == 'easy'")), noise=NORMAL, sampler="laplace")
     level = bs.chain(two.loss, link, unconverged=True)
@@ -140,6 +140,8 @@ def test_what_makes_no_sense_is_refused(two: bs.Chain) -> None:
         bs.chain(two.loss, two.loss)
     with pytest.raises(bs.errors.ForecastError, match="questions is for easy; expected one for each task: easy, hard"):
         bs.chain(two.loss, dict(two.links), questions={"easy": 10})
+    with pytest.raises(bs.errors.ForecastError, match=r"score is 0.2, which guessing reaches \(chance 0.225\)"):
+        two.required(0.2)
     with pytest.raises(bs.errors.ForecastError, match="no task 'third'"):
         two.required(0.5, task="third")
     with pytest.raises(bs.errors.ForecastError, match="chance of easy is 1.5, expected a fraction below 1"):

@@ -442,9 +442,16 @@ def test_nothing_is_called_certain_that_is_not(value: float) -> None:
 def test_every_writer_takes_every_size() -> None:
     for kind in words.WRITERS:
         for value in (0.0, 1e-9, 0.37, 0.996, 1.0):
-            assert "e" not in words.written(value, kind).removeprefix("at the ").removesuffix("quantile")
+            text = words.written(value, kind).removeprefix("at the ").removesuffix("quantile")
+            assert "e" not in text.removeprefix("less than ")
         assert words.written(1e15, kind)
         assert words.written(None, kind) == words.NOTHING
+
+
+def test_a_change_too_small_to_print_is_said_in_words() -> None:
+    said = [words.written(value, kind) for kind in ("bound", "changed", "limit") for value in (0.0, 2e-5, 0.0123)]
+    assert said[:3] == ["less than 0.0001", "less than 0.0001", "at most 0.012"]
+    assert said[3:] == ["less than 0.0001", "less than 0.0001", "0.012", "0.0001", "0.0001", "0.012"]
 
 
 # --- studies that cannot be read ------------------------------------------------------------------------------------

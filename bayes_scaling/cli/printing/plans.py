@@ -98,6 +98,13 @@ def _freedom(plan: Plan) -> list[str]:
         f"sizes from {number(plan.flat[0])} to {number(plan.flat[1])} params lose no more than {plan.flat_within:.2g} "
         f"{plan.loss_unit} on average",
     ]
+    if plan.best_rate is not None:
+        words = ", ".join(
+            f"{what} {number(low)} - {number(high)}"
+            for what, of in (("rate at this batch", "best_rate"), ("batch_tokens", "best_batch_tokens"))
+            for low, high in [plan.interval(0.9, of)]
+        )
+        lines.append(f"best for this size over draws, and how far sizes lie off the law, 90%: {words}")
     if plan.shape is not None:
         lines.append(plan.choice.note)
     if plan.snapping_regret > 0:
