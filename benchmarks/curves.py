@@ -58,7 +58,7 @@ ROWS_SIMULATED = 60  # of a curve
 COLUMNS = (
     *("law", "table", "part", "rows", "read", "wall_s", "cpu_s", "gradients", "path", "converged", "ess_per_s"),
     *("outliers_s", "peak_gb", "error", "late", "bias", "last", "inside_50", "inside_80", "inside_90", "late_90"),
-    *("together", "log_score", "mae", "last_mae", "last_bias"),
+    *("together", "log_score", "mae", "last_mae", "last_bias", "published"),
 )
 
 
@@ -227,7 +227,13 @@ def main() -> None:
                 if options.out:
                     with options.out.open("a") as file:
                         file.write(json.dumps(done[task]) + "\n")
-            found = {"law": law, "table": table, "part": part, **done[task]}
+            found = {
+                "law": law,
+                "table": table,
+                "part": part,
+                **done[task],
+                "published": public_curves.published(table),
+            }
             print(f"| {' | '.join(_shown(found.get(name, '')) for name in COLUMNS)} |", flush=True)
 
 

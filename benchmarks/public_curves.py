@@ -76,6 +76,12 @@ def tasks(data: Path, asked: list[str]) -> list[tuple[str, str, str]]:
     return [task for task in found if not asked or set(asked) & {*task, f"{task[1]}-{task[2]}"}]
 
 
+def published(table: str) -> str:
+    """Return the published errors of a table in words; nothing for one without."""
+    found = TABLES[table].published if table in TABLES else {}
+    return "; ".join(f"{who} {error:g}" for who, error in found.items())
+
+
 def split(data: Path, table: str, part: str) -> tuple[bs.Runs, bs.Runs]:
     """Return the rows that are fitted and those that are forecast."""
     frames = [pd.read_csv(path) for file in TABLES[table].files if (path := located(data, file))]

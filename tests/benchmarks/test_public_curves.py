@@ -111,6 +111,7 @@ def test_parts_are_asked_for_by_table_part_or_law(scripts: Any, folder: Path, tm
     assert {law for law, _, _ in tasks(folder, ["multi_power"])} == {"multi_power"}
     assert {table for _, table, _ in tasks(folder, ["ends"])} == {"steplaw", "nanochat"}
     assert tasks(tmp_path_factory.mktemp("empty"), []) == []
+    assert "NCPL 0.0199" in scripts.public.published("steplaw") and scripts.public.published("stdlib_curves") == ""
 
 
 def test_forecasts_are_judged_along_the_curve_and_at_its_end(scripts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
