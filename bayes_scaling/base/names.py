@@ -14,7 +14,9 @@ type NoiseName = Literal["auto", "student_t", "normal"]
 type ScaleName = Literal["constant", "known", "growing"]
 type RowsName = Literal["independent", "correlated"]
 type RowsChoice = Literal["auto", "independent", "correlated"]
+type StartName = Literal["learned", "none"]
 type DiscrepancyName = Literal["brownian", "trend", "none"]
+type AlongName = Literal["auto", "size", "params", "params and batch"]
 type SamplerName = Literal["auto", "nuts", "batched", "laplace"]
 type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal"]
 
@@ -38,10 +40,20 @@ ROWS_CHOICES: Mapping[RowsChoice, str] = {
     "independent": ROWS["independent"],
     "correlated": ROWS["correlated"],
 }
+STARTS: Mapping[StartName, str] = {
+    "learned": "beside laws that read params and batch",
+    "none": "the law holds from the first row on",
+}
 DISCREPANCIES: Mapping[DiscrepancyName, str] = {
     "brownian": "the law may be wrong, more so further out",
     "trend": "the same, and the truth goes on for a while the way it went",
     "none": "the law is exactly right",
+}
+ALONG: Mapping[AlongName, str] = {
+    "auto": "size; for whole curves params, and the batch where there are enough of them",
+    "size": "one path along the size of runs",
+    "params": "one along their params",
+    "params and batch": "one along each",
 }
 POOLING: Mapping[str, str] = {
     "partial": "groups vary around a common value",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from bayes_scaling.base.names import (
+    ALONG,
     DEVICES,
     DISCREPANCIES,
     NOISES,
@@ -17,6 +18,7 @@ from bayes_scaling.base.names import (
     ROWS_CHOICES,
     SAMPLERS,
     SCALES,
+    STARTS,
     SamplerName,
     explained,
 )
@@ -68,9 +70,13 @@ def fit(
     noise_rows: Annotated[
         str, typer.Option(help=f"How rows depend on each other: {explained(ROWS_CHOICES)}.")
     ] = "auto",
+    noise_start: Annotated[
+        str, typer.Option(help=f"How training curves leave the law at their start: {explained(STARTS)}.")
+    ] = "learned",
     discrepancy: Annotated[
         str, typer.Option(help=f"Error of the law itself: {explained(DISCREPANCIES)}.")
     ] = "brownian",
+    discrepancy_along: Annotated[str, typer.Option(help=f"What that error runs along: {explained(ALONG)}.")] = "auto",
     pool: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,8 +144,8 @@ def fit(
     noise_rows = usual.rows if noise_rows == "auto" else noise_rows
     noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
     how: dict[str, Any] = {
-        "noise": Noise(noise, noise_scale, noise_rows),
-        "discrepancy": Discrepancy(discrepancy),
+        "noise": Noise(noise, noise_scale, noise_rows, start=noise_start),
+        "discrepancy": Discrepancy(discrepancy, along=discrepancy_along),
         "sampler": Sampler(cast(SamplerName, sampler), chains, draws, device),
         "seed": seed,
     }

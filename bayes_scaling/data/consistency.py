@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.tuning import RATE, tuning_of
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -142,4 +143,4 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)
-    return (*odd, *odd_losses(table, loss_unit))
+    return (*odd, *odd_losses(table, loss_unit), *odd_ends(table))

@@ -18,7 +18,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import check_fields
-from bayes_scaling.base.names import listed_as_choice
+from bayes_scaling.base.names import STARTS, listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead, whitened
@@ -27,7 +27,7 @@ from bayes_scaling.model.start import Start
 
 ROWS_PER_CURVE = 12  # forecasts are as good as from all rows (`benchmarks/curves.py`)
 LEAST_ROWS = 3
-LEARNED, NONE = "learned", "none"
+LEARNED = "learned"
 LARGEST_LOG = 300.0  # of a drawn loss: very heavy tails would overflow
 
 _SIGMA = Parameter(
@@ -153,8 +153,8 @@ class Noise:
             )
         if not self.correlated and most != ROWS_PER_CURVE:
             raise LawError(f"rows_per_curve is {most}, but independent rows are all read: take rows='correlated'")
-        if not isinstance(self.start, Start) and self.start not in (LEARNED, NONE):
-            raise LawError(f"start is {self.start!r}; expected {LEARNED}, {NONE}, or a bayes_scaling.Start")
+        if not isinstance(self.start, Start) and self.start not in STARTS:
+            raise LawError(f"start is {self.start!r}; expected {', '.join(STARTS)}, or a bayes_scaling.Start")
         if not self.correlated and self.start != LEARNED:
             raise LawError("start is about training curves, but rows are independent: take rows='correlated'")
         known: Mapping[str, Mapping[str, Any]] = {"family": FAMILIES, "scale": SCALES, "rows": ROWS}

@@ -205,7 +205,7 @@ class Study(Part):
             member = Candidate(
                 law.label,
                 law,
-                discrepancy=Discrepancy(wanted.discrepancy),
+                discrepancy=Discrepancy(wanted.discrepancy, along=wanted.discrepancy_along),
                 noise=self.noise(law, runs),
                 sampler=sampler,
                 held_out_sampler=FAST,
@@ -244,6 +244,7 @@ class Study(Part):
             by_rows if wanted.noise == "auto" else wanted.noise,
             scale if wanted.noise_scale == "auto" else wanted.noise_scale,
             rows,
+            start=wanted.noise_start,
         )
 
     def cuts(self) -> list[Cut] | None:

@@ -9,7 +9,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import pydantic
 
-from bayes_scaling.base.names import AlongsideName, DiscrepancyName, NoiseName, RowsChoice, ScaleName
+from bayes_scaling.base.names import (
+    AlongName,
+    AlongsideName,
+    DiscrepancyName,
+    NoiseName,
+    RowsChoice,
+    ScaleName,
+    StartName,
+)
 from bayes_scaling.decide import costs
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.problem import checked_goal
@@ -64,8 +72,9 @@ class Laws(Part):
         ``run_law_files``
     alongside : what each law is shown with: ``exact``, as the law alone, or on one curve with a smooth discrepancy, as
         `fit` has it; and baselines like ``huber``, as of `compare`
-    discrepancy : ``brownian``, ``trend`` or ``none``
+    discrepancy, discrepancy_along : kind of the laws' own error, and what it runs along, as in `Discrepancy`
     noise, noise_scale, noise_rows : as in `Noise`, or ``auto``, as of `fit` for several laws
+    noise_start : how the start of training curves leaves the law, ``learned`` or ``none``
     cuts : leave-largest-out cuts, ``{flops = [1e20, 1e21]}``; by default a 3rd, a 10th and a 30th of the largest run
     priors : replaced priors by law and parameter, ``[laws.priors.chinchilla]``
     """
@@ -73,9 +82,11 @@ class Laws(Part):
     names: list[str] | None = pydantic.Field(default=None, min_length=1)
     alongside: list[AlongsideName] = ["exact", "huber"]
     discrepancy: DiscrepancyName = "brownian"
+    discrepancy_along: AlongName = "auto"
     noise: NoiseName = "auto"
     noise_scale: ScaleName | Literal["auto"] = "auto"
     noise_rows: RowsChoice = "auto"
+    noise_start: StartName = "learned"
     cuts: dict[str, list[float]] = {}
     priors: dict[str, dict[str, dict[str, Any]]] = {}
 

@@ -20,6 +20,7 @@ from bayes_scaling.evaluate.candidates import BASELINES, EXACT
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
+from bayes_scaling.model.discrepancy import ALONG
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import ROWS, SCALES
 from tests.support import LAW_FILE, design, run
@@ -259,6 +260,7 @@ def test_every_word_of_an_option_has_something_behind_it() -> None:
     """The words that help lists, the types of Python, and the objects behind them are the same."""
     assert set(names.FAMILIES) == set(FAMILIES) and set(names.SCALES) == set(SCALES) and set(names.ROWS) == set(ROWS)
     assert list(names.SAMPLERS) == list(METHODS)
+    assert list(names.ALONG) == ["auto", "size", *ALONG]
     assert set(names.ALONGSIDE) == {EXACT, *BASELINES}
     assert all(hasattr(bs.importers, f"import_{name}") for name in names.TRACKERS)
     for kind, table in {
@@ -267,7 +269,9 @@ def test_every_word_of_an_option_has_something_behind_it() -> None:
         names.ScaleName: names.SCALES,
         names.RowsName: names.ROWS,
         names.RowsChoice: names.ROWS_CHOICES,
+        names.StartName: names.STARTS,
         names.DiscrepancyName: names.DISCREPANCIES,
+        names.AlongName: names.ALONG,
         names.SamplerName: names.SAMPLERS,
         names.AlongsideName: names.ALONGSIDE,
     }.items():
@@ -386,6 +390,16 @@ def test_quantity_prints_what_a_law_says(pooled_file: Path) -> None:
         (
             ("fit", "{folder}/runs.csv", "--noise-rows", "some"),
             "noise rows is 'some'; expected independent or",
+        ),
+        (("fit", "{folder}/runs.csv", "--noise-start", "some"), "start is 'some'; expected learned, none"),
+        (("fit", "{folder}/runs.csv", "--noise-start", "none"), "start is about training curves"),
+        (
+            ("fit", "{folder}/runs.csv", "--discrepancy-along", "tokens"),
+            "along is 'tokens'; expected auto, size, params or params and batch",
+        ),
+        (
+            ("fit", "{folder}/runs.csv", "--law", "chinchilla", "--discrepancy-along", "params and batch"),
+            "the discrepancy runs along params and batch, and law chinchilla does not read batch_tokens",
         ),
         (("fit", "{folder}/runs.csv", "--after-warmup", "3"), "fraction is 3, expected a fraction"),
         (("quantity", "{folder}/fit.nc", "nothing", "--unconverged", "--at", "lab=x"), "has no quantity 'nothing'"),

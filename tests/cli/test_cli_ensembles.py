@@ -51,6 +51,15 @@ def test_one_command_forecasts_from_a_table(folder: Path, quick: list[Any]) -> N
     assert content["ensemble"]["laws"][0]["why"] == "it would have forecast best"
 
 
+def test_the_start_of_curves_and_paths_of_the_discrepancy_can_be_named(tmp_path: Path, quick: list[Any]) -> None:
+    bs.datasets.load("stdlib_curves").table.to_csv(tmp_path / "curves.csv", index=False)
+    for options in ((), ("--noise-start", "none", "--discrepancy-along", "params")):
+        code, _, err = run("fit", tmp_path / "curves.csv", *options)
+        assert code == 0, err
+    said = [(how["noise"].rows, how["noise"].start, how["discrepancy"].along) for _, how in quick]
+    assert said == [("correlated", "learned", "auto"), ("correlated", "none", "params")]
+
+
 def test_laws_can_be_named(folder: Path, quick: list[Any]) -> None:
     both = ["chinchilla", "nesting:terms=ndc"]
     for law, expected in (("chinchilla", "chinchilla"), (",".join(both), both)):

@@ -476,6 +476,8 @@ GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount"
         ({"trajectory": {"params": 1e9}}, "trajectory needs either steps = 2000 or tokens"),
         ({"trajectory": {"steps": -1}}, "trajectory.steps is -1"),
         ({"trajectory": {"steps": 10, "targets": [0.0]}}, "a target that is not a positive loss"),
+        ({"laws": {"noise_start": "some"}}, "laws.noise_start"),
+        ({"laws": {"discrepancy_along": "tokens"}}, "laws.discrepancy_along"),
         ({"about": {"weather": "fine"}}, "about.weather"),
         ({"nonsense": 1}, "nonsense is unknown; expected one of title"),
     ],
@@ -495,6 +497,14 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text('[data]\nfile = "gone.csv"\n[budget]\namount = 1.0')
     with pytest.raises(bs.errors.StudyError, match=r"'gone.csv', but there is no such file in the folder of the study"):
         Study.read(tmp_path / "study.toml").runs()
+
+
+def test_start_of_curves_and_paths_of_the_study_reach_the_fits() -> None:
+    curves, laws = bs.datasets.load("stdlib_curves"), {"names": ["three_term"]}
+    asked = laws | {"noise_start": "none", "discrepancy_along": "params"}
+    one, other = (Study.of({**GOOD, "laws": each}).candidates(curves, draft=True)[0] for each in (laws, asked))
+    assert (one.noise.start, one.discrepancy.along) == ("learned", "auto")
+    assert (other.noise.start, other.discrepancy.along) == ("none", "params")
 
 
 def test_priors_of_the_study_reach_the_law() -> None:
