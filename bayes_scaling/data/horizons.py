@@ -8,6 +8,7 @@ import pandas as pd
 ENDS = 5  # of runs, at least, that have a longer run to compare with
 FURTHER = 2.0  # times as far, so that the rate of the longer run has hardly fallen yet
 GAP = 0.02  # of the loss
+CURVE = 3  # rows of a run
 
 
 def odd_ends(table: pd.DataFrame) -> tuple[str, ...]:
@@ -17,11 +18,16 @@ def odd_ends(table: pd.DataFrame) -> tuple[str, ...]:
     loss as how far it is, and no law knows it that does not read the rate.
     """
     along = next((name for name in ("steps", "tokens", "flops") if name in table), "")
-    if not along or "run" not in table or (table["loss"] <= 0).any():
+    if not along or "run" not in table or (table["loss"] <= 0).any() or table["run"].value_counts().max() < CURVE:
         return ()
     like = [name for name in ("params", "batch_tokens") if name in table]
     ordered = table.sort_values(along)
-    last = ordered.groupby("run", sort=False).tail(1)
+    last = ordered.drop_duplicates("run", keep="last")
+    if like:
+        last = last[last.duplicated(like, keep=False)]
+    if len(last) <= ENDS:
+        return ()
+    ordered = ordered[ordered["run"].isin(last["run"])]
     groups = [rows for _, rows in last.groupby(like)] if like else [last]
     curves = ordered.groupby("run", sort=False).indices
     position, log_loss = np.log(ordered[along].to_numpy(float)), np.log(ordered["loss"].to_numpy(float))
