@@ -26,7 +26,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.composition import INCREMENTS, spelled_out
-from bayes_scaling.model.discrepancy import ALONG
+from bayes_scaling.model.discrepancy import AXES
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.observations import rows_read
 
@@ -86,7 +86,7 @@ _NOISE = _record(
     rows=_is_text,
     rows_per_curve=lambda value: value is None or _is_count(value),
 )
-_DISCREPANCY = _record({"along": lambda value: value in ALONG}, kind=_is_text, smoothness=is_number, scale=is_number)
+_DISCREPANCY = _record({"along": lambda value: value in AXES}, kind=_is_text, smoothness=is_number, scale=is_number)
 
 
 Fields = Mapping[str, tuple[Callable[[Any], bool], str]]

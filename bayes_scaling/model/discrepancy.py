@@ -39,7 +39,7 @@ import scipy.linalg
 
 from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
-from bayes_scaling.base.names import DISCREPANCIES, listed_as_choice
+from bayes_scaling.base.names import ALONG, DISCREPANCIES, listed_as_choice
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
@@ -68,7 +68,7 @@ class Axis(NamedTuple):
     knots: int = KNOTS
 
 
-ALONG = {
+AXES = {
     "params": (Axis(("params",)),),
     "params and batch": (Axis(("params",)), Axis(("batch_tokens",), "tau_batch", BATCH_KNOTS)),
 }
@@ -107,8 +107,8 @@ class Discrepancy:
             raise LawError(f"smoothness is {self.smoothness:g}, expected a number between 0 and 1")
         if not 0 < self.scale < math.inf:
             raise LawError(f"scale of the discrepancy is {self.scale:g}, expected a positive number such as 0.02")
-        if self.along not in (known := ("auto", "size", *ALONG)):
-            raise LawError(f"along is {shown(self.along)}; expected {listed_as_choice(known)}")
+        if self.along not in ALONG:
+            raise LawError(f"along is {shown(self.along)}; expected {listed_as_choice(ALONG)}")
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -129,8 +129,8 @@ class Discrepancy:
 
     def axes(self, law: Law) -> tuple[Axis, ...]:
         """Return what each path runs along, or would if the law were not taken to be exact."""
-        if self.along in ALONG:
-            axes = ALONG[self.along]
+        if self.along in AXES:
+            axes = AXES[self.along]
             missing = [name for axis in axes for name in axis.inputs if name not in law.inputs]
             if missing:
                 raise LawError(
@@ -153,7 +153,7 @@ class Discrepancy:
     def as_dict(self) -> dict[str, str | float]:
         """Return kind, smoothness and scale, and what paths run along where that is not the size, for manifests."""
         said = dataclasses.asdict(self)
-        return said if self.along in ALONG else {name: said[name] for name in ("kind", "smoothness", "scale")}
+        return said if self.along in AXES else {name: said[name] for name in ("kind", "smoothness", "scale")}
 
 
 def size_inputs(law: Law) -> tuple[str, ...]:
