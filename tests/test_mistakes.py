@@ -106,6 +106,14 @@ def mistakes(
     return out
 
 
+@pytest.mark.parametrize("name", ["plot.forecast", "plot.laws", "plot.trajectory"])
+@pytest.mark.parametrize("target", [3.9e293, 1e-300, -1.0])
+def test_a_picture_marks_no_loss_that_no_run_could_have(made: Recipes, name: str, target: float) -> None:
+    call, valid = made[name]
+    with pytest.raises(bs.errors.ForecastError, match="target loss is .*expected a positive number"):
+        call(**{**valid, "target": target})
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_sampling")
 @settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro.infer.util import potential_energy
@@ -115,9 +116,13 @@ class Model:
         log_course = self.log_course(theta, columns)
         if BASIS not in columns:
             return log_course
-        scales = jnp.concatenate([jnp.broadcast_to(theta[axis.scale], (axis.knots,)) for axis in self.paths])
-        log_mean: Array = log_course + columns[BASIS] @ (scales * theta[INCREMENTS])
-        return log_mean
+        ends = np.cumsum([axis.knots for axis in self.paths])[:-1].tolist()
+        of_paths = zip(
+            self.paths, jnp.split(columns[BASIS], ends, axis=1), jnp.split(theta[INCREMENTS], ends), strict=True
+        )
+        for axis, basis, increments in of_paths:
+            log_course = log_course + theta[axis.scale] * (basis @ increments)
+        return log_course
 
     def observation(self, theta: Mapping[str, Any], data: Observations) -> dist.Distribution:
         """Return the distribution of the log loss of each row, ``(n_padded,)``."""

@@ -16,6 +16,7 @@ from bayes_scaling.plot.style import (
     MEDIAN,
     PURPLE,
     axis_label,
+    checked_target,
     escaped_text,
     legend_below,
     log_axis,
@@ -42,10 +43,11 @@ def plot_laws(ensemble: Ensemble, forecast: Forecast, target: float | None = Non
     Raises
     ------
     ForecastError
-        When the forecast is by one law.
+        When the forecast is by one law, or ``target`` is no loss.
     """
     if not forecast.members:
         raise ForecastError("this forecast is by one law; of several, give what forecast(ensemble, ...) returns")
+    target = checked_target(target, forecast.loss_unit)
     point = int(np.argmax(np.nan_to_num(forecast.extrapolation)))
     members = sorted((one for one in forecast.members.items() if one[1][0] >= SHOWN), key=lambda one: one[1][0])
     rows = [*((name, weight, alone) for name, (weight, alone) in members), ("all together", 1.0, forecast)]

@@ -31,6 +31,7 @@ from bayes_scaling.plot.style import (
     axis_label,
     band_name,
     checked_bands,
+    checked_target,
     draw_dots,
     draw_fan,
     escaped_text,
@@ -76,8 +77,7 @@ def plot_forecast(
     known = np.full(points, np.nan) if measured is None else np.asarray(measured, float)
     if known.shape != (points,):
         raise ForecastError(f"measured has shape {known.shape}, expected one loss for each of {points} forecast points")
-    if target is not None and not target > 0:
-        raise ForecastError(f"target loss is {target:g}, expected a positive number in {forecast.loss_unit}")
+    target = checked_target(target, forecast.loss_unit)
     source, fit = fit, leading_of(fit)
     figure = new_figure(source, "Forecast", 12.0, 5.8)
     ax, listing = figure.subplots(1, 2, width_ratios=(3, 2))

@@ -21,6 +21,8 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
 from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.data.validation import LARGEST
+from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.ensemble import Ensemble
 
@@ -226,6 +228,13 @@ def checked_bands(probabilities: Sequence[float]) -> Bands:
     """Return probabilities from the widest band to the narrowest, with opacities."""
     wide_first = sorted({checked_probability(p) for p in probabilities}, reverse=True)
     return list(zip(wide_first, np.linspace(0.2, 0.4, len(wide_first)), strict=True))
+
+
+def checked_target(target: float | None, unit: str) -> float | None:
+    """Return the loss to mark, or refuse one that no table of runs could have."""
+    if target is not None and not 1 / LARGEST <= target <= LARGEST:
+        raise ForecastError(f"target loss is {target:g}, expected a positive number in {unit}, as losses of runs are")
+    return target
 
 
 def draw_fan(

@@ -28,6 +28,7 @@ from bayes_scaling.plot.style import (
     VERMILLION,
     axis_label,
     checked_bands,
+    checked_target,
     draw_dots,
     escaped_text,
     leading_of,
@@ -79,6 +80,7 @@ def plot_trajectory(
         raise ForecastError(f"measured rows of a run need columns {along} and loss; {missing[0]} is missing")
     if plan is not None and plan.along != along:
         raise ForecastError(f"the plan is along {plan.along}, the trajectory along {along}")
+    target = checked_target(target, trajectory.forecast.loss_unit)
     beside = [draw for names, draw in SIDES.items() if set(names) <= set(trajectory.beside)]
     figure = new_figure(fit, f"Trajectory of {trajectory.name}", 12.0 if beside else 8.0, 5.8)
     grid = figure.add_gridspec(max(len(beside), 1), 2 if beside else 1, width_ratios=(2, 1) if beside else None)

@@ -20,7 +20,7 @@ from bayes_scaling.evaluate.candidates import BASELINES, EXACT
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
-from bayes_scaling.model.discrepancy import ALONG
+from bayes_scaling.model.discrepancy import AXES
 from bayes_scaling.model.families import FAMILIES
 from bayes_scaling.model.noise import ROWS, SCALES
 from tests.support import LAW_FILE, design, run
@@ -260,7 +260,7 @@ def test_every_word_of_an_option_has_something_behind_it() -> None:
     """The words that help lists, the types of Python, and the objects behind them are the same."""
     assert set(names.FAMILIES) == set(FAMILIES) and set(names.SCALES) == set(SCALES) and set(names.ROWS) == set(ROWS)
     assert list(names.SAMPLERS) == list(METHODS)
-    assert list(names.ALONG) == ["auto", "size", *ALONG]
+    assert list(names.ALONG) == ["auto", "size", *AXES]
     assert set(names.ALONGSIDE) == {EXACT, *BASELINES}
     assert all(hasattr(bs.importers, f"import_{name}") for name in names.TRACKERS)
     for kind, table in {
