@@ -64,7 +64,7 @@ IRREDUCIBLE: Mapping[str, str] = {
     "own": "one for each recipe, around a common value",
 }
 SAMPLERS: Mapping[SamplerName, str] = {
-    "auto": "fast NUTS, then nuts if its diagnostics are poor",
+    "auto": "fast NUTS, twice if need be, then nuts if its diagnostics are poor",
     "nuts": "NUTS with a long warm-up",
     "batched": "HMC that suits many tables at once, then nuts if its diagnostics are poor",
     "laplace": "normal approximation",

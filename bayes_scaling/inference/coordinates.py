@@ -54,7 +54,11 @@ def _with_whitened_increments_at_mode(problem: Problem) -> Problem:
         return problem
     theta = _theta_at_mode(problem)
     pulls = np.asarray(_pulls(problem.model)(theta, problem.data))
-    return _whitened(problem, pulls, np.exp(np.mean(np.log(theta["sigma"]))))
+    after = _whitened(problem, pulls, np.exp(np.mean(np.log(theta["sigma"]))))
+    if (ends := problem.mode.ends) is None:
+        return after
+    as_many = np.resize(ends, problem.prior_u.shape)  # as draws of the prior, so that one program moves both
+    return dataclasses.replace(after, known_ends=moved(problem, as_many, after.data.geometry)[: len(ends)])
 
 
 def _whitened(problem: Problem, pulls: np.ndarray, sigma: float) -> Problem:

@@ -9,31 +9,44 @@ import numpy as np
 from bayes_scaling.inference.chains import Chains
 from bayes_scaling.inference.diagnostics import diagnose
 from bayes_scaling.inference.laplace import laplace_draws
+from bayes_scaling.inference.nuts import whitening_of
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.model.integrated import Integrated
 
-OTHER_SEED = 1_000_003  # how far seeds of further chains lie from those of the first
+OTHER_SEED = 1_000_003  # how far seeds of further draws lie from those of the first
 FAST_WARMUP = 150
 WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a table fixes a parameter
+MET, TELLING = 1.1, 50  # R-hat and effective draws of chains whose covariance is near that of the posterior
 
 
 def sample_auto(problem: Problem) -> Sampled:
-    """Fast NUTS with the whitening held fixed; the safe path when its diagnostics are not good."""
+    """Fast NUTS with the whitening held fixed, once more whitened by its own draws; the safe path when neither is good.
+
+    The second round runs the same compiled program. Its chains go on where those of the first ended: chains that have
+    not met are still apart.
+    """
     settings, mode = problem.settings, problem.mode
     # A posterior of populations is far from normal: the fast path would only cost time.
-    if not len(mode.rivals) and not problem.model.populations:
-        # Starts lie twice as far apart as the approximation says, so that R-hat can see chains that have not met.
-        starts = mode.u + _scatter(problem, 2.0)
-        # Where the data fix every parameter the posterior is close to normal, and three leapfrog steps cross it.
-        well_known = bool(np.all(np.sqrt(np.diag(mode.covariance)) < WELL_KNOWN * problem.prior_u.std(0)))
-        # Without increments, gradients are few and shapes odd: small steps cost less than the safe path.
-        accept = 0.95 if isinstance(problem.model, Integrated) else 0.8
-        fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=accept, adapt_mass=False)
-        if well_known:
-            fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
-        chains, diagnostics = problem.sample(starts, fast)
+    if len(mode.rivals) or problem.model.populations:
+        return sample_nuts(problem)
+    # Starts lie twice as far apart as the approximation says, so that R-hat can see chains that have not met.
+    starts = mode.u + _scatter(problem, 2.0)
+    # Where the data fix every parameter the posterior is close to normal, and three leapfrog steps cross it.
+    well_known = bool(np.all(np.sqrt(np.diag(mode.covariance)) < WELL_KNOWN * problem.prior_u.std(0)))
+    # Without increments, gradients are few and shapes odd: small steps cost less than the safe path.
+    accept, careful = (0.95, 0.98) if isinstance(problem.model, Integrated) else (0.8, 0.9)
+    fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=accept, adapt_mass=False)
+    if well_known:
+        fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
+    chains, diagnostics = problem.sample(starts, fast)
+    if not diagnostics.problems(settings.chains * settings.draws):
+        return Sampled(chains, diagnostics, "fast NUTS")
+    if diagnostics.rhat < MET and diagnostics.ess_bulk > TELLING:
+        again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED, known_mode=mode)
+        careful_steps = dataclasses.replace(fast, target_accept=careful)
+        chains, diagnostics = again.sample(chains.u[:, -1], careful_steps, whitening_of(chains))
         if not diagnostics.problems(settings.chains * settings.draws):
-            return Sampled(chains, diagnostics, "fast NUTS")
+            return Sampled(chains, diagnostics, "fast NUTS, whitened by its draws")
     return sample_nuts(problem)
 
 

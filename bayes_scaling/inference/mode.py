@@ -23,11 +23,13 @@ class Mode:
     u : (site,)
     covariance : (site, site) of the normal approximation
     rivals : (n_rival, site) other places where a climb ended, within 6 log units of the best
+    ends : (climb, site) where all climbs ended, where that is known
     """
 
     u: np.ndarray
     covariance: np.ndarray
     rivals: np.ndarray
+    ends: np.ndarray | None = None
 
 
 def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
@@ -49,7 +51,8 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
     covariance = _curvature_covariance(lambda u: objective(u)[1], best.x)
     sd = np.sqrt(np.diag(covariance))
     rivals = [r.x for r in found if r.fun < best.fun + 6 and np.any(np.abs(r.x - best.x) > 3 * sd)]
-    return Mode(best.x, covariance, np.array(rivals).reshape(len(rivals), len(best.x)))
+    ends = np.stack([result.x for result in found])
+    return Mode(best.x, covariance, np.array(rivals).reshape(len(rivals), len(best.x)), ends)
 
 
 def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> np.ndarray:

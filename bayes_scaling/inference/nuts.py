@@ -44,12 +44,12 @@ class Whitening:
 jax.tree_util.register_dataclass(Whitening, data_fields=["location", "factor"], meta_fields=[])
 
 
-def _kernel(potential: Callable[[Array], Array], settings: Settings) -> NUTS:
+def _kernel(potential: Callable[[Array], Array], settings: Settings, accept: Any) -> NUTS:
     return NUTS(
         potential_fn=potential,
         dense_mass=settings.adapt_mass,
         adapt_mass_matrix=settings.adapt_mass,
-        target_accept_prob=settings.target_accept,
+        target_accept_prob=accept,
         max_tree_depth=settings.max_tree_depth,
     )
 
@@ -57,7 +57,7 @@ def _kernel(potential: Callable[[Array], Array], settings: Settings) -> NUTS:
 @functools.cache
 def _start(settings: Settings) -> Any:
     """Return the compiled first state of a chain, which knows of the model only energy and gradient at ``z``."""
-    kernel = _kernel(lambda z: jnp.sum(z), settings)
+    kernel = _kernel(lambda z: jnp.sum(z), settings, settings.target_accept)
 
     @jax.jit
     def start(seed: Array, chain: Array, z: Array, energy: Array, gradient: Array) -> Any:
@@ -70,8 +70,11 @@ def _start(settings: Settings) -> Any:
 @compiled
 def _advance(model: Model, settings: Settings) -> Any:
     @jax.jit
-    def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening) -> Any:
-        kernel = _kernel(lambda z: model.potential(whitening.location + whitening.factor @ z, data, priors), settings)
+    def advance(state: Any, data: Observations, priors: Priors, whitening: Whitening, accept: Array) -> Any:
+        def potential(z: Array) -> Array:
+            return model.potential(whitening.location + whitening.factor @ z, data, priors)
+
+        kernel = _kernel(potential, settings, accept)
         # Only an initialised kernel knows its adaptation schedule; what this computes is dropped by the compiler.
         kernel.init(jax.random.PRNGKey(0), settings.warmup, ParamInfo(state.z, state.potential_energy, state.z), (), {})
 
@@ -87,6 +90,12 @@ def _advance(model: Model, settings: Settings) -> Any:
 def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
     """Return the map that gives a normal posterior approximation unit covariance."""
     return Whitening(location, np.linalg.cholesky(covariance))
+
+
+def whitening_of(chains: Chains) -> Whitening:
+    """Return the map that gives the draws of chains, together, unit covariance."""
+    draws = chains.u.reshape(-1, chains.u.shape[-1])
+    return normal_whitening(draws.mean(0), np.cov(draws.T))
 
 
 @compiled
@@ -108,13 +117,13 @@ def compile_chains(model: Model, data: Observations, priors: Priors, settings: S
     nowhere = Whitening(origin, np.eye(len(origin)))
     no_runs = dataclasses.replace(data, weight=np.zeros(np.shape(data.weight)))
     state = _start(program)(0, 0, origin, 0.0, origin)
-    _advance(model, program)(state, no_runs, priors, nowhere)
+    _advance(model, program)(state, no_runs, priors, nowhere, settings.target_accept)
     known.add(rows)
 
 
 def _program(settings: Settings) -> Settings:
-    """Return settings without what the compiled pieces do not depend on, as the key under which they are found."""
-    return dataclasses.replace(settings, chains=0, draws=0)
+    """Return settings without what is no part of the compiled pieces, as the key under which they are found."""
+    return dataclasses.replace(settings, chains=0, draws=0, target_accept=0.0)
 
 
 def run_chains(
@@ -144,7 +153,7 @@ def run_chains(
             state = start(seed, index, starts[index], energy, whitening.factor.T @ gradient)
             kept = []
             for piece in range(pieces):
-                state, collected = advance(state, data, priors, whitening)
+                state, collected = advance(state, data, priors, whitening, settings.target_accept)
                 if piece * PIECE >= settings.warmup:
                     kept.append(jax.tree.map(np.asarray, collected))
                 done[index] = piece + 1

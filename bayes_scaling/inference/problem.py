@@ -14,7 +14,7 @@ from bayes_scaling.inference.compiled import completed, potentials
 from bayes_scaling.inference.compiled import moved as _moved
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.mode import Mode, find_mode
-from bayes_scaling.inference.nuts import compile_chains, normal_whitening, run_chains
+from bayes_scaling.inference.nuts import Whitening, compile_chains, normal_whitening, run_chains
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.integrated import Integrated
@@ -65,6 +65,7 @@ class Problem:
     seed : the same seed must give the same draws
     progress : called with a stage and the fraction of it that is done
     known_mode : the mode, where it is known already
+    known_ends : (climb, coordinate) where climbs to the mode ended in other coordinates, where that is known
     """
 
     model: Model
@@ -75,6 +76,7 @@ class Problem:
     seed: int
     progress: Progress
     known_mode: Mode | None = None
+    known_ends: np.ndarray | None = None
 
     @functools.cached_property
     def mode(self) -> Mode:
@@ -91,6 +93,8 @@ class Problem:
     @property
     def climb_from(self) -> np.ndarray:
         """Where a climb to the mode may start, ``(start, coordinate)``; the best few are taken."""
+        if self.known_ends is not None:
+            return self.known_ends
         return np.concatenate([self.prior_u.mean(0)[None], self.prior_u[:PRIOR_STARTS]])
 
     @property
@@ -120,10 +124,13 @@ class Problem:
         # The fraction of missing information is a matter of Hamiltonian methods.
         return Sampled(result, dataclasses.replace(diagnose(result, self.coordinates), bfmi=float("nan")), how)
 
-    def sample(self, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
-        """Run NUTS in coordinates whitened at the mode, from ``starts``, ``(chain, site)``, and judge it."""
-        whitening = normal_whitening(self.mode.u, self.mode.covariance)
-        local = np.linalg.solve(whitening.factor, (starts - self.mode.u).T).T
+    def sample(
+        self, starts: np.ndarray, settings: Settings, whitening: Whitening | None = None
+    ) -> tuple[Chains, Diagnostics]:
+        """Run NUTS from ``starts``, ``(chain, site)``, in coordinates whitened at the mode or as given; judge it."""
+        if whitening is None:
+            whitening = normal_whitening(self.mode.u, self.mode.covariance)
+        local = np.linalg.solve(whitening.factor, (starts - whitening.location).T).T
         compile_chains(self.model, self.data, self.priors, settings)
         chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.coordinates)
@@ -135,6 +142,7 @@ class Problem:
             data=dataclasses.replace(self.data, geometry=geometry),
             prior_u=moved(self, self.prior_u, geometry),
             known_mode=None,
+            known_ends=None,
         )
 
     def standardised(self, u: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ class Sampler:
 
     Attributes
     ----------
-    method : ``auto`` (fast NUTS, and the safe one where its diagnostics are not good), ``nuts`` (the safe one),
+    method : ``auto`` (fast NUTS, once more in coordinates that its draws whiten where its diagnostics are not good, and
+        then the safe one), ``nuts`` (the safe one),
         ``batched`` (HMC of one trajectory length for all chains, which suits many tables at once; the safe one where
         its diagnostics are not good), ``laplace`` (importance-resampled normal approximation, judged by its Pareto
         k-hat), or a function of your own that takes a `Problem` and returns a `Sampled`

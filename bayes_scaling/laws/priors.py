@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import scipy.special
@@ -295,3 +296,22 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
             f"{name} has {_shown(stray[0])} outside of its table [priors], where nothing reads it; move it there"
         )
     return {parameter: prior_from_spec(parameter, spec) for parameter, spec in table.items()}
+
+
+class _BetaShape(dist.Beta):  # type: ignore[misc]  # NumPyro's classes have no types
+    def log_prob(self, value: Any) -> Any:
+        return (self.concentration1 - 1) * jnp.log(value) + (self.concentration0 - 1) * jnp.log1p(-value)
+
+
+class _GammaShape(dist.Gamma):  # type: ignore[misc]
+    def log_prob(self, value: Any) -> Any:
+        return (self.concentration - 1) * jnp.log(value) - self.rate * value
+
+
+def without_constant(prior: dist.Distribution) -> dist.Distribution:
+    """Return a prior whose log density may lack a constant, where that constant takes long to compile."""
+    if type(prior) is dist.Beta:
+        return _BetaShape(prior.concentration1, prior.concentration0)
+    if type(prior) is dist.Gamma:
+        return _GammaShape(prior.concentration, prior.rate)
+    return prior

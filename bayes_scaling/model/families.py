@@ -28,6 +28,7 @@ import numpyro.distributions as dist
 import scipy.special
 
 from bayes_scaling.base.scope import scope
+from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.parameters import Parameter
 
 PARTS = 4  # normals of random scale by which a Student-t is represented, given a draw
@@ -199,6 +200,30 @@ _NU = Parameter(
 )
 
 
+def log_gamma_half_step(x: Array) -> Array:
+    """Return log Gamma(x + 1/2) - log Gamma(x) for x of 1/2 or more, to 14 digits, in JAX.
+
+    Stirling's series ten steps further up, and back by the recurrence. Two general log gammas with their gradients
+    would be a third of what is compiled for a posterior.
+    """
+    y = x + 10
+    v = 1 / (8 * y)
+    v2 = v * v
+    # With v = 1 / (8 y): log(y) / 2 - v + 8 v^3 / 3 - 256 v^5 / 5 + 17 * 1024 v^7 / 7 - ...
+    series = v * (1 - v2 * (8 / 3 - v2 * (256 / 5 - v2 * (17_408 / 7 - v2 * 2_031_616 / 9))))
+    return jnp.log(y) / 2 - series - jnp.sum(jnp.log1p(0.5 / (x[..., None] + jnp.arange(10))), axis=-1)
+
+
+class _StudentT(dist.StudentT):  # type: ignore[misc]  # NumPyro's classes have no types
+    """NumPyro's distribution, with a log density that compiles to little."""
+
+    def log_prob(self, value: Any) -> Any:
+        """Return the log density, in JAX."""
+        squares = jnp.square((value - self.loc) / self.scale)
+        constant = log_gamma_half_step(jnp.asarray(self.df) / 2) - jnp.log(math.pi * self.df) / 2 - jnp.log(self.scale)
+        return constant - (self.df + 1) / 2 * jnp.log1p(squares / self.df)
+
+
 @dataclasses.dataclass(frozen=True)
 class StudentT(Family):
     """Student-t scatter that learns how heavy its tails are, so that a few bad runs do not bend the law."""
@@ -208,7 +233,7 @@ class StudentT(Family):
 
     def distribution(self, location: Any, scale: Any, theta: Theta) -> dist.Distribution:
         """Return a Student-t distribution."""
-        return dist.StudentT(theta["nu"], location, scale)
+        return _StudentT(theta["nu"], location, scale)
 
     def draw(self, theta: Theta, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw normals of random scale."""

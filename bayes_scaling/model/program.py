@@ -18,7 +18,7 @@ from numpyro.infer.util import potential_energy
 from bayes_scaling.base.programs import STORE
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.parameters import Derived, Parameter, resolve
-from bayes_scaling.laws.priors import as_distribution
+from bayes_scaling.laws.priors import as_distribution, without_constant
 from bayes_scaling.model.composition import BASIS, CELL, INCREMENTS, LOG_LOSS, Composition, Priors, offset_site, sd_site
 from bayes_scaling.model.discrepancy import Axis, Discrepancy
 from bayes_scaling.model.geometry import Geometry
@@ -27,6 +27,14 @@ from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.pooling import Groups, sd_name
 
 TRACED = threading.RLock()  # NumPyro has one stack of effect handlers for all threads of a process
+
+
+class _PriorsWithoutConstants(numpyro.primitives.Messenger):  # type: ignore[misc]  # NumPyro's have no types
+    """Handler of effects: log densities of priors up to constants, of which a potential has no need."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "sample" and not msg["is_observed"]:
+            msg["fn"] = without_constant(msg["fn"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -251,7 +259,8 @@ class Model:
         """The potential, traced once for tables of one length; what calls it inlines what was traced."""
 
         def energy(u: Array, data: Observations, priors: Priors) -> Any:
-            return potential_energy(self, (data, priors), {}, self.unravel(u))
+            with _PriorsWithoutConstants():
+                return potential_energy(self, (data, priors), {}, self.unravel(u))
 
         return jax.jit(energy, inline=True)
 

@@ -11,14 +11,17 @@ import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
+from numpyro.infer.util import potential_energy
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.chains import Chains, Settings
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.draws import parts
-from bayes_scaling.inference.methods import sample_nuts
+from bayes_scaling.inference.methods import sample_auto, sample_nuts
 from bayes_scaling.inference.mode import Mode
+from bayes_scaling.inference.nuts import Whitening
+from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.observations import padded_length
 from tests.support import fit_exact, public_table
@@ -214,6 +217,18 @@ def test_padding_changes_nothing(chinchilla_runs: bs.Runs) -> None:
         assert np.all(np.asarray(model.at_rows(theta, fewer)[4])[47:] == 0)
 
 
+@pytest.mark.parametrize("law", ["chinchilla", "nesting"])
+def test_the_potential_is_the_log_posterior_up_to_a_constant(chinchilla_runs: bs.Runs, law: str) -> None:
+    """Constants of priors, which take long to compile, are all that it lacks."""
+    with scope():
+        model, data, priors = parts(Composition(bs.load_law(law), bs.Noise(), bs.Discrepancy(), {}), chinchilla_runs)
+        places = 0.3 * np.random.default_rng(0).standard_normal((6, len(model.sites)))
+        exact = [float(potential_energy(model, (data, priors), {}, model.unravel(u))) for u in places]
+        ours = [float(model.potential(u, data, priors)) for u in places]
+    np.testing.assert_allclose(np.diff(ours), np.diff(exact), rtol=1e-9)
+    assert abs(ours[0] - exact[0]) > 0.1
+
+
 def test_padded_lengths_are_few_and_close() -> None:
     lengths = [padded_length(n) for n in range(1, 2000)]
     assert all(p >= n for n, p in enumerate(lengths, start=1))
@@ -347,7 +362,9 @@ class Stubborn:
     )
     mode: Mode = dataclasses.field(default_factory=lambda: Mode(np.zeros(1), np.eye(1), np.empty((0, 1))))
 
-    def sample(self, starts: np.ndarray, settings: Settings) -> tuple[Chains, Diagnostics]:
+    def sample(
+        self, starts: np.ndarray, settings: Settings, whitening: Whitening | None = None
+    ) -> tuple[Chains, Diagnostics]:
         u = np.random.default_rng(self.seed).standard_normal((settings.chains, settings.draws, 1))
         stats = {"diverging": np.zeros(u.shape[:2]), "energy": u[:, :, 0]}
         return Chains(u, stats), Diagnostics(1.008, 600.0, self.tail, 0, 1.0, "a")
@@ -363,3 +380,33 @@ def test_chains_that_agree_get_others_beside_them() -> None:
     # What is far from converged is not worth more time, and says so.
     sampled = sample_nuts(Stubborn(tail=150.0))  # type: ignore[arg-type]
     assert sampled.how == "NUTS, stronger settings" and sampled.diagnostics.problems(12_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Skewed(Problem):
+    """A posterior on whose first draws R-hat is not good enough."""
+
+    first_rhat: float = 1.02
+
+    def sample(
+        self, starts: np.ndarray, settings: Settings, whitening: Whitening | None = None
+    ) -> tuple[Chains, Diagnostics]:
+        chains, diagnostics = super().sample(starts, settings, whitening)
+        rhat = self.first_rhat if whitening is None and not settings.adapt_mass else diagnostics.rhat
+        return chains, dataclasses.replace(diagnostics, rhat=rhat)
+
+
+@pytest.mark.parametrize(("rhat", "how"), [(1.02, "fast NUTS, whitened by its draws"), (1.5, "NUTS")])
+def test_draws_that_are_nearly_good_whiten_a_second_round(chinchilla_runs: bs.Runs, rhat: float, how: str) -> None:
+    """And chains that have not met are left to the safe path."""
+
+    def sampled(problem: Problem) -> Sampled:
+        fields = {field.name: getattr(problem, field.name) for field in dataclasses.fields(Problem)}
+        return sample_auto(Skewed(**fields, first_rhat=rhat))
+
+    fit = fit_exact("chinchilla", chinchilla_runs, sampler=bs.Sampler(sampled))
+    safe = fit_exact("chinchilla", chinchilla_runs, sampler="nuts")
+    assert fit.sampler_used == how and fit.converged
+    for name, draws in safe.draws.items():
+        error = 4 * draws.std() * np.sqrt(2 / 400)
+        assert abs(fit.draws[name].mean() - draws.mean()) < error, name

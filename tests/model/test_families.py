@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import scipy.special
 import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.model.families import Family, Normal, StudentT
+from bayes_scaling.model.families import Family, Normal, StudentT, log_gamma_half_step
 from bayes_scaling.predict.predictive import Predictive, Residuals
 from tests.support import design, fit_exact, losses_of_parts
 
@@ -62,6 +64,23 @@ def test_the_weight_of_a_student_t_is_the_slope_of_its_density() -> None:
     with scope():
         slope = Family.weight(StudentT(), squares, {"nu": 3.0})
         np.testing.assert_allclose(slope, StudentT().weight(squares, {"nu": 3.0}), rtol=1e-9)
+
+
+def test_the_density_of_a_student_t_and_its_slope_in_nu_are_exact() -> None:
+    nu = np.array([0.5, 1.0, 1.7, 4.0, 30.0, 1e3, 1e8])
+    residual = np.linspace(-8, 8, 33)
+    half = nu / 2
+    with scope():
+        density = StudentT().distribution(0.1, 0.02, {"nu": nu[:, None]}).log_prob(0.1 + 0.02 * residual)
+        step, slope = (np.asarray(jax.vmap(of)(half)) for of in (log_gamma_half_step, jax.grad(log_gamma_half_step)))
+    exact = scipy.stats.t.logpdf(0.1 + 0.02 * residual, nu[:, None], 0.1, 0.02)
+    np.testing.assert_allclose(density, exact, rtol=1e-11, atol=1e-11)
+    known = half < 1e6  # beyond, differences of log gammas lose their digits
+    log_gammas = scipy.special.gammaln(half + 0.5) - scipy.special.gammaln(half)
+    np.testing.assert_allclose(step[known], log_gammas[known], rtol=1e-11, atol=1e-12)
+    digammas = scipy.special.digamma(half + 0.5) - scipy.special.digamma(half)
+    np.testing.assert_allclose(slope[known], digammas[known], rtol=1e-11)
+    assert step[-1] == pytest.approx(np.log(half[-1]) / 2) and slope[-1] == pytest.approx(0.5 / half[-1], rel=1e-6)
 
 
 @pytest.mark.parametrize("family", [Laplace(), StudentT(), Normal(), PlainNormal()], ids=lambda family: family.label)
