@@ -1,6 +1,6 @@
 """Which recipe is better at a scale that was not trained? Tables with several recipes, their largest runs held out.
 
-    uv run python benchmarks/recipes.py --data FOLDER     # public tables and simulated ones
+    uv run python benchmarks/recipes.py --data FOLDER     # public tables, the bundled architectures, simulated ones
     uv run python benchmarks/recipes.py --data FOLDER --ranking  # the usual ranking alone, in seconds
     uv run python benchmarks/recipes.py --only simulated  # speedups and crossings whose truth is known
 
@@ -83,6 +83,14 @@ def public(data: Path | None) -> Iterator[Table]:
     casts["tokens"] = casts["tokens"].map(lambda tokens: float(f"{tokens:.1e}"))
     casts = best_of(casts[["recipe", "params", "tokens", "loss"]].dropna(), ["recipe", "params", "tokens"])
     yield Table("optimisers", "marin", "chinchilla", casts, ("params", 3.5e8))
+
+
+def bundled() -> Iterator[Table]:
+    """Read the bundled runs of two architectures: LSTMs and transformers on the same text."""
+    lstm, transformer = (bs.datasets.load(name).table for name in ("stdlib_lstm", "stdlib_sweep"))
+    rows = pd.concat([lstm.assign(recipe="lstm"), transformer.assign(recipe="transformer")])
+    rows = best_of(rows[["recipe", "params", "tokens", "loss"]], ["recipe", "params", "tokens"])
+    yield Table("architectures", "LSTM against transformer", "chinchilla", rows, ("params", 6e4))
 
 
 def listed(values: tuple[int, ...]) -> str:
@@ -253,13 +261,17 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=500, help="kept draws per chain")
     asked = parser.parse_args()
     if asked.ranking:
-        by = pd.DataFrame([ranked(table) for table in public(asked.data)]).groupby("tables", sort=False).sum()
+        by = (
+            pd.DataFrame([ranked(table) for table in (*public(asked.data), *bundled())])
+            .groupby("tables", sort=False)
+            .sum()
+        )
         print(by.assign(share=by["right"] / by["pairs"]).to_string(float_format=lambda x: f"{x:.3f}"))
         return
     asked.out.mkdir(parents=True, exist_ok=True)
     groups = set(filter(None, asked.only.split(",")))
     found: list[dict[str, Any]] = []
-    for table in [*public(asked.data), *simulated(asked.tables)]:
+    for table in [*public(asked.data), *bundled(), *simulated(asked.tables)]:
         if groups and table.group not in groups:
             continue
         text = f"{table.law}{table.cut}{asked.draws}{table.rows.to_csv(index=False)}"

@@ -55,10 +55,8 @@ def _with_whitened_increments_at_mode(problem: Problem) -> Problem:
     theta = _theta_at_mode(problem)
     pulls = np.asarray(_pulls(problem.model)(theta, problem.data))
     after = _whitened(problem, pulls, np.exp(np.mean(np.log(theta["sigma"]))))
-    if (ends := problem.mode.ends) is None:
-        return after
-    as_many = np.resize(ends, problem.prior_u.shape)  # as draws of the prior, so that one program moves both
-    return dataclasses.replace(after, known_ends=moved(problem, as_many, after.data.geometry)[: len(ends)])
+    ends = problem.mode.ends
+    return after if ends is None else dataclasses.replace(after, known_ends=moved(problem, ends, after.data.geometry))
 
 
 def _whitened(problem: Problem, pulls: np.ndarray, sigma: float) -> Problem:
@@ -75,7 +73,9 @@ def _whitened(problem: Problem, pulls: np.ndarray, sigma: float) -> Problem:
 
 
 def _theta_at_mode(problem: Problem) -> dict[str, np.ndarray]:
-    theta = constrained(problem.model)(problem.mode.u[None], problem.data, problem.priors)
+    settings, u = problem.settings, problem.mode.u
+    as_many = np.resize(u, (settings.chains * settings.draws, len(u)))  # as draws will be, for which it is compiled
+    theta = constrained(problem.model)(as_many, problem.data, problem.priors)
     return {name: np.asarray(values)[0] for name, values in theta.items()}
 
 

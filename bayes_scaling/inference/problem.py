@@ -166,4 +166,8 @@ class Problem:
 
 def moved(problem: Problem, u: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Return unconstrained draws, ``(n, coordinate)``, in the coordinates of another geometry."""
-    return np.asarray(_moved(problem.model)(u, geometry, problem.data, problem.priors))
+    function, at_once = _moved(problem.model), len(problem.prior_u)
+    # As many at a time as there are draws of the prior, so that one program moves them all.
+    pieces = [np.resize(u[first : first + at_once], problem.prior_u.shape) for first in range(0, len(u), at_once)]
+    after = [np.asarray(function(piece, geometry, problem.data, problem.priors)) for piece in pieces]
+    return np.concatenate(after)[: len(u)]
