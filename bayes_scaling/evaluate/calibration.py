@@ -34,6 +34,7 @@ from bayes_scaling.inference.batched import BATCHED
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
 from bayes_scaling.inference.draws import parts, prior_draws
+from bayes_scaling.inference.fit import composed
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, sample_all
@@ -41,13 +42,7 @@ from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint
-from bayes_scaling.model.choices import (
-    DiscrepancyChoice,
-    NoiseChoice,
-    chosen_discrepancy,
-    chosen_noise,
-    discrepancy_along,
-)
+from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import Observations, centre_of, law_table
@@ -196,9 +191,7 @@ class Calibration(Task[Ranks]):
         law, design, started = self.law, self.design, time.perf_counter()
         # Any table of this design has its inputs; the losses of this one are not used.
         template = simulate(law, design, seed=self.seed)
-        noise = chosen_noise(self.noise, template, law)
-        discrepancy = discrepancy_along(chosen_discrepancy(self.discrepancy), noise, law, template)
-        composition = Composition(law, noise, discrepancy, {})
+        composition = composed(law, template, self.noise, self.discrepancy, None)
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:
             report("compiling", 0.0)

@@ -31,13 +31,12 @@ from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import composed, fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
-from bayes_scaling.model.choices import chosen_discrepancy, chosen_noise, discrepancy_along
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
@@ -322,11 +321,10 @@ def _path_of_fit(candidate: Candidate, runs: Runs, folder: Path | None, seed: in
 def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
     """Return whether a fit is what `fit_to_all` would make, as far as its file says."""
     columns, made = candidate.law.inputs, found.manifest
-    noise = chosen_noise(candidate.noise, runs, candidate.law)
-    discrepancy = discrepancy_along(chosen_discrepancy(candidate.discrepancy), noise, candidate.law, runs)
+    asked = composed(candidate.law, runs, candidate.noise, candidate.discrepancy, None)
     return (
         found.runs.hash_of(columns) == runs.hash_of(columns)
-        and (found.noise, found.discrepancy.as_dict()) == (noise, discrepancy.as_dict())
+        and (found.noise, found.discrepancy.as_dict()) == (asked.noise, asked.discrepancy.as_dict())
         and (made["law_source_sha256"], made["sampler"], made["seed"])
         == (candidate.law.source_hash, chosen_sampler(candidate.sampler).name, seed)
         and made["priors"] == {row.site: describe_prior(row.prior) for row in found.composition.sampled}

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from bayes_scaling.inference.chains import Chains
-from bayes_scaling.inference.diagnostics import diagnose
+from bayes_scaling.inference.chains import Chains, Settings
+from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.laplace import laplace_draws
 from bayes_scaling.inference.nuts import whitening_of
 from bayes_scaling.inference.problem import Problem, Sampled
@@ -16,6 +16,7 @@ from bayes_scaling.model.integrated import Integrated
 OTHER_SEED = 1_000_003  # how far seeds of further draws lie from those of the first
 FAST_WARMUP = 150
 WELL_KNOWN = 0.25  # posterior over prior standard deviation, below which a table fixes a parameter
+AGAIN = "whitened by its draws"
 MET, TELLING = 1.1, 50  # R-hat and effective draws of chains whose covariance is near that of the posterior
 
 
@@ -41,30 +42,34 @@ def sample_auto(problem: Problem) -> Sampled:
     chains, diagnostics = problem.sample(starts, fast)
     if not diagnostics.problems(settings.chains * settings.draws):
         return Sampled(chains, diagnostics, "fast NUTS")
-    if diagnostics.rhat < MET and diagnostics.ess_bulk > TELLING:
-        again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED, known_mode=mode)
-        careful_steps = dataclasses.replace(fast, target_accept=careful)
-        chains, diagnostics = again.sample(chains.u[:, -1], careful_steps, whitening_of(chains))
+    if _tell_where(diagnostics):
+        chains, diagnostics = _once_more(problem, chains, dataclasses.replace(fast, target_accept=careful))
         if not diagnostics.problems(settings.chains * settings.draws):
-            return Sampled(chains, diagnostics, "fast NUTS, whitened by its draws")
+            return Sampled(chains, diagnostics, f"fast NUTS, {AGAIN}")
     return sample_nuts(problem)
 
 
 def sample_nuts(problem: Problem) -> Sampled:
-    """NUTS with a long warm-up that adapts a dense mass matrix; once more with stronger settings when needed.
+    """NUTS with a long warm-up that adapts a dense mass matrix, then with stronger settings when needed.
 
-    Chains that agree but are too short for their tails get as many more beside them.
+    After each, draws that are nearly good whiten another round of very small steps. Chains that agree but are too short
+    for their tails get as many more beside them.
     """
     settings = problem.settings
-    starts = starts_at_modes(problem)
+    starts, draws = starts_at_modes(problem), 3 * settings.draws
     if problem.model.populations:
         settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations
-    chains, diagnostics = problem.sample(starts, settings)
-    if not diagnostics.problems(settings.chains * settings.draws):
-        return Sampled(chains, diagnostics, "NUTS")
-    stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
-    chains, diagnostics = problem.sample(starts, stronger)
-    if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(settings.chains * stronger.draws):
+    stronger = dataclasses.replace(settings, warmup=2000, draws=draws, target_accept=0.99)
+    small = dataclasses.replace(settings, warmup=FAST_WARMUP, draws=draws, target_accept=0.995, adapt_mass=False)
+    for how, one in (("NUTS", settings), ("NUTS, stronger settings", stronger)):
+        chains, diagnostics = problem.sample(starts, one)
+        if not diagnostics.problems(one.chains * one.draws):
+            return Sampled(chains, diagnostics, how)
+        if _tell_where(diagnostics) and not problem.model.populations:
+            more, judged = _once_more(problem, chains, small)
+            if not judged.problems(small.chains * small.draws):
+                return Sampled(more, judged, f"{how}, {AGAIN}")
+    if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(stronger.chains * stronger.draws):
         again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED)
         more, _ = again.sample(starts_at_modes(again), stronger)
         chains = Chains(
@@ -73,6 +78,17 @@ def sample_nuts(problem: Problem) -> Sampled:
         )
         return Sampled(chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains")
     return Sampled(chains, diagnostics, "NUTS, stronger settings")
+
+
+def _tell_where(diagnostics: Diagnostics) -> bool:
+    """Say whether the covariance of draws is near enough to that of the posterior to whiten it."""
+    return diagnostics.rhat < MET and diagnostics.ess_bulk > TELLING
+
+
+def _once_more(problem: Problem, chains: Chains, settings: Settings) -> tuple[Chains, Diagnostics]:
+    """Sample from where chains ended, in coordinates that their draws whiten."""
+    again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED, known_mode=problem.mode)
+    return again.sample(chains.u[:, -1], settings, whitening_of(chains))
 
 
 def starts_at_modes(problem: Problem) -> np.ndarray:

@@ -361,6 +361,7 @@ class Stubborn:
         default_factory=lambda: types.SimpleNamespace(populations=(), sites=("a",))
     )
     mode: Mode = dataclasses.field(default_factory=lambda: Mode(np.zeros(1), np.eye(1), np.empty((0, 1))))
+    known_mode: Mode | None = None
 
     def sample(
         self, starts: np.ndarray, settings: Settings, whitening: Whitening | None = None
