@@ -95,7 +95,7 @@ def normal_whitening(location: np.ndarray, covariance: np.ndarray) -> Whitening:
 def whitening_of(chains: Chains) -> Whitening:
     """Return the map that gives the draws of chains, together, unit covariance."""
     draws = chains.u.reshape(-1, chains.u.shape[-1])
-    return normal_whitening(draws.mean(0), np.cov(draws.T))
+    return normal_whitening(draws.mean(0), np.atleast_2d(np.cov(draws.T)))
 
 
 @compiled

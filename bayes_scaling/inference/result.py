@@ -94,8 +94,8 @@ class Fit:
     def sampler_used(self) -> str:
         """How the posterior was sampled.
 
-        ``fast NUTS``, ``NUTS`` or ``NUTS, stronger settings``, each of them also ``whitened by its draws``, the last also
-        with ``twice the chains``; or ``Laplace``.
+        ``fast NUTS``, ``NUTS`` or ``NUTS, stronger settings``, each also ``whitened by its draws``, the last also with
+        ``twice the chains``; or ``Laplace``.
         """
         return str(self.manifest["sampler_used"])
 
