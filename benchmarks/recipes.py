@@ -260,18 +260,15 @@ def main() -> None:
     parser.add_argument("--ranking", action="store_true", help="only the ranking at one scale, without any fit")
     parser.add_argument("--draws", type=int, default=500, help="kept draws per chain")
     asked = parser.parse_args()
+    measured = [*public(asked.data), *bundled()]
     if asked.ranking:
-        by = (
-            pd.DataFrame([ranked(table) for table in (*public(asked.data), *bundled())])
-            .groupby("tables", sort=False)
-            .sum()
-        )
+        by = pd.DataFrame([ranked(table) for table in measured]).groupby("tables", sort=False).sum()
         print(by.assign(share=by["right"] / by["pairs"]).to_string(float_format=lambda x: f"{x:.3f}"))
         return
     asked.out.mkdir(parents=True, exist_ok=True)
     groups = set(filter(None, asked.only.split(",")))
     found: list[dict[str, Any]] = []
-    for table in [*public(asked.data), *bundled(), *simulated(asked.tables)]:
+    for table in [*measured, *simulated(asked.tables)]:
         if groups and table.group not in groups:
             continue
         text = f"{table.law}{table.cut}{asked.draws}{table.rows.to_csv(index=False)}"

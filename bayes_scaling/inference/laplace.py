@@ -33,7 +33,7 @@ def laplace_draws(
     log_target = -np.asarray(potentials(model)(u, data, priors))
     log_proposal = -(4 + dim) / 2 * np.log1p((white**2).sum(1) / 4)
     log_weight = np.where(np.isfinite(log_target), log_target - log_proposal, -np.inf)
-    (smoothed,), (k_hat,) = pareto_smoothed(np.maximum(log_weight - log_weight.max(), -700.0)[None])
+    (smoothed,), (k_hat,) = pareto_smoothed(log_weight[None])
     weight = np.exp(smoothed)
     chosen = rng.choice(proposals, total, p=weight)
     effective = float(1 / (np.sum(weight**2) + 1 / total))  # of the weights, and of drawing from them

@@ -70,7 +70,7 @@ def sample_nuts(problem: Problem) -> Sampled:
             if not judged.problems(small.chains * small.draws):
                 return Sampled(more, judged, f"{how}, {AGAIN}")
     if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(stronger.chains * stronger.draws):
-        again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED)
+        again = _with_other_seed(problem)
         more, _ = again.sample(starts_at_modes(again), stronger)
         chains = Chains(
             np.concatenate([chains.u, more.u]),
@@ -87,8 +87,12 @@ def _tell_where(diagnostics: Diagnostics) -> bool:
 
 def _once_more(problem: Problem, chains: Chains, settings: Settings) -> tuple[Chains, Diagnostics]:
     """Sample from where chains ended, in coordinates that their draws whiten."""
-    again = dataclasses.replace(problem, seed=problem.seed + OTHER_SEED, known_mode=problem.mode)
-    return again.sample(chains.u[:, -1], settings, whitening_of(chains))
+    return _with_other_seed(problem).sample(chains.u[:, -1], settings, whitening_of(chains))
+
+
+def _with_other_seed(problem: Problem) -> Problem:
+    """Return the same posterior for further draws; its mode is not sought again."""
+    return dataclasses.replace(problem, seed=problem.seed + OTHER_SEED, known_mode=problem.mode)
 
 
 def starts_at_modes(problem: Problem) -> np.ndarray:

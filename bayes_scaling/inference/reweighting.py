@@ -43,10 +43,9 @@ def under_other_priors(fitted: Fit, law: Law, seed: int) -> Fit | None:
             for which in (priors, priors_of(fitted.composition))
         )
         _, prior = jax.tree.map(np.asarray, placed(model)(prior_draws(composition, model, seed), data, priors))
-    log_weight = np.nan_to_num(after - before, nan=-np.inf)
+    log_weight = np.where(np.isnan(after - before), -np.inf, after - before)
     if not np.isfinite(log_weight.max()):
         return None
-    log_weight = np.maximum(log_weight - log_weight.max(), -700.0)  # of the largest, or all might be cut to one value
     (smoothed,), (k_hat,) = pareto_smoothed(log_weight[None])
     weight = np.exp(smoothed)
     share = 1 / np.sum(weight**2) / len(weight)

@@ -7,6 +7,8 @@ import contextlib
 import numpy as np
 import scipy.special
 
+FURTHEST = 700.0  # log weights are that far below the largest at most: exp of less is zero
+
 
 def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smooth the largest weights of each row by a Pareto distribution (Vehtari et al. 2024, arXiv 1507.02646).
@@ -23,7 +25,7 @@ def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     from arviz_stats.base import array_stats
 
-    away = log_weight.max(axis=1, keepdims=True) - log_weight  # ArviZ takes minus log weights
+    away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, FURTHEST)  # ArviZ takes minus log weights
     try:
         smoothed, k_hat = array_stats.psislw(away, axis=-1)
     except ValueError:  # a row whose largest weights are all the same
