@@ -4,6 +4,7 @@
     uv run python benchmarks/curves.py --laws kaplan_trajectory --rows-per-curve 8,12,all --only split
     uv run python benchmarks/curves.py --laws kaplan_trajectory --only split,below-6e4,batch-128,batch-2048,batch-32768
     uv run python benchmarks/curves.py --laws default --only split
+    uv run python benchmarks/curves.py --laws nesting_schedule,chinchilla --only cooldown,cosine,size
     uv run python benchmarks/curves.py --simulated 100000 --only none
     uv run python benchmarks/curves.py --data FOLDER [--only steplaw-tuned,multi_power] --out public.jsonl
 
@@ -11,7 +12,9 @@ Fits laws of curves to the bundled tables of curves; ``default`` are the default
 row of the curves of models up to 113k parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are
 forecast. ``below-3e4`` is the same up to another size; ``batch-2048`` leaves out all curves of that batch and
 forecasts them. ``continued``: of every fifth of the smaller curves only the first 30 % of steps is fitted, and the
-rest of it is forecast. ``--simulated`` fits curves of 60 rows each by Chinchilla's law, and finds outliers in them.
+rest of it is forecast. ``cooldown`` and ``cosine`` leave out and forecast the curves of that schedule of
+``stdlib_schedules``, and ``size`` those of its largest model. ``--simulated`` fits curves of 60 rows each by
+Chinchilla's law, and finds outliers in them.
 ``--data`` reads public tables of curves from a folder instead (`public_curves.py` says which, and their parts); there
 ``--only`` takes tables, parts, laws, or a table and a part as in ``steplaw-tuned``.
 Every line has a process of its own; the first fit of a process compiles, or reads what was compiled before. Lines that
@@ -46,8 +49,11 @@ from bayes_scaling.model.choices import default_noise
 
 LAWS = {
     "stdlib_curves": ("kaplan_trajectory", "three_term", "chinchilla", "annealing", "multi_power"),
-    "stdlib_schedules": ("kaplan_trajectory", "three_term", "chinchilla", "annealing", "multi_power"),
+    "stdlib_schedules": (
+        *("kaplan_trajectory", "three_term", "chinchilla", "annealing", "multi_power", "nesting_schedule"),
+    ),
 }
+OF_SCHEDULES = ("cooldown", "cosine", "size")  # parts of ``stdlib_schedules``
 TOGETHER = "default"
 LARGEST = 2e5  # parameters of models that are fitted in the split
 EVERY = 3
@@ -67,6 +73,9 @@ def split(part: str, table: str) -> tuple[bs.Runs, bs.Runs | None]:
     frame = bs.datasets.load(table).table
     if part == "all":
         return bs.Runs.from_frame(frame), None
+    if table == "stdlib_schedules":
+        there = frame["params"] == frame["params"].max() if part == "size" else frame["schedule"] == part
+        return bs.Runs.from_frame(frame[~there]), bs.Runs.from_frame(frame[there])
     small = frame["params"] <= LARGEST
     if part != "continued":
         kind, _, value = part.partition("-")
@@ -180,7 +189,7 @@ def bundled(options: argparse.Namespace) -> list[tuple[str, str, str]]:
     for table, laws in LAWS.items():
         chosen = options.laws.split(",") if options.laws else laws
         for part in (options.only or "all,split,continued").split(","):
-            if part == "all" or (part != "none" and table == "stdlib_curves"):
+            if part == "all" or (part != "none" and (part in OF_SCHEDULES) == (table == "stdlib_schedules")):
                 tasks += [(law, table, part) for law in chosen]
     return tasks
 

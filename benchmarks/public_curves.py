@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from suites.cells import located
 
@@ -21,7 +22,7 @@ SIZES = {"25M": 25e6, "100M": 100e6, "400M": 400e6}  # nominal
 TRAINED_ON = ("cosine_24000", "constant_24000", "wsdcon_9")  # schedules that the paper fits
 EVERY_FITTED, EVERY_AHEAD = 8, 4  # of all runs of StepLaw, badly tuned ones among them
 OF_CURVES = ("kaplan_trajectory", "three_term", "chinchilla")
-OF_RATES = ("annealing", "multi_power")
+OF_RATES = ("annealing", "multi_power", "nesting_schedule")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Public:
 TABLES: Mapping[str, Public] = {
     "steplaw": Public(
         (RUNS, CURVES),
-        {"tuned": OF_CURVES, "ends": OF_CURVES, "any": ("tuning",)},
+        {"tuned": (*OF_CURVES, "nesting_schedule"), "ends": OF_CURVES, "any": ("tuning",)},
         {"Chinchilla refit": 0.0440, "NCPL": 0.0199, "best boosted trees": 0.0169},
     ),
     "nanochat": Public((RUNS, CURVES), {"tuned": OF_CURVES, "ends": OF_CURVES}),
@@ -51,7 +52,7 @@ TABLES: Mapping[str, Public] = {
         f"multipower-{size}": Public((SCHEDULES,), {"schedules": OF_RATES}, {"Luo et al. 2025": error})
         for size, error in {"25M": 0.00376, "100M": 0.00435, "400M": 0.00484}.items()
     },
-    "multipower": Public((SCHEDULES,), {"largest": ("chinchilla",)}),
+    "multipower": Public((SCHEDULES,), {"largest": ("chinchilla", "nesting_schedule")}),
 }
 """By name. Parts: ``tuned``, the best curve at each size, length and batch (nanochat: and rate); ``ends``, of these
 the last rows alone; ``any``, every 8th run fitted and every 4th of the larger ones forecast, however badly tuned;
@@ -117,10 +118,21 @@ def losscast(runs: pd.DataFrame, curves: pd.DataFrame, part: str) -> pd.DataFram
             "steps": frame["step"],
             "batch_tokens": frame["batch_tokens"],
             "peak_learning_rate": frame["learning_rate"],
+            "learning_rate": rate_of(frame),
             "loss": frame["loss"],
             "fitted": frame["split"] == "train",
         }
     )
+
+
+def rate_of(frame: pd.DataFrame) -> pd.Series[float]:
+    """Return the rate at each step of runs of one peak rate and kind of schedule each."""
+    warmup, last = frame["warmup_steps"], frame["final_lr_ratio"]
+    end = frame.groupby("run")["step"].transform("max")
+    done = ((frame["step"] - warmup) / (end - warmup)).clip(0, 1)
+    fallen = np.where(frame["schedule"] == "cosine", (1 - np.cos(np.pi * done)) / 2, done)
+    share = np.where(frame["step"] < warmup, frame["step"] / warmup.clip(lower=1), 1 - (1 - last) * fallen)
+    return frame["learning_rate"] * share
 
 
 def schedules(curves: pd.DataFrame, table: str, part: str) -> pd.DataFrame:
@@ -132,10 +144,11 @@ def schedules(curves: pd.DataFrame, table: str, part: str) -> pd.DataFrame:
             "run": label + " " + curves["schedule"],
             "params": label.map(SIZES),
             "steps": curves["step"],
+            "tokens": curves["step"],
             "learning_rate": curves["lr"],
             "loss": curves["loss"],
             "fitted": curves["schedule"].isin(TRAINED_ON) if part == "schedules" else label != "400M",
         }
     )
-    # The batch is not on record and the same for all; a law of tokens reads steps in its place.
-    return frame[label == size] if size else frame.rename(columns={"steps": "tokens"})
+    # The batch is not on record and the same for all; a law of tokens reads steps in their place.
+    return frame[label == size] if size else frame.drop(columns="steps")

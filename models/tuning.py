@@ -13,14 +13,11 @@ R is that of `nesting` (the Skaling law of OpenEuroLLM 2026, arXiv 2608.28308), 
 StepLaw (Li et al. 2025, arXiv 2503.04715), whose best rate is at the best batch. The valley is ours.
 """
 
-from math import log
-
 import jax.numpy as jnp
-import numpyro.distributions as dist
-from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, row, valley
-from jax.scipy.special import logsumexp
+from bayes_scaling.models._bottlenecks import bottlenecks, reducible
+from bayes_scaling.models._valley import VALLEYS, best_batch, best_rate, valley
 
-from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Derived, Law, Parameter, Quantity, power
+from bayes_scaling.laws import IRREDUCIBLE, LOSS_AT_CENTRE, Array, Law, Quantity
 
 
 def mean(
@@ -48,11 +45,10 @@ def mean(
 ) -> Array:
     """L = E + R (1 + valley of the rate + valley of the batch)."""
     tokens = steps * batch_tokens
-    terms = jnp.stack([jnp.log(A) - alpha * jnp.log(params), jnp.log(K) - beta * jnp.log(tokens)])
     off_rate = jnp.log(peak_learning_rate / best_rate(params, tokens, batch_tokens, c_r, a, b, c))
     off_batch = jnp.log(batch_tokens / best_batch(params, tokens, c_B, d, e))
-    reducible = jnp.exp(q * logsumexp(terms / q, axis=0))
-    loss: Array = E + reducible * (1 + valley(off_rate, w_r, s_r) + valley(off_batch, w_B, s_B))
+    R = reducible(params, tokens, A, K, alpha, beta, q)
+    loss: Array = E + R * (1 + valley(off_rate, w_r, s_r) + valley(off_batch, w_B, s_B))
     return loss
 
 
@@ -64,42 +60,7 @@ LAW = Law(
     parameters=(
         LOSS_AT_CENTRE,
         IRREDUCIBLE,
-        row("alpha", dist.LogNormal(log(0.2), 0.6), "exponent of parameters", "published: 0.25, log-sd 0.44, with E"),
-        Parameter(
-            "beta",
-            dist.LogNormal(0.0, 0.25),
-            unit="1",
-            meaning="exponent of tokens",
-            role="exponent",
-            source="15 published pairs: log-sd of beta / alpha 0.18",
-            quantity="beta / alpha",
-            value=lambda draw, alpha: draw * alpha,
-        ),
-        Parameter(
-            "q",
-            dist.Beta(1.5, 2.5),
-            unit="1",
-            meaning="1 adds the terms; towards 0 only the largest counts",
-            source="covers Kaplan's 0.10, Chinchilla's 1 and values between",
-            quantity="q / 1.5",
-            value=lambda draw: 1.5 * draw,
-        ),
-        row(
-            "x",
-            dist.LogNormal(0.0, 1.5),
-            "N with T_N = T_D of the centre, over N there",
-            "the terms meet near the runs",
-        ),
-        Derived(
-            "T",
-            unit="loss",
-            meaning="T_D at the centre of the data",
-            value=lambda L_0, E, alpha, q, x: (L_0 - E) / jnp.exp(q * jnp.logaddexp(alpha * jnp.log(x) / q, 0.0)),
-        ),
-        Derived("A", "loss params^alpha", "coefficient of N", lambda at, T, x, alpha: T * power(x * at.params, alpha)),
-        Derived(
-            "K", "loss tokens^beta", "coefficient of D", lambda at, T, beta: T * power(at.steps * at.batch_tokens, beta)
-        ),
+        *bottlenecks(lambda at: at.steps * at.batch_tokens),
         *VALLEYS,
     ),
     quantities=(

@@ -431,6 +431,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Ensemble.load": (bs.Ensemble.load, {"path": w.saved_ensemble, "laws": [law], "noise": fit.noise}),
         "Ensemble.save": (w.ensemble.save, {"path": w.folder / "ensemble again.nc"}),
         "Ensemble.only": (w.ensemble.only, {"name": "chinchilla"}),
+        "Ensemble.without": (w.ensemble.without, {"names": ["nesting"]}),
         "Ensemble.points": (w.ensemble.points, AHEAD),
         "Ensemble.take": (w.ensemble.take, {"draws": [0, 1]}),
         "compute_optimal": (

@@ -194,7 +194,7 @@ def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, run
     frame = table_of(numbers)
     for law in map(load_law, law_names(laws) or default_laws(runs)):
         counted = numeric(frame, list(numbers), Origin(PLANNED, {}), law.may_be_zero)
-        refuse_missing_inputs(law, derive_missing({str(name): counted[name] for name in counted})[0])
+        refuse_missing_inputs(law, derive_missing({str(name): counted[name] for name in counted})[0], runs)
 
 
 def planned_forecast(

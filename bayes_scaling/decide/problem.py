@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
@@ -20,7 +21,7 @@ from bayes_scaling.decide.objectives import Goal, Objective
 from bayes_scaling.decide.search import Score, optimise
 from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
-from bayes_scaling.errors import REMEDY, PlanError, Remedy
+from bayes_scaling.errors import REMEDY, BayesScalingWarning, PlanError, Remedy
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
@@ -126,7 +127,7 @@ class Problem:
     ) -> Problem:
         """Check a problem; arguments as of `DecisionProblem`."""
         chosen, counted = objective_of(objective), cost_of(cost)
-        ensemble = source if isinstance(source, Ensemble) else Ensemble.of(source, seed)
+        ensemble = _that_plan(source if isinstance(source, Ensemble) else Ensemble.of(source, seed))
         goal = checked_goal(chosen, ensemble.best_loss if incumbent is None else incumbent, target)
         limits = Constraints() if constraints is None else constraints
         return cls(ensemble, counted, counted.spending(seed), chosen, goal, limits, given or {}, seed)
@@ -221,6 +222,17 @@ def _checked_given(ensemble: Ensemble, given: Mapping[str, float]) -> dict[str, 
 def _tuned(ensemble: Ensemble) -> dict[str, Given]:
     """Return the rule for the learning rate, where a law says which is best."""
     return {RATE: RateRule.of(ensemble)} if any(has_valley(m.fit.law) for m in ensemble.members.values()) else {}
+
+
+def _that_plan(ensemble: Ensemble) -> Ensemble:
+    """Leave out laws of whole schedules, which say nothing of a split, beside others that do."""
+    left_out = [name for name, member in ensemble.members.items() if member.fit.law.features]
+    if not left_out or len(left_out) == len(ensemble.members):
+        return ensemble
+    laws = list(dict.fromkeys(ensemble.members[name].fit.law.label for name in left_out))
+    said = f"{listed(laws)} reads the history of a run, which a plan does not choose: left out of the plan"
+    warnings.warn(said, BayesScalingWarning, stacklevel=5)
+    return ensemble.without(left_out)
 
 
 def _refuse_laws(ensemble: Ensemble, given: Mapping[str, Given]) -> None:

@@ -14,6 +14,8 @@ from bayes_scaling.model.choices import NoiseChoice, default_noise
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import size_of
 
+RATE = "learning_rate"
+HALF = 0.5  # of the runs, along which a learning rate changes where a schedule is on record
 OWN_BATCH = (
     1.4  # factor by which batches scatter around their trend along N and D where they say something of their own
 )
@@ -28,15 +30,20 @@ class Default:
     columns : these
     laws : as of `load_law`
     curves : only for tables of training curves
+    there : columns that only have to be there
     """
 
     columns: tuple[str, ...]
     laws: tuple[str, ...]
     curves: bool = False
+    there: tuple[str, ...] = ()
 
 
 DEFAULTS = (
     Default(("params", "tokens", "unique_tokens"), ("repeated_data", "repeated_data:exponents=free")),
+    Default(("params", "tokens", "learning_rate"), ("nesting_schedule", "chinchilla"), curves=True),
+    Default(("tokens", "steps", "learning_rate"), ("nesting_schedule", "multi_power"), curves=True, there=("params",)),
+    Default(("steps", "learning_rate"), ("multi_power", "annealing"), curves=True),
     Default(
         ("params", "tokens", "batch_tokens"),
         ("kaplan_trajectory", "kaplan_trajectory:form=irreducible", "three_term"),
@@ -49,7 +56,10 @@ DEFAULTS = (
         for column in ("tokens", "params", "flops")
     ),
 )
-"""The first row whose columns all vary holds; along curves of several sizes and batches laws of steps and batch do."""
+"""The first row whose columns all vary holds; along curves of several sizes and batches laws of steps and batch do.
+
+A learning rate counts where it changes along a run: one number for each run may mean many things.
+"""
 
 
 def default_laws(runs: Runs) -> tuple[str, ...]:
@@ -63,7 +73,8 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
     there = _telling(runs)
     curves = default_noise(runs).correlated
     for row in DEFAULTS:
-        if there.issuperset(row.columns) and (curves or not row.curves):
+        known = all(name in runs for name in row.there)
+        if there.issuperset(row.columns) and known and (curves or not row.curves):
             return row.laws
     columns = sorted({column for row in DEFAULTS for column in row.columns})
     raise DataError(
@@ -90,6 +101,8 @@ def _telling(runs: Runs) -> set[str]:
         there |= {"unique_tokens"}
     else:
         there -= {"unique_tokens"}
+    if RATE in there and not ("run" in runs and _changes_along_runs(runs)):
+        there -= {RATE}
     if {"params", "tokens", "batch_tokens"} <= there and not _own_batches(runs):
         there -= {"batch_tokens"}
     return there
@@ -101,3 +114,9 @@ def _own_batches(runs: Runs) -> bool:
     design, batch = np.insert(size, 0, 1.0, axis=1), np.log(runs.column("batch_tokens"))
     left = batch - design @ np.linalg.lstsq(design, batch)[0]
     return bool(left.std() > np.log(OWN_BATCH))
+
+
+def _changes_along_runs(runs: Runs) -> bool:
+    """Say whether the learning rate changes along most of the runs."""
+    rates = runs.table.groupby("run", sort=False)[RATE].nunique()
+    return bool((rates > 1).mean() > HALF)

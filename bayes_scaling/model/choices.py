@@ -13,7 +13,7 @@ from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import LEARNED, Noise
-from bayes_scaling.model.start import ALONG, describes_whole_curves, start_for
+from bayes_scaling.model.start import ALONG, BATCH, BY, describes_whole_curves, start_for
 
 ENOUGH = 3  # model sizes, or batches, for a path along them
 
@@ -57,10 +57,10 @@ def discrepancy_along(discrepancy: Discrepancy, noise: Noise, law: Law, runs: Ru
         noise.correlated and describes_whole_curves(law) and discrepancy.along == "auto" and discrepancy.kind != "none"
     ):
         return discrepancy
-    sizes, batches = (len(np.unique(runs.column(name))) for name in ("params", "batch_tokens"))
-    if sizes < ENOUGH:
+    told = {name for name in BY if name in law.inputs and len(np.unique(runs.column(name))) >= ENOUGH}
+    if "params" not in told:
         return discrepancy
-    return dataclasses.replace(discrepancy, along="params and batch" if batches >= ENOUGH else "params")
+    return dataclasses.replace(discrepancy, along="params and batch" if BATCH in told else "params")
 
 
 def default_noise(runs: Runs) -> Noise:

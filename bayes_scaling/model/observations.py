@@ -18,6 +18,7 @@ from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_sit
 from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.schedule import RATE, Schedule
 from bayes_scaling.model.start import ALONG, StartOfTable
 
 
@@ -83,17 +84,20 @@ class Yardstick:
     size : the column that measures the size of a run; empty where runs are of one size
     typical : its geometric mean
     start : units of the start of curves; None where it is not learned
+    schedule : of planned runs whose learning rate is not given; None for laws that read none
     """
 
     size: str
     typical: float
     start: StartOfTable | None
+    schedule: Schedule | None = None
 
     @classmethod
     def of(cls, law: Law, noise: Noise, runs: Runs) -> Yardstick:
         """Measure a table."""
         begins = noise.departing
-        return cls(*size_of(runs), None if begins is None else StartOfTable.of(begins, law_table(law, runs)))
+        start = None if begins is None else StartOfTable.of(begins, law_table(law, runs))
+        return cls(*size_of(runs), start, Schedule.usual(law, runs))
 
 
 def model_columns(
@@ -106,7 +110,8 @@ def model_columns(
     table : columns of runs that were measured, or of runs that are planned
     yardstick : of the fitted runs
     """
-    columns = law.arrays(table)
+    by_end = yardstick.schedule is not None and RATE not in table
+    columns = yardstick.schedule.at_ends(law, table) if by_end and yardstick.schedule else law.arrays(table)
     if "noise.relative_se" in noise.columns:
         # A planned run has no standard error of its own: its scatter is sigma alone.
         columns["noise.relative_se"] = (

@@ -48,8 +48,7 @@ def typical_design(law: Law, rows: int = 48, seed: int = 0) -> pd.DataFrame:
         The law's inputs in raw units, one row per run: sizes over two decades, 3 to 300 tokens per parameter.
     """
     if "learning_rate" in law.inputs:
-        curves: pd.DataFrame = pd.concat([_typical_curve(kind, rows // 4) for kind in SCHEDULES], ignore_index=True)
-        return curves
+        return _typical_curves(law, rows)
     rng = np.random.default_rng(seed)
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), rows))
     table = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), rows))})
@@ -73,12 +72,20 @@ SCHEDULES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 """Learning rate over its peak, by the share of the steps after warm-up that is done."""
 
 
-def _typical_curve(schedule: str, rows: int, steps: int = 20_000, peak: float = 3e-4) -> pd.DataFrame:
-    """Return rows of one run after its warm-up, under a learning-rate schedule."""
+def _typical_curves(law: Law, rows: int, steps: int = 20_000, peak: float = 3e-4) -> pd.DataFrame:
+    """Return rows after the warm-up of one run under each schedule; of several sizes for a law that reads size."""
     warmup = 1_000
-    step = np.linspace(warmup, steps, rows)
-    rate = SCHEDULES[schedule]((step - warmup) / (steps - warmup))
-    return pd.DataFrame({"run": schedule, "steps": step, "learning_rate": peak * rate})
+    scales = [1.0] if "params" not in law.inputs else [1.0, 4.0]
+    curves = []
+    for schedule, scale in itertools.product(SCHEDULES, scales):
+        step = np.linspace(warmup, steps, max(rows // (len(SCHEDULES) * len(scales)), 2))
+        rate = peak / scale**0.5 * SCHEDULES[schedule]((step - warmup) / (steps - warmup))
+        batch = 2.5e5 * scale ** (0.5 if schedule in ("constant", "linear") else 0.0)
+        run = schedule if len(scales) == 1 else f"{schedule}-{scale:g}"
+        curve = {"run": run, "steps": step, "learning_rate": rate, "params": 1e8 * scale, "batch_tokens": batch}
+        curves.append(pd.DataFrame({**curve, "tokens": step * batch}))
+    table: pd.DataFrame = pd.concat(curves, ignore_index=True)[["run", *law.inputs]]
+    return table
 
 
 def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:

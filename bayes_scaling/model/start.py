@@ -41,7 +41,7 @@ SHARE = 0.1  # of a run
 
 _SIGMA_START = Parameter(
     "sigma_start",
-    dist.LogNormal(math.log(0.05), 1.0),
+    dist.LogNormal(math.log(0.05), 0.7),
     unit="log loss",
     meaning="scale of the scatter at the very start of a curve; it dies out over the shortest of its lengths",
     source="single rows of the bundled curves in their first steps lie 2 to 20 % off any smooth course",
@@ -171,15 +171,17 @@ class StartOfTable:
 
 
 def describes_whole_curves(law: Law) -> bool:
-    """Whether a law says what curves of any size and batch do at any step."""
-    return {*BY} <= set(law.inputs) and any(name in law.inputs for name in ALONG)
+    """Whether a law says what curves of any size do at any step: it reads size, progress, and batch or rate."""
+    reads = set(law.inputs)
+    return "params" in reads and not reads.isdisjoint(ALONG) and not reads.isdisjoint((BATCH, "learning_rate"))
 
 
 def start_for(law: Law) -> Start | None:
     """Return how curves depart from a law at their start by default; None for a law that is not of whole curves."""
     if not describes_whole_curves(law):
         return None
-    return Start(next(name for name in ALONG if name in law.inputs), BY)
+    along = next(name for name in ALONG if name in law.inputs)
+    return Start(along, tuple(name for name in BY if name in law.inputs))
 
 
 def _coefficient(name: str, k: int, columns: tuple[str, ...]) -> Parameter:

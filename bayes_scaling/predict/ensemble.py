@@ -30,6 +30,7 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import CELL
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import model_columns
+from bayes_scaling.model.schedule import RATE
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -324,7 +325,18 @@ class Ensemble:
         """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``."""
         if name not in self.members:
             raise PlanError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
-        members = {name: dataclasses.replace(self.members[name], weight=1.0)}
+        return self.without([one for one in self.members if one != name])
+
+    @validated
+    def without(self, names: Sequence[str]) -> Ensemble:
+        """Leave out laws, by label; the weights of the others grow in proportion."""
+        unknown = [name for name in names if name not in self.members]
+        kept = {name: member for name, member in self.members.items() if name not in names}
+        if unknown or not kept:
+            what = f"no law {shown(unknown[0])}" if unknown else "no law but these"
+            raise PlanError(f"the ensemble has {what}; it has {'; '.join(self.members)}")
+        total = sum(member.weight for member in kept.values())
+        members = {name: dataclasses.replace(one, weight=one.weight / total) for name, one in kept.items()}
         evidence = None if self.evidence is None else self.evidence.of(members)
         return dataclasses.replace(self, members=members, evidence=evidence)
 
@@ -355,7 +367,7 @@ class Ensemble:
         given = derive_missing(given)[0]
         for member in self.members.values():
             missing = [name for name in member.fit.law.inputs if name not in given]
-            if missing:
+            if missing and not (missing == [RATE] and member.fit.yardstick.schedule is not None):
                 raise PlanError(
                     f"law {member.fit.law.label} needs {', '.join(member.fit.law.inputs)} of each run; "
                     f"{missing[0]} is missing"

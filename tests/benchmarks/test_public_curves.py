@@ -41,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
                 loss = 3.0 + rate / layers
                 shape = {"params": np.nan if source == "nanochat" else 1e6 * layers, "layers": layers, "width": 100}
                 how = {"batch_tokens": batch, "learning_rate": rate, "tokens": length + batch, "steps": steps}
+                how |= {"schedule": "cosine", "warmup_steps": 5, "final_lr_ratio": 0.1}
                 runs.append({"run": name, "source": source, "split": split, **shape, **how, "loss": loss})
                 rows += [{"run": name, "step": step, "loss": loss + 1 / (1 + step)} for step in (0, 10, steps)]
     pd.DataFrame(runs).to_csv(tmp_path / "losscast_runs.csv.gz", index=False)
@@ -63,6 +64,9 @@ def test_the_best_rate_of_each_cell_is_used(scripts: Any, folder: Path) -> None:
         assert runs.table["run"].nunique() == 4  # two batches at two lengths
         assert (runs.table["steps"] > 0).all()
         np.testing.assert_allclose(runs.table["tokens"], runs.table["steps"] * runs.table["batch_tokens"])
+        ends = runs.table["steps"] == runs.table.groupby("run")["steps"].transform("max")
+        np.testing.assert_allclose(runs.table["learning_rate"][ends], 1e-4)
+        assert (runs.table["learning_rate"][~ends] > 9e-4).all()
 
 
 def test_only_last_rows_are_used(scripts: Any, folder: Path) -> None:

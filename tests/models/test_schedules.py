@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pytest
+from bayes_scaling.models._memory import at_memory
 
 import bayes_scaling as bs
 from tests.support import fit_exact, public_table
 
 ANNEALING = bs.load_law("annealing")
 MULTI_POWER = bs.load_law("multi_power")
+NESTING_SCHEDULE = bs.load_law("nesting_schedule")
+BATCH = 2.5e5  # tokens
 PEAK, WARMUP = 3e-4, 2160
 TRAINED_ON = ("cosine_24000", "constant_24000", "wsdcon_9")
 
@@ -37,12 +41,19 @@ def rows_of(rate: np.ndarray, every: int) -> dict[str, np.ndarray]:
     """Rows of one run that log its rate every so many steps after the warm-up, and at kinks and jumps."""
     jumps = np.append(np.flatnonzero(np.abs(np.diff(rate)) > 1e-5) + 1, min(20_000, len(rate) - 1))
     steps = np.unique(np.concatenate([np.arange(WARMUP, len(rate) + 1, every), jumps, jumps + 1, [len(rate)]]))
-    return {"run": np.zeros(len(steps), int), "steps": steps.astype(float), "learning_rate": rate[steps - 1]}
+    at = steps.astype(float)
+    return {"run": np.zeros(len(steps), int), "steps": at, "tokens": BATCH * at, "learning_rate": rate[steps - 1]}
 
 
 def features(law: bs.laws.Law, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     assert law.features is not None
     return dict(law.features.value(**{name: table[name] for name in law.features.needs}))
+
+
+def losses(law: bs.laws.Law, constants: Mapping[str, float], table: dict[str, np.ndarray]) -> np.ndarray:
+    """Evaluate a law on rows of one run of 100M parameters."""
+    there = {**table, "params": np.full(len(table["run"]), 1e8)}
+    return np.asarray(law.evaluate(constants, **{name: there[name] for name in ("run", *law.inputs)}))
 
 
 def per_step(rates: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,7 +102,7 @@ def test_pieces_are_as_good_as_all_steps(kind: str, size: str) -> None:
     c = MULTI_POWER.at(f"luo2025_{size}").constants.values
     rate = schedule(kind)
     table = rows_of(rate, 128)
-    found = MULTI_POWER.evaluate(c, **table)
+    found = losses(MULTI_POWER, c, table)
     summed, fall = np.concatenate([[0], np.cumsum(rate)]), -np.diff(rate, prepend=0)
     speed = c["C"] * np.maximum(rate, 1e-30) ** -c["gamma"]
     expected = [
@@ -104,7 +115,7 @@ def test_pieces_are_as_good_as_all_steps(kind: str, size: str) -> None:
 
 def test_a_run_does_not_see_its_future_nor_other_runs() -> None:
     one, other = rows_of(schedule("cosine"), 500), rows_of(schedule("two stages", 16_000), 300)
-    for law in (ANNEALING, MULTI_POWER):
+    for law in (ANNEALING, MULTI_POWER, NESTING_SCHEDULE):
         alone = features(law, one)
         early = features(law, {name: values[:20] for name, values in one.items()})
         both = {name: np.concatenate([one[name], other[name] + (name == "run")]) for name in one}
@@ -123,14 +134,43 @@ def test_dense_curves_are_cheap() -> None:
     started = time.perf_counter()
     features(MULTI_POWER, table)
     features(ANNEALING, table)
+    features(NESTING_SCHEDULE, table)
     assert time.perf_counter() - started < 1.0, "measured: 10 ms"
+
+
+@pytest.mark.parametrize("kind", ["cosine", "exponential cooldown", "linear to zero", "up and down", "two stages"])
+@pytest.mark.parametrize("memory", [3e6, 5e7, 2e9], ids=["short", "of 200 steps", "longer than the run"])
+def test_what_is_remembered_of_sparse_rows_is_that_of_all_steps(kind: str, memory: float) -> None:
+    rate = schedule(kind)
+    relative = rate / np.maximum.accumulate(rate)
+    kept = np.exp(-BATCH * relative / memory)
+    remembered = np.ones(len(rate))
+    for i in range(1, len(rate)):
+        remembered[i] = kept[i] * remembered[i - 1] + (1 - kept[i]) * (relative[i] + relative[i - 1]) / 2
+    table = rows_of(rate, 128)
+    found = features(NESTING_SCHEDULE, table)
+    at = table["steps"].astype(int) - 1
+    np.testing.assert_allclose(found["D_r"], BATCH * np.cumsum(rate)[at] / PEAK, rtol=1e-3)
+    np.testing.assert_allclose(at_memory(found["rate_by_memory"], memory), remembered[at], atol=0.01)
+
+
+def test_a_constant_rate_is_the_law_of_nesting() -> None:
+    table = rows_of(schedule("constant"), 500)
+    constants = {"E": 1.7, "A": 400.0, "K": 900.0, "alpha": 0.34, "beta": 0.3, "q": 0.8}
+    scheduled = losses(NESTING_SCHEDULE, {**constants, "g": 0.3, "p": 0.5, "memory": 1e8}, table)
+    tokens = features(NESTING_SCHEDULE, table)["D_r"]
+    nesting = losses(bs.load_law("nesting"), {**constants, "B": constants["K"]}, {**table, "tokens": tokens})
+    np.testing.assert_allclose(scheduled, nesting, rtol=1e-9)
+    assert tokens[-1] == pytest.approx(BATCH * (24_000 - WARMUP / 2), rel=1e-3), "the warm-up counts half"
 
 
 def test_falling_later_or_less_leaves_more_loss() -> None:
     constant, cosine, zero = (rows_of(schedule(kind), 200) for kind in ("constant", "cosine", "linear to zero"))
     tissue = {"E": 3.0, "A": 0.5, "alpha": 0.5, "C": 0.4}
-    for law, constants in ((ANNEALING, tissue), (MULTI_POWER, MULTI_POWER.at("luo2025_25M").constants.values)):
-        held, ends, ends_at_zero = (law.evaluate(constants, **table)[-1] for table in (constant, cosine, zero))
+    ours = {"E": 1.7, "A": 400.0, "K": 900.0, "alpha": 0.34, "beta": 0.3, "q": 0.8, "g": 0.5, "p": 0.5, "memory": 5e7}
+    luo = MULTI_POWER.at("luo2025_25M").constants.values
+    for law, constants in ((ANNEALING, tissue), (MULTI_POWER, luo), (NESTING_SCHEDULE, ours)):
+        held, ends, ends_at_zero = (losses(law, constants, table)[-1] for table in (constant, cosine, zero))
         assert held > ends > ends_at_zero - 0.02
 
 

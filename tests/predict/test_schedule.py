@@ -1,0 +1,97 @@
+"""Runs whose learning rate is not given: they go as the longest fitted run went, and it is said."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.errors import BayesScalingWarning, ForecastError, PlanError
+from bayes_scaling.evaluate.defaults import default_laws
+from bayes_scaling.model.schedule import Schedule
+from bayes_scaling.model.simulate import typical_design
+from tests.support import fit_exact
+
+LAW = bs.load_law("nesting_schedule")
+CONSTANTS = {"E": 1.7, "A": 400.0, "K": 900.0, "alpha": 0.34, "beta": 0.3, "q": 0.8, "g": 0.3, "p": 0.5, "memory": 2e8}
+TRUTH = {**CONSTANTS, "sigma": 0.001, "sigma_curve": 0.003, "length": 1.0}
+NOISE = bs.Noise("normal", rows="correlated", start="none")
+
+
+@pytest.fixture(scope="module")
+def runs() -> bs.Runs:
+    return bs.simulate(LAW, typical_design(LAW, 80), TRUTH, noise=NOISE, seed=0)
+
+
+@pytest.fixture(scope="module")
+def fit(runs: bs.Runs) -> bs.Fit:
+    return fit_exact("nesting_schedule", runs, noise=NOISE, sampler=bs.Sampler("laplace", draws=250), seed=0)
+
+
+@pytest.fixture(scope="module")
+def usual(runs: bs.Runs) -> Schedule:
+    found = Schedule.usual(LAW, runs)
+    assert found is not None
+    return found
+
+
+def test_the_usual_schedule_is_that_of_the_longest_run_that_ends_lowest(runs: bs.Runs, usual: Schedule) -> None:
+    ends = runs.ends().table
+    longest = ends[ends["tokens"] == ends["tokens"].max()]
+    assert usual.run == longest.loc[longest["loss"].idxmin(), "run"]
+    assert usual.done[-1] == 1.0 and usual.rates[-1] < usual.rates[0]
+    assert Schedule.usual(bs.load_law("chinchilla"), runs) is None
+
+
+def test_the_end_of_a_run_is_the_last_row_of_its_whole_curve(fit: bs.Fit, usual: Schedule) -> None:
+    tokens = np.array([2e9, 5e10])
+    ends = bs.forecast(fit, params=5e8, tokens=tokens, unconverged=True)
+    for one, end in enumerate(tokens):
+        along = {"tokens": end * np.array(usual.done), "learning_rate": usual.rates}
+        curve = bs.forecast(fit, params=5e8, run="planned", **along, unconverged=True)
+        np.testing.assert_allclose(ends.mean[:, one], curve.mean[:, -1], rtol=1e-9)
+    assert [said for said in ends.cautions if f"along run '{usual.run}'" in said]
+    assert not [said for said in curve.cautions if "no learning rate" in said]
+
+
+def test_a_trajectory_goes_as_the_usual_schedule_and_says_so(fit: bs.Fit, usual: Schedule) -> None:
+    found = bs.trajectory(fit, params=5e8, tokens=5e10, unconverged=True)
+    np.testing.assert_allclose(
+        found.points["learning_rate"], np.interp(found.positions / 5e10, usual.done, usual.rates)
+    )
+    assert [said for said in found.forecast.cautions if f"along run '{usual.run}'" in said]
+    constant = bs.trajectory(fit, params=5e8, tokens=5e10, learning_rate=3e-4, unconverged=True)
+    assert (constant.median()[-1] > found.median()[-1]) and not constant.forecast.cautions
+
+
+def test_rows_of_one_run_need_their_rates(fit: bs.Fit) -> None:
+    with pytest.raises(ForecastError, match="rows of one run need the learning rate of each"):
+        bs.forecast(fit, params=5e8, tokens=[1e9, 2e9], run="planned", unconverged=True)
+
+
+def test_a_plan_leaves_out_laws_of_whole_schedules_beside_others(fit: bs.Fit, runs: bs.Runs) -> None:
+    other = fit_exact("chinchilla", runs, noise=NOISE, sampler=bs.Sampler("laplace", draws=250), seed=0)
+    weights = {"nesting_schedule": 0.6, "chinchilla": 0.4}
+    fits = {"nesting_schedule": fit, "chinchilla": other}
+    both = bs.Ensemble.of(SimpleNamespace(fits=fits, weights=weights, runs=runs), unconverged=True)
+    with pytest.warns(BayesScalingWarning, match="nesting_schedule reads the history of a run"):
+        plan = bs.allocate(both, budget=1e21)
+    assert plan.label == "chinchilla"
+    assert both.without(["nesting_schedule"]).weights == {"chinchilla": 1.0}
+    with pytest.raises(PlanError, match="a plan needs a law in params and tokens"):
+        bs.allocate(both.only("nesting_schedule"), budget=1e21)
+    with pytest.raises(PlanError, match="no law but these"):
+        both.without(list(fits))
+
+
+def test_rates_that_change_along_runs_choose_the_laws(runs: bs.Runs) -> None:
+    table = runs.table
+    assert default_laws(runs) == ("nesting_schedule", "chinchilla")
+    one_size = table[table["params"] == 1e8].assign(steps=lambda rows: rows["tokens"] / 2.5e5)
+    assert default_laws(bs.Runs.from_frame(one_size)) == ("nesting_schedule", "multi_power")
+    unknown = one_size.drop(columns=["params", "tokens"])
+    assert default_laws(bs.Runs.from_frame(unknown)) == ("multi_power", "annealing")
+    peaks = table.assign(learning_rate=table.groupby("run")["learning_rate"].transform("max"))
+    assert "nesting_schedule" not in default_laws(bs.Runs.from_frame(peaks))
