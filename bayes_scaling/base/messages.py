@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -59,4 +60,11 @@ def checked_probability(value: float, what: str = "probability") -> float:
     if not 0 < value < 1:
         hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
         raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
+    return float(value)
+
+
+def checked_loss(value: float, unit: str = "") -> float:
+    """Return a target loss, which is positive and finite."""
+    if not (math.isfinite(value) and value > 0):
+        raise ForecastError(f"target loss is {value:g}, expected a positive number{f' in {unit}' if unit else ''}")
     return float(value)

@@ -77,18 +77,16 @@ def trajectory(
         [Output("--plot", plot, PICTURE), Output("--rows", rows, (".csv",))],
         {"the table of runs": source, "--measured": measured},
     )
-    from bayes_scaling.base.messages import checked_probability
+    from bayes_scaling.base.messages import checked_loss, checked_probability
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.trajectories import trajectory_tables
     from bayes_scaling.predict.so_far import rows_so_far
     from bayes_scaling.predict.trajectory import trajectory as follow
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
-    targets = numbers(target_loss, "--target-loss") if target_loss else []
+    targets = [checked_loss(loss) for loss in numbers(target_loss, "--target-loss")] if target_loss else []
     if measured is not None and plot is None:
         raise ForecastError("--measured is drawn on top of a picture; add --plot FILE.png")
-    if wrong := [loss for loss in targets if not loss > 0]:
-        raise ForecastError(f"target loss is {wrong[0]:g}, expected a positive number")
     options = {"--params": params, "--batch-tokens": batch_tokens, "--steps": steps, "--tokens": tokens}
     given: dict[str, Any] = {
         option.removeprefix("--").replace("-", "_"): _one_or_several(text, option)

@@ -20,7 +20,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_loss, checked_probability
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -232,7 +232,7 @@ def checked_bands(probabilities: Sequence[float]) -> Bands:
 
 def checked_target(target: float | None, unit: str) -> float | None:
     """Return the loss to mark, or refuse one that no table of runs could have."""
-    if target is not None and not 1 / LARGEST <= target <= LARGEST:
+    if target is not None and not 1 / LARGEST <= checked_loss(target, unit) <= LARGEST:
         raise ForecastError(f"target loss is {target:g}, expected a positive number in {unit}, as losses of runs are")
     return target
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.ensemble import Ensemble
@@ -198,18 +198,16 @@ class ArmCurves:
         The law's own error, as far as all arms share it, moves their curves alike: it is held at its value at the
         arm's run, so a multiplier is a distance between two curves, and not between two turns of one rough path.
         """
-        if (at is None) == (loss is None):
-            raise ForecastError("a multiplier is at a size or at a loss: give one of the two")
         log_sizes, arm, over = np.log(self.sizes), self._known(arm), self._known(over)
-        if at is not None:
+        if at is not None and loss is None:
             self._refuse_beyond(at)
             needed = np.full(len(self.law[arm]), math.log(at))
             where = f"at {at:.3g} {self.along.unit}"
-        else:
-            if not (loss is not None and math.isfinite(loss) and loss > 0):
-                raise ForecastError(f"target loss is {loss:g}, expected a positive number")
+        elif loss is not None and at is None:
             lowest = np.minimum.accumulate(self.log_loss[arm], axis=1)
-            needed, where = reached(lowest, log_sizes, np.log(loss)), f"at a loss of {loss:.4g}"
+            needed, where = reached(lowest, log_sizes, np.log(checked_loss(loss))), f"at a loss of {loss:.4g}"
+        else:
+            raise ForecastError("a multiplier is at a size or at a loss: give one of the two")
         there = np.minimum(needed, log_sizes[-1])
         apart = at_each(self.error[arm], log_sizes, there) - at_each(self.error[over], log_sizes, there)
         rival = reached(self.law[over], log_sizes, at_each(self.law[arm], log_sizes, there) + apart)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.messages import checked_loss, checked_probability, listed
 from bayes_scaling.data.columns import derive_missing, table_of
 from bayes_scaling.data.consistency import odd_rows, refuse_impossible
 from bayes_scaling.data.runs import Runs
@@ -150,8 +150,7 @@ class Forecast:
     @validated
     def probability_below(self, loss: float, of: str = "new_run") -> np.ndarray:
         """Return ``P(loss <= target)`` at each point, ``(n_point,)``."""
-        if not loss > 0:
-            raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.loss_unit}")
+        checked_loss(loss, self.loss_unit)
         return np.asarray(np.mean(self.draws(of) <= loss, axis=0))
 
     @validated

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability
+from bayes_scaling.base.messages import checked_loss, checked_probability
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -200,8 +200,7 @@ def _needed(
 ) -> Requirement:
     """Return what each draw of one fit needs to reach a loss; arguments as of `required`."""
     law = fit.law
-    if not (np.isfinite(loss) and loss > 0):
-        raise ForecastError(f"target loss is {loss:g}, expected a positive number in {fit.runs.loss_unit}")
+    checked_loss(loss, fit.runs.loss_unit)
     of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
     given: dict[str, Any] = {}
     if of in law.inputs:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text, nulled
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -149,8 +149,7 @@ class Trajectory:
             When the loss is not positive, or the rows do not say how many of ``of`` they are.
         """
         of = of or self.along
-        if not (np.isfinite(loss) and loss > 0):
-            raise ForecastError(f"target loss is {loss:g}, expected a positive number in {self.forecast.loss_unit}")
+        checked_loss(loss, self.forecast.loss_unit)
         known = derive_missing({str(name): self.points[name].to_numpy(float) for name in self.points})[0]
         if of not in LENGTHS or of not in known:
             raise ForecastError(
