@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,34 +108,42 @@ def saved_fit(path: Path, law: str) -> Fit | Ensemble:
     return found.only(alone[0]).leading if alone else found
 
 
-def fitted_or_saved(
-    path: Path,
-    law: str,
-    columns: str,
-    loss_unit: str,
-    params_convention: str,
-    seed: int,
-    *,
-    refuse: Callable[[Runs], None] | None = None,
-    workers: int | None = None,
-    dask: str = "",
-) -> Fit | Ensemble:
-    """Read what was saved (.nc), or fit a table; arguments as of the options.
+@dataclasses.dataclass(frozen=True)
+class TableOrFit:
+    """What a command answers from: a table of runs that it fits, or what 'fit --out' saved (.nc).
 
-    Parameters
+    Attributes
     ----------
-    refuse : refuses a table before it is fitted
+    path : the file
+    law, columns, loss_unit, params_convention, seed : as the options say
     """
-    if path.suffix.lower() == ".nc":
-        refuse_without_fits(workers, dask, f"{path.name} has its fits already")
-        return saved_fit(path, law)
-    runs = read_runs(path, columns, loss_unit, params_convention)
-    if refuse is not None:
-        refuse(runs)
-    if len(law_names(law)) == 1:
-        refuse_without_fits(workers, dask, "one law is one fit")
-    with executor_of(workers, dask) as executor:
-        return fit_named(law, runs, seed=seed, **({} if executor is None else {"executor": executor}))
+
+    path: Path
+    law: str
+    columns: str
+    loss_unit: str
+    params_convention: str
+    seed: int
+
+    def fitted(
+        self, refuse: Callable[[Runs], None] | None = None, workers: int | None = None, dask: str = ""
+    ) -> Fit | Ensemble:
+        """Return what was saved, or fit the table.
+
+        Parameters
+        ----------
+        refuse : refuses a table before it is fitted
+        """
+        if self.path.suffix.lower() == ".nc":
+            refuse_without_fits(workers, dask, f"{self.path.name} has its fits already")
+            return saved_fit(self.path, self.law)
+        runs = read_runs(self.path, self.columns, self.loss_unit, self.params_convention)
+        if refuse is not None:
+            refuse(runs)
+        if len(law_names(self.law)) == 1:
+            refuse_without_fits(workers, dask, "one law is one fit")
+        with executor_of(workers, dask) as executor:
+            return fit_named(self.law, runs, seed=self.seed, **({} if executor is None else {"executor": executor}))
 
 
 def fit_named(laws: str, runs: Runs, **options: Any) -> Fit | Ensemble:

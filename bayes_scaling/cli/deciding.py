@@ -17,9 +17,9 @@ from bayes_scaling.cli._options import (
     LossUnit,
     Seed,
     Source,
+    TableOrFit,
     Unconverged,
     drawn,
-    fitted_or_saved,
     groups_in,
     numbers,
     print_json,
@@ -119,7 +119,7 @@ def allocate(
         raise PlanError("--odds needs a loss to reach; add --target LOSS")
     if reserve and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
-    fitted = fitted_or_saved(source, law, columns, loss_unit, params_convention, seed)
+    fitted = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted()
     given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
         drawn(fitted, seed, group, unconverged),

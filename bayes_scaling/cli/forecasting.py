@@ -23,10 +23,10 @@ from bayes_scaling.cli._options import (
     Points,
     Seed,
     Source,
+    TableOrFit,
     Tokens,
     Unconverged,
     fits_in,
-    fitted_or_saved,
     groups_in,
     inputs_of,
     named,
@@ -84,17 +84,8 @@ def forecast(
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if out is not None and source.suffix.lower() == ".nc":
         raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
-    loaded = fitted_or_saved(
-        source,
-        law,
-        columns,
-        loss_unit,
-        params_convention,
-        seed,
-        refuse=lambda runs: refuse_no_question(given, table, law, runs),
-        workers=workers,
-        dask=dask,
-    )
+    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed)
+    loaded = asked.fitted(lambda runs: refuse_no_question(given, table, law, runs), workers, dask)
     if out is not None:
         loaded.save(out)
     result = planned_forecast(loaded, given, table, seed, unconverged)

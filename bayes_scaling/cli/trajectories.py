@@ -17,8 +17,8 @@ from bayes_scaling.cli._options import (
     LossUnit,
     Seed,
     Source,
+    TableOrFit,
     Unconverged,
-    fitted_or_saved,
     named,
     number,
     numbers,
@@ -104,9 +104,7 @@ def trajectory(
         else:
             refuse_no_question(given, None, law, table)
 
-    loaded = fitted_or_saved(
-        source, law, columns, loss_unit, params_convention, seed, refuse=refuse, workers=workers, dask=dask
-    )
+    loaded = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted(refuse, workers, dask)
     found = follow(loaded, run=run, seed=seed, unconverged=unconverged, **given)
     content = json.loads(found.to_json(probabilities, targets))
     if rows is not None:

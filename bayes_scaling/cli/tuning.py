@@ -14,8 +14,8 @@ from bayes_scaling.cli._options import (
     LossUnit,
     Seed,
     Source,
+    TableOrFit,
     Unconverged,
-    fitted_or_saved,
     groups_in,
     law_names,
     named,
@@ -65,15 +65,8 @@ def tune(
 
     refuse_untunable(params, tokens, batch_tokens, within)
     wanted = law or ("" if source.suffix.lower() == ".nc" else LAW)
-    loaded = fitted_or_saved(
-        source,
-        wanted,
-        columns,
-        loss_unit,
-        params_convention,
-        seed,
-        refuse=lambda runs: _refuse(runs, wanted, batch_tokens),
-    )
+    table = TableOrFit(source, wanted, columns, loss_unit, params_convention, seed)
+    loaded = table.fitted(lambda runs: _refuse(runs, wanted, batch_tokens))
     given, groups = named(at), groups_in(loaded)
     stray = [name for name in given if name not in groups]
     if stray:
