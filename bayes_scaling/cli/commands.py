@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import warnings
@@ -74,7 +75,7 @@ def run() -> int:
 
     Errors made on purpose become one line: 2 for what was asked, 1 for a machine that does not do it.
     """
-    warnings.showwarning = _show_warning
+    warnings.showwarning = functools.partial(_show_warning, set())
     try:
         code = app(standalone_mode=False)
         if sys.stdout is not None:
@@ -113,10 +114,12 @@ def _close_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Print our own warnings as a line, others as Python does."""
+def _show_warning(shown: set[str], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print our own warnings as a line, each once, others as Python does."""
     if issubclass(category, BayesScalingWarning):
-        typer.echo(f"warning: {message}", err=True)
+        if str(message) not in shown:
+            typer.echo(f"warning: {message}", err=True)
+        shown.add(str(message))
     else:
         _shown_by_python(message, category, *where, **more)
 

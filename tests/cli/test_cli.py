@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import get_args
 
@@ -464,3 +465,16 @@ def test_a_fit_of_a_law_file_asks_for_the_file(folder: Path, tmp_path: Path) -> 
         file.attrs["sha256"] = digest_of(whole.arrays, whole.said)
     code, _, err = run("forecast", fit, "--params", "7e10", "--tokens", "1.4e12")
     assert code == 2 and "a saved fit runs no code" in err and err.endswith("give the law again with --law FILE")
+
+
+def test_a_warning_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def warn(standalone_mode: bool) -> None:
+        for said in ("a law was left out", "a law was left out", "another thing"):
+            warnings.warn(said, bs.errors.BayesScalingWarning, stacklevel=1)
+
+    monkeypatch.setattr(cli.commands, "app", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert [cli.commands.run(), cli.commands.run()] == [0, 0]
+    lines = ["warning: a law was left out", "warning: another thing"]
+    assert capsys.readouterr().err.splitlines() == lines * 2
