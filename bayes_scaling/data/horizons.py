@@ -44,6 +44,7 @@ def odd_ends(table: pd.DataFrame) -> tuple[str, ...]:
     return (
         f"{len(gap)} runs end {np.median(gap):.1%} (median) below where a longer run of the same "
         f"{' and '.join(like) or 'table'} is at the same {along}: the learning rate seems to fall until the end of "
-        "each run. A law that does not read it cannot describe the middle and the end of such runs together: fit the "
-        "last rows alone, or runs of one length",
+        "each run. A law that does not read it cannot describe the middle and the end of such runs together: fit "
+        "nesting_schedule, with the rate of each row in a column learning_rate, the last rows alone, or runs of one "
+        "length",
     )

@@ -28,7 +28,11 @@ def test_runs_that_end_below_longer_ones_are_said() -> None:
     lengths = (1e3, 2e3, 3e3, 1e5)
     (said,) = curves(0.06, lengths=lengths).warnings
     assert said.startswith("6 runs end 6.")
-    assert "of the same params and batch_tokens is at the same steps" in said and "fit the last rows alone" in said
+    assert (
+        "of the same params and batch_tokens is at the same steps" in said
+        and "the last rows alone" in said
+        and "learning_rate" in said
+    )
     for silent in (curves(0.0, lengths=lengths), curves(0.01, lengths=lengths), curves(0.06, lengths=lengths).ends()):
         assert silent.warnings == ()
 
