@@ -8,10 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import scipy.optimize
 
+from bayes_scaling.errors import FitError
 from bayes_scaling.inference.compiled import value_and_gradient
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
+
+NOWHERE = 1e30  # potential of a point at which the density is not finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +36,28 @@ class Mode:
 
 
 def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
-    """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``."""
+    """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``.
+
+    Raises
+    ------
+    FitError
+        When the density is not finite at any start.
+    """
     function = value_and_gradient(model, data, priors)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = function(u)
         if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
-            return 1e30, np.zeros_like(u)
+            return NOWHERE, np.zeros_like(u)
         return value, gradient
 
-    best_first = np.argsort([objective(u)[0] for u in starts], kind="stable")
+    values = [objective(u)[0] for u in starts]
+    if min(values) == NOWHERE:
+        raise FitError(
+            f"the law or its noise gives no finite density of these runs at any of {len(starts)} draws of the prior: "
+            "look for runs that it cannot read, such as one whose learning rate is 0 all along"
+        )
+    best_first = np.argsort(values, kind="stable")
     found = [
         scipy.optimize.minimize(objective, u, jac=True, method="BFGS", options={"gtol": 1e-4})
         for u in starts[best_first[:climbs]]
