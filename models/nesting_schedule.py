@@ -5,10 +5,10 @@
 
 N parameters, D_i tokens of step i, r_i its learning rate, r_peak the highest rate of the run so far, D_r training
 tokens weighted by their rate, d_i those of them since step i, L loss; c makes the weights sum to one. A run goes
-forward as fast as its rate allows, and what it loses by the height of the rate it gains back when the rate falls: after
-a while, so that it is the rate over the last ``memory`` tokens, m, that counts. Before the first step the rate counts as
-its peak. At a constant rate m = 1 and this is the law `nesting`. The rows of a run give its schedule: the rate is
-interpolated linearly between rows, and a linear warm-up from zero is assumed before its first row.
+forward as fast as its rate allows, and what it loses by the height of the rate it gains back when the rate falls:
+after a while, so that it is the rate over the last ``memory`` tokens, m, that counts. Before the first step the rate
+counts as its peak. At a constant rate m = 1 and this is the law `nesting`. The rows of a run give its schedule: the
+rate is interpolated linearly between rows, and a linear warm-up from zero is assumed before its first row.
 
 Ours. That progress goes with the sum of the rates and that the gain of a decrease is delayed along that sum is from
 Tissue et al. 2024 (arXiv 2408.11029) and Luo et al. 2025 (arXiv 2503.12811); R is that of `nesting`.
