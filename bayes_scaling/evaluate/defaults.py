@@ -13,8 +13,8 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import NoiseChoice, default_noise
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import size_of
+from bayes_scaling.model.schedule import STEP_RATE
 
-RATE = "learning_rate"
 HALF = 0.5  # of the runs, along which a learning rate changes where a schedule is on record
 OWN_BATCH = (
     1.4  # factor by which batches scatter around their trend along N and D where they say something of their own
@@ -101,8 +101,8 @@ def _telling(runs: Runs) -> set[str]:
         there |= {"unique_tokens"}
     else:
         there -= {"unique_tokens"}
-    if RATE in there and not ("run" in runs and _changes_along_runs(runs)):
-        there -= {RATE}
+    if STEP_RATE in there and not ("run" in runs and _changes_along_runs(runs)):
+        there -= {STEP_RATE}
     if {"params", "tokens", "batch_tokens"} <= there and not _own_batches(runs):
         there -= {"batch_tokens"}
     return there
@@ -118,5 +118,5 @@ def _own_batches(runs: Runs) -> bool:
 
 def _changes_along_runs(runs: Runs) -> bool:
     """Say whether the learning rate changes along most of the runs."""
-    rates = runs.table.groupby("run", sort=False)[RATE].nunique()
+    rates = runs.table.groupby("run", sort=False)[STEP_RATE].nunique()
     return bool((rates > 1).mean() > HALF)

@@ -18,7 +18,7 @@ from bayes_scaling.model.composition import BASIS, CELL, Composition, offset_sit
 from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.schedule import RATE, Schedule
+from bayes_scaling.model.schedule import STEP_RATE, Schedule
 from bayes_scaling.model.start import ALONG, StartOfTable
 
 
@@ -110,8 +110,8 @@ def model_columns(
     table : columns of runs that were measured, or of runs that are planned
     yardstick : of the fitted runs
     """
-    by_end = yardstick.schedule is not None and RATE not in table
-    columns = yardstick.schedule.at_ends(law, table) if by_end and yardstick.schedule else law.arrays(table)
+    schedule = None if STEP_RATE in table else yardstick.schedule
+    columns = law.arrays(table) if schedule is None else schedule.at_ends(law, table)
     if "noise.relative_se" in noise.columns:
         # A planned run has no standard error of its own: its scatter is sigma alone.
         columns["noise.relative_se"] = (

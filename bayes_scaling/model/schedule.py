@@ -16,7 +16,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.start import ALONG
 
-RATE = "learning_rate"
+STEP_RATE = "learning_rate"  # column: of the step of each row, not the peak of its run
 ROWS = 64  # of a planned run, at most
 
 
@@ -39,14 +39,14 @@ class Schedule:
     def usual(cls, law: Law, runs: Runs) -> Schedule | None:
         """Return the usual schedule of a table; None for a law that reads none, and for a table without curves."""
         along = next((name for name in ALONG if name in law.inputs), "")
-        if RATE not in law.inputs or not along or "run" not in runs:
+        if STEP_RATE not in law.inputs or not along or "run" not in runs:
             return None
         last = runs.table.sort_values(along, kind="stable").groupby("run", sort=False).tail(1)
         longest = last[last[along] >= 0.99 * last[along].max()]
         run = longest.loc[longest["loss"].idxmin(), "run"]
         rows = runs.table[runs.table["run"] == run].sort_values(along, kind="stable")
         kept = np.unique(np.rint(np.linspace(0, len(rows) - 1, ROWS)).astype(int))
-        position, rate = rows[along].to_numpy(float)[kept], rows[RATE].to_numpy(float)[kept]
+        position, rate = rows[along].to_numpy(float)[kept], rows[STEP_RATE].to_numpy(float)[kept]
         return cls(str(run), tuple((position / position[-1]).tolist()), tuple(rate.tolist()))
 
     def along(self, positions: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ class Schedule:
         whole = {name: np.repeat(np.asarray(values, float), rows) for name, values in ends.items()}
         for name in {*ALONG} & {*ends}:
             whole[name] = whole[name] * np.tile(self.done, count)
-        return {**whole, RATE: np.tile(self.rates, count), "run": np.repeat(np.arange(count), rows)}
+        return {**whole, STEP_RATE: np.tile(self.rates, count), "run": np.repeat(np.arange(count), rows)}
 
     def at_ends(self, law: Law, ends: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return what a law takes of the ends of runs, as `Law.arrays`, ``(n_run, ...)`` each."""

@@ -24,7 +24,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.observations import SIZES, size_of
-from bayes_scaling.model.schedule import RATE, Schedule
+from bayes_scaling.model.schedule import STEP_RATE, Schedule
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
@@ -254,7 +254,14 @@ def forecast(
     fits, weights, unconverged = weighted(source, unconverged)
     if isinstance(source, Ensemble):
         inputs = {**(source.group if points is None else {}), **inputs}
-    return mixed({name: _of_fit(fits[name], points, seed, unconverged, inputs) for name in weights}, weights, seed)
+    of_laws = {name: _of_fit(fits[name], points, seed, unconverged, _read_by(fits, name, inputs)) for name in weights}
+    return mixed(of_laws, weights, seed)
+
+
+def _read_by(fits: Mapping[str, Fit], name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out inputs of future runs that another law has a column for, and this one has not."""
+    others = {column for fit in fits.values() for column in fit.law.columns} - {*INPUTS, *fits[name].law.columns}
+    return {given: value for given, value in inputs.items() if given not in others}
 
 
 def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
@@ -281,6 +288,8 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     known : fitted rows of the runs that go on, named as in the column ``run`` of ``frame``
     seed : of the noise, of the discrepancy and of deviations of curves
     """
+    if known.runs and STEP_RATE in fit.law.inputs and STEP_RATE not in frame:
+        raise ForecastError(f"run {known.runs[0]!r} goes on: give the learning rate of its rows ahead, {STEP_RATE}")
     common = [name for name in frame if name in known.rows]
     both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
     now = len(both) - len(frame)
@@ -403,8 +412,10 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
     refuse_impossible(frame, Origin(PLANNED, {}))
     refuse_missing_inputs(law, frame, fit.runs)
-    if RATE in law.inputs and RATE not in frame and "run" in frame and frame["run"].duplicated().any():
-        raise ForecastError(f"rows of one run need the learning rate of each; give {RATE}, or the ends of runs alone")
+    if STEP_RATE in law.inputs and STEP_RATE not in frame and "run" in frame and frame["run"].duplicated().any():
+        raise ForecastError(
+            f"rows of one run need the learning rate of each; give {STEP_RATE}, or the ends of runs alone"
+        )
     for column, labels in zip(fit.groups.columns, fit.groups.labels, strict=True):
         if column not in frame:
             raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
@@ -420,7 +431,7 @@ def refuse_missing_inputs(law: Law, known: Container[str], runs: Runs) -> None:
     runs : fitted ones; the learning rate of future runs may follow their usual schedule
     """
     missing = [name for name in law.inputs if name not in known]
-    if missing == [RATE] and Schedule.usual(law, runs) is not None:
+    if missing == [STEP_RATE] and Schedule.usual(law, runs) is not None:
         return
     if missing:
         raise ForecastError(
@@ -447,7 +458,7 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
 
 def assumed_schedule(fit: Fit, known: Container[str]) -> Iterator[str]:
     """Say what schedule runs are taken to have whose learning rate is not given, from the names of what is known."""
-    if fit.yardstick.schedule is not None and RATE not in known:
+    if fit.yardstick.schedule is not None and STEP_RATE not in known:
         yield f"no learning rate is given: it is taken to go as along run {fit.yardstick.schedule.run!r}, to the end"
 
 

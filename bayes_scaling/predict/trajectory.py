@@ -20,7 +20,7 @@ from bayes_scaling.base.messages import checked_loss, checked_probability, liste
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.schedule import RATE
+from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.along import reached
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
@@ -315,7 +315,7 @@ def trajectory(
     else:
         labels = set(fits[0].runs.table["run"].astype(str)) if "run" in fits[0].runs else set()
         name = PLANNED_RUN + "'" * sum(one.startswith(PLANNED_RUN) for one in labels)
-        usual = {} if RATE in others else _usual_rates(fits, rows)
+        usual = {} if STEP_RATE in others else _usual_rates(fits, rows)
         planned: dict[str, Any] = {**usual, **others, along: rows, "run": name}
         found = forecast(source, seed=seed, unconverged=unconverged, **planned)
         if usual:
@@ -366,7 +366,7 @@ def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
 def _usual_rates(fits: Sequence[Fit], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the learning rate of each row of a run by the usual schedule; nothing for laws that read none."""
     usual = next((fit.yardstick.schedule for fit in fits if fit.yardstick.schedule is not None), None)
-    return {} if usual is None else {RATE: usual.along(rows)}
+    return {} if usual is None else {STEP_RATE: usual.along(rows)}
 
 
 def _of_no_curves(fit: Fit) -> tuple[str, ...]:

@@ -95,3 +95,20 @@ def test_rates_that_change_along_runs_choose_the_laws(runs: bs.Runs) -> None:
     assert default_laws(bs.Runs.from_frame(unknown)) == ("multi_power", "annealing")
     peaks = table.assign(learning_rate=table.groupby("run")["learning_rate"].transform("max"))
     assert "nesting_schedule" not in default_laws(bs.Runs.from_frame(peaks))
+
+
+def test_laws_that_read_no_rate_are_asked_beside_one_that_does(fit: bs.Fit, runs: bs.Runs) -> None:
+    other = fit_exact("chinchilla", runs, noise=NOISE, sampler=bs.Sampler("laplace", draws=250), seed=0)
+    fits, weights = {"nesting_schedule": fit, "chinchilla": other}, {"nesting_schedule": 0.6, "chinchilla": 0.4}
+    both = bs.Ensemble.of(SimpleNamespace(fits=fits, weights=weights, runs=runs), unconverged=True)
+    assert len(bs.trajectory(both, params=5e8, tokens=5e10).points) == 64
+    given = {"params": 5e8, "tokens": [1e9, 2e9], "learning_rate": [3e-4, 1e-4], "run": "planned"}
+    assert bs.forecast(both, **given).mean.shape[1] == 2
+    under_way = runs.where(runs.table["run"] != "cosine-4").table["run"].iloc[0]
+    last = float(runs.table.loc[runs.table["run"] == under_way, "tokens"].max())
+    on = bs.trajectory(both, run=under_way, tokens=[1.5 * last, 2 * last], learning_rate=[3e-4, 1e-4])
+    assert on.median()[1] < on.median()[0]
+    with pytest.raises(ForecastError, match="goes on: give the learning rate of its rows ahead"):
+        bs.forecast(both, params=1e8, tokens=2 * last, run=under_way)
+    with pytest.raises(ForecastError, match="'temperature' is no input of a run"):
+        bs.forecast(both, params=5e8, tokens=1e9, temperature=1.0)
