@@ -25,24 +25,22 @@ def peak(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> np.ndarray:
     return found
 
 
-def remembered(run: np.ndarray, steps: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Return the rate over its peak so far, averaged over what a run remembers, ``(n_row, n_memory)``.
+def remembered(run: np.ndarray, steps: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Return the rate over its `peak`, averaged over what a run remembers, ``(n_row, n_memory)``.
 
-    What was done when the sum of the rates was smaller by x counts exp(-x / memory). A run that has not fallen from its
-    peak yet, in its warm-up for example, has 1. Memories are `MEMORIES`.
+    What was done when the sum of these rates was smaller by x counts exp(-x / memory). A run that has not fallen from
+    its peak yet, in its warm-up for example, has 1. Memories are `MEMORIES`.
     """
-    highest = peak(run, steps, rate)
 
     def of_one(rows: np.ndarray) -> np.ndarray:
-        share = rate[rows] / highest[rows]
+        at = relative[rows]
         along = np.linspace(0, 1, PARTS, endpoint=False)
-        fine = np.append(share[:-1, None] + along * np.diff(share)[:, None], share[-1:])
-        rates = np.append(rate[rows][:-1, None] + along * np.diff(rate[rows])[:, None], rate[rows][-1:])
+        rates = np.append(at[:-1, None] + along * np.diff(at)[:, None], at[-1:])
         width = np.repeat(np.diff(steps[rows]) / PARTS, PARTS)
         passed = np.maximum(width * (rates[1:] + rates[:-1]) / 2, 1e-300)[:, None] / MEMORIES
         kept = np.exp(-passed)
         mean = -np.expm1(-passed) / passed
-        added = (mean - kept) * fine[:-1, None] + (1 - mean) * fine[1:, None]
+        added = (mean - kept) * rates[:-1, None] + (1 - mean) * rates[1:, None]
         start = np.ones((1, len(MEMORIES)))
         found: np.ndarray = _recursion(np.concatenate([0 * start, kept]), np.concatenate([start, added]))[::PARTS]
         return found

@@ -41,7 +41,7 @@ ROWS_CHOICES: Mapping[RowsChoice, str] = {
     "correlated": ROWS["correlated"],
 }
 STARTS: Mapping[StartName, str] = {
-    "learned": "beside laws that read params and batch",
+    "learned": "beside laws that read params, and batch or learning rate",
     "none": "the law holds from the first row on",
 }
 DISCREPANCIES: Mapping[DiscrepancyName, str] = {

@@ -193,6 +193,7 @@ def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, run
     from bayes_scaling.data.validation import Origin, numeric
     from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.laws.catalogue import load_law
+    from bayes_scaling.model.schedule import Schedule
     from bayes_scaling.predict.forecast import PLANNED, refuse_missing_inputs
 
     if table is not None:
@@ -203,7 +204,8 @@ def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, run
     frame = table_of(numbers)
     for law in map(load_law, law_names(laws) or default_laws(runs)):
         counted = numeric(frame, list(numbers), Origin(PLANNED, {}), law.may_be_zero)
-        refuse_missing_inputs(law, derive_missing({str(name): counted[name] for name in counted})[0], runs)
+        known = derive_missing({str(name): counted[name] for name in counted})[0]
+        refuse_missing_inputs(law, known, Schedule.usual(law, runs))
 
 
 def planned_forecast(

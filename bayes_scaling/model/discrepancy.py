@@ -88,10 +88,10 @@ class Discrepancy:
         in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between.
         Smooth paths make out more: 0.02 to 0.03 on language curves, 0.08 to 0.13 on image curves
     along : what paths run along: the ``size`` of runs, their ``params``, or ``params and batch``, a path along each.
-        ``auto`` is size, but for curves by a law that reads params and batch: params where there are three model sizes
-        or more, and the batch too where there are three of those. Along a curve its own slow deviation says how the
-        truth leaves the law, and a path that rows of large models early on share with rows of small ones late would
-        take the trend from the law
+        ``auto`` is size, but for curves by a law of whole curves (it reads params, and batch or learning rate): params
+        where there are three model sizes or more, and the batch too, if it is read, where there are three of those.
+        Along a curve its own slow deviation says how the truth leaves the law, and a path that rows of large models
+        early on share with rows of small ones late would take the trend from the law
     """
 
     kind: str = "brownian"

@@ -135,7 +135,8 @@ class Noise:
     rows_per_curve : how many correlated rows of one run the sampler reads at most, evenly along the logarithm of steps,
         the first and the last always; None for all of them. Neighbours say much the same of a law, and cost time
     start : how the start of curves departs from the law, where rows are correlated: ``learned`` beside a law that reads
-        params and batch, and none beside another; ``none``, the law holds from the first row on; or a `Start`
+        params, and the batch or the learning rate, and none beside another; ``none``, the law holds from the first row
+        on; or a `Start`
     """
 
     family: str | Family = "student_t"

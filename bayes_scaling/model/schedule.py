@@ -8,7 +8,7 @@ rate after the same share of the run.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -49,6 +49,11 @@ class Schedule:
         position, rate = rows[along].to_numpy(float)[kept], rows[STEP_RATE].to_numpy(float)[kept]
         return cls(str(run), tuple((position / position[-1]).tolist()), tuple(rate.tolist()))
 
+    @property
+    def said(self) -> str:
+        """What is assumed of runs without rates, in a sentence."""
+        return f"no learning rate is given: it is taken to go as along run {self.run!r}, to the end"
+
     def along(self, positions: np.ndarray) -> np.ndarray:
         """Return the rate at each row of one run, ``(n_row,)``, given the steps or tokens of its rows in order."""
         return np.asarray(np.interp(positions / positions[-1], self.done, self.rates))
@@ -65,3 +70,15 @@ class Schedule:
         """Return what a law takes of the ends of runs, as `Law.arrays`, ``(n_run, ...)`` each."""
         rows = len(self.done)
         return {name: values[rows - 1 :: rows] for name, values in law.arrays(self.whole_runs(ends)).items()}
+
+
+def missing_inputs(law: Law, known: Container[str], usual: Schedule | None) -> list[str]:
+    """Return the inputs of a law that planned runs lack, but for rates that follow the usual schedule.
+
+    Parameters
+    ----------
+    known : names of what is known of the runs
+    usual : of the fitted table
+    """
+    missing = [name for name in law.inputs if name not in known]
+    return [] if missing == [STEP_RATE] and usual is not None else missing

@@ -30,7 +30,7 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import CELL
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import model_columns
-from bayes_scaling.model.schedule import STEP_RATE
+from bayes_scaling.model.schedule import missing_inputs
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -366,8 +366,8 @@ class Ensemble:
                 raise PlanError(f"{name} of a run: expected positive numbers, or one row of them")
         given = derive_missing(given)[0]
         for member in self.members.values():
-            missing = [name for name in member.fit.law.inputs if name not in given]
-            if missing and not (missing == [STEP_RATE] and member.fit.yardstick.schedule is not None):
+            missing = missing_inputs(member.fit.law, given, member.fit.yardstick.schedule)
+            if missing:
                 raise PlanError(
                     f"law {member.fit.law.label} needs {', '.join(member.fit.law.inputs)} of each run; "
                     f"{missing[0]} is missing"

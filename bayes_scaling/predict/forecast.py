@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.observations import SIZES, size_of
-from bayes_scaling.model.schedule import STEP_RATE, Schedule
+from bayes_scaling.model.schedule import STEP_RATE, Schedule, missing_inputs
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
@@ -411,7 +411,7 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     frame = numeric(frame, numbers, Origin(PLANNED, {}), law.may_be_zero)
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
     refuse_impossible(frame, Origin(PLANNED, {}))
-    refuse_missing_inputs(law, frame, fit.runs)
+    refuse_missing_inputs(law, frame, fit.yardstick.schedule)
     if STEP_RATE in law.inputs and STEP_RATE not in frame and "run" in frame and frame["run"].duplicated().any():
         raise ForecastError(
             f"rows of one run need the learning rate of each; give {STEP_RATE}, or the ends of runs alone"
@@ -422,17 +422,9 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     return frame
 
 
-def refuse_missing_inputs(law: Law, known: Container[str], runs: Runs) -> None:
-    """Refuse future runs that lack an input of a law.
-
-    Parameters
-    ----------
-    known : names of what is known of them
-    runs : fitted ones; the learning rate of future runs may follow their usual schedule
-    """
-    missing = [name for name in law.inputs if name not in known]
-    if missing == [STEP_RATE] and Schedule.usual(law, runs) is not None:
-        return
+def refuse_missing_inputs(law: Law, known: Container[str], usual: Schedule | None) -> None:
+    """Refuse future runs that lack an input of a law; arguments as of `missing_inputs`."""
+    missing = missing_inputs(law, known, usual)
     if missing:
         raise ForecastError(
             f"law {law.label} needs {', '.join(law.inputs)} of each future run; {missing[0]} is missing"
@@ -448,18 +440,12 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
     inputs = {name: fit.runs.column(name) for name in law.inputs if name not in law.may_be_zero}
     tables, batched = [known_columns(fit.runs)], bool({"batch_tokens", "steps"} & set(law.inputs))
     return (
-        *assumed_schedule(fit, frame),
+        *([usual.said] if (usual := fit.yardstick.schedule) is not None and STEP_RATE not in frame else []),
         *out_of_range(inputs, runs),
         *off_balance(tables, runs, batched),
         *far_beyond(tables, runs),
         *odd_rows(frame),
     )
-
-
-def assumed_schedule(fit: Fit, known: Container[str]) -> Iterator[str]:
-    """Say what schedule runs are taken to have whose learning rate is not given, from the names of what is known."""
-    if fit.yardstick.schedule is not None and STEP_RATE not in known:
-        yield f"no learning rate is given: it is taken to go as along run {fit.yardstick.schedule.run!r}, to the end"
 
 
 def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:

@@ -24,7 +24,7 @@ from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.along import reached
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
-from bayes_scaling.predict.forecast import CURVE, Forecast, assumed_schedule, forecast
+from bayes_scaling.predict.forecast import CURVE, Forecast, forecast
 from bayes_scaling.predict.frontier import Requirement
 from bayes_scaling.predict.quantities import QuantityDraws, quantity
 from bayes_scaling.predict.so_far import along_curves, curve_so_far
@@ -315,12 +315,14 @@ def trajectory(
     else:
         labels = set(fits[0].runs.table["run"].astype(str)) if "run" in fits[0].runs else set()
         name = PLANNED_RUN + "'" * sum(one.startswith(PLANNED_RUN) for one in labels)
-        usual = {} if STEP_RATE in others else _usual_rates(fits, rows)
-        planned: dict[str, Any] = {**usual, **others, along: rows, "run": name}
+        planned: dict[str, Any] = {**others, along: rows, "run": name}
+        schedules = [fit.yardstick.schedule for fit in fits if fit.yardstick.schedule is not None]
+        usual = schedules[0] if schedules and STEP_RATE not in others else None
+        if usual is not None:
+            planned[STEP_RATE] = usual.along(rows)
         found = forecast(source, seed=seed, unconverged=unconverged, **planned)
-        if usual:
-            assumed = next(said for fit in fits for said in assumed_schedule(fit, others))
-            found = dataclasses.replace(found, cautions=(*found.cautions, assumed))
+        if usual is not None:
+            found = dataclasses.replace(found, cautions=(*found.cautions, usual.said))
     if cautions := _of_no_curves(fits[0]):
         found = dataclasses.replace(found, cautions=(*found.cautions, *cautions))
     return Trajectory(found, along, run, so_far, _beside(source, found, given or {}, unconverged))
@@ -361,12 +363,6 @@ def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
         first = min(smallest, EARLIEST * end)
     places = np.geomspace(first, end, ROWS)
     return np.unique(np.append(np.ceil(places[:-1]), end)) if along == "steps" and not len(so_far) else places
-
-
-def _usual_rates(fits: Sequence[Fit], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the learning rate of each row of a run by the usual schedule; nothing for laws that read none."""
-    usual = next((fit.yardstick.schedule for fit in fits if fit.yardstick.schedule is not None), None)
-    return {} if usual is None else {STEP_RATE: usual.along(rows)}
 
 
 def _of_no_curves(fit: Fit) -> tuple[str, ...]:
