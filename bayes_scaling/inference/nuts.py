@@ -31,6 +31,7 @@ from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 PIECE = 50  # iterations in one compiled call
+TOO_LONG = 1e9  # a step, in coordinates of unit scale, after which no density is left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +106,10 @@ def _compiled_rows(model: Model, program: Settings) -> set[int]:
 
 
 def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
-    """Compile what `run_chains` needs for tables of this size, by running one piece on the prior alone.
+    """Compile what `run_chains` needs for tables of this size, by running one piece that is dropped.
 
-    Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work.
+    Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work. Steps of
+    that piece are so long that each trajectory ends after the first.
     """
     program = _program(settings)
     rows = len(data.log_loss)
@@ -115,9 +117,10 @@ def compile_chains(model: Model, data: Observations, priors: Priors, settings: S
         return
     origin = np.zeros(len(model.sites))
     nowhere = Whitening(origin, np.eye(len(origin)))
-    no_runs = dataclasses.replace(data, weight=np.zeros(np.shape(data.weight)))
     state = _start(program)(0, 0, origin, 0.0, origin)
-    _advance(model, program)(state, no_runs, priors, nowhere, settings.target_accept)
+    adapted = state.adapt_state._replace(step_size=jnp.full_like(state.adapt_state.step_size, TOO_LONG))
+    state = state._replace(i=jnp.full_like(state.i, program.warmup), adapt_state=adapted)
+    _advance(model, program)(state, data, priors, nowhere, settings.target_accept)
     known.add(rows)
 
 
