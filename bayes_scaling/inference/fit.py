@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,12 @@ import jax
 import numpy as np
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import BayesScalingWarning, DataError
 from bayes_scaling.inference.chains import Progress, Settings
 from bayes_scaling.inference.compiled import constrained, placed
 from bayes_scaling.inference.coordinates import with_good_geometry
@@ -40,6 +42,9 @@ from bayes_scaling.model.composition import Composition, spelled_out
 from bayes_scaling.model.observations import Observations, observe, rows_read
 from bayes_scaling.model.pooling import Pooling, checked_pooling
 from bayes_scaling.version import __version__
+
+ALONG_A_RUN = frozenset({"steps", "tokens", "batch_tokens", "learning_rate"})
+"""Inputs by which a law may describe the curve of one model; every other input differs from model to model."""
 
 
 @validated
@@ -84,6 +89,7 @@ def fit(
     """
     law = load_law(law) if isinstance(law, str) else law
     composition = composed(law, runs, noise, discrepancy, pooling)
+    _warn_of_sizes_taken_for_one(composition, runs)
     sampler = chosen_sampler(sampler)
     started = time.perf_counter()
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
@@ -187,6 +193,22 @@ def refuse_unusable_columns(law: Law, runs: Runs) -> None:
     numeric(
         runs.table, law.inputs, Origin(runs.source, {}), law.may_be_zero
     )  # columns of the law's own are checked only here
+
+
+def _warn_of_sizes_taken_for_one(composition: Composition, runs: Runs) -> None:
+    """Warn where a law of the curve of one model is fitted to curves of several sizes: its chains may never meet."""
+    law, pooled = composition.law, any(pool.by == "params" for pool in composition.pooling.values())
+    if not composition.noise.correlated or pooled or "params" not in runs or not ALONG_A_RUN.issuperset(law.inputs):
+        return
+    sizes = np.unique(runs.column("params"))
+    if len(sizes) > 1:
+        warnings.warn(
+            f"{runs.source} has curves of {len(sizes)} sizes, {sizes[0]:.3g} to {sizes[-1]:.3g} parameters, which "
+            f"{law.label} takes for one: it reads {listed(law.inputs)} alone. Fit one size at a time, pool a parameter "
+            "by params, or name a law that reads params",
+            BayesScalingWarning,
+            stacklevel=4,
+        )
 
 
 def said_priors(composition: Composition) -> dict[str, Any]:

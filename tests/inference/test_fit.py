@@ -15,6 +15,7 @@ from numpyro.infer.util import potential_energy
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
+from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference.chains import Chains, Settings
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.draws import parts
@@ -411,3 +412,13 @@ def test_draws_that_are_nearly_good_whiten_a_second_round(chinchilla_runs: bs.Ru
     for name, draws in safe.draws.items():
         error = 4 * draws.std() * np.sqrt(2 / 400)
         assert abs(fit.draws[name].mean() - draws.mean()) < error, name
+
+
+def test_a_law_of_one_curve_says_that_it_takes_several_sizes_for_one() -> None:
+    frame = bs.datasets.load("stdlib_schedules").table
+    few = bs.Runs.from_frame(frame.iloc[::4])
+    with pytest.warns(BayesScalingWarning, match=r"curves of 3 sizes, .* annealing takes for one: it reads .* alone"):
+        bs.fit("annealing", few, discrepancy="none", sampler="laplace")
+    one = bs.Runs.from_frame(few.table[few.table["params"] == few.table["params"].max()])
+    bs.fit("annealing", one, discrepancy="none", sampler="laplace")
+    bs.fit("chinchilla", few, discrepancy="none", sampler="laplace")
