@@ -12,10 +12,10 @@ Fits laws of curves to the bundled tables of curves; ``default`` are the default
 row of the curves of models up to 113k parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are
 forecast. ``below-3e4`` is the same up to another size; ``batch-2048`` leaves out all curves of that batch and
 forecasts them. ``split-known`` (also of the others) fits these curves too and forecasts each as a new run of the same
-kind: what remains is the misfit of the law and the luck of a run. ``continued``: of every fifth of the smaller curves only the first 30 % of steps is fitted, and the
-rest of it is forecast. ``cooldown`` and ``cosine`` leave out and forecast the curves of that schedule of
-``stdlib_schedules``, and ``size`` those of its largest model. ``--simulated`` fits curves of 60 rows each by
-Chinchilla's law, and finds outliers in them.
+kind: what remains is the misfit of the law and the luck of a run. ``continued``: of every fifth of the smaller curves
+only the first 30 % of steps is fitted, and the rest of it is forecast. ``cooldown`` and ``cosine`` leave out and
+forecast the curves of that schedule of ``stdlib_schedules``, and ``size`` those of its largest model.
+``--simulated`` fits curves of 60 rows each by Chinchilla's law, and finds outliers in them.
 ``--data`` reads public tables of curves from a folder instead (`public_curves.py` says which, and their parts); there
 ``--only`` takes tables, parts, laws, or a table and a part as in ``steplaw-tuned``.
 Every line has a process of its own; the first fit of a process compiles, or reads what was compiled before. Lines that
