@@ -87,6 +87,24 @@ def compiled[M: Hashable, **P, R](make: Callable[Concatenate[M, P], R]) -> Calla
     return found
 
 
+class Once:
+    """Work of which each piece is done by whoever comes first, in one thread, while others who need it wait.
+
+    Threads that meet an uncompiled program would each compile it.
+    """
+
+    def __init__(self) -> None:
+        self._done: set[Hashable] = set()
+        self._lock = threading.Lock()
+
+    def do(self, piece: Hashable, work: Callable[[], object]) -> None:
+        """Do a piece of work, unless it is done."""
+        with self._lock:
+            if piece not in self._done:
+                work()
+                self._done.add(piece)
+
+
 class _Watch:
     """When the memory maps were last checked, and how many were left after programs were dropped."""
 

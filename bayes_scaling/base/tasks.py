@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from pathlib import Path
 from typing import Any
 
+from bayes_scaling.base.ahead import done_ahead
 from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
 from bayes_scaling.base.messages import counted
@@ -44,6 +45,10 @@ class Task[R](abc.ABC):
     def measure(self) -> R:
         """Compute it, or what is missing of it, and keep it in the folder."""
 
+    def prepare(self) -> object:
+        """Compile what `measure` will need, while other tasks of this process are measured; nothing depends on it."""
+        return None
+
     def found(self) -> R | None:
         """Return what the folder has of it already, if it is all there; asked before it is handed to a worker."""
         return None
@@ -70,7 +75,8 @@ def carried_out[R](tasks: Sequence[Task[R]], executor: Executor | None, report: 
         When workers are lost that are not ours to replace, or a task cannot be sent to one.
     """
     if executor is None:
-        return [_here(task, tasks, done, report) for done, task in enumerate(tasks)]
+        with done_ahead([task.prepare for task in tasks]):
+            return [_here(task, tasks, done, report) for done, task in enumerate(tasks)]
     results: list[R] = []
     for made in _Work(tasks, executor, report, first_error_ends=True).done():
         if isinstance(made, BayesScalingError):
@@ -92,13 +98,14 @@ def attempted[R](tasks: Sequence[Task[R]], executor: Executor | None, report: Pr
     if executor is not None:
         return _Work(tasks, executor, report, first_error_ends=False).done()
     made: list[R | BayesScalingError] = []
-    for done, task in enumerate(tasks):
-        try:
-            made.append(_here(task, tasks, done, report))
-        except WriteError:
-            raise
-        except BayesScalingError as error:
-            made.append(error)
+    with done_ahead([task.prepare for task in tasks]):
+        for done, task in enumerate(tasks):
+            try:
+                made.append(_here(task, tasks, done, report))
+            except WriteError:
+                raise
+            except BayesScalingError as error:
+                made.append(error)
     return made
 
 

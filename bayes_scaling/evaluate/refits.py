@@ -31,7 +31,7 @@ from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
-from bayes_scaling.inference.fit import composed, fit
+from bayes_scaling.inference.fit import compile_ahead, composed, fit
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
@@ -162,6 +162,13 @@ class ToAllRuns(Task[FitToAll]):
         kept = _found(self.folder, _key(self.candidate, self.runs, self.seed, "loo"))
         return None if kept is None else FitToAll(fitted, kept)
 
+    def prepare(self) -> None:
+        """Compile the pieces of its chains, which is a third of a first fit."""
+        path, one = _path_of_fit(self.candidate, self.runs, self.folder, self.seed), self.candidate
+        if path is None or not path.is_file():
+            composition = composed(one.law, self.runs, one.noise, one.discrepancy, None)
+            compile_ahead(composition, self.runs, _sampler_like(one, len(self.runs)))
+
     def measure(self) -> FitToAll:
         """Fit all runs, and leave them out one by one."""
         fitted = fit_to_all(self.candidate, self.runs, self.folder, self.seed)
@@ -283,10 +290,15 @@ def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
         runs,
         noise=candidate.noise,
         discrepancy=candidate.discrepancy,
-        sampler=dataclasses.replace(chosen_sampler(candidate.sampler), like_rows=like_rows),
+        sampler=_sampler_like(candidate, like_rows),
         seed=seed,
         progress=False,
     )
+
+
+def _sampler_like(candidate: Candidate, rows: int) -> Sampler:
+    """Return the sampler of a candidate, compiled for a table of so many rows."""
+    return dataclasses.replace(chosen_sampler(candidate.sampler), like_rows=rows)
 
 
 def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Fit:

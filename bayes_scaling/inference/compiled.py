@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.base.programs import compiled
+from bayes_scaling.base.programs import Once, compiled
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.integrated import Integrated
@@ -110,14 +110,21 @@ def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Call
     """
     leaves, structure = jax.tree.flatten((data, priors))
     packed = np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves])
-    function = _value_and_gradient(model, structure, tuple(np.shape(leaf) for leaf in leaves))
+    shapes = tuple(np.shape(leaf) for leaf in leaves)
+    function = _value_and_gradient(model, structure, shapes)
     on_device = jax.device_put(packed)
+    _compiling(model).do((structure, shapes), lambda: function(np.zeros(len(model.sites)), on_device))
 
     def call(u: np.ndarray) -> tuple[float, np.ndarray]:
         out = np.asarray(function(u, on_device))
         return float(out[0]), out[1:]
 
     return call
+
+
+@compiled
+def _compiling(model: Model) -> Once:
+    return Once()
 
 
 @compiled

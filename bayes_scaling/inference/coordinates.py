@@ -14,7 +14,8 @@ from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.problem import Problem, moved
 from bayes_scaling.model.composition import BASIS
 from bayes_scaling.model.geometry import Geometry
-from bayes_scaling.model.integrated import integrated
+from bayes_scaling.model.integrated import Integrated, integrated
+from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 CENTRING_DRAWS = 4000  # of the normal approximation, to see how much groups say
@@ -28,12 +29,20 @@ def with_good_geometry(problem: Problem) -> Problem:
     return problem
 
 
+def sampled_model(model: Model, data: Observations) -> Model:
+    """Return the model whose coordinates are sampled: where noise is normal, without what is linear."""
+    if not model.noise.jointly_normal:
+        return model
+    without = integrated(model, data)
+    return without if without.size else model
+
+
 def _with_linear_integrated(problem: Problem) -> Problem:
-    """Where noise is normal, leave out what is linear; `Problem.standardised` draws it given all else."""
-    if not problem.model.noise.jointly_normal:
+    """Leave out what is linear, where noise is normal; `Problem.standardised` draws it given all else."""
+    model = sampled_model(problem.model, problem.data)
+    if not isinstance(model, Integrated):
         return problem
-    model = integrated(problem.model, problem.data)
-    return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, model.kept]) if model.size else problem
+    return dataclasses.replace(problem, model=model, prior_u=problem.prior_u[:, model.kept])
 
 
 def _with_whitened_increments(problem: Problem) -> Problem:

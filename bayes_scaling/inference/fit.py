@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bayes_scaling.base.ahead import done_ahead
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import progress_bar
@@ -20,11 +21,12 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import BayesScalingWarning, DataError
-from bayes_scaling.inference.chains import Progress, Settings
-from bayes_scaling.inference.compiled import constrained, placed
-from bayes_scaling.inference.coordinates import with_good_geometry
+from bayes_scaling.inference.chains import Progress
+from bayes_scaling.inference.compiled import constrained, placed, value_and_gradient
+from bayes_scaling.inference.coordinates import sampled_model, with_good_geometry
 from bayes_scaling.inference.draws import flattened, parts, prior_draws
-from bayes_scaling.inference.nuts import PIECE
+from bayes_scaling.inference.methods import fast_settings
+from bayes_scaling.inference.nuts import compile_chains
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, SamplerChoice, chosen_sampler
@@ -92,7 +94,11 @@ def fit(
     _warn_of_sizes_taken_for_one(composition, runs)
     sampler = chosen_sampler(sampler)
     started = time.perf_counter()
-    with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
+    with (
+        scope(sampler.device, len(runs)),
+        progress_bar(f"fit {law.label}", progress) as report,
+        done_ahead([lambda: compile_ahead(composition, runs, sampler)]),
+    ):
         report("compiling", 0.0)
         asked = ask(composition, runs, sampler, seed, report)
         problem = with_good_geometry(asked.problem)
@@ -163,13 +169,24 @@ def composed(
 
 def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> Asked:
     """Return the posterior of a composition given a table, before anything is sampled; in a scope of its device."""
-    settings = Settings(chains=sampler.chains, draws=-(-sampler.draws // PIECE) * PIECE)
     model, data, priors = parts(composition, runs, sampler.like_rows)
     sites = prior_draws(composition, model, seed)
     prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
     flat_prior = flattened(prior, spelled_out(composition, composition.groups(runs)))
-    problem = Problem(model, _to_sample(composition, runs, sampler, data), priors, prior_u, settings, seed, report)
+    data = _to_sample(composition, runs, sampler, data)
+    problem = Problem(model, data, priors, prior_u, sampler.settings, seed, report)
     return Asked(composition, runs, sampler, flat_prior, problem)
+
+
+def compile_ahead(composition: Composition, runs: Runs, sampler: Sampler) -> None:
+    """Compile what a fit most likely samples with, which takes no knowledge of the posterior."""
+    if sampler.method == "auto" and not composition.pooling:
+        with scope(sampler.device, len(runs)):
+            model, data, priors = parts(composition, runs, sampler.like_rows)
+            data = _to_sample(composition, runs, sampler, data)
+            model = sampled_model(model, data)
+            value_and_gradient(model, data, priors)
+            compile_chains(model, data, priors, fast_settings(sampler.settings))
 
 
 def _to_sample(composition: Composition, runs: Runs, sampler: Sampler, data: Observations) -> Observations:

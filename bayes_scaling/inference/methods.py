@@ -34,9 +34,10 @@ def sample_auto(problem: Problem) -> Sampled:
     starts = mode.u + _scatter(problem, 2.0)
     # Where the data fix every parameter the posterior is close to normal, and three leapfrog steps cross it.
     well_known = bool(np.all(np.sqrt(np.diag(mode.covariance)) < WELL_KNOWN * problem.prior_u.std(0)))
-    # Without increments, gradients are few and shapes odd: small steps cost less than the safe path.
-    accept, careful = (0.95, 0.98) if isinstance(problem.model, Integrated) else (0.8, 0.9)
-    fast = dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=accept, adapt_mass=False)
+    fast, careful = fast_settings(settings), 0.9
+    if isinstance(problem.model, Integrated):
+        # Without increments, gradients are few and shapes odd: small steps cost less than the safe path.
+        fast, careful = dataclasses.replace(fast, target_accept=0.95), 0.98
     if well_known:
         fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
     chains, diagnostics = problem.sample(starts, fast)
@@ -47,6 +48,11 @@ def sample_auto(problem: Problem) -> Sampled:
         if not diagnostics.problems(settings.chains * settings.draws):
             return Sampled(chains, diagnostics, f"fast NUTS, {AGAIN}")
     return sample_nuts(problem)
+
+
+def fast_settings(settings: Settings) -> Settings:
+    """Return how the fast path samples most posteriors."""
+    return dataclasses.replace(settings, warmup=FAST_WARMUP, target_accept=0.8, adapt_mass=False)
 
 
 def sample_nuts(problem: Problem) -> Sampled:

@@ -21,7 +21,7 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.base.cores import cores
-from bayes_scaling.base.programs import compiled
+from bayes_scaling.base.programs import Once, compiled
 from bayes_scaling.base.scope import carried
 from bayes_scaling.inference.chains import Chains, Progress, Settings
 from bayes_scaling.inference.compiled import value_and_gradient
@@ -100,28 +100,26 @@ def whitening_of(chains: Chains) -> Whitening:
 
 
 @compiled
-def _compiled_rows(model: Model, program: Settings) -> set[int]:
-    """Return the padded lengths of tables for which the pieces of a chain are compiled already."""
-    return set()
+def _compiling(model: Model, program: Settings) -> Once:
+    return Once()
 
 
 def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
     """Compile what `run_chains` needs for tables of this size, by running one piece that is dropped.
 
-    Threads that meet an uncompiled program would each compile it; and a caller may do this beside other work. Steps of
-    that piece are so long that each trajectory ends after the first.
+    Steps of that piece are so long that each trajectory ends after the first.
     """
     program = _program(settings)
-    rows = len(data.log_loss)
-    if rows in (known := _compiled_rows(model, program)):
-        return
-    origin = np.zeros(len(model.sites))
-    nowhere = Whitening(origin, np.eye(len(origin)))
-    state = _start(program)(0, 0, origin, 0.0, origin)
-    adapted = state.adapt_state._replace(step_size=jnp.full_like(state.adapt_state.step_size, TOO_LONG))
-    state = state._replace(i=jnp.full_like(state.i, program.warmup), adapt_state=adapted)
-    _advance(model, program)(state, data, priors, nowhere, settings.target_accept)
-    known.add(rows)
+
+    def run_one_piece() -> None:
+        origin = np.zeros(len(model.sites))
+        nowhere = Whitening(origin, np.eye(len(origin)))
+        state = _start(program)(0, 0, origin, 0.0, origin)
+        adapted = state.adapt_state._replace(step_size=jnp.full_like(state.adapt_state.step_size, TOO_LONG))
+        state = state._replace(i=jnp.full_like(state.i, program.warmup), adapt_state=adapted)
+        _advance(model, program)(state, data, priors, nowhere, settings.target_accept)
+
+    _compiling(model, program).do(len(data.log_loss), run_one_piece)
 
 
 def _program(settings: Settings) -> Settings:

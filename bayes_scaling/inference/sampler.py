@@ -10,9 +10,10 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.batched import sample_batched, sample_many, with_good_geometries
-from bayes_scaling.inference.chains import Progress
+from bayes_scaling.inference.chains import Progress, Settings
 from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.methods import sample_auto, sample_laplace, sample_nuts
+from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem, Sampled, SamplingMethod
 
 type SamplerChoice = SamplerName | Sampler
@@ -63,6 +64,11 @@ class Sampler:
     def function(self) -> SamplingMethod:
         """The method as a function."""
         return self.method if callable(self.method) else METHODS[self.method]
+
+    @property
+    def settings(self) -> Settings:
+        """How many chains and draws a method is asked for: draws in whole pieces of a chain."""
+        return Settings(chains=self.chains, draws=-(-self.draws // PIECE) * PIECE)
 
     @property
     def name(self) -> str:

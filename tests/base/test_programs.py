@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import threading
 import weakref
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base import programs
-from bayes_scaling.base.programs import STORE, Store, compiled
+from bayes_scaling.base.programs import STORE, Once, Store, compiled
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.program import Model, model_of
 
@@ -23,6 +24,38 @@ LAW = bs.load_law("power_law", input="tokens")
 
 class Thing:
     """Stands in for a model."""
+
+
+def test_what_two_threads_need_is_done_once_and_the_other_waits() -> None:
+    once, begun, go_on = Once(), threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def slowly() -> None:
+        begun.set()
+        assert go_on.wait(30)
+        done.append(1)
+
+    first = threading.Thread(target=once.do, args=("piece", slowly))
+    second = threading.Thread(target=once.do, args=("piece", lambda: done.append(2)))
+    first.start()
+    assert begun.wait(30)
+    second.start()
+    second.join(0.05)
+    assert second.is_alive() and not done
+    go_on.set()
+    for thread in (first, second):
+        thread.join(30)
+    assert done == [1]
+    once.do("other piece", lambda: done.append(3))
+    assert done == [1, 3]
+
+
+def test_what_failed_is_tried_again() -> None:
+    once, done = Once(), []
+    with pytest.raises(ZeroDivisionError):
+        once.do("piece", lambda: 1 / 0)
+    once.do("piece", lambda: done.append(1))
+    assert done == [1]
 
 
 def test_what_was_made_is_found_again() -> None:

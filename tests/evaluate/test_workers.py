@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.base.names import NoiseName
+from bayes_scaling.base.programs import STORE
 from bayes_scaling.base.progress import silent
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.cli import _workers
 from bayes_scaling.evaluate.candidates import Candidate
-from bayes_scaling.evaluate.refits import Again, BelowCut, ToAllRuns
+from bayes_scaling.evaluate.refits import Again, BelowCut, FitToAll, ToAllRuns
 from bayes_scaling.evaluate.sensitivity import FLOORS
 from tests.support import run
 
@@ -120,6 +125,33 @@ def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatc
     found = kept[1].found()
     assert found is not None and found.left_out == made[1].left_out
     np.testing.assert_array_equal(found.fit.unconstrained, made[1].fit.unconstrained)
+
+
+@pytest.mark.parametrize("noise", ["student_t", "normal"])
+def test_what_a_fit_samples_with_is_compiled_ahead_of_it(
+    noise: NoiseName, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    # A table says little of a path, so that the fast path takes its usual steps.
+    member = dataclasses.replace(candidate(), sampler="auto", discrepancy="brownian", noise=noise)
+    task = ToAllRuns(member, curve(), 0)
+    STORE.drop_programs()
+
+    def compiled_by(work: Callable[[], object]) -> set[str]:
+        caplog.clear()
+        with jax.log_compiles():
+            work()
+        return {name for name in ("advance", "packed_value_and_gradient") if f"jit({name})" in caplog.text}
+
+    assert compiled_by(task.prepare) == {"advance", "packed_value_and_gradient"}
+    made: list[FitToAll] = []
+    assert compiled_by(lambda: made.append(task.measure())) == set()
+    assert made[0].fit.sampler_used == "fast NUTS"
+    STORE.drop_programs()
+    kept = dataclasses.replace(task, folder=tmp_path)
+    kept.keep(made[0])
+    assert compiled_by(kept.prepare) == set()  # it will be found
+    with_laplace = dataclasses.replace(task, candidate=dataclasses.replace(member, sampler="laplace"))
+    assert compiled_by(with_laplace.prepare) == set()  # which runs no chains
 
 
 def test_one_law_has_nothing_to_share_out(tmp_path: Path) -> None:
