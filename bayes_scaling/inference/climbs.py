@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bayes_scaling.inference.mode import LEAST_CURVATURE, MOST_CURVATURE
 from bayes_scaling.laws.arithmetic import Array
 
 MOST_TRIES = 1000  # evaluations of one climb
@@ -91,7 +92,7 @@ def climbs(potential: Callable[[Array], Array], count: int) -> Callable[[Array, 
         beside = jax.lax.map(jax.grad(potential), best + jnp.concatenate([apart, -apart]))
         rows = (beside[: len(best)] - beside[len(best) :]) / (2 * DIFFERENCE)
         bend, axes = jnp.linalg.eigh((rows + rows.T) / 2)
-        covariance = (axes / jnp.maximum(bend, 0.25)) @ axes.T
+        covariance = (axes / jnp.clip(bend, LEAST_CURVATURE, MOST_CURVATURE)) @ axes.T
         return Climbs(ended.u, ended.value, ended.gradient, covariance)
 
     return found

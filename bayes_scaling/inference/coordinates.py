@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
 from typing import Any
 
 import jax
 import numpy as np
 
 from bayes_scaling.base.programs import compiled
+from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference.compiled import constrained, potentials
 from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.problem import Problem, moved
@@ -20,6 +23,9 @@ from bayes_scaling.model.program import Model
 
 CENTRING_DRAWS = 4000  # of the normal approximation, to see how much groups say
 FIRST_SCALE = 0.01  # of the scatter, for a first look at the table
+SCATTER = "sigma"  # the coordinate that is the log of its scale
+EXACT = 1e-5  # scale of the scatter at the mode, below which a law describes its runs exactly
+KNOWN_TO = 1e-4  # of a loss: the scatter that such runs are given
 
 
 def with_good_geometry(problem: Problem) -> Problem:
@@ -55,6 +61,27 @@ def _with_whitened_increments(problem: Problem) -> Problem:
         return problem
     weight = np.asarray(problem.data.weight) / FIRST_SCALE**2
     return _whitened(problem, np.asarray(problem.data.columns[BASIS]) * weight[:, None], FIRST_SCALE)
+
+
+def _with_some_scatter(problem: Problem) -> Problem:
+    """Where a law describes its runs exactly, take each log loss as known to no more than `KNOWN_TO`.
+
+    Nothing else would keep the scale of the scatter from 0, at which the posterior has no width to sample. Runs that
+    were computed from a law and not measured are like that.
+    """
+    if SCATTER not in problem.coordinates:
+        return problem
+    if problem.mode.u[problem.coordinates.index(SCATTER)] > math.log(EXACT):
+        return problem
+    warnings.warn(
+        f"a law describes these runs exactly, as none does measured runs: a loss is taken as known to {KNOWN_TO:.2%}",
+        BayesScalingWarning,
+        stacklevel=6,
+    )
+    log_loss = np.asarray(problem.data.log_loss)
+    off = KNOWN_TO * np.random.default_rng(0).standard_normal(log_loss.shape)
+    data = dataclasses.replace(problem.data, log_loss=log_loss + off)
+    return dataclasses.replace(problem, data=data, known_mode=None, known_ends=None)
 
 
 def _with_whitened_increments_at_mode(problem: Problem) -> Problem:
@@ -121,7 +148,7 @@ def _with_good_centring(problem: Problem) -> Problem:
 
 
 BEFORE_MODE = (_with_linear_integrated, _with_whitened_increments)
-AT_MODE = (_with_whitened_increments_at_mode, _with_good_centring)
+AT_MODE = (_with_some_scatter, _with_whitened_increments_at_mode, _with_good_centring)
 """The steps to good coordinates; those at the mode of the coordinates before them come last."""
 
 

@@ -14,6 +14,7 @@ from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
+LEAST_CURVATURE, MOST_CURVATURE = 0.25, 1e13
 NOWHERE = 1e30  # potential of a point at which the density is not finite
 
 
@@ -71,10 +72,13 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
 
 
 def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> np.ndarray:
-    """Invert the Hessian at ``u``, from central differences of the gradient; flat directions get variance 4."""
+    """Invert the Hessian at ``u``, from central differences of the gradient; flat directions get variance 4.
+
+    Steep ones get at least what rounding leaves of a covariance in both.
+    """
     step = 1e-5
     rows = [(gradient(u + step * e) - gradient(u - step * e)) / (2 * step) for e in np.eye(len(u))]
     hessian = np.stack(rows)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-    covariance: np.ndarray = (vectors / np.maximum(values, 0.25)) @ vectors.T
+    covariance: np.ndarray = (vectors / np.clip(values, LEAST_CURVATURE, MOST_CURVATURE)) @ vectors.T
     return covariance

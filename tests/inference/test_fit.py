@@ -6,6 +6,7 @@ import dataclasses
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpyro.distributions as dist
@@ -14,6 +15,7 @@ import pytest
 from numpyro.infer.util import potential_energy
 
 import bayes_scaling as bs
+from bayes_scaling.base.names import DiscrepancyName, NoiseName, SamplerName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference.chains import Chains, Settings
@@ -422,3 +424,35 @@ def test_a_law_of_one_curve_says_that_it_takes_several_sizes_for_one() -> None:
     one = bs.Runs.from_frame(few.table[few.table["params"] == few.table["params"].max()])
     bs.fit("annealing", one, discrepancy="none", sampler="laplace")
     bs.fit("chinchilla", few, discrepancy="none", sampler="laplace")
+
+
+@pytest.mark.parametrize("sampler", ["auto", "batched"])
+@pytest.mark.parametrize("discrepancy", ["brownian", "none"])
+@pytest.mark.parametrize("noise", ["student_t", "normal"])
+def test_runs_computed_from_a_law_are_fitted_and_said_to_be_exact(
+    sampler: SamplerName, discrepancy: DiscrepancyName, noise: NoiseName
+) -> None:
+    law = bs.load_law("chinchilla")
+    frame = pd.DataFrame(bs.grid(params=np.geomspace(1e7, 1e9, 6), tokens=np.geomspace(1e9, 1e11, 6)))
+    c = law.at("besiroglu2024").constants.values
+
+    def truth(params: Any, tokens: Any) -> Any:
+        return c["E"] + c["A"] / params ** c["alpha"] + c["B"] / tokens ** c["beta"]
+
+    exact = bs.Runs.from_frame(frame.assign(loss=truth(frame["params"], frame["tokens"])))
+    with pytest.warns(BayesScalingWarning, match="describes these runs exactly, as none does measured runs"):
+        fit = bs.fit(law, exact, noise=noise, discrepancy=discrepancy, sampler=sampler)
+    assert fit.converged
+    far = {"params": 1e10, "tokens": 1e12}
+    low, high = bs.forecast(fit, **far).interval(0.9)[0]
+    assert low < truth(**far) < high < 1.003 * low
+
+
+@pytest.mark.filterwarnings("ignore:a law describes these runs exactly")
+@pytest.mark.parametrize("law", ["chinchilla", "nesting", "power_law:input=tokens"])
+def test_one_loss_of_all_runs_is_no_traceback(law: str) -> None:
+    frame = pd.DataFrame(bs.grid(params=np.geomspace(1e7, 1e9, 6), tokens=np.geomspace(1e9, 1e11, 6)))
+    alike = bs.Runs.from_frame(frame.assign(loss=2.5))
+    fit = bs.fit(law, alike, discrepancy="none")
+    ahead = bs.forecast(fit, params=2e9, tokens=2e11, unconverged=True)
+    assert ahead.median() == pytest.approx(2.5, rel=0.02)
