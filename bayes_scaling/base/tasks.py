@@ -19,7 +19,7 @@ from typing import Any
 from bayes_scaling.base.ahead import done_ahead
 from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
-from bayes_scaling.base.messages import counted
+from bayes_scaling.base.messages import counted, each_warning_once
 from bayes_scaling.base.progress import Progress, part_of
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
 
@@ -75,7 +75,7 @@ def carried_out[R](tasks: Sequence[Task[R]], executor: Executor | None, report: 
         When workers are lost that are not ours to replace, or a task cannot be sent to one.
     """
     if executor is None:
-        with done_ahead([task.prepare for task in tasks]):
+        with each_warning_once(), done_ahead([task.prepare for task in tasks]):
             return [_here(task, tasks, done, report) for done, task in enumerate(tasks)]
     results: list[R] = []
     for made in _Work(tasks, executor, report, first_error_ends=True).done():
@@ -98,7 +98,7 @@ def attempted[R](tasks: Sequence[Task[R]], executor: Executor | None, report: Pr
     if executor is not None:
         return _Work(tasks, executor, report, first_error_ends=False).done()
     made: list[R | BayesScalingError] = []
-    with done_ahead([task.prepare for task in tasks]):
+    with each_warning_once(), done_ahead([task.prepare for task in tasks]):
         for done, task in enumerate(tasks):
             try:
                 made.append(_here(task, tasks, done, report))
