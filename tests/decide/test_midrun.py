@@ -115,6 +115,7 @@ def test_runs_of_one_row_are_no_curves(chinchilla_fit: bs.Fit) -> None:
         bs.continued(chinchilla_fit, "sim-1", {"tokens": [1e12]})
 
 
+@pytest.mark.filterwarnings("ignore:the table has curves of 2 sizes")
 def test_a_law_of_tokens_goes_on_in_tokens(curves: pd.DataFrame) -> None:
     """Steps are in the table, too; what counts is what the law reads."""
     table = curves[curves["run"].isin(["d", "big"])].assign(tokens=lambda rows: rows["steps"] * BATCH)
