@@ -31,7 +31,7 @@ from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
-from bayes_scaling.inference.fit import compile_ahead, composed, fit
+from bayes_scaling.inference.fit import composed, fit, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
@@ -167,7 +167,7 @@ class ToAllRuns(Task[FitToAll]):
         path, one = _path_of_fit(self.candidate, self.runs, self.folder, self.seed), self.candidate
         if path is None or not path.is_file():
             composition = composed(one.law, self.runs, one.noise, one.discrepancy, None)
-            compile_ahead(composition, self.runs, _sampler_like(one, len(self.runs)))
+            prepare(composition, self.runs, _sampler_like(one, len(self.runs)))
 
     def measure(self) -> FitToAll:
         """Fit all runs, and leave them out one by one."""

@@ -17,7 +17,7 @@ from bayes_scaling.base.ahead import done_ahead
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import progress_bar
-from bayes_scaling.base.scope import scope
+from bayes_scaling.base.scope import LARGE_TABLE, scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import BayesScalingWarning, DataError
@@ -40,9 +40,10 @@ from bayes_scaling.model.choices import (
     chosen_noise,
     discrepancy_along,
 )
-from bayes_scaling.model.composition import Composition, spelled_out
+from bayes_scaling.model.composition import Composition, Priors, spelled_out
 from bayes_scaling.model.observations import Observations, observe, rows_read
 from bayes_scaling.model.pooling import Pooling, checked_pooling
+from bayes_scaling.model.program import Model
 from bayes_scaling.version import __version__
 
 ALONG_A_RUN = frozenset({"steps", "tokens", "batch_tokens", "learning_rate"})
@@ -94,15 +95,12 @@ def fit(
     _warn_of_sizes_taken_for_one(composition, runs)
     sampler = chosen_sampler(sampler)
     started = time.perf_counter()
-    with (
-        scope(sampler.device, len(runs)),
-        progress_bar(f"fit {law.label}", progress) as report,
-        done_ahead([lambda: compile_ahead(composition, runs, sampler)]),
-    ):
+    with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
         asked = ask(composition, runs, sampler, seed, report)
-        problem = with_good_geometry(asked.problem)
-        return asked.answer(problem, sampler.function(problem), time.perf_counter() - started)
+        with done_ahead([lambda: _compile_ahead(asked.problem.arguments, sampler)]):
+            problem = with_good_geometry(asked.problem)
+            return asked.answer(problem, sampler.function(problem), time.perf_counter() - started)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,12 +176,20 @@ def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, repor
     return Asked(composition, runs, sampler, flat_prior, problem)
 
 
-def compile_ahead(composition: Composition, runs: Runs, sampler: Sampler) -> None:
-    """Compile what a fit most likely samples with, which takes no knowledge of the posterior."""
-    if sampler.method == "auto" and not composition.pooling:
+def prepare(composition: Composition, runs: Runs, sampler: Sampler) -> None:
+    """Compile what a fit of these runs most likely samples with, which takes no knowledge of the posterior."""
+    if len(runs) < LARGE_TABLE:
         with scope(sampler.device, len(runs)):
             model, data, priors = parts(composition, runs, sampler.like_rows)
-            data = _to_sample(composition, runs, sampler, data)
+            _compile_ahead((model, _to_sample(composition, runs, sampler, data), priors), sampler)
+
+
+def _compile_ahead(arguments: tuple[Model, Observations, Priors], sampler: Sampler) -> None:
+    """Compile the fast path; not for a large table, which would be held twice."""
+    model, data, priors = arguments
+    rows = len(data.log_loss)
+    if sampler.method == "auto" and not model.populations and rows < LARGE_TABLE:
+        with scope(sampler.device, rows):
             model = sampled_model(model, data)
             value_and_gradient(model, data, priors)
             compile_chains(model, data, priors, fast_settings(sampler.settings))
