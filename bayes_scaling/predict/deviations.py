@@ -104,7 +104,7 @@ def of_runs_that_go_on(
     ----------
     so_far : the rows that are known
     run : (n_row,) of each row ahead, as integers of ``so_far``
-    position : (n_row,) of each row ahead, in order along each run, none before its last row so far
+    position : (n_row,) of each row ahead, in any order, none before the last row so far of its run
     theta : noise parameters, (n_draw,) or (n_draw, n_row)
     """
     shape = (len(so_far.residual), len(run))
@@ -118,7 +118,8 @@ def of_runs_that_go_on(
         here = so_far.position[so_far.end(one)]
         expected, spread = started[one]
         state = expected + np.sqrt(spread) * rng.standard_normal(shape[0])
-        for row in np.flatnonzero(run == one):
+        of_run = np.flatnonzero(run == one)
+        for row in of_run[np.argsort(position[of_run], kind="stable")]:
             gap = np.log(position[row] / here) / length[:, row]
             keep, fresh = np.exp(-gap), slow[:, row] ** 2 * -np.expm1(-2 * gap)
             expected, spread = keep * expected, keep**2 * spread + fresh

@@ -65,6 +65,13 @@ def ahead(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table.loc[held_out, ["run", "params", "tokens"]].reset_index(drop=True))
 
 
+def test_rows_ahead_may_come_in_any_order(fit: bs.Fit, ahead: pd.DataFrame) -> None:
+    in_order, backwards = bs.forecast(fit, ahead), bs.forecast(fit, ahead.iloc[::-1])
+    assert len(ahead) > 2 and backwards.continues == ("big",)
+    np.testing.assert_array_equal(backwards.mean[:, ::-1], in_order.mean)
+    np.testing.assert_array_equal(backwards.curve[:, ::-1], in_order.curve)
+
+
 def test_a_forecast_of_later_rows_goes_on_from_the_run(fit: bs.Fit, ahead: pd.DataFrame, table: pd.DataFrame) -> None:
     own, fresh = bs.forecast(fit, ahead), bs.forecast(fit, ahead.drop(columns="run"))
     assert own.continues == ("big",) and fresh.continues == ()
