@@ -11,11 +11,10 @@
 Fits laws of curves to the bundled tables of curves; ``default`` are the default laws together. ``split``: every third
 row of the curves of models up to 113k parameters of ``stdlib_curves`` is fitted, and the curves of larger ones are
 forecast. ``below-3e4`` is the same up to another size; ``batch-2048`` leaves out all curves of that batch and
-forecasts them. ``split-known`` (also of the others) fits these curves too and forecasts each as a new run of the same
-kind: what remains is the misfit of the law and the luck of a run. ``continued``: of every fifth of the smaller curves
-only the first 30 % of steps is fitted, and the rest of it is forecast. ``cooldown`` and ``cosine`` leave out and
-forecast the curves of that schedule of ``stdlib_schedules``, and ``size`` those of its largest model.
-``--simulated`` fits curves of 60 rows each by Chinchilla's law, and finds outliers in them.
+forecasts them. ``continued``: of every fifth of the smaller curves only the first 30 % of steps is fitted, and the
+rest of it is forecast. ``cooldown`` and ``cosine`` leave out and forecast the curves of that schedule of
+``stdlib_schedules``, and ``size`` those of its largest model. ``--simulated`` fits curves of 60 rows each by
+Chinchilla's law, and finds outliers in them.
 ``--data`` reads public tables of curves from a folder instead (`public_curves.py` says which, and their parts); there
 ``--only`` takes tables, parts, laws, or a table and a part as in ``steplaw-tuned``.
 Every line has a process of its own; the first fit of a process compiles, or reads what was compiled before. Lines that
@@ -58,7 +57,6 @@ OF_SCHEDULES = ("cooldown", "cosine", "size")  # parts of ``stdlib_schedules``
 TOGETHER = "default"
 LARGEST = 2e5  # parameters of models that are fitted in the split
 EVERY = 3
-KNOWN = "-known"
 LATE = 100  # steps
 SO_FAR = 0.3  # share of the steps of a run that goes on
 LEVELS = (0.5, 0.8, 0.9)
@@ -78,8 +76,6 @@ def split(part: str, table: str) -> tuple[bs.Runs, bs.Runs | None]:
     if table == "stdlib_schedules":
         there = frame["params"] == frame["params"].max() if part == "size" else frame["schedule"] == part
         return bs.Runs.from_frame(frame[~there]), bs.Runs.from_frame(frame[there])
-    known = part.endswith(KNOWN)
-    part = part.removesuffix(KNOWN)
     small = frame["params"] <= LARGEST
     if part != "continued":
         kind, _, value = part.partition("-")
@@ -88,10 +84,7 @@ def split(part: str, table: str) -> tuple[bs.Runs, bs.Runs | None]:
         elif kind == "below":
             small = frame["params"] <= float(value)
         frame, small = frame.iloc[::EVERY], small.iloc[::EVERY]
-        ahead = frame[~small]
-        if known:
-            return bs.Runs.from_frame(frame), bs.Runs.from_frame(ahead.assign(run=ahead["run"] + " again"))
-        return bs.Runs.from_frame(frame[small]), bs.Runs.from_frame(ahead)
+        return bs.Runs.from_frame(frame[small]), bs.Runs.from_frame(frame[~small])
     frame = frame[small]
     goes_on = frame["run"].isin(list(dict.fromkeys(frame["run"]))[::5])
     ahead = goes_on & (frame["steps"] > SO_FAR * frame.groupby("run")["steps"].transform("max"))

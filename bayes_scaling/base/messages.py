@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from bayes_scaling.errors import ForecastError
-
-
-@contextlib.contextmanager
-def each_warning_once() -> Iterator[None]:
-    """Say what warnings of what runs inside say, at its end: each text once, however many tasks it comes from."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            said = {(one.category, str(one.message)): one for one in heard}
-    for one in said.values():
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def plain(text: str, limit: int = 80) -> str:

@@ -94,15 +94,16 @@ class Once:
     """
 
     def __init__(self) -> None:
-        self._done: set[Hashable] = set()
+        self._done: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
 
-    def do(self, piece: Hashable, work: Callable[[], object]) -> None:
-        """Do a piece of work, unless it is done."""
+    def do[R](self, piece: Hashable, work: Callable[[], R]) -> R:
+        """Do a piece of work, unless it is done; return what it gave."""
         with self._lock:
             if piece not in self._done:
-                work()
-                self._done.add(piece)
+                self._done[piece] = work()
+            done: R = self._done[piece]
+            return done
 
 
 class _Watch:

@@ -19,8 +19,9 @@ from typing import Any
 from bayes_scaling.base.ahead import done_ahead
 from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
-from bayes_scaling.base.messages import counted, each_warning_once
+from bayes_scaling.base.messages import counted
 from bayes_scaling.base.progress import Progress, part_of
+from bayes_scaling.base.warned import each_warning_once
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
 
 

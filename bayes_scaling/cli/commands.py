@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import warnings
@@ -11,6 +10,7 @@ from typing import Any
 
 import typer
 
+from bayes_scaling.base.warned import each_warning_once
 from bayes_scaling.cli import (
     comparing,
     deciding,
@@ -75,9 +75,10 @@ def run() -> int:
 
     Errors made on purpose become one line: 2 for what was asked, 1 for a machine that does not do it.
     """
-    warnings.showwarning = functools.partial(_show_warning, set())
+    warnings.showwarning = _show_warning
     try:
-        code = app(standalone_mode=False)
+        with each_warning_once():
+            code = app(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except (WriteError, WorkerError) as error:
@@ -114,12 +115,10 @@ def _close_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(shown: set[str], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Print our own warnings as a line, each once, others as Python does."""
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print our own warnings as a line, others as Python does."""
     if issubclass(category, BayesScalingWarning):
-        if str(message) not in shown:
-            typer.echo(f"warning: {message}", err=True)
-        shown.add(str(message))
+        typer.echo(f"warning: {message}", err=True)
     else:
         _shown_by_python(message, category, *where, **more)
 

@@ -7,7 +7,7 @@ import datetime
 import importlib.metadata
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -98,7 +98,7 @@ def fit(
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
         asked = ask(composition, runs, sampler, seed, report)
-        with done_ahead([lambda: _compile_ahead(asked.problem.arguments, sampler)]):
+        with done_ahead([lambda: _compile_ahead(lambda: asked.problem.arguments, sampler, len(runs))]):
             problem = with_good_geometry(asked.problem)
             return asked.answer(problem, sampler.function(problem), time.perf_counter() - started)
 
@@ -178,18 +178,21 @@ def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, repor
 
 def prepare(composition: Composition, runs: Runs, sampler: Sampler) -> None:
     """Compile what a fit of these runs most likely samples with, which takes no knowledge of the posterior."""
-    if len(runs) < LARGE_TABLE:
-        with scope(sampler.device, len(runs)):
-            model, data, priors = parts(composition, runs, sampler.like_rows)
-            _compile_ahead((model, _to_sample(composition, runs, sampler, data), priors), sampler)
+
+    def arguments() -> tuple[Model, Observations, Priors]:
+        model, data, priors = parts(composition, runs, sampler.like_rows)
+        return model, _to_sample(composition, runs, sampler, data), priors
+
+    _compile_ahead(arguments, sampler, len(runs))
 
 
-def _compile_ahead(arguments: tuple[Model, Observations, Priors], sampler: Sampler) -> None:
+def _compile_ahead(arguments: Callable[[], tuple[Model, Observations, Priors]], sampler: Sampler, rows: int) -> None:
     """Compile the fast path; not for a large table, which would be held twice."""
-    model, data, priors = arguments
-    rows = len(data.log_loss)
-    if sampler.method == "auto" and not model.populations and rows < LARGE_TABLE:
-        with scope(sampler.device, rows):
+    if sampler.method != "auto" or rows >= LARGE_TABLE:
+        return
+    with scope(sampler.device, rows):
+        model, data, priors = arguments()
+        if not model.populations:
             model = sampled_model(model, data)
             value_and_gradient(model, data, priors)
             compile_chains(model, data, priors, fast_settings(sampler.settings))

@@ -8,7 +8,6 @@ is that of one posterior: its draws do not depend on which others are beside it.
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bayes_scaling.base.cores import cores
+from bayes_scaling.base.programs import Once
 from bayes_scaling.base.scope import carried
 
 MOST = 1024  # posteriors of one call on one accelerator
@@ -82,8 +82,7 @@ class SideBySide:
         self.machine = machine
         mesh, split = Mesh(np.array(machine.devices), (AXIS,)), PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
         self._sharding = NamedSharding(mesh, split)
-        self._ready: dict[Any, Any] = {}
-        self._lock = threading.Lock()
+        self._once = Once()
 
         def shard(batch: Any) -> Any:
             if machine.lanes == 1:
@@ -120,10 +119,7 @@ class SideBySide:
             pool.shutdown(cancel_futures=True)
 
     def _compiled(self, batch: Any) -> Any:
-        """Compile once for each shape; threads that meet an uncompiled program would each compile it."""
+        """Compile once for each shape."""
         leaves, structure = jax.tree.flatten(batch)
         key = (structure, *(leaf.shape for leaf in leaves))
-        with self._lock:
-            if key not in self._ready:
-                self._ready[key] = self._jitted.lower(batch).compile()
-            return self._ready[key]
+        return self._once.do(key, lambda: self._jitted.lower(batch).compile())

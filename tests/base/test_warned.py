@@ -1,4 +1,4 @@
-"""Warnings of many tasks: each text is said once, and nothing is swallowed."""
+"""Warnings of many tasks: each text is said once, at once, and nothing is swallowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from bayes_scaling.base.messages import each_warning_once
+from bayes_scaling.base.warned import each_warning_once
 from bayes_scaling.errors import BayesScalingWarning
 
 
@@ -24,8 +24,9 @@ def test_each_text_is_said_once() -> None:
     assert {one.filename for one in said} == {__file__}
 
 
-def test_an_error_goes_before_warnings() -> None:
-    with pytest.raises(ValueError, match="inside"), each_warning_once():
+def test_what_was_said_before_an_error_is_not_lost() -> None:
+    before = pytest.warns(BayesScalingWarning, match="what came before it")
+    with before, pytest.raises(ValueError, match="inside"), each_warning_once():
         warnings.warn("what came before it", BayesScalingWarning, stacklevel=1)
         raise ValueError("inside")
 
