@@ -31,6 +31,7 @@ from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
+from bayes_scaling.inference.at_rows import ENOUGH
 from bayes_scaling.inference.fit import composed, fit, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
@@ -38,9 +39,11 @@ from bayes_scaling.inference.sampler import Sampler, chosen_sampler
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
+from bayes_scaling.model.observations import rows_scored
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
 
+SCORED_AT_ONCE = 2_000_000  # draws by rows of the table, behind the scores above a cut
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
 
@@ -72,7 +75,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BelowCut(Task[Mapping[str, Any]]):
-    """A candidate fitted below a cut and scored above it.
+    """A candidate fitted below a cut and scored above it; of long curves at 60 rows of each.
 
     Attributes
     ----------
@@ -92,7 +95,9 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     @property
     def key(self) -> str:
-        """The name under which it is kept."""
+        """The name under which it is kept; none without a folder, as telling tables apart takes time."""
+        if self.folder is None:
+            return ""
         return _key(self.candidate.held_out, self.runs, self.seed, self.cut.label)
 
     def found(self) -> Mapping[str, Any] | None:
@@ -109,9 +114,11 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     def _measure(self) -> dict[str, Any]:
         candidate, cut, started = self.candidate, self.cut, time.perf_counter()
-        below, above = self.runs.cut(cut.column, cut.at)
-        rows = np.flatnonzero(self.runs.column(cut.column) > cut.at)
-        predicted, how = _predict(candidate.held_out, below, above, len(self.runs), self.seed)
+        read = rows_scored(self.runs)
+        runs = self.runs.where(np.isin(np.arange(len(self.runs)), read)) if len(read) < len(self.runs) else self.runs
+        below, above = runs.cut(cut.column, cut.at)
+        rows = read[runs.column(cut.column) > cut.at]
+        predicted, how = _predict(candidate.held_out, below, above, len(runs), self.seed)
         held_out = score(predicted, above.loss, self.seed)
         held_out.insert(0, "run", above.labels)
         held_out.insert(0, "row", rows)
@@ -274,7 +281,8 @@ def _predict(
     if candidate.method == "laplace":
         candidate = dataclasses.replace(candidate, discrepancy="none", sampler=Sampler(normal_approximation))
     posterior = fit_of(candidate, below, like_rows, seed)
-    predicted = forecast(posterior, above, seed=seed, unconverged=True).predictive
+    few = posterior.thinned(max(SCORED_AT_ONCE // like_rows, ENOUGH * len(posterior.unconstrained)))
+    predicted = forecast(few, above, seed=seed, unconverged=True).predictive
     return predicted, _made_by(posterior.sampler_used, posterior.problems)
 
 

@@ -50,7 +50,7 @@ class AtRows:
 
 
 def kept_draws(fit: Fit, least: int = 1) -> np.ndarray:
-    """Return the draws, as indices of chain * draw, that make 25 million numbers with all rows.
+    """Return the draws, as indices of chain * draw, that make 10 million numbers with all rows.
 
     Parameters
     ----------

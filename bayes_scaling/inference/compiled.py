@@ -17,7 +17,7 @@ from bayes_scaling.model.integrated import Integrated
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
-AT_ONCE = 25_000_000  # numbers in an array of draws by rows
+AT_ONCE = 10_000_000  # numbers in an array of draws by rows
 
 
 def over_draws(function: Callable[..., Any], mapped: int, per_row: int = 1) -> Any:

@@ -265,7 +265,7 @@ class Fit:
     def kept(self) -> np.ndarray:
         """Draws that are looked at row by row, as indices of chain * draw: all of them, unless the table is very large.
 
-        An array of draws by rows holds at most 25 million numbers, or one draw of each chain.
+        An array of draws by rows holds at most 10 million numbers, or one draw of each chain.
         """
         return kept_draws(self)
 

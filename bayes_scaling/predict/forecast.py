@@ -237,7 +237,7 @@ def forecast(
     -------
     Forecast
         Draws of the mean curve and of one new run at every point. With several laws there are as many draws as in the
-        largest fit, divided by weight, and ``members`` holds the forecast of each law. Of more than 25 million draws
+        largest fit, divided by weight, and ``members`` holds the forecast of each law. Of more than 10 million draws
         by points, draws are left out evenly, down to 100 of each chain.
 
     Raises

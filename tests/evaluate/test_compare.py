@@ -242,6 +242,24 @@ def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> Non
         _candidates.default_cuts(bs.load_law("power_law:input=tokens"), same)
 
 
+def test_long_curves_are_scored_at_sixty_rows_of_each_run() -> None:
+    """Whatever the order of the table; ends are among them, and runs of a few rows are scored whole."""
+    table = pd.DataFrame({"run": np.repeat(["a", "b", "c", "d"], [200, 200, 200, 5])})
+    table["tokens"] = np.concatenate(
+        [np.linspace(1e7, end, n) for end, n in ((1e9, 200), (2e9, 200), (4e9, 200), (8e9, 5))]
+    )
+    truth = {"E": 1.8, "alpha": 0.3, "X_c": 2e9, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
+    noise = bs.Noise("normal", rows="correlated")
+    runs = bs.simulate("power_law:input=tokens", table.sample(frac=1, random_state=0), truth, noise=noise, seed=0)
+    quick = bs.evaluate.Candidate("quick", bs.load_law(LAWS[0]), noise=noise, sampler="laplace")
+    scores = bs.compare([quick], runs, cuts=[bs.Cut("tokens", 1e9)], alongside=(), loo=False).scores
+    tokens = runs.column("tokens")[scores["row"]]
+    np.testing.assert_allclose(runs.loss[scores["row"]], scores["loss"])
+    octaves = {"b": 60 / np.log2(200), "c": 120 / np.log2(400)}  # above the cut, of 60 rows evenly along log tokens
+    assert scores.groupby("run").size().to_dict() == {name: round(n) for name, n in octaves.items()} | {"d": 4}
+    assert pd.Series(tokens).groupby(scores["run"].to_numpy()).max().to_dict() == {"b": 2e9, "c": 4e9, "d": 8e9}
+
+
 def test_bad_requests_are_explained() -> None:
     with pytest.raises(bs.errors.DataError, match="no law to compare"):
         bs.compare([], curve())
