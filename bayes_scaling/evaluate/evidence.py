@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from bayes_scaling.base.messages import counted
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.scores import summarise
 from bayes_scaling.evaluate.weights import RULE, law_weights
@@ -53,7 +54,7 @@ def evidence_of(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cu
         ours = made.scores[made.scores["candidate"].isin(labels)]
         scored = {str(row["candidate"]): row for _, row in summarise(ours, ["candidate"]).iterrows()}
         held_out = int(ours["run"].nunique())
-        why = f"fitted to {_spelled(cuts)} and scored on the {held_out} runs above: {RULE}"
+        why = f"fitted to {_spelled(cuts)} and scored on the {counted(held_out, 'run')} above: {RULE}"
     said = _sentences(candidates, made, cuts)
     laws = tuple(_of_law(one, scored.get(one.label), made.refits, said[one.label]) for one in candidates)
     return Evidence(tuple(cut.label for cut in cuts), held_out, why, laws)
