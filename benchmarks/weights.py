@@ -1,6 +1,7 @@
 """How much do held-out runs say about which law to believe? The number of witnesses that weights of laws rest on.
 
     uv run python benchmarks/weights.py --data FOLDER [--out FOLDER]
+    uv run python benchmarks/weights.py --data FOLDER --below-cuts
 
 Every public table of parameters and tokens is cut at about a third, a tenth and a thirtieth of its largest run. Below
 each cut every law is fitted, with its discrepancy and taken to be exact, weighed by how it forecast the largest of the
@@ -9,12 +10,17 @@ runs that it was given, and mixed; the mixture is scored on the runs above. Weig
 each table from the other tables.
 
 Beside it: every member alone, equal weights, and stacking row by row. Fits are kept in ``--out`` and found there again.
+
+``--below-cuts``: how far scores of the normal approximation, which stands in for the sampler below the cuts inside the
+runs that are given, lie off those of NUTS: at the first split of each table, two seeds each.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,14 +33,17 @@ from pilot_design import kept
 from suites.cells import located
 
 import bayes_scaling as bs
-from bayes_scaling.base.names import NoiseName
+from bayes_scaling.base.names import NoiseName, SamplerName
+from bayes_scaling.evaluate.candidates import usual_cuts
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
+from bayes_scaling.evaluate.refits import BelowCut
 from bayes_scaling.evaluate.scores import COVERAGES, coverage, score
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
 
 RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
 FEWEST_BELOW, FEWEST_ABOVE = 15, 2
+MOST_OFF = 1.0  # nats per run, as far as a member falls behind at most
 WITNESSES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 
 
@@ -150,6 +159,45 @@ def report(cases: Mapping[tuple[str, float], Any]) -> pd.DataFrame:
     return out
 
 
+def off_nuts(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield, for each member, cut and seed, how far the mean log score of the normal approximation lies off NUTS."""
+    runs = bs.Runs.from_frame(rows.reset_index(drop=True))
+    candidates = members(default_laws(runs), "auto", "brownian", "auto", runs)
+    cuts = usual_cuts(candidates[0].law, runs)
+
+    def measured(way: SamplerName, seed: int) -> pd.DataFrame:
+        alike = [dataclasses.replace(one, sampler=way, held_out_sampler=None) for one in candidates]
+        tasks = [BelowCut(one, cut, runs, seed) for one in alike for cut in cuts]
+        made = [task.measure() for task in tasks]
+        named = [{"member": task.candidate.label, "cut": task.cut.label} for task in tasks]
+        scores = [float(np.mean(one["scores"]["log_score"])) for one in made]
+        problems = [one["how"]["problems"] for one in made]
+        index = pd.MultiIndex.from_frame(pd.DataFrame(named))
+        return pd.DataFrame({"score": scores, "problems": problems}, index=index)
+
+    nuts = measured("auto", 0)
+    for seed in (0, 1):
+        quick = measured("laplace", seed)
+        off = (quick["score"] - nuts["score"]).clip(-MOST_OFF, MOST_OFF)
+        for (member, cut), value in off.items():
+            yield {"member": member, "cut": cut, "off": value, "bad": "k-hat" in quick.loc[(member, cut), "problems"]}
+
+
+def report_off_nuts(data: Path) -> None:
+    """Print how far the normal approximation below cuts lies off NUTS."""
+    found = []
+    for table, rows in everything(data):
+        for ratio, below in itertools.islice(splits(rows), 1):
+            found += list(off_nuts(rows[below]))
+            print(f"{table}, {below.sum()} runs below 1/{ratio:g}", flush=True)
+    off, bad = (np.array([one[of] for one in found]) for of in ("off", "bad"))
+    print(
+        f"{len(found)} scores: {np.sqrt((off**2).mean()):.3f} off NUTS (root mean square, differences held to "
+        f"{MOST_OFF:g}), median {np.median(np.abs(off)):.3f}, mean {off.mean():+.3f}; "
+        f"k-hat above .7 in {bad.mean():.0%}"
+    )
+
+
 def main() -> None:
     """Measure every split and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,7 +205,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("weights"), help="where fits and scores are kept")
     noise = "scatter of members: auto, which may grow towards small runs, or student_t, the same for all runs"
     parser.add_argument("--noise", choices=("auto", "student_t"), default="auto", help=noise)
+    parser.add_argument("--below-cuts", action="store_true", help="how good are the scores below cuts")
     arguments = parser.parse_args()
+    if arguments.below_cuts:
+        report_off_nuts(arguments.data)
+        return
     cases = {}
     for table, rows in everything(arguments.data):
         for ratio, below in splits(rows):

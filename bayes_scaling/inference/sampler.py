@@ -35,8 +35,9 @@ class Sampler:
     method : ``auto`` (fast NUTS, once more in coordinates that its draws whiten where its diagnostics are not good, and
         then the safe one), ``nuts`` (the safe one),
         ``batched`` (HMC of one trajectory length for all chains, which suits many tables at once; the safe one where
-        its diagnostics are not good), ``laplace`` (importance-resampled normal approximation, judged by its Pareto
-        k-hat), or a function of your own that takes a `Problem` and returns a `Sampled`
+        its diagnostics are not good), ``laplace`` (importance-resampled normal approximation, which learns from
+        its draws and is judged by its Pareto k-hat), or a function of your own that takes a `Problem` and returns a
+        `Sampled`
     chains : number of chains
     draws : kept draws per chain
     device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``
