@@ -30,6 +30,7 @@ from bayes_scaling.model.program import Model
 DEGREES = 4  # of freedom of the proposals: tails heavier than those of the posterior
 ROUNDS = 8  # of learning at most
 ENOUGH = 400  # effective draws, at which the proposal is left as it is
+FURTHEST = 1e4  # in log density below the best draw; others count as this
 PER_DIMENSION = 10  # effective draws to learn from, and 100 at least
 
 
@@ -107,14 +108,17 @@ class Tried:
     def learned(self) -> Proposal | None:
         """Return a proposal like the posterior as far as the draws tell; None where too few are possible at all."""
         dim = self.u.shape[1]
-        log_weight, least = self.log_weight, max(PER_DIMENSION * dim, 100)
-        if np.isfinite(log_weight).sum() <= least:
+        least = max(PER_DIMENSION * dim, 100)
+        log_weight = self.log_weight
+        possible = np.isfinite(log_weight)
+        if possible.sum() <= least:
             return None
+        log_weight[possible] = np.maximum(log_weight[possible], log_weight.max() - FURTHEST)
 
         def short(power: float) -> float:
             return float(least - effective(power * log_weight))
 
-        power = 1.0 if short(1.0) <= 0 else float(scipy.optimize.brentq(short, 1e-12, 1.0, xtol=1e-6))
+        power = 1.0 if short(1.0) <= 0 else float(scipy.optimize.brentq(short, 1e-3 / FURTHEST, 1.0))
         weight = scipy.special.softmax(power * log_weight)
         mean = weight @ self.u
         centred = self.u - mean

@@ -45,6 +45,15 @@ def test_proposals_find_a_posterior_that_the_first_one_misses() -> None:
     np.testing.assert_allclose(np.cov(tried.u.T, aweights=weight), COVARIANCE, atol=0.4)
 
 
+def test_a_target_of_any_scale_can_be_learned() -> None:
+    """As of runs without scatter: log densities that differ by more than any sum of weights holds."""
+    rng = np.random.default_rng(0)
+    tried = Tried.none(3).more(NARROW, 1000, lambda u: 1e9 * log_target(u), rng)
+    proposal = tried.learned()
+    assert proposal is not None and np.isfinite(proposal.factor).all()
+    assert np.linalg.norm(proposal.mean - [1.0, 1.0, -2.0]) < np.linalg.norm(NARROW.mean - [1.0, 1.0, -2.0])
+
+
 def test_too_few_possible_draws_teach_nothing() -> None:
     def hardly_ever(u: np.ndarray) -> np.ndarray:
         return np.where(u[:, 0] > np.sort(u[:, 0])[-50], 0.0, np.nan)
