@@ -37,7 +37,7 @@ from bayes_scaling.base.names import NoiseName, SamplerName
 from bayes_scaling.evaluate.candidates import usual_cuts
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
-from bayes_scaling.evaluate.refits import BelowCut
+from bayes_scaling.evaluate.refits import BelowCut, tasks_of
 from bayes_scaling.evaluate.scores import COVERAGES, coverage, score
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
 
@@ -159,28 +159,23 @@ def report(cases: Mapping[tuple[str, float], Any]) -> pd.DataFrame:
     return out
 
 
-def off_nuts(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield, for each member, cut and seed, how far the mean log score of the normal approximation lies off NUTS."""
+def off_nuts(rows: pd.DataFrame) -> Iterator[tuple[float, bool]]:
+    """Yield by member, cut and seed how far the approximation's log score is off NUTS, and whether its k-hat is bad."""
     runs = bs.Runs.from_frame(rows.reset_index(drop=True))
     candidates = members(default_laws(runs), "auto", "brownian", "auto", runs)
     cuts = usual_cuts(candidates[0].law, runs)
 
-    def measured(way: SamplerName, seed: int) -> pd.DataFrame:
-        alike = [dataclasses.replace(one, sampler=way, held_out_sampler=None) for one in candidates]
-        tasks = [BelowCut(one, cut, runs, seed) for one in alike for cut in cuts]
-        made = [task.measure() for task in tasks]
-        named = [{"member": task.candidate.label, "cut": task.cut.label} for task in tasks]
-        scores = [float(np.mean(one["scores"]["log_score"])) for one in made]
-        problems = [one["how"]["problems"] for one in made]
-        index = pd.MultiIndex.from_frame(pd.DataFrame(named))
-        return pd.DataFrame({"score": scores, "problems": problems}, index=index)
+    def measured(way: SamplerName, seed: int) -> Iterator[tuple[float, str]]:
+        alike = [dataclasses.replace(one, held_out_sampler=way) for one in candidates]
+        for task in tasks_of(alike, cuts, runs, None, seed):
+            if isinstance(task, BelowCut):
+                made = task.measure()
+                yield float(np.mean(made["scores"]["log_score"])), made["how"]["problems"]
 
-    nuts = measured("auto", 0)
+    nuts = [right for right, _ in measured("auto", 0)]
     for seed in (0, 1):
-        quick = measured("laplace", seed)
-        off = (quick["score"] - nuts["score"]).clip(-MOST_OFF, MOST_OFF)
-        for (member, cut), value in off.items():
-            yield {"member": member, "cut": cut, "off": value, "bad": "k-hat" in quick.loc[(member, cut), "problems"]}
+        for right, (quick, problems) in zip(nuts, measured("laplace", seed), strict=True):
+            yield float(np.clip(quick - right, -MOST_OFF, MOST_OFF)), "k-hat" in problems
 
 
 def report_off_nuts(data: Path) -> None:
@@ -190,7 +185,7 @@ def report_off_nuts(data: Path) -> None:
         for ratio, below in itertools.islice(splits(rows), 1):
             found += list(off_nuts(rows[below]))
             print(f"{table}, {below.sum()} runs below 1/{ratio:g}", flush=True)
-    off, bad = (np.array([one[of] for one in found]) for of in ("off", "bad"))
+    off, bad = (np.array(values) for values in zip(*found, strict=True))
     print(
         f"{len(found)} scores: {np.sqrt((off**2).mean()):.3f} off NUTS (root mean square, differences held to "
         f"{MOST_OFF:g}), median {np.median(np.abs(off)):.3f}, mean {off.mean():+.3f}; "

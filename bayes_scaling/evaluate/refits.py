@@ -31,7 +31,7 @@ from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
-from bayes_scaling.inference.at_rows import ENOUGH
+from bayes_scaling.inference.at_rows import with_few_draws
 from bayes_scaling.inference.fit import composed, fit, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
@@ -39,10 +39,12 @@ from bayes_scaling.inference.sampler import Sampler, chosen_sampler
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.observations import rows_scored
+from bayes_scaling.model.observations import rows_along_curves
+from bayes_scaling.model.start import ALONG
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
 
+SCORED_PER_CURVE = 60  # rows of one run at most
 SCORED_AT_ONCE = 2_000_000  # draws by rows of the table, behind the scores above a cut
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
@@ -74,17 +76,41 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class BelowCut(Task[Mapping[str, Any]]):
-    """A candidate fitted below a cut and scored above it; of long curves at 60 rows of each.
+class Scored:
+    """What stands for a table where laws are scored: all of it, but of long curves 60 rows of each run.
 
     Attributes
     ----------
-    candidate, cut, runs, seed, folder : as of `tasks_of`
+    runs : those rows
+    rows : (n_row,) their places in the whole table
+    """
+
+    runs: Runs
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, runs: Runs) -> Scored:
+        """Choose the rows, whatever the law and its noise."""
+        rows = np.arange(len(runs))
+        if "run" not in runs or not any(name in runs for name in ALONG):
+            return cls(runs, rows)
+        chosen = rows_along_curves(runs, SCORED_PER_CURVE)
+        return cls(runs.where(np.isin(rows, chosen)), chosen)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BelowCut(Task[Mapping[str, Any]]):
+    """A candidate fitted below a cut and scored above it; a row is numbered among those that stand for the table.
+
+    Attributes
+    ----------
+    candidate, cut, seed, folder : as of `tasks_of`
+    scored : the table
     """
 
     candidate: Candidate
     cut: Cut
-    runs: Runs
+    scored: Scored
     seed: int
     folder: Path | None = None
 
@@ -95,10 +121,8 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     @property
     def key(self) -> str:
-        """The name under which it is kept; none without a folder, as telling tables apart takes time."""
-        if self.folder is None:
-            return ""
-        return _key(self.candidate.held_out, self.runs, self.seed, self.cut.label)
+        """The name under which it is kept."""
+        return _key(self.candidate.held_out, self.scored.runs, self.seed, self.cut.label)
 
     def found(self) -> Mapping[str, Any] | None:
         """Return the scores that the folder has."""
@@ -114,10 +138,9 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     def _measure(self) -> dict[str, Any]:
         candidate, cut, started = self.candidate, self.cut, time.perf_counter()
-        read = rows_scored(self.runs)
-        runs = self.runs.where(np.isin(np.arange(len(self.runs)), read)) if len(read) < len(self.runs) else self.runs
+        runs = self.scored.runs
         below, above = runs.cut(cut.column, cut.at)
-        rows = read[runs.column(cut.column) > cut.at]
+        rows = np.flatnonzero(runs.column(cut.column) > cut.at)
         predicted, how = _predict(candidate.held_out, below, above, len(runs), self.seed)
         held_out = score(predicted, above.loss, self.seed)
         held_out.insert(0, "run", above.labels)
@@ -234,8 +257,9 @@ def tasks_of(
     folder : where results are kept and found again
     loo : whether runs are also left out one by one
     """
+    scored = Scored.of(runs)
     return [
-        ToAllRuns(one, runs, seed, loo, folder) if cut is None else BelowCut(one, cut, runs, seed, folder)
+        ToAllRuns(one, runs, seed, loo, folder) if cut is None else BelowCut(one, cut, scored, seed, folder)
         for one in candidates
         for cut in (*cuts, None)
         if one.weighted or cut is not None
@@ -253,6 +277,7 @@ def measured(tasks: Sequence[Refit], made: Sequence[Any]) -> Measured:
         name = task.candidate.label
         if isinstance(task, BelowCut):
             held_out = pd.DataFrame(result["scores"]).assign(candidate=name, cut=task.cut.label)
+            held_out["row"] = task.scored.rows[held_out["row"]]
             held_out["range"] = extrapolation_range(held_out["extrapolation"].to_numpy())
             scored.append(held_out)
             refits.append({"candidate": name, "cut": task.cut.label, **result["how"]})
@@ -281,7 +306,7 @@ def _predict(
     if candidate.method == "laplace":
         candidate = dataclasses.replace(candidate, discrepancy="none", sampler=Sampler(normal_approximation))
     posterior = fit_of(candidate, below, like_rows, seed)
-    few = posterior.thinned(max(SCORED_AT_ONCE // like_rows, ENOUGH * len(posterior.unconstrained)))
+    few = with_few_draws(posterior, like_rows, SCORED_AT_ONCE)
     predicted = forecast(few, above, seed=seed, unconverged=True).predictive
     return predicted, _made_by(posterior.sampler_used, posterior.problems)
 

@@ -62,6 +62,11 @@ def kept_draws(fit: Fit, least: int = 1) -> np.ndarray:
     return np.arange(chains * draws).reshape(chains, draws)[:, ::every].reshape(-1)
 
 
+def with_few_draws(fit: Fit, rows: int, most: int = AT_ONCE) -> Fit:
+    """Keep the draws that make at most so many numbers with some rows, and 100 of each chain at least."""
+    return fit.thinned(max(most // rows, ENOUGH * len(fit.unconstrained)))
+
+
 def at_rows(fit: Fit, draws: np.ndarray, rows: slice = slice(None)) -> AtRows:
     """Evaluate some draws at some rows; all rows where they are correlated."""
     count = len(fit.runs)

@@ -22,7 +22,7 @@ from bayes_scaling.inference.chains import Chains, Settings
 from bayes_scaling.inference.compiled import potentials
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.mode import Mode
-from bayes_scaling.inference.weights import pareto_smoothed
+from bayes_scaling.inference.weights import effective, pareto_smoothed
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
@@ -100,7 +100,7 @@ class Tried:
             np.stack([*rows, proposal.log_density(both)]),
         )
 
-    @property
+    @functools.cached_property
     def log_weight(self) -> np.ndarray:
         """Log weight of each draw as one of the mixture of all proposals, ``(n_draw,)``, up to a constant."""
         return np.asarray(self.log_target - scipy.special.logsumexp(self.log_proposals, axis=0))
@@ -109,29 +109,25 @@ class Tried:
         """Return a proposal like the posterior as far as the draws tell; None where too few are possible at all."""
         dim = self.u.shape[1]
         least = max(PER_DIMENSION * dim, 100)
-        log_weight = self.log_weight
-        possible = np.isfinite(log_weight)
+        possible = np.isfinite(self.log_weight)
         if possible.sum() <= least:
             return None
-        log_weight[possible] = np.maximum(log_weight[possible], log_weight.max() - FURTHEST)
+        nearer = np.maximum(self.log_weight, self.log_weight.max() - FURTHEST)
+        log_weight = np.where(possible, nearer, -np.inf)
+
+        def tempered(power: float) -> np.ndarray:
+            return np.asarray(scipy.special.softmax(power * log_weight))
 
         def short(power: float) -> float:
-            return float(least - effective(power * log_weight))
+            return float(least - effective(tempered(power)))
 
-        power = 1.0 if short(1.0) <= 0 else float(scipy.optimize.brentq(short, 1e-3 / FURTHEST, 1.0))
-        weight = scipy.special.softmax(power * log_weight)
+        weight = tempered(1.0 if short(1.0) <= 0 else scipy.optimize.brentq(short, 1e-3 / FURTHEST, 1.0))
+        count = effective(weight)
         mean = weight @ self.u
         centred = self.u - mean
         covariance = (weight[:, None] * centred).T @ centred
-        count = effective(power * log_weight)
         alone = np.diag(np.diag(covariance))  # a covariance of so few draws is noisy, its diagonal is not
         return Proposal(mean, np.linalg.cholesky((count * covariance + dim * alone) / (count + dim)))
-
-
-def effective(log_weight: np.ndarray) -> float:
-    """Return how many draws of equal weight weighted draws are worth."""
-    weight = scipy.special.softmax(np.where(np.isnan(log_weight), -np.inf, log_weight))
-    return float(1 / (weight @ weight))
 
 
 def laplace_draws(
@@ -152,7 +148,7 @@ def laplace_draws(
     proposal = Proposal(mode.u, np.linalg.cholesky(mode.covariance))
     tried = Tried.none(dim).more(proposal, at_once, log_target, rng)
     for _ in range(ROUNDS):
-        enough = effective(tried.log_weight) > ENOUGH
+        enough = effective(scipy.special.softmax(tried.log_weight)) > ENOUGH
         proposal = tried.learned() or proposal
         tried = tried.more(proposal, at_once, log_target, rng)
         if enough:
@@ -161,7 +157,7 @@ def laplace_draws(
     (smoothed,), (k_hat,) = pareto_smoothed(tried.log_weight[None])
     weight = np.exp(smoothed)
     chosen = rng.choice(len(weight), total, p=weight)
-    worth = float(1 / (np.sum(weight**2) + 1 / total))  # of the weights, and of drawing from them
+    worth = 1 / (1 / effective(weight) + 1 / total)  # of the weights, and of drawing from them
     shape = (settings.chains, settings.draws)
     stats = {
         "diverging": np.zeros(shape, bool),

@@ -13,7 +13,7 @@ from bayes_scaling.inference.compiled import log_priors, placed
 from bayes_scaling.inference.draws import flattened, parts, prior_draws
 from bayes_scaling.inference.fit import said_priors
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.weights import pareto_smoothed
+from bayes_scaling.inference.weights import effective, pareto_smoothed
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import priors_of, spelled_out
 from bayes_scaling.model.program import model_of
@@ -48,7 +48,7 @@ def under_other_priors(fitted: Fit, law: Law, seed: int) -> Fit | None:
         return None
     (smoothed,), (k_hat,) = pareto_smoothed(log_weight[None])
     weight = np.exp(smoothed)
-    share = 1 / np.sum(weight**2) / len(weight)
+    share = effective(weight) / len(weight)
     report = fitted.diagnostics
     report = dataclasses.replace(
         report, ess_bulk=share * report.ess_bulk, ess_tail=share * report.ess_tail, k_hat=float(k_hat)

@@ -10,6 +10,11 @@ import scipy.special
 FURTHEST = 700.0  # log weights are that far below the largest at most: exp of less is zero
 
 
+def effective(weight: np.ndarray) -> float:
+    """Return how many draws of equal weight weighted draws are worth; weights, ``(n_draw,)``, sum to one."""
+    return float(1 / np.sum(weight**2))
+
+
 def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smooth the largest weights of each row by a Pareto distribution (Vehtari et al. 2024, arXiv 1507.02646).
 

@@ -21,8 +21,6 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.schedule import STEP_RATE, Schedule
 from bayes_scaling.model.start import ALONG, StartOfTable
 
-SCORED_PER_CURVE = 60  # rows of one run at most, where laws are scored
-
 
 @dataclasses.dataclass(frozen=True)
 class Observations:
@@ -148,19 +146,14 @@ def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
     noise = composition.noise
     if not noise.correlated or noise.rows_per_curve is None:
         return np.arange(len(runs))
-    table = law_table(composition.law, runs) | {name: runs.column(name) for name in ALONG if name in runs}
-    return well_spread_rows(*_along_runs(table), noise.rows_per_curve)
+    return rows_along_curves(runs, noise.rows_per_curve)
 
 
-def rows_scored(runs: Runs) -> np.ndarray:
-    """Return the rows of a table that stand for it where laws are scored, ``(n_scored,)`` indices: all but for curves.
-
-    They lie like those of `rows_read`, up to 60 of each run, whatever the law and its noise.
-    """
-    table = {name: runs.column(name) for name in ALONG if name in runs}
-    if "run" not in runs or not table:
-        return np.arange(len(runs))
-    return well_spread_rows(*_along_runs(table | {"run": pd.factorize(runs.table["run"])[0]}), SCORED_PER_CURVE)
+def rows_along_curves(runs: Runs, most: int) -> np.ndarray:
+    """Return at most so many rows of each run, well spread along it, ``(n_chosen,)`` indices."""
+    run = pd.factorize(runs.table["run"])[0] if "run" in runs else np.arange(len(runs))
+    position = next((runs.column(name) for name in ALONG if name in runs), np.ones(len(runs)))
+    return well_spread_rows(run, position, most)
 
 
 def size_of(runs: Runs) -> tuple[str, float]:

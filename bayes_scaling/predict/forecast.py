@@ -17,8 +17,7 @@ from bayes_scaling.data.consistency import odd_rows, refuse_impossible
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.at_rows import ENOUGH
-from bayes_scaling.inference.compiled import AT_ONCE
+from bayes_scaling.inference.at_rows import with_few_draws
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
@@ -293,7 +292,7 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     common = [name for name in frame if name in known.rows]
     both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
     now = len(both) - len(frame)
-    fit = fit.thinned(max(AT_ONCE // len(both), ENOUGH * len(fit.unconstrained)))
+    fit = with_few_draws(fit, len(both))
     size = size_of(fit.runs)
     named = {"run", *fit.groups.columns}
     table = {str(name): both[name].to_numpy(float) for name in both if name not in named}

@@ -26,7 +26,7 @@ from bayes_scaling.base.progress import silent
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.cli import _workers
 from bayes_scaling.evaluate.candidates import Candidate
-from bayes_scaling.evaluate.refits import Again, BelowCut, FitToAll, ToAllRuns
+from bayes_scaling.evaluate.refits import Again, BelowCut, FitToAll, Scored, ToAllRuns
 from bayes_scaling.evaluate.sensitivity import FLOORS
 from tests.support import run
 
@@ -113,7 +113,8 @@ def test_a_backtest_by_workers_lists_the_same_failures() -> None:
 def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Task by task, in the form in which it is found again."""
     runs, folder = curve(), tmp_path / "kept"
-    tasks = [BelowCut(candidate(), bs.Cut("tokens", 3e10), runs, 0), ToAllRuns(candidate(), runs, 0, loo=True)]
+    below = BelowCut(candidate(), bs.Cut("tokens", 3e10), Scored.of(runs), 0)
+    tasks = [below, ToAllRuns(candidate(), runs, 0, loo=True)]
     made = [task.measure() for task in tasks]
     kept = [type(task)(**{**vars(task), "folder": folder}) for task in tasks]
     assert [task.found() for task in kept] == [None, None]

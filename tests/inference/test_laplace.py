@@ -8,9 +8,11 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 import bayes_scaling as bs
-from bayes_scaling.inference.laplace import DEGREES, Proposal, Tried, effective
+from bayes_scaling.inference.laplace import DEGREES, Proposal, Tried
+from bayes_scaling.inference.weights import effective
 from tests.support import fit_exact
 
 NARROW = Proposal(np.zeros(3), 0.3 * np.eye(3))
@@ -34,12 +36,12 @@ def test_a_proposal_knows_its_density() -> None:
 def test_proposals_find_a_posterior_that_the_first_one_misses() -> None:
     rng = np.random.default_rng(0)
     tried = Tried.none(3).more(NARROW, 1000, log_target, rng)
-    assert effective(tried.log_weight) < 20
+    assert effective(softmax(tried.log_weight)) < 20
     for _ in range(5):
         proposal = tried.learned()
         assert proposal is not None
         tried = tried.more(proposal, 1000, log_target, rng)
-    assert effective(tried.log_weight) > 1000
+    assert effective(softmax(tried.log_weight)) > 1000
     weight = np.exp(tried.log_weight - tried.log_weight.max())
     np.testing.assert_allclose(weight @ tried.u / weight.sum(), [1.0, 1.0, -2.0], atol=0.15)
     np.testing.assert_allclose(np.cov(tried.u.T, aweights=weight), COVARIANCE, atol=0.4)
@@ -65,7 +67,7 @@ def test_too_few_possible_draws_teach_nothing() -> None:
 
 @given(st.lists(st.floats(-700, 700), min_size=1, max_size=50))
 def test_effective_draws_lie_between_one_and_all(log_weight: list[float]) -> None:
-    assert 1 - 1e-9 <= effective(np.array(log_weight)) <= len(log_weight) + 1e-9
+    assert 1 - 1e-9 <= effective(softmax(log_weight)) <= len(log_weight) + 1e-9
 
 
 @pytest.mark.parametrize("law", ["chinchilla", "kaplan_joint"])
