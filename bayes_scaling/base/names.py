@@ -17,7 +17,7 @@ type RowsChoice = Literal["auto", "independent", "correlated"]
 type StartName = Literal["learned", "none"]
 type DiscrepancyName = Literal["brownian", "trend", "none"]
 type AlongName = Literal["auto", "size", "params", "params and batch"]
-type SamplerName = Literal["auto", "nuts", "batched", "laplace"]
+type SamplerName = Literal["auto", "nuts", "batched", "tempered", "laplace"]
 type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal"]
 
 FAMILIES: Mapping[FamilyName, str] = {"normal": "", "student_t": "learns how heavy the tails are"}
@@ -67,6 +67,7 @@ SAMPLERS: Mapping[SamplerName, str] = {
     "auto": "fast NUTS, twice if need be, then nuts if its diagnostics are poor",
     "nuts": "NUTS with a long warm-up",
     "batched": "HMC that suits many tables at once, then nuts if its diagnostics are poor",
+    "tempered": "copies from prior to posterior that swap, for several modes",
     "laplace": "normal approximation",
 }
 DEVICES: Mapping[str, str] = {"auto": "the CPU unless the table is very large", "cpu": "", "gpu": ""}

@@ -1,8 +1,9 @@
-"""Ways to sample one posterior: the fast path behind its gate, the safe path with a retry, the normal approximation."""
+"""Ways to sample one posterior: the fast path behind its gate, the safe path, the normal approximation."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.laplace import laplace_draws
 from bayes_scaling.inference.nuts import whitening_of
 from bayes_scaling.inference.problem import Problem, Sampled
+from bayes_scaling.inference.tempering import can_temper, sample_tempered
 from bayes_scaling.model.integrated import Integrated
 
 OTHER_SEED = 1_000_003  # how far seeds of further draws lie from those of the first
@@ -40,13 +42,14 @@ def sample_auto(problem: Problem) -> Sampled:
         fast, careful = dataclasses.replace(fast, target_accept=0.95), 0.98
     if well_known:
         fast = dataclasses.replace(fast, target_accept=0.7, max_tree_depth=2)
-    chains, diagnostics = problem.sample(starts, fast)
-    if not diagnostics.problems(settings.chains * settings.draws):
-        return Sampled(chains, diagnostics, "fast NUTS")
-    if _tell_where(diagnostics):
-        chains, diagnostics = _once_more(problem, chains, dataclasses.replace(fast, target_accept=careful))
-        if not diagnostics.problems(settings.chains * settings.draws):
-            return Sampled(chains, diagnostics, f"fast NUTS, {AGAIN}")
+    first = Sampled(*problem.sample(starts, fast), "fast NUTS")
+    if _good(first):
+        return first
+    if _tell_where(first.diagnostics):
+        carefully = dataclasses.replace(fast, target_accept=careful)
+        more = Sampled(*_once_more(problem, first.chains, carefully), f"fast NUTS, {AGAIN}")
+        if _good(more):
+            return more
     return sample_nuts(problem)
 
 
@@ -56,34 +59,68 @@ def fast_settings(settings: Settings) -> Settings:
 
 
 def sample_nuts(problem: Problem) -> Sampled:
-    """NUTS with a long warm-up that adapts a dense mass matrix, then with stronger settings when needed.
+    """NUTS with a long warm-up that adapts a dense mass matrix; where its draws are not good, ways that take longer.
 
-    After each, draws that are nearly good whiten another round of very small steps. Chains that agree but are too short
-    for their tails get as many more beside them.
+    Those are stronger settings, as many chains again where chains agree but are too short for their tails, and parallel
+    tempering, unless that would take too long. Chains that do not meet are tempered first: no smaller step brings them
+    together. Where nothing gives good draws, those with the least R-hat are returned.
     """
+    tried = []
+    for sampled in _ways(problem):
+        if _good(sampled):
+            return sampled
+        tried.append(sampled)
+    return min(reversed(tried), key=lambda sampled: sampled.diagnostics.rhat)
+
+
+def _ways(problem: Problem) -> Iterator[Sampled]:
     settings = problem.settings
-    starts, draws = starts_at_modes(problem), 3 * settings.draws
     if problem.model.populations:
         settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations
-    stronger = dataclasses.replace(settings, warmup=2000, draws=draws, target_accept=0.99)
+    stronger = dataclasses.replace(settings, warmup=2000, draws=3 * settings.draws, target_accept=0.99)
+    first = _nuts(problem, settings, "NUTS")
+    yield first
+    apart = first.diagnostics.rhat > MET
+    if apart and can_temper(problem):
+        yield sample_tempered(problem)
+    longer = _nuts(problem, stronger, "NUTS, stronger settings")
+    yield longer
+    if min(longer.diagnostics.ess_bulk, longer.diagnostics.ess_tail) < 400 and longer.diagnostics.nearly(_size(longer)):
+        yield _with_as_many_chains(problem, longer, stronger)
+    if not apart and can_temper(problem):
+        yield sample_tempered(problem)
+
+
+def _nuts(problem: Problem, settings: Settings, how: str) -> Sampled:
+    """Sample by NUTS; draws that are nearly good whiten another round of very small steps."""
+    chains, diagnostics = problem.sample(starts_at_modes(problem), settings)
+    first = Sampled(chains, diagnostics, how)
+    if _good(first) or problem.model.populations or not _tell_where(diagnostics):
+        return first
+    draws = 3 * problem.settings.draws
     small = dataclasses.replace(settings, warmup=FAST_WARMUP, draws=draws, target_accept=0.995, adapt_mass=False)
-    for how, one in (("NUTS", settings), ("NUTS, stronger settings", stronger)):
-        chains, diagnostics = problem.sample(starts, one)
-        if not diagnostics.problems(one.chains * one.draws):
-            return Sampled(chains, diagnostics, how)
-        if _tell_where(diagnostics) and not problem.model.populations:
-            more, judged = _once_more(problem, chains, small)
-            if not judged.problems(small.chains * small.draws):
-                return Sampled(more, judged, f"{how}, {AGAIN}")
-    if min(diagnostics.ess_bulk, diagnostics.ess_tail) < 400 and diagnostics.nearly(stronger.chains * stronger.draws):
-        again = _with_other_seed(problem)
-        more, _ = again.sample(starts_at_modes(again), stronger)
-        chains = Chains(
-            np.concatenate([chains.u, more.u]),
-            {name: np.concatenate([values, more.stats[name]]) for name, values in chains.stats.items()},
-        )
-        return Sampled(chains, diagnose(chains, problem.model.sites), "NUTS, stronger settings, twice the chains")
-    return Sampled(chains, diagnostics, "NUTS, stronger settings")
+    more = Sampled(*_once_more(problem, chains, small), f"{how}, {AGAIN}")
+    return more if _good(more) else first
+
+
+def _with_as_many_chains(problem: Problem, sampled: Sampled, settings: Settings) -> Sampled:
+    """Sample as many chains again, and judge all together."""
+    again = _with_other_seed(problem)
+    more, _ = again.sample(starts_at_modes(again), settings)
+    chains = Chains(
+        np.concatenate([sampled.chains.u, more.u]),
+        {name: np.concatenate([values, more.stats[name]]) for name, values in sampled.chains.stats.items()},
+    )
+    return Sampled(chains, diagnose(chains, problem.model.sites), f"{sampled.how}, twice the chains")
+
+
+def _good(sampled: Sampled) -> bool:
+    return not sampled.diagnostics.problems(_size(sampled))
+
+
+def _size(sampled: Sampled) -> int:
+    """Return the number of draws of all chains."""
+    return int(sampled.chains.stats["energy"].size)
 
 
 def _tell_where(diagnostics: Diagnostics) -> bool:

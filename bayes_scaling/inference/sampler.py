@@ -15,6 +15,7 @@ from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.methods import sample_auto, sample_laplace, sample_nuts
 from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem, Sampled, SamplingMethod
+from bayes_scaling.inference.tempering import sample_tempered
 
 type SamplerChoice = SamplerName | Sampler
 
@@ -22,6 +23,7 @@ METHODS: Mapping[SamplerName, SamplingMethod] = {
     "auto": sample_auto,
     "nuts": sample_nuts,
     "batched": sample_batched,
+    "tempered": sample_tempered,
     "laplace": sample_laplace,
 }
 
@@ -33,11 +35,11 @@ class Sampler:
     Attributes
     ----------
     method : ``auto`` (fast NUTS, once more in coordinates that its draws whiten where its diagnostics are not good, and
-        then the safe one), ``nuts`` (the safe one),
-        ``batched`` (HMC of one trajectory length for all chains, which suits many tables at once; the safe one where
-        its diagnostics are not good), ``laplace`` (importance-resampled normal approximation, which learns from
-        its draws and is judged by its Pareto k-hat), or a function of your own that takes a `Problem` and returns a
-        `Sampled`
+        then the safe one), ``nuts`` (the safe one; where its chains do not meet, ``tempered``), ``batched`` (HMC of one
+        trajectory length for all chains, which suits many tables at once; the safe one where its diagnostics are not
+        good), ``tempered`` (parallel tempering: for posteriors of several modes and at most some dozens of parameters),
+        ``laplace`` (importance-resampled normal approximation, which learns from its draws and is judged by its Pareto
+        k-hat), or a function of your own that takes a `Problem` and returns a `Sampled`
     chains : number of chains
     draws : kept draws per chain
     device : ``auto`` (CPU unless the table is very large), ``cpu`` or ``gpu``

@@ -37,6 +37,18 @@ class _PriorsWithoutConstants(numpyro.primitives.Messenger):  # type: ignore[mis
             msg["fn"] = without_constant(msg["fn"])
 
 
+class _ToAPower(numpyro.primitives.Messenger):  # type: ignore[misc]
+    """Handler of effects: the likelihood to a power, between that of the prior and that of the posterior."""
+
+    def __init__(self, power: Array) -> None:
+        super().__init__(None)
+        self.power = power
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["name"] == LOG_LOSS:
+            msg["scale"] = self.power
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
     """A composition without its table: the NumPyro program and its functions over unconstrained coordinates.
@@ -252,6 +264,12 @@ class Model:
         """Return minus the log posterior density, up to a constant, at ``u``."""
         with TRACED:
             energy: Array = self._traced(u, data, priors)
+        return energy
+
+    def tempered(self, u: Array, power: Array, data: Observations, priors: Priors) -> Array:
+        """Return minus the log of the prior times the likelihood to a power, up to a constant, at ``u``."""
+        with TRACED, _PriorsWithoutConstants(), _ToAPower(power):
+            energy: Array = potential_energy(self, (data, priors), {}, self.unravel(u))
         return energy
 
     @functools.cached_property

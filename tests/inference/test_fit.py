@@ -287,7 +287,7 @@ def test_a_prior_can_dominate_on_request(chinchilla_runs: bs.Runs) -> None:
 
 def test_bad_requests_are_explained(chinchilla_runs: bs.Runs) -> None:
     for options, says in (
-        ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, batched, laplace"),
+        ({"method": "advi"}, "sampler is 'advi'; expected one of auto, nuts, batched, tempered, laplace"),
         ({"chains": 1}, "too few to judge convergence"),
         ({"draws": 10}, "too few to judge convergence"),
         ({"device": "abacus"}, "device is 'abacus'; expected auto"),
@@ -342,12 +342,28 @@ LAW = Law(
 """
 
 
-@pytest.mark.slow
-def test_two_modes_are_not_hidden(tmp_path: Path) -> None:
-    """theta and -theta fit equally well; chains sit at both, and the fit says that they do not agree."""
+def test_two_modes_are_weighed(tmp_path: Path) -> None:
+    """theta and -theta fit equally well. Chains of NUTS sit at either; those of parallel tempering go to and fro."""
     (tmp_path / "two_modes.py").write_text(TWO_MODES)
     law = bs.load_law(tmp_path / "two_modes.py")
     runs = bs.simulate(law, bs.grid(params=np.logspace(7, 10, 20)), {"theta": 0.8, "sigma": 0.01, "nu": 30.0}, seed=0)
+    fit = fit_exact(law, runs, seed=0)
+    assert fit.converged and fit.sampler_used == "tempered HMC"
+    theta = fit.draws["theta"]
+    assert np.mean(theta > 0) == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_allclose(np.abs(theta), 0.8, atol=0.1)
+    asked = fit_exact(law, runs, seed=0, sampler="tempered")
+    assert asked.manifest["sampler"] == "tempered" and asked.sampler_used == fit.sampler_used
+    np.testing.assert_array_equal(asked.draws["theta"], theta)
+
+
+@pytest.mark.slow
+def test_two_modes_of_a_table_that_is_too_long_to_temper_are_not_hidden(tmp_path: Path) -> None:
+    """Chains sit at both, and the fit says that they do not agree."""
+    (tmp_path / "two_modes.py").write_text(TWO_MODES)
+    law = bs.load_law(tmp_path / "two_modes.py")
+    sizes = bs.grid(params=np.logspace(7, 10, 1100))
+    runs = bs.simulate(law, sizes, {"theta": 0.8, "sigma": 0.01, "nu": 30.0}, seed=0)
     fit = fit_exact(law, runs, seed=0)
     assert np.ptp([np.median(chain) for chain in fit.draws["theta"]]) > 1.0
     assert not fit.converged and "R-hat" in fit.problems[0]
@@ -355,7 +371,7 @@ def test_two_modes_are_not_hidden(tmp_path: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Stubborn:
-    """A posterior whose chains agree, but are short for their tails."""
+    """A posterior whose chains agree, but are short for their tails; its table is too long to temper."""
 
     seed: int = 0
     tail: float = 250.0
@@ -365,6 +381,10 @@ class Stubborn:
     )
     mode: Mode = dataclasses.field(default_factory=lambda: Mode(np.zeros(1), np.eye(1), np.empty((0, 1))))
     known_mode: Mode | None = None
+    coordinates: tuple[str, ...] = ("a",)
+    data: types.SimpleNamespace = dataclasses.field(
+        default_factory=lambda: types.SimpleNamespace(log_loss=np.zeros(5000))
+    )
 
     def sample(
         self, starts: np.ndarray, settings: Settings, whitening: Whitening | None = None

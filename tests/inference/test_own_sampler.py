@@ -61,8 +61,8 @@ def test_draws_of_another_shape_are_refused(chinchilla_runs: bs.Runs) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"sampler": "magic"}, "sampler is 'magic'; expected one of auto, nuts, batched, laplace"),
-        ({"sampler": None}, "sampler is None; expected 'auto', 'nuts', 'batched', 'laplace' or a Sampler"),
+        ({"sampler": "magic"}, "sampler is 'magic'; expected one of auto, nuts, batched, tempered, laplace"),
+        ({"sampler": None}, "sampler is None; expected 'auto', 'nuts', 'batched', 'tempered', 'laplace' or a Sampler"),
         ({"noise": None}, "noise is None; expected 'auto', 'student_t', 'normal' or a Noise"),
         ({"noise": "gauss"}, "noise is 'gauss'; expected"),
         ({"discrepancy": None}, "discrepancy is None; expected 'brownian', 'trend', 'none' or a Discrepancy"),
