@@ -44,7 +44,7 @@ ACCEPTED = 0.9  # of trajectories, on average, to which steps are tuned
 PIECE = 50  # iterations in one compiled call
 TUNING = (1, 2, 4, 8, 16)  # pieces of the rounds that only tune
 TUNED_AGAIN = 4  # pieces at the beginning of a round whose draws are kept
-THINNED = (2, 4, 8)  # iterations for each kept draw, of these rounds
+THINNED = (2, 4, 8, 16)  # iterations for each kept draw, of these rounds; the last only where it is likely to do
 RATE = 0.05  # at which steps are tuned
 FIRST_STEP = 0.2  # in standard deviations of each rung
 NARROWEST = 1e-12  # variance relative to that of the prior, or of a coordinate alone
@@ -59,8 +59,9 @@ def can_temper(problem: Problem) -> bool:
 
 
 def sample_tempered(problem: Problem) -> Sampled:
-    """Sample by parallel tempering, in longer and longer rounds until the draws are good."""
+    """Sample by parallel tempering, in rounds that grow longer until the draws are good."""
     settings, done = problem.settings, 0
+    draws = settings.chains * settings.draws
     kept = [thin * settings.draws // PIECE for thin in THINNED]
     all_pieces = sum(TUNING) + sum(TUNED_AGAIN + pieces for pieces in kept)
     ladder = Ladder.between(problem.prior_u, problem.mode)
@@ -80,7 +81,7 @@ def sample_tempered(problem: Problem) -> Sampled:
         found = run(pieces, 0.0)
         chains = found.chains(thin)
         diagnostics = diagnose(chains, problem.coordinates)
-        if not diagnostics.problems(settings.chains * settings.draws):
+        if not diagnostics.problems(draws) or (thin == THINNED[-2] and not diagnostics.nearly(draws)):
             break
         ladder = ladder.learned(found)
     return Sampled(chains, diagnostics, "tempered HMC")
@@ -198,13 +199,18 @@ class Round:
 
 
 def _starts(problem: Problem, ladder: Ladder) -> np.ndarray:
-    """Return starts of copies, ``(chain, rung, site)``: those of chains lie around different modes, where there are."""
+    """Return starts of copies, ``(chain, rung, site)``: those of chains lie around different modes, where there are.
+
+    What would start where there is no density starts at the mode.
+    """
     rng = np.random.default_rng(problem.seed)
     modes = np.concatenate([problem.mode.u[None], problem.mode.rivals])
     chosen = modes[np.arange(problem.settings.chains) % len(modes)] - problem.mode.u
     white = rng.standard_normal((len(chosen), *ladder.location.shape))
     scattered = np.einsum("kij,ckj->cki", ladder.rungs.factor, white)
-    return np.asarray(ladder.location + ladder.powers[:, None] * chosen[:, None] + scattered)
+    starts = ladder.location + ladder.powers[:, None] * chosen[:, None] + scattered
+    possible = np.isfinite(problem.log_density(starts.reshape(-1, starts.shape[-1]))).reshape(starts.shape[:-1])
+    return np.where(possible[..., None], starts, problem.mode.u)
 
 
 def _run(problem: Problem, ladder: Ladder, copies: np.ndarray, pieces: range, rate: float) -> Round:
