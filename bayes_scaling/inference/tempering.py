@@ -38,7 +38,8 @@ from bayes_scaling.model.program import Model
 
 RUNGS = 20  # about twice the sum of the shares of refused swaps, which is near 10 for tables of runs
 WEAKEST = 1e-4  # first power above that of the prior, before they are spread
-LEAPS = 8  # leapfrog steps of a trajectory
+LENGTH = 3.0  # of a trajectory on the last rung at its longest, in standard deviations
+LEAPS = 8, 32  # least and most leapfrog steps of it
 SHORTER, LONGER = 0.2, 1.0  # range of the factor by which steps vary: narrow places need small ones
 ACCEPTED = 0.9  # of trajectories, on average, to which steps are tuned
 PIECE = 50  # iterations in one compiled call
@@ -90,6 +91,7 @@ def sample_tempered(problem: Problem) -> Sampled:
 class Rungs(NamedTuple):
     """What the compiled program knows of a ladder: its powers, and affine maps ``u = location + factor @ z``."""
 
+    leaps: Any
     powers: Any
     location: Any
     factor: Any
@@ -137,12 +139,17 @@ class Ladder:
         return cls(powers, location, covariance, np.full(RUNGS, math.log(FIRST_STEP)))
 
     @property
+    def leaps(self) -> int:
+        """Leapfrog steps of trajectories: as many as take the last rung across the posterior."""
+        return int(np.clip(math.ceil(LENGTH / math.exp(self.log_step[-1])), *LEAPS))
+
+    @property
     def rungs(self) -> Rungs:
         """What the compiled program knows of it."""
         sd = np.sqrt(np.einsum("kii->ki", self.covariance))
         size, directions = np.linalg.eigh(self.covariance / (sd[:, :, None] * sd[:, None]))
         factor = sd[:, :, None] * directions * np.sqrt(np.maximum(size, NARROWEST))[:, None]
-        return Rungs(self.powers, self.location, factor, np.linalg.inv(factor))
+        return Rungs(self.leaps, self.powers, self.location, factor, np.linalg.inv(factor))
 
     def stepping(self, found: Round) -> Ladder:
         """Return the same with the steps to which a round was tuned."""
@@ -173,6 +180,7 @@ class Round:
 
     Attributes
     ----------
+    leaps : leapfrog steps of each trajectory
     copies : (chain, rung, site) where they ended
     log_step : (chain, rung) to which steps were tuned
     count : draws of each rung
@@ -182,6 +190,7 @@ class Round:
     stats : of the last rung, by name, (chain, iteration)
     """
 
+    leaps: int
     copies: np.ndarray
     log_step: np.ndarray
     count: int
@@ -194,7 +203,7 @@ class Round:
     def chains(self, thin: int) -> Chains:
         """Return every ``thin``-th draw of the posterior."""
         stats = {name: values[:, ::thin] for name, values in self.stats.items()}
-        steps = np.full(stats["energy"].shape, RUNGS * LEAPS * thin)
+        steps = np.full(stats["energy"].shape, RUNGS * self.leaps * thin)
         return Chains(self.posterior[:, ::thin], {**stats, "n_steps": steps})
 
 
@@ -235,6 +244,7 @@ def _run(problem: Problem, ladder: Ladder, copies: np.ndarray, pieces: range, ra
     mean, squares, refused = (sum(parts) / count for parts in zip(*sums, strict=True))
     posterior, diverging, energy, acceptance = (np.stack(parts) for parts in zip(*kept, strict=True))
     return Round(
+        leaps=ladder.leaps,
         copies=ends,
         log_step=log_step,
         count=count,
@@ -277,7 +287,7 @@ def _advance(model: Model) -> Any:
                 return z, p - step * slope / 2, slope
 
             before, (slope, minus_log_likelihood) = with_slopes(z, *maps)
-            there, p_there, _ = jax.lax.fori_loop(0, LEAPS, leap, (z, p, slope))
+            there, p_there, _ = jax.lax.fori_loop(0, rungs.leaps, leap, (z, p, slope))
             after, (_, minus_log_likelihood_there) = with_slopes(there, *maps)
             energy, energy_there = before + jnp.sum(p**2, 1) / 2, after + jnp.sum(p_there**2, 1) / 2
             error = jnp.where(jnp.isfinite(energy_there), energy_there - energy, jnp.inf)

@@ -109,6 +109,7 @@ def test_powers_are_spread_where_swaps_are_refused(refused: list[float], seed: i
     prior_u = 3 * rng.standard_normal((200, 2))
     ladder = Ladder.between(prior_u, Mode(np.ones(2), 0.01 * np.eye(2), np.empty((0, 2))))
     seen = Round(
+        leaps=8,
         copies=np.zeros((4, RUNGS, 2)),
         log_step=np.zeros((4, RUNGS)),
         count=200,
