@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -24,7 +25,7 @@ from bayes_scaling.decide.designs import Offer
 from bayes_scaling.decide.payoffs import LEVELS, Payoffs
 from bayes_scaling.decide.pilot import Appraiser, best_pilots, thinned
 from bayes_scaling.decide.pilot_plan import PilotPlan
-from bayes_scaling.errors import PlanError
+from bayes_scaling.errors import BayesScalingWarning, ConvergenceError, PlanError
 from bayes_scaling.evaluate.arms import Arms, arms_law, fitted_arms, one_scale, recipes_of
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
@@ -331,7 +332,7 @@ def compare_recipes(
     DataError
         When there are fewer than two recipes, or one has runs of a single size.
     ConvergenceError
-        When a fit did not converge.
+        When the fit of the reading that decides did not converge. The other one is left out, with a warning.
     PlanError
         When budget, target or baseline make no sense.
     """
@@ -363,20 +364,8 @@ def compare_recipes(
             f"the pilot budget is {pilots:g} {along.unit}, expected 0 or more and less than the budget of {budget:g}"
         )
     floor = any(row.role == "irreducible" for row in found.sampled)
-    readings = {
-        reading: fitted_arms(
-            found,
-            runs,
-            by,
-            reading,
-            sampler=options.get("sampler", "auto"),
-            seed=options.get("seed", 0),
-            progress=options.get("progress"),
-            unconverged=options.get("unconverged", False),
-        )
-        for reading in (IRREDUCIBLE if floor else ["shared"])
-    }
     irreducible = irreducible if floor else "shared"
+    readings = _readings(found, runs, by, irreducible, options)
     curves = {
         reading: ArmCurves.of(arms.arms, along, float(sizes.min()), max(budget, float(sizes.max())))
         for reading, arms in readings.items()
@@ -392,6 +381,30 @@ def compare_recipes(
         one_scale=one_scale(runs, by, found, sizes),
         pilots=_pilots(curves[irreducible], readings[irreducible], budget, options),
     )
+
+
+def _readings(law: Law, runs: Runs, by: str, decides: str, options: RecipeOptions) -> dict[str, Arms]:
+    """Return the fit of each reading; one that does not decide is left out where it does not converge."""
+    readings = {}
+    for reading in [decides, *(other for other in IRREDUCIBLE if other != decides)]:
+        if reading == "own" and not any(row.role == "irreducible" for row in law.sampled):
+            continue
+        try:
+            readings[reading] = fitted_arms(
+                law,
+                runs,
+                by,
+                reading,
+                sampler=options.get("sampler", "auto"),
+                seed=options.get("seed", 0),
+                progress=options.get("progress"),
+                unconverged=options.get("unconverged", False),
+            )
+        except ConvergenceError as error:
+            if reading == decides:
+                raise
+            warnings.warn(f"with {_READINGS[reading]}, which is left out, {error}", BayesScalingWarning, stacklevel=4)
+    return {reading: readings[reading] for reading in IRREDUCIBLE if reading in readings}
 
 
 def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions) -> PilotPlan | None:

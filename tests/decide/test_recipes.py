@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.decide import recipes
 from bayes_scaling.decide.recipes import _payoffs, _side_by_side
-from bayes_scaling.evaluate.arms import one_scale, paired, recipes_of, with_absolute_floor
+from bayes_scaling.evaluate.arms import Arms, one_scale, paired, recipes_of, with_absolute_floor
 from bayes_scaling.predict.along import Along
 from tests.support import believed, refusal
 
@@ -104,6 +105,22 @@ def test_a_target_that_is_never_reached_is_said(found: bs.RecipeComparison) -> N
         and "Neither" not in found.verdict
     )
     assert repr(never.speedup("b", loss=0.5)) == "<Speedup of b over a at a loss of 0.5: neither gets there>"
+
+
+def test_a_reading_that_does_not_decide_is_left_out_where_it_does_not_converge(
+    found: bs.RecipeComparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(law: object, runs: object, by: str, reading: str, **how: object) -> Arms:
+        if reading == "own":
+            raise bs.errors.ConvergenceError("the fit did not converge (R-hat 4.100 of E is above 1.01)")
+        return found.readings[reading]
+
+    monkeypatch.setattr(recipes, "fitted_arms", fitted)
+    with pytest.warns(bs.errors.BayesScalingWarning, match="recipe's own, which is left out, the fit did not converge"):
+        made = bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0)
+    assert list(made.readings) == ["shared"] and "recipe's own" not in made.verdict
+    with pytest.raises(bs.errors.ConvergenceError):
+        bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0, irreducible="own")
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
