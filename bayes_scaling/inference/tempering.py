@@ -309,7 +309,9 @@ def _advance(model: Model) -> Any:
                 sums.refused + 1 - would_swap,
             )
             log_step = log_step + rate * (accept - ACCEPTED)
-            posterior = u[-1], error[-1] > DIVERGENT, jnp.where(taken, energy_there, energy)[-1], accept[-1]
+            # Long steps that diverge are only refused; where short ones do, draws may miss a narrow place.
+            diverging = (error[-1] > DIVERGENT) & (vary[-1] < (math.log(SHORTER) + math.log(LONGER)) / 2)
+            posterior = u[-1], diverging, jnp.where(taken, energy_there, energy)[-1], accept[-1]
             return (u, log_step, sums), posterior
 
         u, log_step = state

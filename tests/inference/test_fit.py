@@ -96,14 +96,31 @@ def test_unit_of_the_loss_does_not_matter(chinchilla_runs: bs.Runs, chinchilla_f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["nuts", "laplace"])
+@pytest.mark.parametrize("method", ["nuts", "tempered", "laplace"])
 def test_all_paths_agree(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit, method: str) -> None:
     other = fit_exact("chinchilla", chinchilla_runs, sampler=method, seed=3)
-    assert other.converged and other.sampler_used == {"nuts": "NUTS", "laplace": "Laplace"}[method]
+    used = {"nuts": "NUTS", "tempered": "tempered HMC", "laplace": "Laplace"}
+    assert other.converged and other.sampler_used == used[method]
     for name in ("E", "alpha", "beta", "sigma"):
         mine, theirs = chinchilla_fit.flat()[name], other.flat()[name]
         assert abs(mine.mean() - theirs.mean()) < 0.15 * mine.std(), name
         assert 0.85 < theirs.std() / mine.std() < 1.18, name
+
+
+@pytest.mark.slow
+def test_tempering_agrees_with_nuts_where_increments_are_integrated_out_and_groups_pooled() -> None:
+    law, truth = "power_law:input=tokens", {"E": 1.8, "alpha": 0.3, "sigma": 0.01}
+    runs = bs.simulate(law, bs.grid(tokens=np.logspace(8, 11, 16)), truth, seed=0)
+    parts = [runs.table.assign(group=name, loss=runs.loss * factor) for name, factor in (("a", 1.0), ("b", 1.1))]
+    table = pd.concat(parts, ignore_index=True)
+    both = bs.Runs.from_frame(table.assign(run=[f"run {i}" for i in table.index]))
+    how: dict[str, Any] = {"noise": "normal", "pooling": {"alpha": bs.partial("group")}, "progress": False}
+    one, other = (bs.fit(law, both, sampler=name, seed=1, **how) for name in ("nuts", "tempered"))
+    assert one.converged and other.converged and other.sampler_used == "tempered HMC"
+    for name in ("E", "alpha[a]", "alpha[b]", "alpha_sd", "tau", "sigma"):
+        mine, theirs = one.flat()[name], other.flat()[name]
+        assert abs(mine.mean() - theirs.mean()) < 0.15 * mine.std(), name
+        assert 0.8 < theirs.std() / mine.std() < 1.25, name
 
 
 def test_laplace_says_that_it_was_used(chinchilla_runs: bs.Runs) -> None:
