@@ -25,6 +25,7 @@ import numpy as np
 from bayes_scaling.base.cores import cores
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import carried
+from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains
 from bayes_scaling.inference.diagnostics import diagnose
 from bayes_scaling.inference.hmc import DIVERGENT
@@ -55,12 +56,28 @@ MOST_COORDINATES, MOST_WORK = 60, 1000  # above which it takes too long: coordin
 
 def can_temper(problem: Problem) -> bool:
     """Say whether tempering would take a minute or two at most, and not hours."""
+    return len(problem.coordinates) <= MOST_COORDINATES and _work(problem) <= MOST_WORK
+
+
+def _work(problem: Problem) -> int:
+    """Return the number of rows, times what each costs."""
     each = 1 + problem.model.size if isinstance(problem.model, Integrated) else 1
-    return len(problem.coordinates) <= MOST_COORDINATES and each * len(problem.data.log_loss) <= MOST_WORK
+    return each * len(problem.data.log_loss)
 
 
 def sample_tempered(problem: Problem) -> Sampled:
-    """Sample by parallel tempering, in rounds that grow longer until the draws are good."""
+    """Sample by parallel tempering, in rounds that grow longer until the draws are good.
+
+    Raises
+    ------
+    FitError
+        When that would take too long.
+    """
+    if not can_temper(problem):
+        raise FitError(
+            f"parallel tempering would take hours: this posterior has {len(problem.coordinates)} coordinates and the "
+            f"work of {_work(problem):,} rows, expected at most {MOST_COORDINATES} and {MOST_WORK:,}; take sampler auto"
+        )
     settings, done = problem.settings, 0
     draws = settings.chains * settings.draws
     kept = [thin * settings.draws // PIECE for thin in THINNED]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,12 +47,18 @@ class TwoPlaces:
         return -(prior + power * jnp.logaddexp(here, there))
 
 
+class Rows(NamedTuple):
+    """What tempering asks of a table."""
+
+    log_loss: np.ndarray
+
+
 def problem_of(model: TwoPlaces, seed: int, said: list[float] | None = None) -> Problem:
     """Return a problem whose only known mode is the lesser one."""
     prior_u = model.wide * np.random.default_rng(0).standard_normal((2000, 2))
     mode = Mode(np.array([-model.apart / 2, 0.0]), model.narrow**2 * np.eye(2), np.empty((0, 2)))
     told = said if said is not None else []
-    pieces: Any = {"model": model, "data": None, "priors": None}
+    pieces: Any = {"model": model, "data": Rows(np.zeros(10)), "priors": None}
     return Problem(
         **pieces, prior_u=prior_u, settings=SETTINGS, seed=seed, progress=lambda _, done: told.append(done),
         known_mode=mode,
@@ -79,6 +85,15 @@ def test_the_same_seed_gives_the_same_draws_on_any_number_of_cores(monkeypatch: 
         again, other = (sample_tempered(problem_of(TwoPlaces(), seed)) for seed in (1, 2))
     np.testing.assert_array_equal(one.chains.u, again.chains.u)
     assert not np.array_equal(one.chains.u, other.chains.u)
+
+
+def test_a_table_that_would_take_hours_is_refused() -> None:
+    law, truth = "power_law:input=tokens", {"E": 1.8, "alpha": 0.3, "sigma": 0.01}
+    runs = bs.simulate(law, bs.grid(tokens=np.logspace(8, 11, 1500)), truth, seed=0)
+    with pytest.raises(
+        bs.errors.FitError, match=r"coordinates and the work of 1,5\d\d rows, expected at most 60 and 1,000"
+    ):
+        bs.fit(law, runs, discrepancy="none", noise="student_t", sampler="tempered", progress=False)
 
 
 def test_powers_go_from_the_prior_to_the_posterior(chinchilla_runs: bs.Runs) -> None:
