@@ -363,8 +363,7 @@ def compare_recipes(
         raise PlanError(
             f"the pilot budget is {pilots:g} {along.unit}, expected 0 or more and less than the budget of {budget:g}"
         )
-    floor = any(row.role == "irreducible" for row in found.sampled)
-    irreducible = irreducible if floor else "shared"
+    irreducible = irreducible if irreducible in _possible(found) else "shared"
     readings = _readings(found, runs, by, irreducible, options)
     curves = {
         reading: ArmCurves.of(arms.arms, along, float(sizes.min()), max(budget, float(sizes.max())))
@@ -386,9 +385,7 @@ def compare_recipes(
 def _readings(law: Law, runs: Runs, by: str, decides: str, options: RecipeOptions) -> dict[str, Arms]:
     """Return the fit of each reading; one that does not decide is left out where it does not converge."""
     readings = {}
-    for reading in [decides, *(other for other in IRREDUCIBLE if other != decides)]:
-        if reading == "own" and not any(row.role == "irreducible" for row in law.sampled):
-            continue
+    for reading in sorted(_possible(law), key=lambda one: one != decides):
         try:
             readings[reading] = fitted_arms(
                 law,
@@ -404,7 +401,12 @@ def _readings(law: Law, runs: Runs, by: str, decides: str, options: RecipeOption
             if reading == decides:
                 raise
             warnings.warn(f"with {_READINGS[reading]}, which is left out, {error}", BayesScalingWarning, stacklevel=4)
-    return {reading: readings[reading] for reading in IRREDUCIBLE if reading in readings}
+    return {reading: readings[reading] for reading in _possible(law) if reading in readings}
+
+
+def _possible(law: Law) -> tuple[str, ...]:
+    """Return the readings of a law's irreducible loss; one where it has none."""
+    return tuple(IRREDUCIBLE) if any(row.role == "irreducible" for row in law.sampled) else ("shared",)
 
 
 def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions) -> PilotPlan | None:

@@ -100,6 +100,36 @@ class _State(NamedTuple):
     whitening: Whitening
 
 
+type Moving = tuple[Array, Array, Array]
+"""Positions, momenta and gradients of the potential, ``(chain, site)`` each."""
+
+
+def leapfrog(gradients: Callable[[Array], Array], start: Moving, step: Array, steps: Array) -> Moving:
+    """Return where trajectories end after some steps of a length.
+
+    Parameters
+    ----------
+    gradients : of the potential, from ``(chain, site)`` to ``(chain, site)``
+    step : one for all chains, or ``(chain, 1)``
+    """
+
+    def leap(_: Any, state: Moving) -> Moving:
+        z, p, gradient = state
+        p = p - 0.5 * step * gradient
+        z = z + step * p
+        gradient = gradients(z)
+        return z, p - 0.5 * step * gradient, gradient
+
+    end: Moving = jax.lax.fori_loop(0, steps, leap, start)
+    return end
+
+
+def judged(before: Array, after: Array) -> tuple[Array, Array]:
+    """Return the error of the energy of trajectories and the probability of their acceptance, ``(chain,)`` each."""
+    error = jnp.where(jnp.isfinite(after), after - before, jnp.inf)
+    return error, jnp.exp(-jnp.maximum(error, 0.0))
+
+
 type Sample = Callable[[Array, Array, Whitening], tuple[Array, dict[str, Array]]]
 
 
@@ -126,14 +156,7 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
         def local(z: Array) -> Array:
             return potential(whitening.location + whitening.factor @ z)
 
-        def leap(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            z, p, gradient = state
-            p = p - 0.5 * step * gradient
-            z = z + step * p
-            gradient = jax.vmap(jax.grad(local))(z)
-            return z, p - 0.5 * step * gradient, gradient
-
-        z, p, gradient = jax.lax.fori_loop(0, steps, leap, (start.z, momentum, start.gradient))
+        z, p, gradient = leapfrog(jax.vmap(jax.grad(local)), (start.z, momentum, start.gradient), step, steps)
         return _Place(z, jax.vmap(local)(z), gradient), p
 
     def iterate(key: Array, share: Array, adapting: Array, state: _State) -> tuple[_State, dict[str, Array]]:
@@ -146,8 +169,7 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
         there, after = trajectory(here, momentum, step, steps, whitening)
         before = here.value + 0.5 * jnp.sum(momentum**2, axis=1)
         energy = there.value + 0.5 * jnp.sum(after**2, axis=1)
-        error = jnp.where(jnp.isfinite(energy), energy - before, jnp.inf)
-        accept = jnp.exp(-jnp.maximum(error, 0.0))
+        error, accept = judged(before, energy)
         taken = jax.random.uniform(for_choice, accept.shape) < accept
         z, gradient = (
             jnp.where(taken[:, None], new, old) for new, old in ((there.z, here.z), (there.gradient, here.gradient))

@@ -74,6 +74,7 @@ def sample_nuts(problem: Problem) -> Sampled:
 
 
 def _ways(problem: Problem) -> Iterator[Sampled]:
+    """Yield what each way gives, when it is asked for the next."""
     settings = problem.settings
     if problem.model.populations:
         settings = dataclasses.replace(settings, target_accept=0.98)  # small steps through narrow populations

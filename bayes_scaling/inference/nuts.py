@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -20,10 +19,8 @@ import numpy as np
 from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo
 
-from bayes_scaling.base.cores import cores
 from bayes_scaling.base.programs import Once, compiled
-from bayes_scaling.base.scope import carried
-from bayes_scaling.inference.chains import Chains, Progress, Settings
+from bayes_scaling.inference.chains import Chains, Progress, Settings, of_each
 from bayes_scaling.inference.compiled import value_and_gradient
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
@@ -146,25 +143,21 @@ def run_chains(
     pieces = -(-(settings.warmup + settings.draws) // PIECE)
     done = [0] * settings.chains
 
-    same_scope = carried()
-
     def chain(index: int) -> list[Any]:
-        with same_scope():
-            energy, gradient = climb(whitening.location + whitening.factor @ starts[index])
-            state = start(seed, index, starts[index], energy, whitening.factor.T @ gradient)
-            kept = []
-            for piece in range(pieces):
-                state, collected = advance(state, data, priors, whitening, settings.target_accept)
-                if piece * PIECE >= settings.warmup:
-                    kept.append(jax.tree.map(np.asarray, collected))
-                done[index] = piece + 1
-                progress("sampling", sum(done) / (pieces * settings.chains))
-            return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
+        energy, gradient = climb(whitening.location + whitening.factor @ starts[index])
+        state = start(seed, index, starts[index], energy, whitening.factor.T @ gradient)
+        kept = []
+        for piece in range(pieces):
+            state, collected = advance(state, data, priors, whitening, settings.target_accept)
+            if piece * PIECE >= settings.warmup:
+                kept.append(jax.tree.map(np.asarray, collected))
+            done[index] = piece + 1
+            progress("sampling", sum(done) / (pieces * settings.chains))
+        return [np.concatenate(parts) for parts in zip(*kept, strict=True)]
 
-    with ThreadPoolExecutor(min(settings.chains, cores())) as pool:
-        z, diverging, n_steps, energy, accept = (
-            np.stack(parts) for parts in zip(*pool.map(chain, range(settings.chains)), strict=True)
-        )
+    z, diverging, n_steps, energy, accept = (
+        np.stack(parts) for parts in zip(*of_each(chain, settings.chains), strict=True)
+    )
     u = whitening.location + z @ np.asarray(whitening.factor).T
     stats = {"diverging": diverging, "n_steps": n_steps, "energy": energy, "acceptance_rate": accept}
     return Chains(u, stats)

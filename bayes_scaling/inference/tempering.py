@@ -15,21 +15,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.base.cores import cores
 from bayes_scaling.base.programs import compiled
-from bayes_scaling.base.scope import carried
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.chains import Chains
+from bayes_scaling.inference.chains import Chains, of_each
 from bayes_scaling.inference.diagnostics import diagnose
-from bayes_scaling.inference.hmc import DIVERGENT
+from bayes_scaling.inference.hmc import DIVERGENT, judged, leapfrog
 from bayes_scaling.inference.mode import Mode
+from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
@@ -43,7 +41,6 @@ LENGTH = 3.0  # of a trajectory on the last rung at its longest, in standard dev
 LEAPS = 8, 32  # least and most leapfrog steps of it
 SHORTER, LONGER = 0.2, 1.0  # range of the factor by which steps vary: narrow places need small ones
 ACCEPTED = 0.9  # of trajectories, on average, to which steps are tuned
-PIECE = 50  # iterations in one compiled call
 TUNING = (1, 2, 4, 8, 16)  # pieces of the rounds that only tune
 TUNED_AGAIN = 4  # pieces at the beginning of a round whose draws are kept
 THINNED = (2, 4, 8, 16)  # iterations for each kept draw, of these rounds; the last only where it is likely to do
@@ -241,21 +238,19 @@ def _starts(problem: Problem, ladder: Ladder) -> np.ndarray:
 
 def _run(problem: Problem, ladder: Ladder, copies: np.ndarray, pieces: range, rate: float) -> Round:
     """Run all chains for some pieces, in one thread per core; steps are tuned at a rate."""
-    advance, rungs, same_scope = _advance(problem.model), ladder.rungs, carried()
+    advance, rungs = _advance(problem.model), ladder.rungs
 
     def chain(index: int) -> tuple[Any, Sums, list[Any]]:
-        with same_scope():
-            key = jax.random.fold_in(jax.random.PRNGKey(problem.seed), index)
-            state, seen, kept = (copies[index], ladder.log_step), [], []
-            for piece in pieces:
-                state, sums, posterior = advance(key, piece * PIECE, state, rungs, rate, problem.data, problem.priors)
-                seen.append(jax.tree.map(np.asarray, sums))
-                kept.append(jax.tree.map(np.asarray, posterior))
-            of_pieces = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-            return jax.tree.map(np.asarray, state), jax.tree.map(lambda *parts: sum(parts), *seen), [*of_pieces]
+        key = jax.random.fold_in(jax.random.PRNGKey(problem.seed), index)
+        state, seen, kept = (copies[index], ladder.log_step), [], []
+        for piece in pieces:
+            state, sums, posterior = advance(key, piece * PIECE, state, rungs, rate, problem.data, problem.priors)
+            seen.append(jax.tree.map(np.asarray, sums))
+            kept.append(jax.tree.map(np.asarray, posterior))
+        of_pieces = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        return jax.tree.map(np.asarray, state), jax.tree.map(lambda *parts: sum(parts), *seen), [*of_pieces]
 
-    with ThreadPoolExecutor(min(len(copies), cores())) as pool:
-        states, sums, kept = zip(*pool.map(chain, range(len(copies))), strict=True)
+    states, sums, kept = zip(*of_each(chain, len(copies)), strict=True)
     ends, log_step = (np.stack(parts) for parts in zip(*states, strict=True))
     count = len(copies) * len(pieces) * PIECE
     mean, squares, refused = (sum(parts) / count for parts in zip(*sums, strict=True))
@@ -296,19 +291,11 @@ def _advance(model: Model) -> Any:
             vary = jax.random.uniform(keys[1], log_step.shape, minval=math.log(SHORTER), maxval=math.log(LONGER))
             step = jnp.exp(log_step + vary)[:, None]
 
-            def leap(_: int, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-                z, p, slope = at
-                p = p - step * slope / 2
-                z = z + step * p
-                slope = slopes(z, *maps)
-                return z, p - step * slope / 2, slope
-
             before, (slope, minus_log_likelihood) = with_slopes(z, *maps)
-            there, p_there, _ = jax.lax.fori_loop(0, rungs.leaps, leap, (z, p, slope))
+            there, p_there, _ = leapfrog(lambda z: slopes(z, *maps), (z, p, slope), step, rungs.leaps)
             after, (_, minus_log_likelihood_there) = with_slopes(there, *maps)
             energy, energy_there = before + jnp.sum(p**2, 1) / 2, after + jnp.sum(p_there**2, 1) / 2
-            error = jnp.where(jnp.isfinite(energy_there), energy_there - energy, jnp.inf)
-            accept = jnp.exp(-jnp.maximum(error, 0.0))
+            error, accept = judged(energy, energy_there)
             taken = jax.random.uniform(keys[2], accept.shape) < accept
             moved = rungs.location + jnp.einsum("kij,kj->ki", rungs.factor, there)
             u = jnp.where(taken[:, None], moved, u)

@@ -40,7 +40,7 @@ class _PriorsWithoutConstants(numpyro.primitives.Messenger):  # type: ignore[mis
 class _ToAPower(numpyro.primitives.Messenger):  # type: ignore[misc]
     """Handler of effects: the likelihood to a power, between that of the prior and that of the posterior."""
 
-    def __init__(self, power: Array) -> None:
+    def __init__(self, power: Array | None) -> None:
         super().__init__(None)
         self.power = power
 
@@ -263,21 +263,21 @@ class Model:
     def potential(self, u: Array, data: Observations, priors: Priors) -> Array:
         """Return minus the log posterior density, up to a constant, at ``u``."""
         with TRACED:
-            energy: Array = self._traced(u, data, priors)
+            energy: Array = self._traced(u, None, data, priors)
         return energy
 
     def tempered(self, u: Array, power: Array, data: Observations, priors: Priors) -> Array:
         """Return minus the log of the prior times the likelihood to a power, up to a constant, at ``u``."""
-        with TRACED, _PriorsWithoutConstants(), _ToAPower(power):
-            energy: Array = potential_energy(self, (data, priors), {}, self.unravel(u))
+        with TRACED:
+            energy: Array = self._traced(u, power, data, priors)
         return energy
 
     @functools.cached_property
-    def _traced(self) -> Callable[[Array, Observations, Priors], Array]:
+    def _traced(self) -> Callable[[Array, Array | None, Observations, Priors], Array]:
         """The potential, traced once for tables of one length; what calls it inlines what was traced."""
 
-        def energy(u: Array, data: Observations, priors: Priors) -> Any:
-            with _PriorsWithoutConstants():
+        def energy(u: Array, power: Array | None, data: Observations, priors: Priors) -> Any:
+            with _PriorsWithoutConstants(), _ToAPower(power):
                 return potential_energy(self, (data, priors), {}, self.unravel(u))
 
         return jax.jit(energy, inline=True)

@@ -81,7 +81,7 @@ def test_a_mode_that_nobody_knew_of_gets_its_share(edge: float) -> None:
 def test_the_same_seed_gives_the_same_draws_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     with scope():
         one = sample_tempered(problem_of(TwoPlaces(), 1))
-        monkeypatch.setattr("bayes_scaling.inference.tempering.cores", lambda: 1)
+        monkeypatch.setattr("bayes_scaling.inference.chains.cores", lambda: 1)
         again, other = (sample_tempered(problem_of(TwoPlaces(), seed)) for seed in (1, 2))
     np.testing.assert_array_equal(one.chains.u, again.chains.u)
     assert not np.array_equal(one.chains.u, other.chains.u)
