@@ -15,6 +15,7 @@ from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
 LEAST_CURVATURE, MOST_CURVATURE = 0.25, 1e13
+SAME_PLACE = 0.1  # standard deviations between ends of climbs to one mode, at most
 NOWHERE = 1e30  # potential of a point at which the density is not finite
 
 
@@ -27,7 +28,7 @@ class Mode:
     u : (site,)
     covariance : (site, site) of the normal approximation
     rivals : (n_rival, site) other places where a climb ended, within 6 log units of the best
-    ends : (climb, site) where all climbs ended, where that is known
+    ends : (place, site) where climbs ended, the best first, each place once, where that is known
     """
 
     u: np.ndarray
@@ -63,12 +64,16 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
         scipy.optimize.minimize(objective, u, jac=True, method="BFGS", options={"gtol": 1e-4})
         for u in starts[best_first[:climbs]]
     ]
-    best = min(found, key=lambda result: float(result.fun))
+    found.sort(key=lambda result: float(result.fun))
+    best = found[0]
     covariance = _curvature_covariance(lambda u: objective(u)[1], best.x)
     sd = np.sqrt(np.diag(covariance))
     rivals = [r.x for r in found if r.fun < best.fun + 6 and np.any(np.abs(r.x - best.x) > 3 * sd)]
-    ends = np.stack([result.x for result in found])
-    return Mode(best.x, covariance, np.array(rivals).reshape(len(rivals), len(best.x)), ends)
+    ends: list[np.ndarray] = []
+    for result in found:
+        if all(np.any(np.abs(result.x - end) > SAME_PLACE * sd) for end in ends):
+            ends.append(result.x)
+    return Mode(best.x, covariance, np.array(rivals).reshape(len(rivals), len(best.x)), np.stack(ends))
 
 
 def _curvature_covariance(gradient: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> np.ndarray:

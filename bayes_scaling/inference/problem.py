@@ -65,7 +65,7 @@ class Problem:
     seed : the same seed must give the same draws
     progress : called with a stage and the fraction of it that is done
     known_mode : the mode, where it is known already
-    known_ends : (climb, coordinate) where climbs in the coordinates before ended, in these, where that is known
+    known_ends : (place, coordinate) where climbs in the coordinates before ended, in these, where that is known
     """
 
     model: Model

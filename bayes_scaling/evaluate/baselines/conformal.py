@@ -121,7 +121,8 @@ def conformal_fit(
             f"{runs.source} has {len(runs)} rows for the {len(law.sampled)} parameters of law {law.label}; conformal "
             f"intervals need two rows more than parameters, one of them to measure errors"
         )
-    fit = point_fit(law, runs.where(others), seed=seed, like_rows=like_rows)
+    # Its spread is not asked for: one replicate is the fewest.
+    fit = point_fit(law, runs.where(others), bootstrap=1, seed=seed, like_rows=like_rows)
     theta = {name: np.array([value]) for name, value in fit.theta.items()}
     held_out = runs.where(~others)
     ahead = log_losses(law, theta, {name: held_out.column(name) for name in law.inputs})[0]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
-import scipy.optimize
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import shown
@@ -39,11 +38,14 @@ LOSSES: Mapping[str, str] = {"huber": "Huber point fit", "squares": "least squar
 """What a point fit can minimise, and what it is then called."""
 
 DELTA = 1e-3  # log loss where Huber's loss turns from a parabola into a line; the unit of residuals below
-STARTS = 24  # draws of the prior that are looked at
-CLIMBS = 6  # the best of them that are climbed from
+STARTS = 24  # draws of the prior that are descended from
 REACH = 12.0  # how far beyond those draws, on the line, an optimum may lie: shares of 0 or 1 would run off for ever
-STEPS = 100  # of each replicate; 40 settle nearly all, small tables under Huber's loss creep along its corners
+AT_ONCE = 24  # descents; the slowest of them keeps the others waiting
+MOST_STEPS = 200  # of a descent; 40 settle nearly all, small tables under Huber's loss creep along its corners
 LONGEST = 2.0  # step on the line; a doubling of an exponent is 0.7
+LEAST_GAIN = 1e-8  # share of the cost that a step takes away, below which a descent has settled
+LEAST_GAIN_AT_LAST = 1e-12  # the same, of the table itself
+MOST_DAMPING = 1e9
 LEAST_SIGMA = 1e-12  # of log loss: a law that passes through every run still has a density
 
 
@@ -122,7 +124,7 @@ def point_fit(
 
     With ``huber`` and the Chinchilla law this is approach 3 of Hoffmann et al. 2022 (arXiv 2203.15556), done to the end
     as in Besiroglu et al. 2024 (arXiv 2404.10102). Priors only say where to start, and the bijections of their supports
-    on which line to search. Replicates of the bootstrap are climbed from the optimum of the table.
+    on which line to search. Replicates of the bootstrap descend from the optimum of the table.
 
     Parameters
     ----------
@@ -155,9 +157,11 @@ def point_fit(
     with scope():
         model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
         starts = _starts(law, np.random.default_rng([seed, 1]))
-        low, high = starts.min(axis=0) - REACH, starts.max(axis=0) + REACH
-        best = _climbed(model, loss, data, priors, starts, list(zip(low, high, strict=True)))
-        if best is None:
+        bounds = starts.min(axis=0) - REACH, starts.max(axis=0) + REACH
+        own = np.resize(data.weight, (STARTS, len(data.log_loss)))
+        least_gain = np.full(STARTS, LEAST_GAIN)
+        ends, costs = _descended(model, loss, (starts, own, least_gain), bounds, data, priors)
+        if not np.isfinite(costs.min()):
             raise FitError(
                 f"law {law.label} gives no losses for {runs.source} at any of {STARTS} draws of its prior; "
                 "check its priors"
@@ -165,7 +169,9 @@ def point_fit(
         # The table itself goes along as the first replicate, which polishes the optimum at no cost.
         weight = np.zeros((1 + bootstrap, len(data.log_loss)))
         weight[0, : len(runs)], weight[1:, : len(runs)] = 1.0, drawn
-        settled = _descend(model, loss)(jnp.asarray(best), weight, low, high, data, priors)
+        again = np.resize(ends[np.argmin(costs)], (len(weight), ends.shape[1]))
+        least_gain = np.append(LEAST_GAIN_AT_LAST, np.full(bootstrap, LEAST_GAIN))
+        settled, _ = _descended(model, loss, (again, weight, least_gain), bounds, data, priors)
         constants, residuals = _at(model)(settled, data, priors)
         theta = {name: np.array(values) for name, values in constants.items()}
         residual = np.asarray(residuals)[0, : len(runs)]
@@ -192,28 +198,45 @@ def _starts(law: Law, rng: np.random.Generator) -> np.ndarray:
     return np.stack([np.asarray(line, float) for line in lines], axis=1)
 
 
-def _climbed(
-    model: Model, loss: str, data: Observations, priors: Priors, starts: np.ndarray, bounds: list[tuple[float, float]]
-) -> np.ndarray | None:
-    """Return the best point that L-BFGS reaches from the best starts, ``(n_site,)``; None where no start is usable."""
-    looked_at = np.array([float(_value_and_slope(model, loss)(start, data, priors)[0]) for start in starts])
-    usable = [i for i in np.argsort(looked_at, kind="stable") if np.isfinite(looked_at[i])]
+def _descended(
+    model: Model,
+    loss: str,
+    each: tuple[np.ndarray, np.ndarray, np.ndarray],
+    bounds: tuple[np.ndarray, np.ndarray],
+    data: Observations,
+    priors: Priors,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Descend from every start, `AT_ONCE` by one program, whatever their number.
 
-    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = _value_and_slope(model, loss)(u, data, priors)
-        # Where the law gives no loss, a wall: the line search turns back.
-        return float(np.nan_to_num(value, nan=1e12, posinf=1e12)), np.nan_to_num(slope, posinf=0.0, neginf=0.0)
+    Parameters
+    ----------
+    each : start, ``(n_start, n_site)``, weights of rows, ``(n_start, n_padded)``, and least gain, ``(n_start,)``
 
-    # The defaults of L-BFGS-B stop early, and say that they converged; this is what went wrong in Hoffmann et al.
-    options: Any = {"ftol": 1e-14, "gtol": 1e-10, "maxiter": 2000, "maxfun": 10_000}
-    ends = [
-        scipy.optimize.minimize(objective, starts[i], jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        for i in usable[:CLIMBS]
-    ]
-    return np.asarray(min(ends, key=lambda end: float(end.fun)).x) if ends else None
+    Returns
+    -------
+    tuple
+        Where each ended, ``(n_start, n_site)``, and the cost there, ``(n_start,)``, infinite without losses.
+    """
+    descend, count, ends, costs = _descend(model, loss), len(each[0]), [], []
+    for first in range(0, count, AT_ONCE):
+        some = np.arange(first, first + AT_ONCE) % count
+        end, cost = descend(*(values[some] for values in each), *bounds, data, priors)
+        ends.append(np.asarray(end))
+        costs.append(np.asarray(cost))
+    return np.concatenate(ends)[:count], np.concatenate(costs)[:count]
 
 
 # --- compiled functions, one per model and loss -------------------------------------------------------------------
+
+
+class Descent(NamedTuple):
+    """Where a descent is: place, cost, damping, what the last step taken gained, and how many were tried."""
+
+    u: Array
+    value: Array
+    damping: Array
+    gain: Array
+    steps: Array
 
 
 def _constants(model: Model, u: Any, data: Observations, priors: Priors) -> dict[str, Array]:
@@ -247,18 +270,6 @@ def _reweighting(loss: str, residual: Array) -> Array:
     return 1 / jnp.maximum(jnp.abs(residual), 1.0) if loss == "huber" else jnp.ones_like(residual)
 
 
-def _mean_cost(model: Model, loss: str, u: Any, weight: Any, data: Observations, priors: Priors) -> Array:
-    return jnp.sum(weight * _rho(loss, _residual(model, u, data, priors))) / jnp.sum(weight)
-
-
-@compiled
-def _value_and_slope(model: Model, loss: str) -> Any:
-    def cost(u: Any, data: Observations, priors: Priors) -> Array:
-        return _mean_cost(model, loss, u, data.weight, data, priors)
-
-    return jax.jit(jax.value_and_grad(cost))
-
-
 @compiled
 def _at(model: Model) -> Any:
     """Return the compiled function from points of the line to constants and residuals."""
@@ -276,36 +287,53 @@ def _log_law(model: Model) -> Any:
 
 @compiled
 def _descend(model: Model, loss: str) -> Any:
-    """Return the compiled descent of all replicates, ``(n_replicate, n_site)``, from one start.
+    """Return the compiled descents, each from its start, ``(n_site,)``, with its weights of rows, ``(n_padded,)``.
 
     Damped Gauss-Newton steps (Levenberg-Marquardt), on squares that are reweighted at every step for Huber's loss. A
     step that does not lower the objective, or is not a number, is not taken.
     """
 
-    def descend(start: Any, weight: Any, low: Any, high: Any, data: Observations, priors: Priors) -> Array:
+    def descend(
+        start: Any, weight: Any, least_gain: Any, low: Any, high: Any, data: Observations, priors: Priors
+    ) -> tuple[Array, Array]:
         def residual(u: Any) -> Array:
             return _residual(model, u, data, priors)
 
         def cost(u: Any) -> Array:
-            return _mean_cost(model, loss, u, weight, data, priors)
+            mean: Array = jnp.sum(weight * _rho(loss, residual(u))) / jnp.sum(weight)
+            return jnp.where(jnp.isfinite(mean), mean, jnp.inf)
 
-        def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            u, value, damping = state
+        def goes_on(state: Descent) -> Array:
+            moves: Array = (state.gain > least_gain) & (state.damping < MOST_DAMPING) & (state.steps < MOST_STEPS)
+            return moves
+
+        def step(state: Descent) -> Descent:
+            u, damping = state.u, state.damping
             now, slopes = residual(u), jax.jacfwd(residual)(u)
             reweighted = weight * _reweighting(loss, now)
+            uphill = slopes.T @ (reweighted * now)
             curvature = slopes.T @ (reweighted[:, None] * slopes)
+            # What would leave the bounds stays, so that the others move as if it were not there.
+            free = jnp.where(uphill > 0, u > low, u < high)
+            curvature = curvature * free * free[:, None]
             scale = jnp.diag(curvature)
             # The second term keeps directions that the replicate does not inform where they are.
-            ridge = jnp.diag(damping * scale + 1e-12 * jnp.max(scale))
-            move = -jnp.linalg.solve(curvature + ridge, slopes.T @ (reweighted * now))
+            ridge = jnp.diag(jnp.where(free, damping * scale + 1e-12 * jnp.max(scale), 1.0))
+            move = -jnp.linalg.solve(curvature + ridge, uphill * free)
             move = move * jnp.minimum(1.0, LONGEST / jnp.linalg.norm(move))
             tried = jnp.clip(u + move, low, high)
             reached = cost(tried)
-            better = reached < value
-            damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-9, 1e9)
-            return jnp.where(better, tried, u), jnp.where(better, reached, value), damping
+            better = reached < state.value
+            return Descent(
+                jnp.where(better, tried, u),
+                jnp.where(better, reached, state.value),
+                jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-9, MOST_DAMPING),
+                jnp.where(better, 1 - reached / state.value, state.gain),
+                state.steps + 1,
+            )
 
-        end: Array = jax.lax.fori_loop(0, STEPS, step, (start, cost(start), jnp.asarray(1e-3)))[0]
-        return end
+        first = Descent(start, cost(start), jnp.asarray(1e-3), jnp.asarray(jnp.inf), jnp.asarray(0))
+        last = jax.lax.while_loop(goes_on, step, first)
+        return last.u, last.value
 
-    return jax.jit(jax.vmap(descend, (None, 0, None, None, None, None)))
+    return jax.jit(jax.vmap(descend, (0, 0, 0, None, None, None, None)))

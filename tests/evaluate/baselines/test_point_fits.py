@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate.baselines.point_fits import PointFit, point_fit
@@ -110,6 +111,23 @@ def test_a_law_of_one_input() -> None:
     assert fit.theta == pytest.approx(truth, rel=1e-3)
     assert fit.predict({"tokens": np.array([1e13])}).location.shape == (20, 1)
     assert fit.label == "Huber point fit of power_law:input=tokens"
+
+
+def test_no_descent_from_the_optimum_of_an_ill_conditioned_law_goes_lower() -> None:
+    runs, law = bs.datasets.load("stdlib_sweep"), bs.load_law("farseer")
+    columns = {name: runs.column(name) for name in law.inputs}
+    fits = [point_fit(law, runs, loss="squares", bootstrap=1, seed=seed) for seed in range(3)]
+    fit = min(fits, key=lambda one: one.objective)
+    names = [name for name, value in fit.theta.items() if value != 0]
+
+    def residual(step: np.ndarray) -> np.ndarray:
+        moved = {name: np.sign(fit.theta[name]) * np.exp(x) for name, x in zip(names, step, strict=True)}
+        return np.log(runs.loss) - np.log(law.evaluate(fit.theta | moved, **columns))
+
+    start = np.log(np.abs([fit.theta[name] for name in names]))
+    again = scipy.optimize.least_squares(residual, start, xtol=1e-14, ftol=1e-14, x_scale="jac")
+    assert fit.objective == pytest.approx(np.sum(residual(start) ** 2) / 2, rel=1e-9)
+    assert again.cost > fit.objective * (1 - 1e-4)
 
 
 def test_a_law_without_its_floor_stays_finite() -> None:
