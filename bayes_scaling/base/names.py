@@ -18,7 +18,7 @@ type StartName = Literal["learned", "none"]
 type DiscrepancyName = Literal["brownian", "trend", "none"]
 type AlongName = Literal["auto", "size", "params", "params and batch"]
 type SamplerName = Literal["auto", "nuts", "batched", "tempered", "laplace"]
-type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal"]
+type AlongsideName = Literal["exact", "huber", "squares", "laplace", "conformal", "together"]
 
 FAMILIES: Mapping[FamilyName, str] = {"normal": "", "student_t": "learns how heavy the tails are"}
 NOISES: Mapping[NoiseName, str] = {
@@ -77,7 +77,10 @@ ALONGSIDE: Mapping[AlongsideName, str] = {
     "squares": "point fit by least squares",
     "laplace": "normal approximation, law alone",
     "conformal": "point fit to three quarters of the runs, errors on the others as bands",
+    "together": "all laws, fitted and weighed below each cut as a forecast from those runs would be",
 }
+USUALLY_ALONGSIDE: tuple[AlongsideName, ...] = ("exact", "huber", "squares", "laplace", "conformal")
+"""What a comparison shows unless told otherwise; laws together take about as long as everything else."""
 PICTURES = ("fit", "prior_posterior", "residuals", "traces", "exponents", "forecast", "laws")
 """Files that `save_all` draws of a fit; ``laws`` only of several."""
 COMPARED = ("held_out", "ranking", "pit")

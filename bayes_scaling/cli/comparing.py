@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayes_scaling.base.names import ALONGSIDE, COMPARED, explained
+from bayes_scaling.base.names import ALONGSIDE, COMPARED, USUALLY_ALONGSIDE, explained
 from bayes_scaling.cli._options import (
     AsJson,
     Columns,
@@ -43,7 +43,7 @@ def compare(
     ] = None,
     alongside: Annotated[
         str, typer.Option(help=f"What each law is compared with, comma-separated: {explained(ALONGSIDE)}.")
-    ] = ",".join(ALONGSIDE),
+    ] = ",".join(USUALLY_ALONGSIDE),
     columns: Columns = "",
     workers: Workers = None,
     dask: DaskAddress = "",
@@ -87,7 +87,13 @@ def compare(
 
 def backtest(
     folder: Annotated[Path, typer.Argument(help="Folder of tables (.csv, .parquet or .jsonl).", show_default=False)],
-    laws: Laws = "chinchilla,kaplan_joint,nesting",
+    laws: Annotated[
+        str,
+        typer.Option(
+            help="Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file. By default those that a "
+            "forecast takes for the columns of each table."
+        ),
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder for JSON and refits; an interrupted backtest resumes from it.")
     ] = None,
@@ -96,9 +102,11 @@ def backtest(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare laws on every table in a folder, and count how often their bands contain the measured loss.
+    """Forecast the held-out largest runs of every table in a folder, and count how often bands contain their loss.
 
-    Example: bayes-scaling backtest tables/ --laws chinchilla,kaplan_joint --out backtest/
+    All laws together, as a forecast has them, stand beside each law alone and point fits.
+
+    Example: bayes-scaling backtest tables/ --out backtest/
     """
     import dataclasses
 
@@ -110,7 +118,7 @@ def backtest(
     read = [folder / name for name in (*tables, *unread)]
     check_outputs([Output("--out", out, holds=("backtest.json",), refits=True)], {"a file of the folder": read})
     with executor_of(workers, dask) as executor:
-        result = _backtest.backtest(tables, law_names(laws), folder=out, executor=executor, seed=seed)
+        result = _backtest.backtest(tables, law_names(laws) or None, folder=out, executor=executor, seed=seed)
     result = dataclasses.replace(result, failures={**unread, **result.failures})
     if out is not None:
         write_json(result.to_dict(), out / "backtest.json")

@@ -20,6 +20,7 @@ from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.comparing import Asked, WorkOptions, folder_of
 from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
 
@@ -74,11 +75,11 @@ class Backtest:
 @validated
 def backtest(
     tables: Mapping[str, Runs],
-    laws: Sequence[str | Law | Candidate],
+    laws: Sequence[str | Law | Candidate] | None = None,
     *,
     cuts: Sequence[Cut] | None = None,
     alongside: Sequence[str] = tuple(ALONGSIDE),
-    loo: bool = True,
+    loo: bool = False,
     seed: Seed = 0,
     progress: bool | None = None,
     **options: Unpack[WorkOptions],
@@ -88,7 +89,9 @@ def backtest(
     Parameters
     ----------
     tables : runs by name
-    laws, cuts, alongside, loo : as of `compare`; by default the cuts are those of each table
+    laws : as of `compare`; by default those that `fit` takes for the columns of each table
+    cuts, alongside, loo : as of `compare`; by default the cuts are those of each table, all laws together stand beside
+        each one, as what `fit` would have answered, and no run is left out alone
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
     options : `WorkOptions`: folder, executor, of the fits of all tables together
@@ -111,7 +114,8 @@ def backtest(
     with opened(options.get("executor")) as workers, progress_bar("backtest", progress) as report:
         for name, runs in tables.items():
             try:
-                asked[name] = Asked.of(laws, runs, cuts, alongside, loo, kept, seed)
+                chosen = default_laws(runs) if laws is None else laws
+                asked[name] = Asked.of(chosen, runs, cuts, alongside, loo, kept, seed)
             except BayesScalingError as error:
                 failures[name] = str(error)
         tasks: list[Task[Any]] = [task for one in asked.values() for task in one.tasks]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.messages import shown
-from bayes_scaling.base.names import ALONGSIDE
+from bayes_scaling.base.names import ALONGSIDE, USUALLY_ALONGSIDE, SamplerName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.inference.sampler import SamplerChoice
@@ -22,7 +22,9 @@ from bayes_scaling.predict.ensemble import ALONE
 CUTS = (3.0, 10.0, 30.0)  # default cuts: the largest run over these
 FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either side
 
-EXACT = "exact"
+FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
+
+EXACT, TOGETHER = "exact", "together"
 BASELINES: Mapping[str, str] = {
     "huber": "huber point fit",
     "squares": "squares point fit",
@@ -34,16 +36,18 @@ BASELINES: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A way to forecast: a law with its discrepancy and noise, or a baseline.
+    """A way to forecast: a law with its discrepancy and noise, a baseline, or several laws together.
 
     Attributes
     ----------
     label : shown in tables
     law : what is fitted
     method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap), ``squares`` (least squares, bootstrap),
-        ``laplace`` (the law taken to be right, normal approximation at the mode) or ``conformal`` (split-conformal)
+        ``laplace`` (the law taken to be right, normal approximation at the mode), ``conformal`` (split-conformal) or
+        ``together`` (its members, weighed anew below every cut)
     discrepancy, noise, sampler : of a posterior, as of `fit`
     held_out_sampler : of its fits below cuts; by default as ``sampler``
+    members : what laws together are; none of a single one
     """
 
     label: str
@@ -53,6 +57,7 @@ class Candidate:
     noise: NoiseChoice = "auto"
     sampler: SamplerChoice = "auto"
     held_out_sampler: SamplerChoice | None = None
+    members: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -64,7 +69,7 @@ class Candidate:
 
     @property
     def weighted(self) -> bool:
-        """Whether it takes part in the mixture of laws; baselines are only shown."""
+        """Whether it takes part in the mixture of laws; baselines, and the mixture itself, are only shown."""
         return self.method == "posterior"
 
 
@@ -85,9 +90,9 @@ class Cut:
 
 
 def candidates_of(
-    laws: Sequence[str | Law | Candidate], alongside: Sequence[str] = tuple(ALONGSIDE)
+    laws: Sequence[str | Law | Candidate], alongside: Sequence[str] = USUALLY_ALONGSIDE
 ) -> tuple[Candidate, ...]:
-    """List what is compared: each law with its discrepancy, and what is shown beside it.
+    """List what is compared: each law with its discrepancy, and what is shown beside it; see `together` for all laws.
 
     Parameters
     ----------
@@ -112,12 +117,17 @@ def candidates_of(
         if EXACT in alongside:
             label = law.label + ALONE
             found[label] = Candidate(label, law, discrepancy="none")
-        for method in (name for name in alongside if name != EXACT):
+        for method in (name for name in alongside if name in BASELINES):
             label = f"{law.label}, {BASELINES[method]}"
             found[label] = Candidate(label, law, method)
     if not found:
         raise DataError("no law to compare; name one or more, like chinchilla,kaplan_joint,nesting")
     return tuple(found.values())
+
+
+def together(members: Sequence[Candidate]) -> Candidate:
+    """Return all members as one candidate: what a forecast by them would have said from the runs below a cut alone."""
+    return Candidate("laws together", members[0].law, TOGETHER, members=tuple(members))
 
 
 def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:

@@ -10,12 +10,13 @@ from typing import Any, TypedDict, Unpack
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
-from bayes_scaling.base.names import ALONGSIDE
+from bayes_scaling.base.names import USUALLY_ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.evaluate.candidates import Candidate, Cut, candidates_of, default_cuts
+from bayes_scaling.evaluate.candidates import TOGETHER, Candidate, Cut, candidates_of, default_cuts, together
 from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.refits import Refit, measured, tasks_of
 from bayes_scaling.evaluate.weights import stacking_weights
 from bayes_scaling.laws.law import Law
@@ -41,7 +42,7 @@ def compare(
     runs: Runs,
     *,
     cuts: Sequence[Cut] | None = None,
-    alongside: Sequence[str] = tuple(ALONGSIDE),
+    alongside: Sequence[str] = USUALLY_ALONGSIDE,
     loo: bool = True,
     seed: Seed = 0,
     progress: bool | None = None,
@@ -56,7 +57,9 @@ def compare(
     cuts : where the largest runs are held out; by default at a 3rd, a 10th and a 30th of the largest one
     alongside : what each law is shown with: ``exact``, the law taken to be exactly right, without a discrepancy, which
         may earn weight; and baselines, which never do: ``huber`` and ``squares``, point fits with a bootstrap,
-        ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals
+        ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals. With
+        ``together``, all laws as one: fitted and weighed by `fit` to the runs below each cut, whose own largest runs
+        decide the weights
     loo : also compute leave-one-out scores; their refits take about as long as everything else
     seed : of sampler and scores
     progress : show a bar; by default on a terminal
@@ -111,6 +114,9 @@ class Asked:
         """Return what `compare` is asked for; arguments and errors as there."""
         started = time.perf_counter()
         found = candidates_of(laws, alongside)
+        if TOGETHER in alongside:
+            answering = [one for one in laws if not isinstance(one, Candidate) or one.weighted]
+            found = (*found, together(members(answering, "auto", "brownian", "auto", runs)))
         cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
         return cls(found, cuts, runs, tasks_of(found, cuts, runs, folder, seed, loo), started)
 

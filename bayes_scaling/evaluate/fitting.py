@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
@@ -16,10 +16,9 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
-from bayes_scaling.evaluate.candidates import Candidate, candidates_of, usual_cuts
+from bayes_scaling.evaluate.candidates import FAST, Candidate, candidates_of, usual_cuts
 from bayes_scaling.evaluate.defaults import default_laws, usual_noise
-from bayes_scaling.evaluate.evidence import evidence_of
-from bayes_scaling.evaluate.refits import measured, tasks_of
+from bayes_scaling.evaluate.refits import Weighed, measured, tasks_of
 from bayes_scaling.inference.fit import fit as fit_law
 from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
@@ -28,9 +27,6 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
 from bayes_scaling.model.pooling import Pooling
 from bayes_scaling.predict.ensemble import ALONE, TREND, Ensemble
-from bayes_scaling.predict.evidence import Evidence
-
-FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
 
 
 class ModelOptions(TypedDict, total=False):
@@ -221,15 +217,4 @@ def _together(
     for label, problems in left_out.items():
         said = f"{label} did not converge ({problems}), and is left out of the ensemble"
         warnings.warn(said, BayesScalingWarning, stacklevel=4)
-    weights = made.weights({candidate.label: candidate.law.label for candidate in candidates}, cuts)
-    return Ensemble.of(_Weighed(made.fits, weights, runs, evidence_of(candidates, made, cuts)), seed)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Weighed:
-    """Several fits with weights, and why; see `WeightedFits`."""
-
-    fits: Mapping[str, Fit]
-    weights: Mapping[str, float]
-    runs: Runs
-    evidence: Evidence
+    return Ensemble.of(Weighed.of(candidates, made, cuts, runs), seed)

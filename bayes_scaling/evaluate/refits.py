@@ -27,8 +27,9 @@ from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
 from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
-from bayes_scaling.evaluate.candidates import Candidate, Cut
+from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
+from bayes_scaling.evaluate.evidence import evidence_of
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
@@ -41,6 +42,8 @@ from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import rows_along_curves
 from bayes_scaling.model.start import ALONG
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.evidence import Evidence
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.predictive import Predictive
 
@@ -73,6 +76,22 @@ class Measured:
         usable = [name for name in laws if self.fits[name].converged] or list(laws)
         found = law_weights(self.scores, {name: laws[name] for name in usable}, cuts)
         return {name: found.get(name, 0.0) for name in laws}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weighed:
+    """Several fits with weights, and why; see `WeightedFits`."""
+
+    fits: Mapping[str, Fit]
+    weights: Mapping[str, float]
+    runs: Runs
+    evidence: Evidence
+
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], made: Measured, cuts: Sequence[Cut], runs: Runs) -> Weighed:
+        """Weigh the fits of all candidates by how they forecast the runs above the cuts."""
+        weights = made.weights({candidate.label: candidate.law.label for candidate in candidates}, cuts)
+        return cls(made.fits, weights, runs, evidence_of(candidates, made, cuts))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -298,6 +317,8 @@ def _predict(
 ) -> tuple[Predictive, dict[str, Any]]:
     """Return the predictive distribution at the runs above, and how it came about."""
     law = candidate.law
+    if candidate.members:
+        return _predict_together(candidate.members, below, above, like_rows, seed)
     if candidate.method in LOSSES:
         fitted = point_fit(law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
         return fitted.predict(_inputs(law, above)), _made_by("bootstrap")
@@ -309,6 +330,20 @@ def _predict(
     few = with_few_draws(posterior, like_rows, SCORED_AT_ONCE)
     predicted = forecast(few, above, seed=seed, unconverged=True).predictive
     return predicted, _made_by(posterior.sampler_used, posterior.problems)
+
+
+def _predict_together(
+    members: Sequence[Candidate], below: Runs, above: Runs, like_rows: int, seed: int
+) -> tuple[Predictive, dict[str, Any]]:
+    """Return what all members say, weighed by how they forecast the largest of the runs below; as of `_predict`."""
+    cuts = usual_cuts(members[0].law, below)
+    tasks = tasks_of(members, cuts, below, None, seed)
+    made = measured(tasks, [task.measure() for task in tasks])
+    few = {name: with_few_draws(fitted, like_rows, SCORED_AT_ONCE) for name, fitted in made.fits.items()}
+    weighed = Weighed.of(members, dataclasses.replace(made, fits=few), cuts, below)
+    predicted = forecast(Ensemble.of(weighed, seed, unconverged=True), above, seed=seed, unconverged=True).predictive
+    usable = any(fitted.converged for fitted in made.fits.values())
+    return predicted, _made_by("mixture", () if usable else (f"none of {len(members)} fits converged",))
 
 
 def _made_by(sampler: str, problems: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -408,6 +443,7 @@ def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
     parts = (
         *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, str(candidate.sampler)),
         *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
+        *(_key(one.held_out, runs, seed, one.label) for one in candidate.members),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 

@@ -33,16 +33,17 @@ def _figure(comparison: Comparison, what: str, width: float, height: float) -> F
     return figure
 
 
-def _weighted(comparison: Comparison) -> list[str]:
-    ranked = comparison.to_frame()
-    return [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]
+def _ours(comparison: Comparison) -> list[str]:
+    """Return the candidates that are posteriors, best first: laws, and laws together."""
+    baselines = {one.label for one in comparison.candidates if not one.weighted and not one.members}
+    return [str(name) for name in comparison.to_frame()["candidate"] if name not in baselines][:PANELS]
 
 
 @styled
 @validated
 def plot_held_out(comparison: Comparison) -> Figure:
     """Draw the forecasts of each candidate beyond the lowest cut and the measured losses, relative to its median."""
-    names = _weighted(comparison)
+    names = _ours(comparison)
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
@@ -102,10 +103,14 @@ def plot_ranking(comparison: Comparison) -> Figure:
     at = np.arange(len(ranked))[::-1]
     floor = max(-10.0, float(ranked["difference"].min()))
     ours = ranked["weight"].notna().to_numpy()
+    mixed = ranked["candidate"].isin([one.label for one in comparison.candidates if one.members]).to_numpy()
     for chosen, colour, marker, name in (
         (ours, BLUE, "o", "posterior"),
-        (~ours, GREY, "s", "baseline"),
+        (mixed, VERMILLION, "D", "laws together"),
+        (~ours & ~mixed, GREY, "s", "baseline"),
     ):
+        if not chosen.any():
+            continue
         gap = np.maximum(ranked.loc[chosen, "difference"].to_numpy(), floor)
         error = 2 * ranked.loc[chosen, "difference_se"].fillna(0.0).to_numpy()
         scores.errorbar(gap, at[chosen], xerr=error, fmt=marker, color=colour, markersize=5, capsize=2, label=name)
@@ -125,7 +130,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
 @validated
 def plot_pit(comparison: Comparison) -> Figure:
     """Draw how often losses were below each quantile of their forecast, over all cuts."""
-    names = _weighted(comparison)[: len(MARKED)]
+    names = _ours(comparison)[: len(MARKED)]
     figure = _figure(comparison, "Calibration of held-out forecasts", 6.4, 5.0)
     ax = figure.subplots()
     grid = np.linspace(0, 1, 101)

@@ -17,9 +17,9 @@ from bayes_scaling.data import datasets
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import REMEDY, Remedy, StudyError
-from bayes_scaling.evaluate.candidates import EXACT, Candidate, Cut, candidates_of
+from bayes_scaling.evaluate.candidates import EXACT, FAST, TOGETHER, Candidate, Cut, candidates_of, together
 from bayes_scaling.evaluate.defaults import default_laws, usual_noise
-from bayes_scaling.evaluate.fitting import FAST, beside
+from bayes_scaling.evaluate.fitting import beside
 from bayes_scaling.laws.catalogue import catalogue_law, is_path, load_law, split_label, tried
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
@@ -212,8 +212,9 @@ class Study(Part):
             )
             alongside = [] if draft else wanted.alongside
             found += [member, *(beside(member, runs) if EXACT in alongside else ())]
-            baselines = [name for name in alongside if name != EXACT]
-            found += [one for one in candidates_of([law], baselines) if not one.weighted]
+            found += [one for one in candidates_of([law], alongside) if not one.weighted]
+        if TOGETHER in wanted.alongside and not draft:
+            found.append(together([one for one in found if one.weighted]))
         return tuple(found)
 
     def _law(self, label: str, run_law_files: bool) -> Law:

@@ -17,7 +17,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.base import names
-from bayes_scaling.evaluate.candidates import BASELINES, EXACT
+from bayes_scaling.evaluate.candidates import BASELINES, EXACT, TOGETHER
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
@@ -262,7 +262,7 @@ def test_every_word_of_an_option_has_something_behind_it() -> None:
     assert set(names.FAMILIES) == set(FAMILIES) and set(names.SCALES) == set(SCALES) and set(names.ROWS) == set(ROWS)
     assert list(names.SAMPLERS) == list(METHODS)
     assert list(names.ALONG) == ["auto", "size", *AXES]
-    assert set(names.ALONGSIDE) == {EXACT, *BASELINES}
+    assert set(names.ALONGSIDE) == {EXACT, *BASELINES, TOGETHER} == {*names.USUALLY_ALONGSIDE, TOGETHER}
     assert all(hasattr(bs.importers, f"import_{name}") for name in names.TRACKERS)
     for kind, table in {
         names.FamilyName: names.FAMILIES,

@@ -49,6 +49,43 @@ def test_baselines_stand_beside_and_earn_no_weight(comparison: bs.Comparison) ->
     assert len(table) == 6 and table["weight"].isna().sum() == 4
 
 
+@pytest.fixture(scope="module")
+def with_together(folder: Path) -> bs.Comparison:
+    """Two laws, and both together."""
+    return bs.compare(LAWS, curve(), cuts=CUTS, alongside=("exact", "together"), loo=False, folder=folder, seed=0)
+
+
+def test_laws_together_say_what_a_fit_to_the_runs_below_the_cut_says(with_together: bs.Comparison) -> None:
+    below, above = curve().cut(CUTS[0].column, CUTS[0].at)
+    predicted = bs.forecast(bs.fit(LAWS, below, seed=0), above).predictive
+    expected = bs.evaluate.score(predicted, above.loss)
+    scores = with_together.scores[with_together.scores["candidate"] == "laws together"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(scores[list(expected)], expected)
+    assert scores["run"].tolist() == list(above.labels)
+
+
+def test_laws_together_are_shown_and_earn_no_weight(with_together: bs.Comparison, tmp_path: Path) -> None:
+    table = with_together.to_frame().set_index("candidate")
+    assert np.isnan(table.loc["laws together", "weight"]) and table["weight"].notna().sum() == 4
+    assert "laws together" not in with_together.weights and "laws together" not in with_together.fits
+    assert with_together.best != "laws together" and "laws together" not in with_together.verdict
+    assert {path.name for path in save_comparison_pictures(with_together, tmp_path)} == {
+        "held_out.png",
+        "ranking.png",
+        "pit.png",
+    }
+
+
+def test_laws_together_are_found_again(with_together: bs.Comparison, folder: Path) -> None:
+    refits = with_together.refits.set_index("candidate")
+    options: dict[str, Any] = {"cuts": CUTS, "loo": False, "folder": folder, "seed": 0}
+    again = bs.compare(LAWS, curve(), alongside=("exact", "together"), **options)
+    assert again.refits.set_index("candidate").loc["laws together", "seconds"] == refits.loc["laws together", "seconds"]
+    fewer = bs.compare(LAWS[:1], curve(), alongside=("together",), **options)
+    mixed = [one.scores[one.scores["candidate"] == "laws together"]["log_score"].to_numpy() for one in (again, fewer)]
+    assert not np.allclose(*mixed)  # other laws, other answer: not what the folder has of the first
+
+
 @pytest.mark.slow
 def test_the_law_that_made_the_data_wins() -> None:
     comparison = bs.compare(LAWS, curve(), seed=0)
@@ -301,6 +338,7 @@ def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
     assert "left out broken.csv" in out and "in 90%" in out
     content = json.loads((tmp_path / "b" / "backtest.json").read_text())
     assert {row["table"] for row in content["by_table"]} == {"curve0.csv", "curve1.csv"}
+    assert "laws together" in {row["candidate"] for row in content["by_table"]}
     code, _, err = run("compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=much")
     assert code == 2 and "not a number" in err
     code, _, err = run("backtest", tmp_path / "nowhere")
