@@ -479,6 +479,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
                 "noise": "normal",
                 "sampler": "laplace",
                 "held_out_sampler": None,
+                "members": (),
             },
         ),
         "compare": (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bayes_scaling.base.arguments import check_fields
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import counted, shown
 from bayes_scaling.base.names import ALONGSIDE, USUALLY_ALONGSIDE, SamplerName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
@@ -24,7 +24,7 @@ FEWEST_BELOW, FEWEST_ABOVE = 8, 3  # rows that a default cut leaves on either si
 
 FAST: SamplerName = "laplace"  # below cuts, where a fit only has to be good enough for a weight (benchmarks/weights.py)
 
-EXACT, TOGETHER = "exact", "together"
+POSTERIOR, EXACT, TOGETHER = "posterior", "exact", "together"
 BASELINES: Mapping[str, str] = {
     "huber": "huber point fit",
     "squares": "squares point fit",
@@ -52,7 +52,7 @@ class Candidate:
 
     label: str
     law: Law
-    method: str = "posterior"
+    method: str = POSTERIOR
     discrepancy: DiscrepancyChoice = "brownian"
     noise: NoiseChoice = "auto"
     sampler: SamplerChoice = "auto"
@@ -61,6 +61,15 @@ class Candidate:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "members", tuple(self.members))
+        methods = (POSTERIOR, *BASELINES, TOGETHER)
+        if self.method not in methods:
+            raise DataError(f"method of a candidate is {shown(self.method)}; expected any of {', '.join(methods)}")
+        if (self.method == TOGETHER) != bool(self.members):
+            raise DataError(
+                f"{self.label} has {counted(len(self.members), 'member')} and method {self.method}; several laws "
+                f"together have members and method {TOGETHER}, any other candidate has neither"
+            )
 
     @property
     def held_out(self) -> Candidate:
@@ -70,7 +79,7 @@ class Candidate:
     @property
     def weighted(self) -> bool:
         """Whether it takes part in the mixture of laws; baselines, and the mixture itself, are only shown."""
-        return self.method == "posterior"
+        return self.method == POSTERIOR
 
 
 @dataclasses.dataclass(frozen=True)

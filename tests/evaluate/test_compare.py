@@ -267,6 +267,17 @@ def test_what_stands_beside_a_law_is_chosen() -> None:
         _candidates.candidates_of([law], ["alone"])
 
 
+def test_candidates_are_a_law_a_baseline_or_several_laws() -> None:
+    law = bs.load_law("chinchilla")
+    one = bs.evaluate.Candidate("one", law)
+    with pytest.raises(bs.errors.DataError, match="method of a candidate is 'magic'; expected any of posterior, huber"):
+        bs.evaluate.Candidate("mine", law, "magic")
+    with pytest.raises(bs.errors.DataError, match="mine has 0 members and method together; several laws together"):
+        bs.evaluate.Candidate("mine", law, "together")
+    with pytest.raises(bs.errors.DataError, match="mine has 1 member and method posterior"):
+        bs.evaluate.Candidate("mine", law, members=(one,))
+
+
 def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> None:
     cuts = _candidates.default_cuts(bs.load_law("chinchilla"), chinchilla_runs)
     flops = chinchilla_runs.column("flops")
