@@ -51,8 +51,8 @@ def encodable(text: str) -> bool:
 
 
 def folded(name: str) -> str:
-    """Return a column name in lower case, with underscores for blanks and hyphens, to compare spellings."""
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+    """Return a column name in lower case, with underscores for blanks, hyphens and slashes, to compare spellings."""
+    return re.sub(r"[\s/-]+", "_", name.strip().lower())
 
 
 def checked_probability(value: float, what: str = "probability") -> float:

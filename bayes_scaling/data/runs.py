@@ -39,7 +39,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
     "run": ("run_id", "run_name", "id", "name"),
 }
-"""Canonical columns, and other spellings that are recognised (in any case, with blanks or hyphens) and noted."""
+"""Canonical columns, and other spellings that are recognised, in any case, with blanks, hyphens or slashes."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
 HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were

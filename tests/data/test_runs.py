@@ -255,7 +255,7 @@ def test_spellings_in_any_case(data: st.DataObject) -> None:
     spelling = data.draw(st.sampled_from([ours, *SPELLINGS[ours]]))
     flips = data.draw(st.lists(st.booleans(), min_size=len(spelling), max_size=len(spelling)))
     theirs = "".join(c.upper() if flip else c for c, flip in zip(spelling, flips, strict=True))
-    theirs = theirs.replace("_", data.draw(st.sampled_from(["_", " ", "-"])))
+    theirs = theirs.replace("_", data.draw(st.sampled_from(["_", " ", "-", "/"])))
     theirs = data.draw(st.sampled_from(["", " ", "\t"])) + theirs + data.draw(st.sampled_from(["", " "]))
     frame = whole_table(4)
     runs = Runs.from_frame(frame.rename(columns={ours: theirs}))
