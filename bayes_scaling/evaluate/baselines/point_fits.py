@@ -253,7 +253,7 @@ def _constants(model: Model, u: Any, data: Observations, priors: Priors) -> dict
 def _residual(model: Model, u: Any, data: Observations, priors: Priors) -> Array:
     """Return the residual of log loss of each row in units of `DELTA`, ``(n_padded,)``.
 
-    In these units the mean of the objective is about one, which is what the tolerances of L-BFGS-B are relative to.
+    In these units the mean cost is about one, and the corner of Huber's loss lies at one.
     """
     residual: Array = (data.log_loss - model.log_law(_constants(model, u, data, priors), data.columns)) / DELTA
     return residual
