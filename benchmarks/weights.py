@@ -9,7 +9,8 @@ runs that it was given, and mixed; the mixture is scored on the runs above. Weig
 `bayes_scaling.evaluate.weights.law_weights`, for several numbers of witnesses. The last line chooses that number for
 each table from the other tables.
 
-Beside it: every member alone, equal weights, and stacking row by row. Fits are kept in ``--out`` and found there again.
+Beside it: every member alone, equal weights, stacking row by row, and odds of laws learned from the other tables on top
+of what held-out runs say. Fits are kept in ``--out`` and found there again.
 
 ``--below-cuts``: how far scores of the normal approximation, which stands in for the sampler below the cuts inside the
 runs that are given, lie off those of NUTS: at the first split of each table, two seeds each.
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.optimize
 import scipy.special
 from extrapolation import tables
 from pilot_design import kept
@@ -44,6 +46,8 @@ from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_w
 RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
 FEWEST_BELOW, FEWEST_ABOVE = 15, 2
 MOST_OFF = 1.0  # nats per run, as far as a member falls behind at most
+USUAL = 3.0  # witnesses
+PENALTY = 0.3  # nats per table for a squared log of odds, which holds learned odds of laws near one
 WITNESSES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 
 
@@ -135,6 +139,26 @@ def _witnesses(best: Mapping[str, float], count: float, table: str, case: Mappin
     return with_witnesses(case, best.get(table, count))
 
 
+def with_odds(case: Mapping[str, Any], odds: Mapping[str, float]) -> dict[str, float]:
+    """Return the usual weights, times odds of each law."""
+    weights = {name: odds[case["laws"][name]] * weight for name, weight in with_witnesses(case, USUAL).items()}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def learned_odds(cases: Mapping[tuple[str, float], Any]) -> dict[str, float]:
+    """Return the odds of laws under which mixtures forecast these tables best, less the penalty."""
+    laws = list(dict.fromkeys(next(iter(cases.values()))["laws"].values()))
+
+    def loss(log_odds: np.ndarray) -> float:
+        odds = dict(zip(laws, np.exp(log_odds - log_odds.mean()), strict=True))
+        scores = summary(cases, lambda _, case: with_odds(case, odds))["log_score"]
+        return PENALTY * float(np.sum((log_odds - log_odds.mean()) ** 2)) - float(scores.sum())
+
+    found = scipy.optimize.minimize(loss, np.zeros(len(laws)), options={"gtol": 1e-3}).x
+    return dict(zip(laws, np.exp(found - found.mean()).tolist(), strict=True))
+
+
 def summary(cases: Mapping[tuple[str, float], Any], weigh: Callable[[str, Any], Mapping[str, float]]) -> pd.DataFrame:
     """Average scores over the splits of each table: one row per table."""
     rows = [{"table": table, **mixed(case, weigh(table, case))} for (table, _), case in cases.items()]
@@ -154,6 +178,10 @@ def report(cases: Mapping[tuple[str, float], Any]) -> pd.DataFrame:
     log_scores = pd.DataFrame({count: scores["log_score"] for count, scores in scans.items()})
     best = {table: float(log_scores.drop(index=table).mean().idxmax()) for table in log_scores.index}
     lines["chosen on the other tables"] = summary(cases, functools.partial(_witnesses, best, WITNESSES[0]))
+    odds = {
+        table: learned_odds({at: case for at, case in cases.items() if at[0] != table}) for table in log_scores.index
+    }
+    lines["odds of laws from the other tables"] = summary(cases, lambda table, case: with_odds(case, odds[table]))
     out = pd.DataFrame({label: scores.mean() for label, scores in lines.items()}).T
     out["worst"] = {label: scores["log_score"].min() for label, scores in lines.items()}
     return out
