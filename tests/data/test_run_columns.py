@@ -1,0 +1,133 @@
+"""The columns of a run table: spellings, mappings, and what must be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayes_scaling import Runs
+from bayes_scaling.data.runs import SPELLINGS
+from tests.data.run_tables import table, whole_table
+from tests.support import refusal
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_spellings_in_any_case(data: st.DataObject) -> None:
+    ours = data.draw(st.sampled_from(list(SPELLINGS)))
+    spelling = data.draw(st.sampled_from([ours, *SPELLINGS[ours]]))
+    flips = data.draw(st.lists(st.booleans(), min_size=len(spelling), max_size=len(spelling)))
+    theirs = "".join(c.upper() if flip else c for c, flip in zip(spelling, flips, strict=True))
+    theirs = theirs.replace("_", data.draw(st.sampled_from(["_", " ", "-", "/"])))
+    theirs = data.draw(st.sampled_from(["", " ", "\t"])) + theirs + data.draw(st.sampled_from(["", " "]))
+    frame = whole_table(4)
+    runs = Runs.from_frame(frame.rename(columns={ours: theirs}))
+    assert runs.table[ours].tolist() == frame[ours].tolist()
+    assert (theirs == ours) == (not runs.notes)
+    if theirs != ours:
+        assert len(runs.notes) == 1 and runs.notes[0].endswith(f"read as {ours}") and theirs.strip() in runs.notes[0]
+
+
+def test_a_cell_is_named_by_both_names_of_its_column() -> None:
+    frame = table(loss=[3, -2.5, 3, 3])
+    message = refusal(lambda: Runs.from_frame(frame.rename(columns={"loss": "Val Loss"})))
+    assert "row 2, column Val Loss (read as loss): -2.5 is negative" in message
+    message = refusal(lambda: Runs.from_frame(frame.rename(columns={"loss": "a\nb"}), columns={"loss": "a\nb"}))
+    assert r"row 2, column 'a\nb' (read as loss): -2.5 is negative" in message
+
+
+def test_two_spellings_of_one_column() -> None:
+    frame = table().rename(columns={"loss": "val_loss"}).assign(eval_loss=3.0)
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert "'val_loss' and 'eval_loss' could both be loss" in message and "columns={'loss': ...}" in message
+    runs = Runs.from_frame(frame, columns={"loss": "eval_loss"})
+    assert runs.loss.tolist() == [3.0] * 4 and "val_loss" in runs
+    assert "'Loss' and 'LOSS' could both be loss" in refusal(
+        lambda: Runs.from_frame(table().rename(columns={"loss": "Loss"}).assign(LOSS=3.0))
+    )
+
+
+def test_a_canonical_name_wins_over_other_spellings_and_it_is_said() -> None:
+    runs = Runs.from_frame(table(val_loss=9.0))
+    assert runs.loss.tolist() == table()["loss"].tolist()
+    assert runs.notes[0] == "column 'loss' read as loss; val_loss kept as extra columns"
+    assert runs.column("val_loss").tolist() == [9.0] * 4
+
+
+def test_of_several_names_for_a_run_the_most_explicit_is_taken() -> None:
+    runs = Runs.from_frame(table(name="a", id=[3, 2, 1, 0], run_id=["w", "x", "y", "z"]))
+    assert runs.labels == ["w", "x", "y", "z"]
+    assert runs.notes[0] == "column 'run_id' read as run"
+    assert {"name", "id"} <= set(runs.table)
+
+
+def test_mapping_replaces_a_column_and_says_so() -> None:
+    runs = Runs.from_frame(table(c4=[1.0, 2.0, 3.0, 4.0]), columns={"loss": "c4"})
+    assert runs.loss.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert runs.notes[0] == "column 'loss' set aside: 'c4' is read as loss"
+    assert "c4" not in runs
+
+
+def test_mapping_may_swap_columns() -> None:
+    frame = table(loss=[3.0, 2, 1, 4], loss_se=[0.1, 0.2, 0.3, 0.4])
+    runs = Runs.from_frame(frame, columns={"loss": "loss_se", "loss_se": "loss"})
+    assert runs.loss.tolist() == [0.1, 0.2, 0.3, 0.4] and runs.column("loss_se").tolist() == [3, 2, 1, 4]
+    assert not any("set aside" in note for note in runs.notes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"params": "N"}, ["no column 'N' to read as params", "it has params, tokens, loss"]),
+        ({"loss": "tokens", "params": "tokens"}, ["reads 'tokens' as loss and as params"]),
+        ({"parameters": "params"}, ["names 'parameters'", "canonical columns are params, tokens"]),
+        ({"a\nb": "params"}, [r"names 'a\nb'"]),
+        ({3: "params"}, ["names 3"]),
+        ({"loss": None}, ["no column 'None'"]),
+        (["loss"], ["columns is ['loss']", "mapping like {'loss': 'val_loss'}"]),
+        ("loss=val_loss", ["columns is 'loss=val_loss'"]),
+    ],
+)
+def test_mappings_that_cannot_be_followed(columns: Any, words: list[str]) -> None:
+    message = refusal(lambda: Runs.from_frame(table(), columns=columns))
+    for word in words:
+        assert word in message
+
+
+def test_columns_that_must_be_there() -> None:
+    message = refusal(lambda: Runs.from_frame(table().drop(columns="loss")))
+    assert message == "the table has no loss column (it has params, tokens); map one with columns={'loss': ...}"
+    message = refusal(lambda: Runs.from_frame(table()[["loss"]].assign(size="1B")))
+    assert "none of params, tokens, flops, steps (it has loss, size); map one with columns={'params': ...}" in message
+    (note,) = Runs.from_frame(table()[["loss"]].assign(position=range(1, 1 + len(table())))).notes
+    assert "none of params, tokens, flops, steps (it has loss, position)" in note and "a column of its own" in note
+    many = pd.DataFrame({f"column {i}": [1.0] for i in range(500)})
+    assert "and 470 more" in refusal(lambda: Runs.from_frame(many))
+
+
+@pytest.mark.parametrize("name", ["params", "tokens", "flops", "steps"])
+def test_one_measure_of_size_is_enough(name: str) -> None:
+    runs = Runs.from_frame(pd.DataFrame({name: [1e9, 1e10], "loss": [3.0, 2.0]}))
+    assert list(runs.table) == [name, "loss"] and runs.notes == () and runs.warnings == ()
+
+
+def test_doubled_column_names() -> None:
+    doubled = pd.concat([table(), table()[["loss"]]], axis="columns")
+    assert "two columns named 'loss'" in refusal(lambda: Runs.from_frame(doubled))
+    assert "two columns named '1'" in refusal(
+        lambda: Runs.from_frame(table().assign(**{"1": 1}).assign(a=1).rename(columns={"a": 1}))
+    )
+
+
+def test_odd_column_names_stay() -> None:
+    frame = pd.DataFrame({**table(), 0: 1, ("a", "b"): 2, None: 3, "": 4, "params_dense": 5})
+    runs = Runs.from_frame(frame)
+    assert list(runs.table) == ["params", "tokens", "flops", "loss", "0", "('a', 'b')", "None", "", "params_dense"]
+    levels = pd.concat({"a": table()}, axis="columns")
+    assert "column names of 2 levels" in refusal(lambda: Runs.from_frame(levels))
+    broken = table().set_axis(pd.Index(["params", "tokens", "\ud800"], dtype=object), axis="columns")
+    assert r"'\ud800'" in refusal(lambda: Runs.from_frame(broken))
