@@ -149,5 +149,6 @@ def read_tables(folder: FilePath) -> tuple[dict[str, Runs], dict[str, str]]:
         except BayesScalingError as error:
             failures[path.name] = str(error)
     if not found:
-        raise DataError(f"no table in {folder} can be read; expected files like runs.csv")
+        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(SUFFIXES)}")
+        raise DataError(f"no table in {folder} can be read: {why}")
     return found, failures

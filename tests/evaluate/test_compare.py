@@ -330,6 +330,14 @@ def test_the_command_line_goes_on_from_a_comparison(comparison: bs.Comparison, f
     assert code == 2 and "is not a folder" in err
 
 
+def test_a_folder_without_a_table_says_why(tmp_path: Path) -> None:
+    with pytest.raises(bs.errors.DataError, match=r"no table in .* can be read: expected files like runs.csv, ending"):
+        read_tables(tmp_path)
+    (tmp_path / "broken.csv").write_text("params,loss\n1e9,abc\n")
+    with pytest.raises(bs.errors.DataError, match="no table in .* can be read: broken.csv, row 1, column loss: 'abc'"):
+        read_tables(tmp_path)
+
+
 @pytest.mark.slow
 def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
