@@ -6,8 +6,8 @@
 Every public table of parameters and tokens is cut at about a third, a tenth and a thirtieth of its largest run. Below
 each cut every law is fitted, with its discrepancy and taken to be exact, weighed by how it forecast the largest of the
 runs that it was given, and mixed; the mixture is scored on the runs above. Weights are those of
-`bayes_scaling.evaluate.weights.law_weights`, for several numbers of witnesses. The last line chooses that number for
-each table from the other tables.
+`bayes_scaling.evaluate.weights.law_weights`, for several numbers of witnesses. One line chooses that number for each
+table from the other tables.
 
 Beside it: every member alone, equal weights, stacking row by row, and odds of laws learned from the other tables on top
 of what held-out runs say. Fits are kept in ``--out`` and found there again.
@@ -41,12 +41,12 @@ from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.refits import BelowCut, tasks_of
 from bayes_scaling.evaluate.scores import COVERAGES, coverage, score
+from bayes_scaling.evaluate.weights import WITNESSES as USUAL
 from bayes_scaling.evaluate.weights import by_candidate, law_weights, stacking_weights
 
 RATIOS = (3.0, 10.0, 30.0)  # the largest run over where a table is cut
 FEWEST_BELOW, FEWEST_ABOVE = 15, 2
 MOST_OFF = 1.0  # nats per run, as far as a member falls behind at most
-USUAL = 3.0  # witnesses
 PENALTY = 0.3  # nats per table for a squared log of odds, which holds learned odds of laws near one
 WITNESSES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 

@@ -9,6 +9,7 @@ import typer
 
 from bayes_scaling.base.names import ALONGSIDE, COMPARED, USUALLY_ALONGSIDE, explained
 from bayes_scaling.cli._options import (
+    TO_COMPARE,
     AsJson,
     Columns,
     Convention,
@@ -88,11 +89,7 @@ def compare(
 def backtest(
     folder: Annotated[Path, typer.Argument(help="Folder of tables (.csv, .parquet or .jsonl).", show_default=False)],
     laws: Annotated[
-        str,
-        typer.Option(
-            help="Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file. By default those that a "
-            "forecast takes for the columns of each table."
-        ),
+        str, typer.Option(help=f"{TO_COMPARE} By default those that suit the columns of each table, as in a forecast.")
     ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder for JSON and refits; an interrupted backtest resumes from it.")

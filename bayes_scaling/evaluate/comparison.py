@@ -67,6 +67,12 @@ class Comparison:
         return str(ranked.loc[ranked["weight"].notna(), "candidate"].iloc[0])
 
     @property
+    def posteriors(self) -> list[str]:
+        """The candidates that are no baselines, best first: laws, and laws together."""
+        ours = {one.label for one in self.candidates if one.weighted or one.members}
+        return [str(name) for name in self.to_frame()["candidate"] if name in ours]
+
+    @property
     def evidence(self) -> Evidence:
         """Why each candidate has its weight."""
         return evidence_of([candidate for candidate in self.candidates if candidate.weighted], self, self.cuts)

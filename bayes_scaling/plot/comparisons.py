@@ -33,17 +33,11 @@ def _figure(comparison: Comparison, what: str, width: float, height: float) -> F
     return figure
 
 
-def _ours(comparison: Comparison) -> list[str]:
-    """Return the candidates that are posteriors, best first: laws, and laws together."""
-    baselines = {one.label for one in comparison.candidates if not one.weighted and not one.members}
-    return [str(name) for name in comparison.to_frame()["candidate"] if name not in baselines][:PANELS]
-
-
 @styled
 @validated
 def plot_held_out(comparison: Comparison) -> Figure:
     """Draw the forecasts of each candidate beyond the lowest cut and the measured losses, relative to its median."""
-    names = _ours(comparison)
+    names = comparison.posteriors[:PANELS]
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
@@ -103,7 +97,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
     at = np.arange(len(ranked))[::-1]
     floor = max(-10.0, float(ranked["difference"].min()))
     ours = ranked["weight"].notna().to_numpy()
-    mixed = ranked["candidate"].isin([one.label for one in comparison.candidates if one.members]).to_numpy()
+    mixed = ranked["candidate"].isin(comparison.posteriors).to_numpy() & ~ours
     for chosen, colour, marker, name in (
         (ours, BLUE, "o", "posterior"),
         (mixed, VERMILLION, "D", "laws together"),
@@ -130,7 +124,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
 @validated
 def plot_pit(comparison: Comparison) -> Figure:
     """Draw how often losses were below each quantile of their forecast, over all cuts."""
-    names = _ours(comparison)[: len(MARKED)]
+    names = comparison.posteriors[: len(MARKED)]
     figure = _figure(comparison, "Calibration of held-out forecasts", 6.4, 5.0)
     ax = figure.subplots()
     grid = np.linspace(0, 1, 101)

@@ -181,7 +181,6 @@ def _ranking(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison of candidates, and the held-out forecasts of the largest runs by each."""
     ranked = comparison.to_frame()
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
-    weighted = [str(name) for name in ranked.loc[ranked["weight"].notna(), "candidate"]][:PANELS]
     columns = ["run", "extrapolation", "loss", "median", "low", "lower", "upper", "high", "pit"]
     scores = comparison.scores[comparison.scores["cut"] == lowest.label]
     return {
@@ -192,7 +191,7 @@ def _ranking(comparison: Comparison) -> dict[str, Any]:
         "held_out_at": lowest.label,
         "held_out": {
             name: _plain(scores.loc[scores["candidate"] == name, columns].sort_values("extrapolation"))
-            for name in weighted
+            for name in comparison.posteriors[:PANELS]
         },
     }
 

@@ -47,6 +47,7 @@ def test_baselines_stand_beside_and_earn_no_weight(comparison: bs.Comparison) ->
     assert sum(comparison.weights.values()) == pytest.approx(1.0)
     assert sum(comparison.loo_weights.values()) == pytest.approx(1.0)
     assert len(table) == 6 and table["weight"].isna().sum() == 4
+    assert comparison.posteriors == table.loc[table["weight"].notna(), "candidate"].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,7 @@ def test_laws_together_are_shown_and_earn_no_weight(with_together: bs.Comparison
     table = with_together.to_frame().set_index("candidate")
     assert np.isnan(table.loc["laws together", "weight"]) and table["weight"].notna().sum() == 4
     assert "laws together" not in with_together.weights and "laws together" not in with_together.fits
+    assert set(with_together.posteriors) == {*with_together.weights, "laws together"}
     assert with_together.best != "laws together" and "laws together" not in with_together.verdict
     assert {path.name for path in save_comparison_pictures(with_together, tmp_path)} == {
         "held_out.png",

@@ -168,7 +168,7 @@ def point_fit(
             )
         # The table itself goes along as the first replicate, which polishes the optimum at no cost.
         weight = np.zeros((1 + bootstrap, len(data.log_loss)))
-        weight[0, : len(runs)], weight[1:, : len(runs)] = 1.0, drawn
+        weight[0], weight[1:, : len(runs)] = data.weight, drawn
         again = np.resize(ends[np.argmin(costs)], (len(weight), ends.shape[1]))
         least_gain = np.append(LEAST_GAIN_AT_LAST, np.full(bootstrap, LEAST_GAIN))
         settled, _ = _descended(model, loss, (again, weight, least_gain), bounds, data, priors)
