@@ -24,7 +24,7 @@ PF_DAY = 8.64e19  # FLOPs
 
 def largest(*log_terms: Array) -> Array:
     """[ sum_j T_j^(1/q) ]^q."""
-    return jnp.exp(Q * logsumexp(jnp.stack(log_terms) / Q, axis=0))
+    return jnp.exp(Q * logsumexp(jnp.stack(jnp.broadcast_arrays(*log_terms)) / Q, axis=0))
 
 
 def term(x: Array, scale: Array, exponent: Array) -> Array:

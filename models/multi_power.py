@@ -14,6 +14,7 @@ Luo et al. 2025 (arXiv 2503.12811).
 import dataclasses
 from math import log
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from bayes_scaling.models._schedule import falls, sum_of_rates
@@ -35,6 +36,7 @@ def mean(
     gamma: Array,
 ) -> Array:
     """L(t) = E + A S^-alpha - B sum_k (rate_(k-1) - rate_k) G(rate_k^-gamma S_k), G(x) = 1 - (C x + 1)^-beta."""
+    C, beta, gamma = (jnp.broadcast_to(each, S.shape)[:, None] for each in (C, beta, gamma))  # alike for all k
     paid = 1 - power(C * power(fallen_to, -gamma) * since + 1, -beta)
     return E + A * power(S, -alpha) - B * (fall * paid).sum(-1)
 

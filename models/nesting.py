@@ -23,7 +23,7 @@ from bayes_scaling.laws import E_OF_LANGUAGE, LOSS_AT_CENTRE, Array, Derived, La
 
 def joined(q: Array, *log_terms: Array) -> Array:
     """[ sum_j T_j^(1/q) ]^q, stable for small q."""
-    return jnp.exp(q * logsumexp(jnp.stack(log_terms) / q, axis=0))
+    return jnp.exp(q * logsumexp(jnp.stack(jnp.broadcast_arrays(*(log / q for log in log_terms))), axis=0))
 
 
 def term(x: Array, coefficient: Array, exponent: Array) -> Array:

@@ -18,7 +18,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.many import fit_many
-from bayes_scaling.laws.catalogue import choices_of, options_of
+from bayes_scaling.laws.catalogue import check_groups, choices_of, options_of
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.discrepancy import Discrepancy
@@ -132,6 +132,11 @@ def test_mean_is_finite_positive_and_elementwise(law: bs.laws.Law) -> None:
     np.testing.assert_allclose(loss, losses[0], rtol=1e-12)
     one = law.evaluate(_theta(law), **{name: values[:1] for name, values in inputs.items()})
     np.testing.assert_allclose(one[0], loss[0], rtol=1e-12)
+
+
+def test_any_parameter_may_differ_between_groups(law: bs.laws.Law) -> None:
+    for row in law.sampled:
+        check_groups(law, [row.name])
 
 
 def test_mean_falls_where_it_says_so(law: bs.laws.Law) -> None:

@@ -30,7 +30,7 @@ from bayes_scaling.inference.nuts import compile_chains
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, SamplerChoice, chosen_sampler
-from bayes_scaling.laws.catalogue import load_law
+from bayes_scaling.laws.catalogue import check_groups, load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior, prior_to_spec
 from bayes_scaling.model.choices import (
@@ -162,6 +162,8 @@ def composed(
     departure = chosen_discrepancy(discrepancy)
     Composition(law, scatter, departure, pooling)  # names that clash are refused before columns that are missing
     refuse_unusable_columns(law, runs)
+    if of_law := [row.name for row in law.sampled if row.name in pooling]:
+        check_groups(law, of_law)
     return Composition(law, scatter, discrepancy_along(departure, scatter, law, runs), pooling)
 
 

@@ -11,7 +11,7 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -21,7 +21,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.files import module_at
@@ -298,19 +298,38 @@ def _check_row(law: Law, row: Parameter | Derived) -> None:
 
 def _check_numbers(law: Law) -> None:
     """Refuse a law whose mean is not finite, positive and elementwise at the prior medians."""
+    loss = np.asarray(_at_medians(law, (), lambda losses, *at: jax.jit(losses)(*at)))
+    if not np.all(np.isfinite(loss)) or not np.all(loss > 0):
+        raise LawError(f"law {law.name}: its mean at the prior medians is {loss[0]:g}; it must be finite and positive")
+
+
+def check_groups(law: Law, pooled: Collection[str]) -> None:
+    """Refuse a law that cannot be computed where parameters, by name, differ between rows."""
+    try:
+        _at_medians(law, pooled, jax.eval_shape)
+    except LawError as error:
+        raise LawError(
+            f"law {law.name} cannot be pooled over {listed(pooled)} ({error}); its values and its mean must take a "
+            "number for each row: stack arrays behind jnp.broadcast_arrays, or fit without pooling"
+        ) from error
+
+
+def _at_medians(law: Law, pooled: Collection[str], carry_out: Callable[..., Any]) -> Any:
+    """Return the losses of three runs at the prior medians, or their shape; pooled parameters have one for each run."""
     table = {name: np.full(3, law.column(name).middle) for name in law.inputs}
     columns = law.arrays({**table, "run": np.arange(3)})
     at = ReferencePoint(3.0, {name: float(np.ravel(values)[0]) for name, values in {**table, **columns}.items()})
     medians = {row.site: prior_quantile(row.prior, 0.5) for row in law.sampled}
+    draws = {row.site: np.full(3 if row.name in pooled else (), medians[row.site]) for row in law.sampled}
 
-    def at_medians(draws: dict[str, Any], columns: dict[str, Any]) -> Any:
+    def losses(draws: dict[str, Any], columns: dict[str, Any]) -> Any:
         inputs = {name: columns[column] for name, column in law.arguments}
         theta = resolve(law.parameters, draws, at)
         return law.mean(**inputs, **{name: theta[name] for name in law.parameter_names})
 
     with jax.enable_x64(True):
         try:
-            loss = np.asarray(jax.jit(at_medians)(medians, columns))
+            loss = carry_out(losses, draws, columns)
         except LawError:
             raise
         except Exception as error:
@@ -322,5 +341,4 @@ def _check_numbers(law: Law) -> None:
         raise LawError(
             f"law {law.name}: its mean returns shape {loss.shape} for inputs of shape (3,); it must be elementwise"
         )
-    if not np.all(np.isfinite(loss)) or not np.all(loss > 0):
-        raise LawError(f"law {law.name}: its mean at the prior medians is {loss[0]:g}; it must be finite and positive")
+    return loss

@@ -10,7 +10,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model.pooling import Groups, checked_pooling, sd_prior, varies_over
-from tests.support import design, fit_exact
+from tests.support import LAW_FILE, design, fit_exact
 
 ALPHA = {"a": 0.28, "b": 0.32, "c": 0.30, "d": 0.34}
 
@@ -157,6 +157,18 @@ def test_bad_pooling_is_refused() -> None:
     holes = bs.Runs.from_frame(runs.table.assign(lab=["x", None] * 6))
     with pytest.raises(bs.errors.DataError, match="row 2, column lab: the group is missing"):
         fit_exact(law, holes, pooling={"E": bs.partial("lab")})
+
+
+def test_a_users_law_that_cannot_differ_between_groups_is_refused(tmp_path: Path) -> None:
+    (path := tmp_path / "mine.py").write_text(
+        LAW_FILE.replace("return E + A * power", "return jnp.stack([E, 0.0 * A]).sum(0) + A * power").replace(
+            "import numpyro", "import jax.numpy as jnp\nimport numpyro"
+        )
+    )
+    runs = families("ab", 6)
+    assert fit_exact(str(path), runs, sampler="laplace").law.name == "mine"
+    with pytest.raises(bs.errors.LawError, match="law mine cannot be pooled over A .* behind jnp.broadcast_arrays"):
+        fit_exact(str(path), runs, pooling={"A": bs.separate("family")})
 
 
 def test_what_varies_is_what_depends() -> None:
