@@ -1,6 +1,7 @@
 """Which recipe is better at a scale that was not trained? Tables with several recipes, their largest runs held out.
 
     uv run python benchmarks/recipes.py --data FOLDER     # public tables, the bundled architectures, simulated ones
+    uv run python benchmarks/recipes.py --data FOLDER --laws chinchilla  # by one law, or some, in place of the default
     uv run python benchmarks/recipes.py --data FOLDER --ranking  # the usual ranking alone, in seconds
     uv run python benchmarks/recipes.py --only simulated  # speedups and crossings whose truth is known
 
@@ -9,6 +10,7 @@ run at. Right: the recipe with the lower held-out loss has odds above one half. 
 at the largest common scale below the cut. Calibration: mean of (odds - outcome)^2 (Brier), where 0.25 is what a coin
 gets, and the share of held-out log ratios of losses inside their 90 % intervals. On simulated tables multipliers and
 crossings are known, so that their 90 % intervals can be checked. Every table is kept in ``--out`` and found again.
+Log score is the mean log density of the log ratio of two held-out losses.
 
 How far recipes leave the law (`LEAD` in bayes_scaling/evaluate/arms.py) was chosen on one table, the routing runs by
 validation loss with 1, 8 and 64 experts. The over-training losses on C4 had a say in the form of the model: intervals
@@ -18,19 +20,23 @@ of multipliers were looked at there, no held-out score.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate.arms import Arms, fitted_arms, one_scale
+from bayes_scaling.evaluate.arms import Arms, arms_laws, fitted_arms, one_scale
 from bayes_scaling.predict.along import Along
 from bayes_scaling.predict.arms import ArmCurves
 
@@ -47,7 +53,6 @@ class Table:
     Attributes
     ----------
     group, name : of the table
-    law : that recipes are compared by
     rows : with ``recipe``
     cut : column and largest value that is fitted
     truth : constants of each recipe, where the table is simulated
@@ -55,7 +60,6 @@ class Table:
 
     group: str
     name: str
-    law: str
     rows: pd.DataFrame
     cut: tuple[str, float]
     truth: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
@@ -68,7 +72,7 @@ def public(data: Path | None) -> Iterator[Table]:
     gadre = pd.read_csv(data / "gadre_overtraining.csv").rename(columns={"train_dataset": "recipe"})
     for column in OVERTRAINING:
         rows = gadre[["recipe", "params", "tokens"]].assign(loss=gadre[column])
-        yield Table("over-training", column, "chinchilla", rows, ("params", 2e8))
+        yield Table("over-training", column, rows, ("params", 2e8))
     clark = pd.read_csv(data / "clark_routing.csv").query("step == 240000 and k == 1 and routing_frequency == 0.5")
     for column in EVALUATIONS:
         for experts in ((1, 8, 64), (1, 2, 16, 128)):
@@ -76,13 +80,13 @@ def public(data: Path | None) -> Iterator[Table]:
             rows = rows.assign(recipe=rows["family"] + " " + rows["num_experts"].astype(str))
             rows = best_of(rows[["recipe", "params", "loss"]].dropna(), ["recipe", "params"])
             name = f"routing {column}, {listed(experts)} experts"
-            yield Table("routing", name, "power_law:input=params", rows, ("params", 1.5e8))
+            yield Table("routing", name, rows, ("params", 1.5e8))
     casts = pd.read_csv(data / "scoreboard" / "losscast_runs.csv.gz", low_memory=False).query("source == 'marin'")
     casts = casts[casts["last_logged_step"] > FINISHED * casts["steps"]].rename(columns={"optimizer": "recipe"})
     # A batch decides the last few steps: tokens of one size differ in the fourth digit.
     casts["tokens"] = casts["tokens"].map(lambda tokens: float(f"{tokens:.1e}"))
     casts = best_of(casts[["recipe", "params", "tokens", "loss"]].dropna(), ["recipe", "params", "tokens"])
-    yield Table("optimisers", "marin", "chinchilla", casts, ("params", 3.5e8))
+    yield Table("optimisers", "marin", casts, ("params", 3.5e8))
 
 
 def bundled() -> Iterator[Table]:
@@ -90,7 +94,7 @@ def bundled() -> Iterator[Table]:
     lstm, transformer = (bs.datasets.load(name).table for name in ("stdlib_lstm", "stdlib_sweep"))
     rows = pd.concat([lstm.assign(recipe="lstm"), transformer.assign(recipe="transformer")])
     rows = best_of(rows[["recipe", "params", "tokens", "loss"]], ["recipe", "params", "tokens"])
-    yield Table("architectures", "LSTM against transformer", "chinchilla", rows, ("params", 6e4))
+    yield Table("architectures", "LSTM against transformer", rows, ("params", 6e4))
 
 
 def listed(values: tuple[int, ...]) -> str:
@@ -126,7 +130,7 @@ def simulated(count: int) -> Iterator[Table]:
             noise = 0.003 * rng.standard_normal(len(both))
             truth[name] = one
             parts.append(both.assign(recipe=name, loss=loss * np.exp(noise)))
-        yield Table("simulated", f"{seed}", "chinchilla", pd.concat(parts), ("params", 1e9), truth)
+        yield Table("simulated", f"{seed}", pd.concat(parts), ("params", 1e9), truth)
 
 
 # --- one table --------------------------------------------------------------------------------------------------
@@ -146,7 +150,7 @@ def divided(table: Table) -> tuple[bs.Runs, pd.DataFrame]:
 def ranked(table: Table) -> dict[str, Any]:
     """Say how many pairs the ranking at one scale gets right; nothing is fitted."""
     runs, above = divided(table)
-    law = bs.load_law(table.law)
+    law = arms_laws(None, runs)[0]
     usual = one_scale(runs, "recipe", law, Along.through(law, runs, {}, None).sizes(runs))
     right = pairs = 0
     for pair in usual.to_dict(orient="records"):
@@ -157,25 +161,36 @@ def ranked(table: Table) -> dict[str, Any]:
     return {"tables": table.group, "pairs": pairs, "right": right}
 
 
-def judged(table: Table, draws: int) -> list[dict[str, Any]]:
+def judged(table: Table, names: list[str] | None, draws: int) -> list[dict[str, Any]]:
     """Fit below the cut, and judge every pair at every held-out size; one row each."""
     runs, above = divided(table)
-    law, found = bs.load_law(table.law), []
+    laws, found = arms_laws(names, runs), []
+    law = laws[0]
     for reading in READINGS:
         started = time.perf_counter()
-        arms = fitted_arms(
-            law, runs, "recipe", reading, sampler=bs.Sampler(draws=draws), progress=False, unconverged=True
-        )
+        arms = by_those_that_converge(laws, runs, reading, draws)
+        converged = sum(fit.converged for fit in arms.fits.values()) / len(laws)
         along = Along.through(law, runs, {}, None)
         usual = one_scale(runs, "recipe", law, along.sizes(runs))
         common = {
-            "group": table.group, "table": table.name, "reading": reading, "converged": arms.fit.converged,
+            "group": table.group, "table": table.name, "reading": reading, "converged": converged,
             "pairs": arms.pairs, "seconds": time.perf_counter() - started,
         }  # fmt: skip
         found += [common | one for one in _held_out(arms, above, usual, law.inputs)]
         if table.truth:
             found += [common | one for one in _known(table, arms, along, runs)]
     return found
+
+
+def by_those_that_converge(laws: tuple[bs.laws.Law, ...], runs: bs.Runs, reading: str, draws: int) -> Arms:
+    """Fit laws; where none converges, which users are told, they are judged all the same."""
+    for unconverged in (False, True):
+        with contextlib.suppress(bs.errors.ConvergenceError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", bs.errors.BayesScalingWarning)
+            return fitted_arms(
+                laws, runs, "recipe", reading, sampler=bs.Sampler(draws=draws), progress=False, unconverged=unconverged
+            )
+    raise AssertionError("unconverged fits are accepted")
 
 
 def _held_out(
@@ -189,7 +204,8 @@ def _held_out(
             ahead = [arms.arms[pair[name]] for name in ("recipe", "over")]
             log = [arm.log_mean(arm.points(**at))[:, 0] for arm in ahead]
             scale = ahead[0].new_run(ahead[0].points(**at)).scale[:, 0]
-            noise = np.random.default_rng(0).standard_normal(len(scale)) * scale * np.sqrt(2)
+            apart = scale * np.sqrt(2)
+            noise = np.random.default_rng(0).standard_normal(len(scale)) * apart
             ratio, drawn = log[0] - log[1], log[0] - log[1] + noise
             true = float(np.log(run["loss"] / run["loss_over"]))
             low, high = np.quantile(drawn, [0.05, 0.95])
@@ -198,6 +214,7 @@ def _held_out(
                 "odds": float((ratio < 0).mean()), "odds_of_runs": float((drawn < 0).mean()), "better": true < 0,
                 "one_scale": bool(pair["log_ratio"] < 0), "inside": bool(low <= true <= high),
                 "log_ratio": true, "median": float(np.median(ratio)), "width": float(high - low),
+                "log_score": float(logsumexp(norm.logpdf(true, ratio, apart)) - np.log(len(ratio))),
             }  # fmt: skip
 
 
@@ -245,6 +262,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         row["brier"] = float(((part.get("odds_of_runs", part["odds"]).fillna(part["odds"]) - outcome) ** 2).mean())
         if "inside" in part and part["inside"].notna().any():
             row["inside 90 %"] = float(part["inside"].dropna().astype(bool).mean())
+        if kind == "pair":
+            row["log score"] = float(part["log_score"].mean())
         row["converged"] = float(part.groupby("table")["converged"].first().mean())
         out.append(row)
     return pd.DataFrame(out)
@@ -258,6 +277,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="groups of tables, comma-separated")
     parser.add_argument("--tables", type=int, default=20, help="simulated tables")
     parser.add_argument("--ranking", action="store_true", help="only the ranking at one scale, without any fit")
+    parser.add_argument("--laws", help="by which recipes are compared, with commas; by default those for the columns")
     parser.add_argument("--draws", type=int, default=500, help="kept draws per chain")
     asked = parser.parse_args()
     measured = [*public(asked.data), *bundled()]
@@ -271,11 +291,11 @@ def main() -> None:
     for table in [*measured, *simulated(asked.tables)]:
         if groups and table.group not in groups:
             continue
-        text = f"{table.law}{table.cut}{asked.draws}{table.rows.to_csv(index=False)}"
+        text = f"{asked.laws}{table.cut}{asked.draws}{table.rows.to_csv(index=False)}"
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
         file = asked.out / f"{table.group}-{key}.json"
         if not file.is_file():
-            made = judged(table, asked.draws)
+            made = judged(table, asked.laws.split(",") if asked.laws else None, asked.draws)
             part = file.with_suffix(".part")
             part.write_text(json.dumps(made, default=float), encoding="utf-8")
             part.replace(file)

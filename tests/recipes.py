@@ -211,7 +211,7 @@ class World:
 
     @functools.cached_property
     def recipe_comparison(self) -> bs.RecipeComparison:
-        arms = Arms("recipe", "shared", self.fit, {"a": self.ensemble, "b": self.ensemble}, 0)
+        arms = Arms("recipe", "shared", {"chinchilla": self.fit}, {"a": self.ensemble, "b": self.ensemble}, 0)
         along = Along("flops", 20.0, {})
         curves = ArmCurves.of(arms.arms, along, 1e17, 1e22)
         usual = one_scale(self.two_recipes, "recipe", self.fit.law, along.sizes(self.two_recipes))

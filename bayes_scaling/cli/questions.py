@@ -21,6 +21,7 @@ from bayes_scaling.cli._options import (
     Tokens,
     Unconverged,
     inputs_of,
+    law_names,
     named,
     print_json,
     read_runs,
@@ -40,7 +41,12 @@ def recipes(
     ] = "",
     target: Annotated[float | None, typer.Option(help="A loss at which recipes are compared, too.")] = None,
     law: Annotated[
-        str, typer.Option(help="Law to compare by: NAME, NAME:OPTION=VALUE or a law file; by default by the columns.")
+        str,
+        typer.Option(
+            help="Law to compare by, or several, comma-separated: NAME, NAME:OPTION=VALUE or a law file. By default "
+            "those that suit the columns, together.",
+            show_default=False,
+        ),
     ] = "",
     irreducible: Annotated[
         str, typer.Option(help=f"Irreducible loss that decides (both are shown): {explained(IRREDUCIBLE)}.")
@@ -76,7 +82,7 @@ def recipes(
         budget=budget,
         baseline=baseline or None,
         target=target,
-        law=law or None,
+        law=law_names(law) or None,
         given={name: _one(name, value) for name, value in named(at).items()},
         pilot_budget=pilot_budget,
         seed=seed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -26,7 +26,7 @@ from bayes_scaling.decide.payoffs import LEVELS, Payoffs
 from bayes_scaling.decide.pilot import Appraiser, best_pilots, thinned
 from bayes_scaling.decide.pilot_plan import PilotPlan
 from bayes_scaling.errors import BayesScalingWarning, ConvergenceError, PlanError
-from bayes_scaling.evaluate.arms import Arms, arms_law, fitted_arms, one_scale, recipes_of
+from bayes_scaling.evaluate.arms import Arms, arms_laws, fitted_arms, one_scale, recipes_of
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
 from bayes_scaling.predict.along import Along
@@ -76,7 +76,7 @@ class RecipeComparison:
     budget : size of the big run
     target : loss that is wanted; None for none
     irreducible : the reading that decides
-    readings : by reading, ``shared`` and ``own``, the fit of all recipes; one where the law has no irreducible loss
+    readings : by reading, ``shared`` and ``own``, the fits of all recipes; one where no law has an irreducible loss
     curves : by reading, the curves of all recipes
     one_scale : the usual ranking, by the loss at one scale, as of `bayes_scaling.evaluate.arms.one_scale`
     pilots : the runs that would settle it; None where none are on offer
@@ -172,7 +172,7 @@ class RecipeComparison:
 
     @property
     def _smallest(self) -> float:
-        runs = next(iter(self.readings.values())).fit.runs
+        runs = next(iter(self.readings.values())).runs
         return float(self._curves().along.sizes(runs).min())
 
     @property
@@ -266,9 +266,8 @@ class RecipeComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but draws as plain values, for JSON."""
-        reading = self.readings[self.irreducible]
         return {
-            "law": reading.fit.law.label,
+            "laws": list(self.readings[self.irreducible].fits),
             "by": self.by,
             "baseline": self.baseline,
             "budget": self.budget,
@@ -309,13 +308,14 @@ def compare_recipes(
     budget: float,
     baseline: str | None = None,
     target: float | None = None,
-    law: Law | str | None = None,
+    law: Law | str | Sequence[Law | str] | None = None,
     **options: Unpack[RecipeOptions],
 ) -> RecipeComparison:
     """Compare recipes: by how much compute one is better, whether that lasts, which one to train big.
 
-    One law is fitted to all recipes at once; each has its level and its exponent. Runs with the same seed and inputs in
-    several recipes share a deviation (column ``seed``), so what is common to them does not blur the difference.
+    Each law is fitted to all recipes at once; each recipe has its level and its exponent. Laws count the same. Runs
+    with the same seed and inputs in several recipes share a deviation (column ``seed``), so what is common to them does
+    not blur the difference.
 
     Parameters
     ----------
@@ -324,7 +324,8 @@ def compare_recipes(
     budget : size of the big run: FLOPs (6 N D) for a law in params and tokens, else in the unit of the law's input
     baseline : the recipe that the others are measured against; by default the first in the alphabet
     target : a loss at which they are compared as well
-    law : by default the first of the laws that fit the columns (`fit` uses all of them)
+    law : one, or several that read the same inputs; by default the default laws for the columns, as far as they read
+        what the first of them does. One law takes a fraction of the time
     options : `RecipeOptions`: irreducible, tokens_per_param, given, pilot_budget, sampler, seed, progress, unconverged
 
     Raises
@@ -332,17 +333,18 @@ def compare_recipes(
     DataError
         When there are fewer than two recipes, or one has runs of a single size.
     ConvergenceError
-        When the fit of the reading that decides did not converge. The other one is left out, with a warning.
+        When no fit of the reading that decides converged. A law that did not, and the other reading if none of its
+        fits did, are left out with a warning.
     PlanError
         When budget, target or baseline make no sense.
     """
-    found = arms_law(law, runs)
+    laws = arms_laws(law, runs)
     names = sorted(set(recipes_of(runs, by)))
     irreducible = options.get("irreducible", "shared")
     chosen = names[0] if baseline is None else baseline
     if chosen not in names:
         raise PlanError(f"the baseline is {shown(chosen)}; the recipes of {runs.source} are {listed(names)}")
-    along = Along.through(found, runs, options.get("given") or {}, options.get("tokens_per_param"))
+    along = Along.through(laws[0], runs, options.get("given") or {}, options.get("tokens_per_param"))
     sizes = along.sizes(runs)
     if not (math.isfinite(budget) and budget > sizes.min()):
         raise PlanError(
@@ -363,8 +365,8 @@ def compare_recipes(
         raise PlanError(
             f"the pilot budget is {pilots:g} {along.unit}, expected 0 or more and less than the budget of {budget:g}"
         )
-    irreducible = irreducible if irreducible in _possible(found) else "shared"
-    readings = _readings(found, runs, by, irreducible, options)
+    irreducible = irreducible if irreducible in _possible(laws) else "shared"
+    readings = _readings(laws, runs, by, irreducible, options)
     curves = {
         reading: ArmCurves.of(arms.arms, along, float(sizes.min()), max(budget, float(sizes.max())))
         for reading, arms in readings.items()
@@ -377,21 +379,22 @@ def compare_recipes(
         irreducible=irreducible,
         readings=readings,
         curves=curves,
-        one_scale=one_scale(runs, by, found, sizes),
+        one_scale=one_scale(runs, by, laws[0], sizes),
         pilots=_pilots(curves[irreducible], readings[irreducible], budget, options),
     )
 
 
-def _readings(law: Law, runs: Runs, by: str, decides: str, options: RecipeOptions) -> dict[str, Arms]:
-    """Return the fit of each reading; one that does not decide is left out where it does not converge."""
-    readings = {}
-    for reading in sorted(_possible(law), key=lambda one: one != decides):
+def _readings(laws: Sequence[Law], runs: Runs, by: str, decides: str, options: RecipeOptions) -> dict[str, Arms]:
+    """Return the fits of each reading; one that does not decide is left out where none of its fits converges."""
+    readings: dict[str, Arms] = {}
+    for reading in sorted(_possible(laws), key=lambda one: one != decides):
         try:
             readings[reading] = fitted_arms(
-                law,
+                laws,
                 runs,
                 by,
                 reading,
+                known=readings.get(decides),
                 sampler=options.get("sampler", "auto"),
                 seed=options.get("seed", 0),
                 progress=options.get("progress"),
@@ -401,12 +404,12 @@ def _readings(law: Law, runs: Runs, by: str, decides: str, options: RecipeOption
             if reading == decides:
                 raise
             warnings.warn(f"with {_READINGS[reading]}, which is left out, {error}", BayesScalingWarning, stacklevel=4)
-    return {reading: readings[reading] for reading in _possible(law) if reading in readings}
+    return {reading: readings[reading] for reading in _possible(laws) if reading in readings}
 
 
-def _possible(law: Law) -> tuple[str, ...]:
-    """Return the readings of a law's irreducible loss; one where it has none."""
-    return tuple(IRREDUCIBLE) if any(row.role == "irreducible" for row in law.sampled) else ("shared",)
+def _possible(laws: Sequence[Law]) -> tuple[str, ...]:
+    """Return the readings of the irreducible loss of laws; one where none of them has it."""
+    return tuple(IRREDUCIBLE) if any(law.irreducible for law in laws) else ("shared",)
 
 
 def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions) -> PilotPlan | None:
@@ -416,7 +419,7 @@ def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions
     if not most:
         return None
     few = {name: thinned(arm) for name, arm in curves.arms.items()}
-    largest = float(curves.along.sizes(arms.fit.runs).max())
+    largest = float(curves.along.sizes(arms.runs).max())
     sizes = np.geomspace(min(largest, most) / 10, most, OFFERED)
     frames, signals = [], []
     for name, arm in few.items():
@@ -427,7 +430,7 @@ def _pilots(curves: ArmCurves, arms: Arms, budget: float, options: RecipeOptions
     offer = Offer(frame["cost"].to_numpy(float), np.full(len(frame), COPIES), most)
     payoffs = _payoffs(few, curves.along, arms.by, budget, most)
     appraise = Appraiser(_side_by_side(signals), payoffs, offer, 0.0, options.get("seed", 0))
-    return best_pilots(appraise, frame, arms.fit.law.label, curves.along.unit)
+    return best_pilots(appraise, frame, arms.label, curves.along.unit)
 
 
 def _payoffs(arms: Mapping[str, Ensemble], along: Along, by: str, budget: float, most: float) -> Payoffs:

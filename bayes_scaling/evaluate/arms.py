@@ -1,4 +1,4 @@
-"""Fits of arms, the recipes of one table: one law, of which each recipe has a level and an exponent of its own.
+"""Fits of arms, the recipes of one table: laws of which each recipe has a level and an exponent of its own.
 
 What else a recipe may have of its own decides the answer far out, so both are fitted:
 an irreducible loss that all recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of
@@ -10,12 +10,16 @@ there for all of them. Such sets of runs share a deviation, so what is common to
 
 The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
 each recipe leaves the law on its own, on the scale of the scatter of runs and of its lead: leads change as they grow.
+
+Laws count the same. What the runs below a cut say of them was not used: a law that forecasts losses best need not
+forecast their differences best.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +29,7 @@ import pandas as pd
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.names import IRREDUCIBLE
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import BayesScalingWarning, DataError, LawError
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.result import Fit
@@ -37,7 +41,7 @@ from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
 from bayes_scaling.predict.cautions import SIZES
-from bayes_scaling.predict.ensemble import Ensemble, Member
+from bayes_scaling.predict.ensemble import Ensemble, Member, drawn_by_weight
 from bayes_scaling.predict.paths import Paths
 
 APART = 0.5  # scale of the path by which a recipe leaves the law on its own over one e-fold, over that of the scatter
@@ -54,63 +58,111 @@ class Arms:
     ----------
     by : the column that names them
     irreducible : ``shared`` or ``own``
-    fit : posterior of the law
-    arms : by name, draws of the loss of any run of that recipe
+    fits : by law, its posterior; laws count the same
+    arms : by name, draws of the loss of any run of that recipe, by all laws; draw by draw they share law and parameters
     pairs : sets of runs of several recipes with the same seed and the same inputs
     """
 
     by: str
     irreducible: str
-    fit: Fit
+    fits: Mapping[str, Fit]
     arms: Mapping[str, Ensemble]
     pairs: int
 
+    @property
+    def runs(self) -> Runs:
+        """The table."""
+        return next(iter(self.fits.values())).runs
+
+    @property
+    def label(self) -> str:
+        """Names of the laws."""
+        return next(iter(self.arms.values())).label
+
 
 def fitted_arms(
-    law: Law,
+    laws: Sequence[Law],
     runs: Runs,
     by: str,
     irreducible: str,
     *,
+    known: Arms | None = None,
     sampler: SamplerChoice = "auto",
     seed: int = 0,
     progress: bool | None = None,
     unconverged: bool = False,
 ) -> Arms:
-    """Fit a law to the recipes of a table.
+    """Fit laws to the recipes of a table.
 
     Parameters
     ----------
+    laws : that read the same inputs
     by : column that names the recipes
     irreducible : ``shared`` or ``own``
+    known : the other reading, where it is there: laws without an irreducible loss are the same in both
     sampler, seed, progress : as of `fit`
+    unconverged : keep fits that did not converge, which are left out with a warning where others did
 
     Raises
     ------
     DataError
         When there are fewer than two recipes, or one has runs of a single size.
     ConvergenceError
-        When the fit did not converge.
+        When no fit converged.
     """
     names = recipes_of(runs, by)
-    law = with_absolute_floor(law)
-    block = paired(runs, names, law)
+    block = paired(runs, names, laws[0])
     noise: Any = "auto"
     if block is not None:
         runs, noise = dataclasses.replace(runs, table=runs.table.assign(run=block)), _PAIRED
-    made = fit(
-        law,
-        runs,
-        noise=noise,
-        discrepancy="none",
-        pooling=pooling_of(law, by, irreducible),
-        sampler=sampler,
-        seed=seed,
-        progress=progress,
-    )
-    made.require_convergence(unconverged)
+    fits = {} if known is None else {name: one for name, one in known.fits.items() if one.law.irreducible is None}
+    for law in laws:
+        if law.label not in fits:
+            fits[law.label] = fit(
+                (floored := with_absolute_floor(law)),
+                runs,
+                noise=noise,
+                discrepancy="none",
+                pooling=pooling_of(floored, by, irreducible),
+                sampler=sampler,
+                seed=seed,
+                progress=progress,
+            )
+    fits = _usable({law.label: fits[law.label] for law in laws}, irreducible, unconverged)
     pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
-    return Arms(by, irreducible, made, _on_their_own(made, by, names, seed), pairs)
+    parts = [_on_their_own(one, by, names, seed) for one in fits.values()]
+    return Arms(by, irreducible, fits, _together(parts, seed), pairs)
+
+
+def _usable(fits: dict[str, Fit], irreducible: str, unconverged: bool) -> dict[str, Fit]:
+    """Leave out fits that did not converge, with a warning; refuse where none did."""
+    left_out = [] if unconverged else [name for name, one in fits.items() if one.problems]
+    if len(left_out) == len(fits):
+        fits[left_out[0]].require_convergence()
+    for name in left_out:
+        said = f"{name} did not converge ({'; '.join(fits[name].problems)}), and has no say where irreducible is"
+        warnings.warn(f"{said} {irreducible}", BayesScalingWarning, stacklevel=6)
+    return {name: one for name, one in fits.items() if name not in left_out}
+
+
+def _together(parts: Sequence[Mapping[str, Ensemble]], seed: int) -> dict[str, Ensemble]:
+    """Return the draws of each recipe by all laws, of which each has the same share, alike for all recipes."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    counts = {label: len(one) for part in parts for label, one in next(iter(part.values())).members.items()}
+    weight = 1 / len(parts)
+    chosen = drawn_by_weight(dict.fromkeys(counts, weight), counts, seed)
+    return {
+        name: dataclasses.replace(
+            first,
+            members={
+                label: dataclasses.replace(member.take(chosen[label]), weight=weight)
+                for part in parts
+                for label, member in part[name].members.items()
+            },
+        )
+        for name, first in parts[0].items()
+    }
 
 
 _PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
@@ -138,11 +190,33 @@ def recipes_of(runs: Runs, by: str) -> list[str]:
     return names
 
 
-def arms_law(law: Law | str | None, runs: Runs) -> Law:
-    """Return the law that recipes are compared by: the one named, or the first of the default laws of the table."""
-    if isinstance(law, Law):
-        return law
-    return load_law(default_laws(runs)[0] if law is None else law)
+def arms_laws(law: Law | str | Sequence[Law | str] | None, runs: Runs) -> tuple[Law, ...]:
+    """Return the laws that recipes are compared by: those named, or the default ones that read what the first does.
+
+    Raises
+    ------
+    LawError
+        When there is none, or two that are named read different inputs.
+    """
+    if law is None:
+        return alike([load_law(name) for name in default_laws(runs)])
+    given = (law,) if isinstance(law, Law | str) else law
+    named = [load_law(one) if isinstance(one, str) else one for one in given]
+    found = tuple({one.label: one for one in named}.values())
+    if not found:
+        raise LawError("no law to compare recipes by; name one or more, or leave law out")
+    for other in found[1:]:
+        if set(other.inputs) != set(found[0].inputs):
+            raise LawError(
+                f"{found[0].label} reads {listed(found[0].inputs)}, and {other.label} {listed(other.inputs)}; expected "
+                "laws of the same inputs, or one"
+            )
+    return found
+
+
+def alike(laws: Sequence[Law]) -> tuple[Law, ...]:
+    """Return the laws that read the inputs of the first."""
+    return tuple(one for one in laws if set(one.inputs) == set(laws[0].inputs))
 
 
 def with_absolute_floor(law: Law) -> Law:

@@ -12,6 +12,7 @@ from bayes_scaling.data.scores import score_runs
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.recipes import compare_recipes
 from bayes_scaling.errors import StudyError
+from bayes_scaling.evaluate.arms import alike
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import catalogue_law
@@ -27,13 +28,14 @@ def recipes(context: Context, plan: Plan) -> dict[str, Any] | None:
     if asked is None:
         return None
     run = run_of(plan)
+    of_study = {one.law.label: one.law for one in context.comparison.candidates if one.weighted}
     found = compare_recipes(
         context.comparison.runs,
         asked.by,
         budget=run["training_flops"],
         baseline=asked.baseline,
         target=context.study.goal.target,
-        law=asked.law,
+        law=asked.laws() or alike([*of_study.values()]),
         irreducible=asked.irreducible,
         tokens_per_param=run["tokens_per_param"],
         sampler="laplace" if context.draft else "auto",
@@ -44,6 +46,7 @@ def recipes(context: Context, plan: Plan) -> dict[str, Any] | None:
     content = found.to_dict()
     kept = (
         "by",
+        "laws",
         "baseline",
         "budget",
         "unit",

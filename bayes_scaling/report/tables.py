@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pydantic
 
+from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import (
     AlongName,
     AlongsideName,
@@ -23,6 +24,8 @@ from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.problem import checked_goal
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import BayesScalingError, Remedy
+from bayes_scaling.laws.catalogue import catalogue_law, is_path, split_label
+from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import draw_prior, prior_from_spec
 
 type Spec = float | dict[str, Any]
@@ -226,13 +229,32 @@ class Recipes(Part):
     by : column that names them
     baseline : the recipe that the others are measured against; by default the first in the alphabet
     irreducible : which reading decides, ``shared`` or ``own``; both are shown
-    law : that they are compared by; by default by the columns
+    law : of the catalogue, that they are compared by, or a list of them; by default those of the study that read the
+        inputs of its first
     """
 
     by: str = "recipe"
     baseline: str | None = None
     irreducible: Literal["shared", "own"] = "shared"
-    law: str | None = None
+    law: list[str] | None = pydantic.Field(default=None, min_length=1)
+
+    @pydantic.field_validator("law", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @pydantic.model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        files = [name for name in self.law or () if is_path(split_label(name)[0])]
+        if files:
+            raise ValueError(f"names {shown(files[0], 200)}, a law file; recipes are compared by laws of the catalogue")
+        with _as_value_error():
+            self.laws()
+        return self
+
+    def laws(self) -> tuple[Law, ...] | None:
+        """Return the laws, of the catalogue whatever they are called: a study does not choose what runs."""
+        return None if self.law is None else tuple(catalogue_law(name) for name in self.law)
 
 
 class Scores(Part):

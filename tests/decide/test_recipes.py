@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.decide import recipes
 from bayes_scaling.decide.recipes import _payoffs, _side_by_side
-from bayes_scaling.evaluate.arms import Arms, one_scale, paired, recipes_of, with_absolute_floor
+from bayes_scaling.evaluate import arms
+from bayes_scaling.evaluate.arms import Arms, arms_laws, one_scale, paired, recipes_of, with_absolute_floor
+from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.predict.along import Along
 from tests.support import believed, refusal
 
@@ -35,9 +38,8 @@ def two(better: float = 1.04, seed: int = 0, seeds: bool = True) -> bs.Runs:
 
 @pytest.fixture(scope="module")
 def found() -> bs.RecipeComparison:
-    return bs.compare_recipes(
-        two(), budget=1e22, target=2.2, pilot_budget=0.0, sampler="laplace", unconverged=True, progress=False
-    )
+    how: dict[str, Any] = {"sampler": "laplace", "unconverged": True, "progress": False}
+    return bs.compare_recipes(two(), budget=1e22, target=2.2, pilot_budget=0.0, law="chinchilla", **how)
 
 
 def test_both_readings_are_shown_beside_the_usual_ranking(found: bs.RecipeComparison) -> None:
@@ -56,12 +58,58 @@ def test_both_readings_are_shown_beside_the_usual_ranking(found: bs.RecipeCompar
 
 
 def test_the_floor_is_one_loss_for_all_where_it_is_shared(found: bs.RecipeComparison) -> None:
-    shared, own = (found.readings[name].fit.draws for name in ("shared", "own"))
+    shared, own = (found.readings[name].fits["chinchilla"].draws for name in ("shared", "own"))
     assert "E" in shared and {"E[a]", "E[b]"} <= own.keys()
     law = with_absolute_floor(bs.load_law("chinchilla"))
     assert [row.name for row in law.parameters][:2] == ["E", "L_0"]
     pure = bs.load_law("power_law", form="pure")
     assert with_absolute_floor(pure) is pure
+
+
+def test_several_laws_share_the_draws() -> None:
+    how: dict[str, Any] = {"budget": 1e22, "pilot_budget": 1e21, "sampler": "laplace", "unconverged": True}
+    laws = ["chinchilla", "kaplan_joint"]
+    both = bs.compare_recipes(two(), law=laws, progress=False, **how)
+    assert both.to_dict()["laws"] == laws and both.pilots is not None
+    alone = [bs.compare_recipes(two(), law=law, progress=False, **how) for law in laws]
+    for reading in ("shared", "own"):
+        a, b = (both.readings[reading].arms[name] for name in "ab")
+        assert list(a.weights.values()) == [0.5, 0.5] and len(a) == len(b) == 4000
+        for name in laws:
+            np.testing.assert_array_equal(a.members[name].draws, b.members[name].draws)
+        odds = [one.ahead("b", irreducible=reading if len(one.readings) > 1 else None) for one in alone]
+        assert both.ahead("b", irreducible=reading) == pytest.approx(np.mean(odds), abs=0.03)  # type: ignore[arg-type]
+    assert list(alone[1].readings) == ["shared"], "the law has no irreducible loss"
+    pure = [both.readings[reading].fits["kaplan_joint"] for reading in ("shared", "own")]
+    assert pure[0] is pure[1], "its fit is the same in both readings"
+
+
+def test_laws_that_do_not_converge_have_no_say(found: bs.RecipeComparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = found.readings["shared"].fits["chinchilla"]
+    bad = dataclasses.replace(good, diagnostics=Diagnostics(4.0, 4000, 4000, 0, 1.0, "E"))
+    settled = dataclasses.replace(good, diagnostics=Diagnostics(1.0, 4000, 4000, 0, 1.0))
+    made = {"chinchilla": settled, "nesting": bad}
+    monkeypatch.setattr(arms, "fit", lambda law, *_, **__: made[law.label])
+    laws = arms_laws(list(made), two())
+    with pytest.warns(
+        bs.errors.BayesScalingWarning, match="nesting did not converge .* no say where irreducible is own"
+    ):
+        kept = arms.fitted_arms(laws, two(), "recipe", "own")
+    assert list(kept.fits) == ["chinchilla"]
+    made["chinchilla"] = bad
+    with pytest.raises(bs.errors.ConvergenceError, match=r"R-hat 4\.000 of E"):
+        arms.fitted_arms(laws, two(), "recipe", "own")
+
+
+def test_laws_of_recipes_read_the_same_inputs() -> None:
+    assert [law.label for law in arms_laws(None, two())] == ["chinchilla", "kaplan_joint", "nesting", "farseer"]
+    batches = 10.0 ** np.random.default_rng(0).integers(4, 8, len(two()))
+    table = two().table.assign(batch_tokens=batches).drop(columns="flops")
+    assert [law.label for law in arms_laws(None, bs.Runs.from_frame(table))] == ["chinchilla"]
+    with pytest.raises(bs.errors.LawError, match="chinchilla reads params, tokens, and power_law:input=params params;"):
+        arms_laws(["chinchilla", "power_law:input=params"], two())
+    with pytest.raises(bs.errors.LawError, match="no law to compare recipes by"):
+        arms_laws([], two())
 
 
 def test_runs_alike_are_paired() -> None:
@@ -110,14 +158,14 @@ def test_a_target_that_is_never_reached_is_said(found: bs.RecipeComparison) -> N
 def test_a_reading_that_does_not_decide_is_left_out_where_it_does_not_converge(
     found: bs.RecipeComparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fitted(law: object, runs: object, by: str, reading: str, **how: object) -> Arms:
+    def fitted(laws: object, runs: object, by: str, reading: str, **how: object) -> Arms:
         if reading == "own":
             raise bs.errors.ConvergenceError("the fit did not converge (R-hat 4.100 of E is above 1.01)")
         return found.readings[reading]
 
     monkeypatch.setattr(recipes, "fitted_arms", fitted)
     with pytest.warns(bs.errors.BayesScalingWarning, match="recipe's own, which is left out, the fit did not converge"):
-        made = bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0)
+        made = bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0, law="chinchilla")
     assert list(made.readings) == ["shared"] and "recipe's own" not in made.verdict
     with pytest.raises(bs.errors.ConvergenceError):
         bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0, irreducible="own")

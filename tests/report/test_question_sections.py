@@ -71,6 +71,8 @@ def test_a_report_without_them_has_none(folder: Path) -> None:
     [
         ({"recipes": {"by": "colour"}}, "colour"),
         ({"recipes": {"baseline": "pile"}}, "pile"),
+        ({"recipes": {"law": "mine.py"}}, "recipes names 'mine.py', a law file; recipes are compared by laws of the"),
+        ({"recipes": {"law": ["chinchilla", "nothing"]}}, "recipes no law is called 'nothing'"),
         ({"scores": {"file": "none.csv"}}, "no such file"),
         ({"scores": {"file": "scores.csv", "score": "loss"}}, "score"),
     ],

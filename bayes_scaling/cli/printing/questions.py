@@ -7,6 +7,7 @@ import math
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import listed
 from bayes_scaling.cli.printing.layout import number, table
 from bayes_scaling.cli.printing.plans import pilot_table
 from bayes_scaling.decide.recipes import RecipeComparison
@@ -39,12 +40,14 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
         for row in frame.to_dict(orient="records")
     ]
     size = f"{found.budget:.3g} {found.unit}"
+    laws = list(found.readings[found.irreducible].fits)
+    by = f"by {listed(laws)}{', which count the same' if len(laws) > 1 else ''}; "
     parts: list[RenderableType] = [
         Text(found.verdict, style="bold"),
         table(headers, rows, title=f"against {found.baseline} at {size}"),
         Text(
-            f"multiplier: how many times the {found.unit} the baseline needs for the same expected loss; loss at one "
-            "scale: over the baseline's at the largest scale that both were run at, the usual ranking",
+            f"{by}multiplier: how many times the {found.unit} the baseline needs for the same expected loss; loss at "
+            "one scale: over the baseline's at the largest scale that both were run at, the usual ranking",
             style="dim",
         ),
     ]
