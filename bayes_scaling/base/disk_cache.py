@@ -14,9 +14,7 @@ import functools
 import hashlib
 import os
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from bayes_scaling.base.files import write_bytes
+from bayes_scaling.base.switch import Switch
 from bayes_scaling.errors import BayesScalingError
 
 FOLDER = "jax_compilation_cache_dir"
@@ -80,26 +79,13 @@ class Programs:
         return self._path / f"{key}.program"
 
 
-class _Switch:
-    """Switch of the cache: on while a scope is open in any thread."""
+class _DiskCache(Switch):
+    """Our cache in place of JAX's, while a scope is open in any thread."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.open_scopes = 0
+        super().__init__()
         self.ours: dict[str, Any] = {}
         self.theirs: dict[str, Any] = {}
-
-    def enter(self) -> None:
-        with self.lock:
-            if not self.open_scopes:
-                self._turn_on()
-            self.open_scopes += 1
-
-    def leave(self) -> None:
-        with self.lock:
-            self.open_scopes -= 1
-            if not self.open_scopes:
-                self._turn_off()
 
     def _turn_on(self) -> None:
         off = os.environ.get("BAYES_SCALING_CACHE", "").lower() == "off"
@@ -123,17 +109,8 @@ class _Switch:
         reset_cache()  # JAX opens the folder once and would go on writing the user's programs to it
 
 
-_SWITCH = _Switch()
-
-
-@contextmanager
-def disk_cache() -> Iterator[None]:
-    """Let JAX store compiled programs on disk; ``BAYES_SCALING_CACHE=off`` turns this off."""
-    _SWITCH.enter()
-    try:
-        yield
-    finally:
-        _SWITCH.leave()
+DISK_CACHE = _DiskCache()
+"""Lets JAX store compiled programs on disk; ``BAYES_SCALING_CACHE=off`` turns this off."""
 
 
 def _update(settings: Mapping[str, Any]) -> None:

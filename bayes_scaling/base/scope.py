@@ -1,4 +1,4 @@
-"""Where our own JAX computations run: in float64, on a chosen device, with compiled programs kept on disk.
+"""Where our own computations run: in float64, on a chosen device, with compiled programs kept on disk.
 
 When a scope is left, every setting that it changed is restored.
 """
@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import jax
 
-from bayes_scaling.base.disk_cache import disk_cache
+from bayes_scaling.base.blas import ONE_THREAD
+from bayes_scaling.base.disk_cache import DISK_CACHE
 from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
@@ -22,7 +23,7 @@ LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching 
 
 @contextmanager
 def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
-    """Set float64, the device and the compilation cache for our own computations only.
+    """Set float64, the device, the compilation cache and one thread for matrices, for our own computations only.
 
     Scopes may be nested and entered from several threads; float64 and the device apply to the thread that
     entered, see `carried`.
@@ -42,7 +43,7 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
         chosen = jax.devices(device)[0]
     except RuntimeError as error:
         raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
-    with disk_cache(), jax.enable_x64(True), jax.default_device(chosen):
+    with DISK_CACHE.on(), ONE_THREAD.on(), jax.enable_x64(True), jax.default_device(chosen):
         yield
 
 

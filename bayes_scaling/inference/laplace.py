@@ -31,6 +31,7 @@ DEGREES = 4  # of freedom of the proposals: tails heavier than those of the post
 ROUNDS = 8  # of learning at most
 ENOUGH = 400  # effective draws, at which the proposal is left as it is
 FURTHEST = 1e4  # in log density below the best draw; others count as this
+NOTHING = 1e-20  # of the largest weight: all draws below it together change no digit of a sum
 PER_DIMENSION = 10  # effective draws to learn from, and 100 at least
 
 
@@ -123,8 +124,10 @@ class Tried:
 
         weight = tempered(1.0 if short(1.0) <= 0 else scipy.optimize.brentq(short, 1e-3 / FURTHEST, 1.0))
         count = effective(weight)
-        mean = weight @ self.u
-        centred = self.u - mean
+        counts = weight > NOTHING * weight.max()
+        weight, u = weight[counts], self.u[counts]
+        mean = weight @ u
+        centred = u - mean
         covariance = (weight[:, None] * centred).T @ centred
         alone = np.diag(np.diag(covariance))  # a covariance of so few draws is noisy, its diagonal is not
         return Proposal(mean, np.linalg.cholesky((count * covariance + dim * alone) / (count + dim)))

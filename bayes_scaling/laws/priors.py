@@ -178,19 +178,19 @@ def describe_prior(prior: dist.Distribution) -> str:
     return f"{family}({', '.join(f'{key}={value:.4g}' for key, value in arguments.items())})"
 
 
-def _truncated_normal(q: float, loc: float, scale: float, low: float = -math.inf, high: float = math.inf) -> float:
+def _truncated_normal(q: Any, loc: float, scale: float, low: float = -math.inf, high: float = math.inf) -> Any:
     a, b = (low - loc) / scale, (high - loc) / scale
     if a + b > 0:  # in the left tail probabilities keep their digits: mirror what lies to the right
         return 2 * loc - _truncated_normal(1 - q, loc, scale, 2 * loc - high, 2 * loc - low)
-    log_probability = np.logaddexp(math.log1p(-q) + scipy.special.log_ndtr(a), math.log(q) + scipy.special.log_ndtr(b))
-    return loc + scale * float(scipy.special.ndtri_exp(log_probability))
+    log_probability = np.logaddexp(np.log1p(-q) + scipy.special.log_ndtr(a), np.log(q) + scipy.special.log_ndtr(b))
+    return loc + scale * scipy.special.ndtri_exp(log_probability)
 
 
 _QUANTILES: Mapping[str, Callable[..., Any]] = {
     "Beta": lambda q, concentration1, concentration0: scipy.special.betaincinv(concentration1, concentration0, q),
-    "Exponential": lambda q, rate: -math.log1p(-q) / rate,
+    "Exponential": lambda q, rate: -np.log1p(-q) / rate,
     "Gamma": lambda q, concentration, rate: scipy.special.gammaincinv(concentration, q) / rate,
-    "HalfCauchy": lambda q, scale: scale * math.tan(math.pi * q / 2),
+    "HalfCauchy": lambda q, scale: scale * np.tan(math.pi * q / 2),
     "HalfNormal": lambda q, scale: scale * scipy.special.ndtri((1 + q) / 2),
     "InverseGamma": lambda q, concentration, rate: rate / scipy.special.gammainccinv(concentration, q),
     "LogNormal": lambda q, loc, scale: np.exp(loc + scale * scipy.special.ndtri(q)),
@@ -228,7 +228,7 @@ def draw_prior(prior: dist.Distribution, rng: np.random.Generator, n: int) -> np
     if written is None:
         return np.asarray(prior.sample(jax.random.key(int(rng.integers(2**31))), (n,)), float)
     family, arguments = written
-    return np.array([float(_QUANTILES[family](q, **arguments)) for q in rng.uniform(size=n)])
+    return np.asarray(_QUANTILES[family](rng.uniform(size=n), **arguments), float)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import matplotlib
 import numpy as np
+import threadpoolctl
 
 
 def process_state() -> dict[str, Any]:
@@ -40,6 +41,7 @@ def process_state() -> dict[str, Any]:
         "folder": Path.cwd(),
         "path": list(sys.path),
         "excepthook": sys.excepthook,
+        "threads of matrices": [(one["filepath"], one["num_threads"]) for one in threadpoolctl.threadpool_info()],
     }
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+import threadpoolctl
 from jax.experimental.compilation_cache import compilation_cache
 
 from bayes_scaling.base import disk_cache
+from bayes_scaling.base.blas import OneThread
 from bayes_scaling.base.scope import carried, scope
 from bayes_scaling.errors import FitError
 from tests.support import filled
@@ -41,6 +43,23 @@ def test_float64_is_ours_alone() -> None:
     with scope():
         assert jnp.ones(1).dtype == "float64"
     assert jnp.ones(1).dtype == "float32"
+
+
+def test_matrices_have_one_thread_until_the_last_one_leaves() -> None:
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"}
+
+    before, switch = threads(), OneThread()
+    theirs = switch.on()
+    with ThreadPoolExecutor(1) as other:
+        with switch.on():
+            other.submit(theirs.__enter__).result()
+            assert threads() == {1}
+        assert threads() == {1}, "another thread still computes"
+        other.submit(theirs.__exit__, None, None, None).result()
+    assert threads() == before
+    with scope():
+        assert threads() == {1}
 
 
 def test_the_cache_folder_is_ours_inside_and_nobodys_outside(folder: Path) -> None:
