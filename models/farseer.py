@@ -42,7 +42,6 @@ def curvature(name: str, of: str, centre: float, sign: int = 1) -> Parameter:
         dist.LogNormal(log(centre), 0.3),
         unit="1",
         meaning=f"power of N in the log of {of}: how fast its slope changes",
-        role="exponent",
         source="weakly informative: near a straight line in ln N, sign of the paper",
         quantity="its size",
         value=lambda draw: sign * draw,
