@@ -149,7 +149,10 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
     """
     cuts = usual_cuts(law, runs)
     if not cuts:
-        column = cut_column(law, runs)
+        if (column := cut_column(law, runs)) is None:
+            raise DataError(
+                f"law {law.label} says nothing of size, so there are no largest runs; give cuts, like x=0.3"
+            )
         values = runs.column(column)
         raise DataError(
             f"{runs.source} has too few sizes to hold out the largest ({len(runs)} rows, {column} from "
@@ -158,14 +161,17 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
     return cuts
 
 
-def cut_column(law: Law, runs: Runs) -> str:
-    """Return the column whose largest runs are held out."""
-    return "flops" if "flops" in runs and {"params", "tokens"} <= set(law.inputs) else size_inputs(law)[0]
+def cut_column(law: Law, runs: Runs) -> str | None:
+    """Return the column whose largest runs are held out; None where the law has no size."""
+    if "flops" in runs and {"params", "tokens"} <= set(law.inputs):
+        return "flops"
+    return next(iter(size_inputs(law)), None)
 
 
 def usual_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
-    """Return the cuts of `default_cuts`; none where there are too few sizes."""
-    column = cut_column(law, runs)
+    """Return the cuts of `default_cuts`; none where there is no size, or too few sizes."""
+    if (column := cut_column(law, runs)) is None:
+        return ()
     values = runs.column(column)
     cuts: dict[int, Cut] = {}
     for factor in CUTS:

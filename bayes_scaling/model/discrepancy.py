@@ -22,6 +22,9 @@ One path for every input would fit tables of single runs better and forecast the
 against the exponents of the law, and a few odd small runs then decide both. Whole curves say more: there the path runs
 along the model, and another one, with a scale of its own, along the batch. The two add up.
 
+A law of shares of the training text has no size. There the path runs along the share of the text that the loss is
+measured on, plus 3 %: where that share is small, losses fall faster than such laws say.
+
 The path is held by its values at knots: at every distinct size of a small table, at well spread ones of a large one. A
 gradient then costs time linear in rows, and what a path does away from the knots is drawn exactly.
 """
@@ -30,7 +33,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +54,7 @@ MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is 
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
 SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
+SHARE = 0.03  # on top of an input that may be zero, where it is the size
 
 
 class Axis(NamedTuple):
@@ -87,7 +91,8 @@ class Discrepancy:
     scale : prior median of tau. Public tables have a population with median 0.03 and a log-sd of 1.0: language models
         in compute 0.004 to 0.008, image curves 0.07 (``benchmarks/discrepancy_prior.py``); the default lies between.
         Smooth paths make out more: 0.02 to 0.03 on language curves, 0.08 to 0.13 on image curves
-    along : what paths run along: the ``size`` of runs, their ``params``, or ``params and batch``, a path along each.
+    along : what paths run along: the ``size`` of runs (of a law of shares of the training text, the share that
+        lowers its loss), their ``params``, or ``params and batch``, a path along each.
         ``auto`` is size, but for curves by a law of whole curves (it reads params, and batch or learning rate): params
         where there are three model sizes or more, and the batch too, if it is read, where there are three of those.
         Along a curve its own slow deviation says how the truth leaves the law, and a path that rows of large models
@@ -146,9 +151,7 @@ class Discrepancy:
 
     def places(self, law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return where each run lies on each path, ``(n_row, n_path)``: the logarithm of what it runs along."""
-        origin = np.zeros(len(next(iter(table.values()))))
-        along = (sum((np.log(table[name]) for name in axis.inputs), start=origin) for axis in self.axes(law))
-        return np.stack([*along], axis=1)
+        return np.stack([log_product(law, axis.inputs, table) for axis in self.axes(law)], axis=1)
 
     def as_dict(self) -> dict[str, str | float]:
         """Return kind, smoothness and scale, and what paths run along where that is not the size, for manifests."""
@@ -157,17 +160,28 @@ class Discrepancy:
 
 
 def size_inputs(law: Law) -> tuple[str, ...]:
-    """Return the inputs of a law whose product is the size of a run: compute, or whatever the law has of it."""
+    """Return the inputs of a law whose product is the size of a run: compute, or whatever the law has of it.
+
+    Of a law whose inputs all may be zero, such as shares, it is the first in which its loss falls; none where there is
+    no such input.
+    """
     if "flops" in law.inputs:
         return ("flops",)
     left_out = {*law.may_be_zero, "learning_rate"}
     positive = tuple(name for name in law.inputs if name not in left_out)
-    return tuple(name for name in positive if name in SIZES) or positive
+    return tuple(name for name in positive if name in SIZES) or positive or law.decreasing_in[:1]
 
 
 def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the logarithm of the size of each run, ``(n_row,)``."""
-    return np.asarray(sum(np.log(table[name]) for name in size_inputs(law)))
+    return log_product(law, size_inputs(law), table)
+
+
+def log_product(law: Law, inputs: Sequence[str], table: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the logarithm of a product of inputs of each run, ``(n_row,)``; 3 % are added to one that may be zero."""
+    origin = np.zeros(len(next(iter(table.values()))))
+    logs = (np.log(table[name] + (SHARE if name in law.may_be_zero else 0.0)) for name in inputs)
+    return np.asarray(sum(logs, start=origin))
 
 
 @dataclasses.dataclass(frozen=True)

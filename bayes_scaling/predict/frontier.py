@@ -22,6 +22,7 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
+from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
 from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
@@ -252,28 +253,31 @@ def _first_reached(
 
         if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))
-        moving, rest, places = None, 0.0, []
+        moving, log_inputs, places = None, np.zeros(0), []
         for path, (axis, fitted) in enumerate(zip(fit.discrepancy.axes(fit.law), fitted_places(fit).T, strict=True)):
-            if (found := _rest(axis.inputs, kind, given)) is not None:
-                moving, rest = path, found
-                places.append(np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS))
+            if (rest := _rest(axis.inputs, kind, given)) is not None:
+                sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
+                moving, log_inputs = path, sizes - rest
+                if kind in fit.law.may_be_zero:
+                    sizes = log_product(fit.law, (kind,), {kind: np.exp(log_inputs)})
+                places.append(sizes)
             else:
                 known = all(name in given for name in axis.inputs)
-                places.append(np.array([sum(np.log(given[name]) for name in axis.inputs) if known else fitted.max()]))
+                alone = {name: np.array([given[name]]) for name in axis.inputs if known}
+                places.append(log_product(fit.law, axis.inputs, alone) if known else np.array([fitted.max()]))
         paths = Paths.drawn(fit, places, seed).along
         shift = sum_of(path.total for path in paths)  # those that stay have one place
         if moving is None:
             return of_law(target - shift[:, 0])
-        sizes = places[moving]
-        gap = np.asarray(curve(draws, jnp.asarray(sizes - rest), fixed)) + shift - target
+        gap = np.asarray(curve(draws, jnp.asarray(log_inputs), fixed)) + shift - target
         below = gap <= 0
         first = below.argmax(axis=1)
         before, rows = np.maximum(first - 1, 0), np.arange(count)
         drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
         share = np.where(first > 0, gap[rows, before] / drop, 0.0)
-        reached = sizes[before] + share * (sizes[first] - sizes[before]) - rest
+        reached = log_inputs[before] + share * (log_inputs[first] - log_inputs[before])
         # Beyond the grid the path is constant: that far out its course is arbitrary anyway.
-        later = np.maximum(of_law(target - shift[:, -1]), sizes[-1] - rest)
+        later = np.maximum(of_law(target - shift[:, -1]), log_inputs[-1])
         return np.asarray(np.where(below.any(axis=1), reached, later))
 
 

@@ -35,9 +35,39 @@ def test_size_is_compute_or_what_there_is_of_it() -> None:
     assert size_inputs(bs.load_law("context")) == ("position",)
     table = {"params": np.array([1e8]), "tokens": np.array([2e9])}
     assert log_size(bs.load_law("chinchilla"), table) == pytest.approx(np.log(2e17))
-    for name in bs.available_laws():
-        law = bs.load_law(name)
-        assert len(size_inputs(law)) or all(column in law.may_be_zero for column in law.inputs)
+    shares = {"code": np.array([0.0, 0.5]), "web": np.array([0.2, 0.1])}
+    assert log_size(bs.load_law("mixture:domains=code+web+books"), shares) == pytest.approx(np.log([0.03, 0.53]))
+    assert [name for name in bs.available_laws() if not size_inputs(bs.load_law(name))] == ["mixture_targets"]
+
+
+def mixture_runs() -> bs.Runs:
+    """Losses on code that fall like a power of its share, as no exponential does."""
+    rng = np.random.default_rng(0)
+    shares = np.repeat([0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7], 4)
+    table = bs.grid(code=shares[:1]).iloc[:0].reindex(range(len(shares))).assign(code=shares, web=(1 - shares) / 2)
+    loss = 2.0 + 0.5 * (shares + 0.02) ** -0.3
+    return bs.Runs.from_frame(table.assign(loss=loss * np.exp(0.003 * rng.standard_normal(len(shares)))))
+
+
+def test_a_law_of_shares_leaves_itself_along_the_share_that_lowers_its_loss() -> None:
+    law, runs = bs.load_law("mixture:domains=code+web+books"), mixture_runs()
+    above = runs.table["code"] > 0.35
+    scores = {}
+    for kind in ("brownian", "none"):
+        fit = bs.fit(law, runs.where(~above), discrepancy=kind, seed=0, progress=False)  # type: ignore[arg-type]
+        ahead = bs.forecast(fit, runs.where(above), unconverged=True)
+        low, high = np.quantile(ahead.new_run, [0.05, 0.95], axis=0)
+        scores[kind] = np.mean((low <= runs.loss[above]) & (runs.loss[above] <= high))
+    assert scores["brownian"] >= 0.9 > scores["none"]
+
+
+def test_a_share_that_a_loss_needs_follows_the_departure() -> None:
+    law, runs = bs.load_law("mixture:domains=code+web+books"), mixture_runs()
+    fit = bs.fit(law, runs, sampler="laplace", seed=0, progress=False)
+    at = float(2.0 + 0.5 * 0.22**-0.3)  # the loss of a share of a fifth
+    needed = bs.required(fit, at, of="code", web=0.4, unconverged=True)
+    low, high = np.quantile(needed.draws, [0.05, 0.95])
+    assert 0.1 < low <= 0.2 <= high < 0.3
 
 
 @pytest.mark.parametrize(
