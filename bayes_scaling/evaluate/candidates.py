@@ -151,7 +151,8 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
     if not cuts:
         if (column := cut_column(law, runs)) is None:
             raise DataError(
-                f"law {law.label} says nothing of size, so there are no largest runs; give cuts, like x=0.3"
+                f"law {law.label} reads no size, so there are no largest runs to hold out; give cuts, such as "
+                f"{law.inputs[0]}={np.median(runs.column(law.inputs[0])):.3g}"
             )
         values = runs.column(column)
         raise DataError(

@@ -290,6 +290,11 @@ def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> Non
     same = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9] * 4, "loss": [3.0, 3.1, 3.2, 3.3]}))
     with pytest.raises(bs.errors.DataError, match="too few sizes to hold out the largest"):
         _candidates.default_cuts(bs.load_law("power_law:input=tokens"), same)
+    shares = bs.Runs.from_frame(pd.DataFrame({"a": np.linspace(0, 0.6, 31), "loss": np.linspace(3.0, 2.5, 31)}))
+    (cut, *_) = _candidates.default_cuts(bs.load_law("mixture:domains=a+b"), shares)
+    assert cut.column == "a" and cut.at == pytest.approx(0.2)
+    with pytest.raises(bs.errors.DataError, match=r"mixture_targets:domains=a\+b reads no size, .* such as a=0.3"):
+        _candidates.default_cuts(bs.load_law("mixture_targets:domains=a+b"), shares)
 
 
 def test_long_curves_are_scored_at_sixty_rows_of_each_run() -> None:
