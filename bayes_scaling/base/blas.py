@@ -31,7 +31,6 @@ class OneThread(Switch):
         self.limit = contextlib.ExitStack()
 
     def _turn_on(self) -> None:
-        self.limit = contextlib.ExitStack()
         with contextlib.suppress(RuntimeError):  # the interpreter ends
             self.setter.submit(self._set).result()
 
