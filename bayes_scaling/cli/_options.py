@@ -37,7 +37,7 @@ LawsToFit = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed; the same seed gives the same numbers.")]
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
-RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .parquet or .jsonl).", show_default=False)]
+RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .tsv, .parquet or .jsonl).", show_default=False)]
 FitFile = Annotated[Path, typer.Argument(help="What 'bayes-scaling fit --out' saved (.nc).", show_default=False)]
 LawOfFit = Annotated[
     str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +27,7 @@ _FOREIGN: Mapping[bytes, str] = {
 }
 """First bytes of formats whose files often have a wrong ending."""
 
-TABLES = (".csv", ".parquet", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 """Endings of files that hold tables."""
 
 _WHOLE = frozenset("0123456789-")
@@ -34,10 +35,10 @@ _DECIMAL = _WHOLE | frozenset(".eE+")
 
 
 def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Read a file by its ending: ``.csv``, ``.parquet``, ``.jsonl`` or ``.ndjson``; ``text`` as in `read_csv`."""
+    """Read a file by its ending, one of `TABLES`; ``text`` as in `read_csv`."""
     ending = path.suffix.lower()
-    if ending == ".csv":
-        return read_csv(path, text)
+    if ending in (".csv", ".tsv"):
+        return read_csv(path, text, COMMAS if ending == ".csv" else TABS)
     if ending == ".parquet":
         return read_parquet(path)
     if ending in (".jsonl", ".ndjson"):
@@ -47,8 +48,21 @@ def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     )
 
 
-def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Read a comma-separated file with a header line.
+@dataclasses.dataclass(frozen=True)
+class Separator:
+    """What stands between the cells of a line, what it is called, and the ending of files that have it."""
+
+    mark: str | None
+    name: str
+    ending: str = ""
+
+
+COMMAS, TABS = Separator(",", "commas", ".csv"), Separator("\t", "tabs", ".tsv")
+_SEPARATORS = (COMMAS, TABS, Separator(";", "';'"), Separator("|", "'|'"), Separator(None, "spaces"))
+
+
+def read_csv(path: Path, text: Collection[str] = (), by: Separator = COMMAS) -> pd.DataFrame:
+    """Read a file of separated cells with a header line.
 
     The file is not read by pandas, which silently renames duplicate columns, fills short rows, turns the run ids
     ``007`` and ``1e5`` into numbers and ``NA`` into a missing value.
@@ -57,9 +71,12 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     ----------
     path : UTF-8 text, with or without a byte order mark
     text : folded names of columns that stay text even if they look like numbers
+    by : what separates the cells
     """
-    name, content = plain(path.name), _text(path, "a CSV file")
-    reader = csv.reader(io.StringIO(content, newline=""), skipinitialspace=True, strict=True)
+    kind = by.ending[1:].upper()
+    name, content = plain(path.name), _text(path, f"a {kind} file")
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=by.mark or " ", skipinitialspace=True, strict=True)
     header: list[str] | None = None
     rows: list[list[str]] = []
     try:
@@ -67,17 +84,17 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
             if not cells or (len(cells) == 1 and not cells[0].strip()):
                 continue
             if header is None:
-                header = _header(cells, name)
+                header = _header(cells, name, by)
             elif len(cells) != len(header):
                 raise DataError(
                     f"{name}, row {len(rows) + 1} (line {reader.line_num}): {len(cells)} cell(s), but the header has "
-                    f"{len(header)}; check the commas, and quote cells that contain one"
+                    f"{len(header)}; check the {by.name}, and quote cells that contain one"
                 )
             else:
                 rows.append(cells)
     except csv.Error as error:
         raise DataError(
-            f"{name}, line {reader.line_num}: this is not CSV ({plain(str(error))}); check its quotes"
+            f"{name}, line {reader.line_num}: this is not {kind} ({plain(str(error))}); check its quotes"
         ) from error
     if header is None:  # only empty quotes
         raise DataError(f"{name} is blank: expected one row per training run")
@@ -88,15 +105,16 @@ def read_csv(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
     return frame.set_axis(titles, axis="columns")
 
 
-def _header(cells: list[str], name: str) -> list[str]:
+def _header(cells: list[str], name: str, by: Separator) -> list[str]:
     """Return the column names; the error says what the first line is if it is not a header."""
     cells = [cell.strip() for cell in cells]
     if len(cells) == 1:
-        for separator, word in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"), (None, "spaces")):
-            if len(cells[0].split(separator)) > 1:
+        for other in _SEPARATORS:
+            if len(cells[0].split(other.mark)) > 1:
+                change = f"separate its cells by {by.name}, with a point as the decimal mark"
                 raise DataError(
-                    f"{name} seems to be separated by {word} (its header is {shown(cells[0])}); separate its cells by "
-                    "commas, with a point as the decimal mark"
+                    f"{name} seems to be separated by {other.name} (its header is {shown(cells[0])}); "
+                    + (f"let its name end in {other.ending}" if other.ending else change)
                 )
     if all(number(cell) is not None for cell in cells):
         raise DataError(f"{name} has no header: its first line is {shown(','.join(cells))}; expected column names")

@@ -15,6 +15,7 @@ from bayes_scaling.base.executors import opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, attempted
+from bayes_scaling.data.reading import TABLES
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
@@ -23,8 +24,6 @@ from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
 from bayes_scaling.laws.law import Law
-
-SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,15 +139,15 @@ def read_tables(folder: FilePath) -> tuple[dict[str, Runs], dict[str, str]]:
     """Read every table of runs in a folder; return the tables, and why others could not be read, by file name."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(SUFFIXES)})")
+        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(TABLES)})")
     found: dict[str, Runs] = {}
     failures: dict[str, str] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES):
         try:
             found[path.name] = Runs.read(path)
         except BayesScalingError as error:
             failures[path.name] = str(error)
     if not found:
-        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(SUFFIXES)}")
+        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(TABLES)}")
         raise DataError(f"no table in {folder} can be read: {why}")
     return found, failures

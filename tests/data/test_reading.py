@@ -73,7 +73,7 @@ def test_csv_variants_read_alike(folder: Path, content: str) -> None:
         (b"\x1f\x8b....", ["gzip"]),
         (GOOD.replace(",", ";"), ["seems to be separated by ';'", "'params;tokens;loss'", "commas"]),
         ("params;loss\n1e6;3,1\n", ["seems to be separated by ';'", "decimal mark"]),
-        (GOOD.replace(",", "\t"), ["seems to be separated by tabs"]),
+        (GOOD.replace(",", "\t"), ["seems to be separated by tabs", "let its name end in .tsv"]),
         (GOOD.replace(",", "|"), ["seems to be separated by '|'"]),
         (GOOD.replace(",", "   "), ["seems to be separated by spaces"]),
         ("1e6,1e8,3.1\n2e6,2e8,2.9\n", ["no header", "1e6,1e8,3.1"]),
@@ -92,6 +92,25 @@ def test_csv_refusals_say_what_is_wrong(folder: Path, content: str | bytes, word
     assert "runs.csv" in message
     for word in words:
         assert word in message
+
+
+def test_cells_separated_by_tabs(folder: Path) -> None:
+    """Commas are part of cells; other separators, and half a row, are refused as in CSV."""
+    path = written(
+        folder,
+        GOOD.replace(",", "\t").replace("loss", "loss\ttag").replace("3.1", "3.1\ta, b").replace("2.9", "2.9\t007"),
+        "runs.TSV",
+    )
+    frame = read_table(path, text=["tag"])
+    assert frame["tag"].tolist() == ["a, b", "007"] and frame["params"].tolist() == [1e6, 2e6]
+    for content, words in [
+        (GOOD, "separated by commas .* let its name end in .csv"),
+        (GOOD.replace(",", ";"), "separated by ';' .* separate its cells by tabs"),
+        ("params\tloss\n1e6\n", "check the tabs"),
+        ('params\tloss\n"1e6"x\t3\n', "this is not TSV"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            Runs.read(written(folder, content, "runs.tsv"))
 
 
 def test_csv_cells_keep_what_they_are(folder: Path) -> None:
@@ -252,7 +271,7 @@ def test_paths_that_are_no_table(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(lambda: Runs.read("x" * 5000 + ".csv"))
     for name, ending in (("runs.txt", ".txt"), ("runs", "nothing"), ("runs.csv.gz", ".gz")):
         message = refusal(lambda name=name: read_table(written(tmp_path, GOOD, name)))  # type: ignore[misc]
-        assert f"{name} ends in {ending}; expected one of .csv, .parquet, .jsonl, .ndjson" in message
+        assert f"{name} ends in {ending}; expected one of .csv, .tsv, .parquet, .jsonl, .ndjson" in message
     for path in (None, 3, pd.DataFrame({"loss": [1.0]})):
         assert "expected the path of a file" in refusal(lambda path=path: Runs.read(path))  # type: ignore[misc]
 

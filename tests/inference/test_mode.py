@@ -8,7 +8,10 @@ import bayes_scaling as bs
 from bayes_scaling.model.simulate import typical_design
 
 
-@pytest.mark.parametrize("law", ["nesting_schedule", "multi_power", "annealing"])
+SLOW = [pytest.param(law, marks=pytest.mark.slow) for law in ("nesting_schedule", "multi_power")]
+
+
+@pytest.mark.parametrize("law", ["annealing", *SLOW])
 def test_a_run_that_never_learned_is_refused_in_one_sentence(law: str) -> None:
     runs = bs.simulate(law, typical_design(bs.load_law(law)), seed=0)
     table = runs.table

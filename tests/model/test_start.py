@@ -18,7 +18,7 @@ SCATTER = {"sigma": 0.004, "sigma_curve": 0.005, "length": 1.0, "sigma_start": 0
 BEGINS = start_for(bs.load_law(LAW))
 
 
-def design(rows: int = 24) -> pd.DataFrame:
+def design(rows: int = 16) -> pd.DataFrame:
     """Curves of five sizes at three batches, each from the first steps on."""
     runs = [(n, b) for n in np.geomspace(1e4, 1e6, 5) for b in (1e3, 8e3, 64e3)]
     steps = np.unique(np.geomspace(5, 4000, rows).round())
