@@ -87,7 +87,9 @@ def compare(
 
 
 def backtest(
-    folder: Annotated[Path, typer.Argument(help="Folder of tables (.csv, .tsv, .parquet or .jsonl).", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of tables (.csv, .tsv, .parquet or .jsonl).", show_default=False)
+    ],
     laws: Annotated[
         str, typer.Option(help=f"{TO_COMPARE} By default those that suit the columns of each table, as in a forecast.")
     ] = "",

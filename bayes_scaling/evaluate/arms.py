@@ -18,8 +18,10 @@ forecast their differences best.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,8 +120,11 @@ def fitted_arms(
     fits = {} if known is None else {name: one for name, one in known.fits.items() if one.law.irreducible is None}
     for law in laws:
         if law.label not in fits:
+            floored = with_absolute_floor(law)
+            if irreducible == "shared" and law.irreducible is not None and floored is law:
+                warnings.warn(_FOLLOWS.format(law.label), BayesScalingWarning, stacklevel=5)
             fits[law.label] = fit(
-                (floored := with_absolute_floor(law)),
+                floored,
                 runs,
                 noise=noise,
                 discrepancy="none",
@@ -132,6 +137,12 @@ def fitted_arms(
     pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
     parts = [_on_their_own(one, by, names, seed) for one in fits.values()]
     return Arms(by, irreducible, fits, _together(parts, seed), pairs)
+
+
+_FOLLOWS = (
+    "the irreducible loss of {} follows the level of the loss, which each recipe has of its own, so recipes do not "
+    "share it; another law does"
+)
 
 
 def _usable(fits: dict[str, Fit], irreducible: str, unconverged: bool) -> dict[str, Fit]:
@@ -235,10 +246,8 @@ def with_absolute_floor(law: Law) -> Law:
         prior=dist.LogNormal(0.0, 0.5),
         source="recipes of one table lose about the same in the middle of it",
         quantity="(L_0 - E) / (median loss - E)",
-        value=_above_floor if floor.name == "E" else None,
+        value=_above(floor.name),
     )
-    if raised.value is None:
-        return law
     others = [row for row in law.parameters if row.name not in (level.name, floor.name)]
     return dataclasses.replace(law, parameters=(floor, raised, *others))
 
@@ -247,8 +256,16 @@ def _share_of_median(draw: Any, at: Any) -> Any:
     return draw * at.loss
 
 
-def _above_floor(draw: Any, at: Any, E: Any) -> Any:
-    return E + (at.loss - E) * draw
+@functools.cache
+def _above(floor: str) -> Callable[..., Any]:
+    """Return how the level follows from its draw and from a parameter of this name."""
+
+    def value(draw: Any, at: Any, **row: Any) -> Any:
+        return row[floor] + (at.loss - row[floor]) * draw
+
+    named = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("draw", "at", floor)]
+    value.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+    return value
 
 
 def pooling_of(law: Law, by: str, irreducible: str) -> Pooling:
@@ -274,6 +291,8 @@ def paired(runs: Runs, names: list[str], law: Law) -> np.ndarray | None:
     """
     if "seed" not in runs.table:
         return None
+    if "run" in runs and runs.table[["run"]].assign(recipe=names).duplicated().any():
+        return None  # rows of training curves share the deviation of their own run
     by = ["seed", *law.inputs]
     keys = runs.table[by].assign(recipe=names)
     if keys.duplicated().any():  # several runs of one recipe are alike: no telling which belong together

@@ -162,6 +162,19 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
     return cuts
 
 
+def apart(cuts: Sequence[Cut]) -> tuple[Cut, ...]:
+    """Return cuts that a comparison can be made at; refuse none at all, and two that go by one name."""
+    if not cuts:
+        raise DataError(
+            "no cut to hold runs out above; give one, like flops=1e20, or leave cuts out for the usual ones"
+        )
+    labels = [cut.label for cut in cuts]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise DataError(f"two cuts are {label}; give each once, and cuts that differ in their first four digits")
+    return tuple(cuts)
+
+
 def cut_column(law: Law, runs: Runs) -> str | None:
     """Return the column whose largest runs are held out; None where the law has no size."""
     if "flops" in runs and {"params", "tokens"} <= set(law.inputs):

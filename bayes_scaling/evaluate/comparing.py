@@ -14,7 +14,7 @@ from bayes_scaling.base.names import USUALLY_ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.evaluate.candidates import TOGETHER, Candidate, Cut, candidates_of, default_cuts, together
+from bayes_scaling.evaluate.candidates import TOGETHER, Candidate, Cut, apart, candidates_of, default_cuts, together
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.refits import Refit, measured, tasks_of
@@ -117,7 +117,7 @@ class Asked:
         if TOGETHER in alongside:
             answering = [one for one in laws if not isinstance(one, Candidate) or one.weighted]
             found = (*found, together(members(answering, "auto", "brownian", "auto", runs)))
-        cuts = tuple(cuts) if cuts is not None else default_cuts(found[0].law, runs)
+        cuts = apart(cuts) if cuts is not None else default_cuts(found[0].law, runs)
         return cls(found, cuts, runs, tasks_of(found, cuts, runs, folder, seed, loo), started)
 
     def answered(self, made: Sequence[Any]) -> Comparison:

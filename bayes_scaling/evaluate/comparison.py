@@ -62,9 +62,9 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The candidate with the best leave-largest-out score among those that are weighted."""
+        """The candidate with the best leave-largest-out score among those with weight."""
         ranked = self.to_frame()
-        return str(ranked.loc[ranked["weight"].notna(), "candidate"].iloc[0])
+        return str(ranked.loc[ranked["weight"] > 0, "candidate"].iloc[0])
 
     @property
     def posteriors(self) -> list[str]:
@@ -83,15 +83,15 @@ class Comparison:
         Returns
         -------
         pandas.DataFrame
-            Best first: ``candidate``, ``log_score`` (mean per held-out run), ``difference`` to the best weighted
-            candidate with its standard error ``difference_se`` (paired over runs: cuts that hold out the same run
+            Best first: ``candidate``, ``log_score`` (mean per held-out run), ``difference`` to the best candidate with
+            weight with its standard error ``difference_se`` (paired over runs: cuts that hold out the same run
             count as one), ``weight`` and ``loo_weight`` (missing for baselines), ``rmsle``, ``crps``, ``width``,
             coverage, ``loo`` (sum over rows), ``converged``.
         """
         per_run = self.per_run()
         means = per_run.mean()
         names = [c.label for c in self.candidates if c.label in means]
-        weighted = [c.label for c in self.candidates if c.weighted and c.label in means]
+        weighted = [name for name in names if self.weights.get(name, 0.0) > 0]
         best = max(weighted, key=lambda name: (means[name], -names.index(name)))
         summary = summarise(self.scores, ["candidate"]).set_index("candidate")
         rows = []
@@ -107,19 +107,24 @@ class Comparison:
                     "loo_weight": self.loo_weights.get(name, math.nan),
                     **summary.loc[name, ["rmsle", "crps", "width", *(f"inside_{p:.0%}" for p in COVERAGES)]].to_dict(),
                     "loo": float(self.left_one_out[name].sum()) if name in self.left_one_out else math.nan,
-                    "converged": bool(self.refits.loc[self.refits["candidate"] == name, "converged"].all()),
+                    "converged": self._converged(name),
                 }
             )
         return pd.DataFrame(rows).sort_values("log_score", ascending=False, kind="stable", ignore_index=True)
 
+    def _converged(self, name: str) -> bool:
+        """Return whether all fits of a candidate converged, below the cuts and to all runs."""
+        below = self.refits.loc[self.refits["candidate"] == name, "converged"]
+        return bool(below.all()) and (name not in self.fits or self.fits[name].converged)
+
     def per_run(self) -> pd.DataFrame:
         """Return the log score of each candidate on each held-out run, averaged over the cuts that hold it out.
 
-        A cut counts in proportion to the size that it keeps: the forecast will be made from all runs, and a cut
-        near the largest of them says more about it than one far below.
+        A cut counts in proportion to the share of the largest size that it keeps: the forecast will be made from all
+        runs, and a cut near the largest of them says more about it than one far below.
         """
         wide = by_candidate(self.scores, [c.label for c in self.candidates])
-        counts = counts_of(wide.index, self.cuts)
+        counts = counts_of(wide.index, self.cuts, self.runs)
         weighted = wide.mul(counts, axis=0).groupby(level="run", sort=False).sum(min_count=1)
         return weighted.dropna(axis=1)
 
@@ -131,9 +136,10 @@ class Comparison:
     def verdict(self) -> str:
         """Whether one candidate wins, in a sentence."""
         ranked = self.to_frame()
-        ranked = ranked[ranked["weight"].notna()].reset_index(drop=True)
+        ranked = ranked[ranked["weight"] > 0].reset_index(drop=True)
         if len(ranked) == 1:
-            return f"{ranked['candidate'][0]} is the only law that was compared."
+            others = "converged" if len(self.weights) > 1 else "was compared"
+            return f"{ranked['candidate'][0]} is the only law that {others}."
         first, second = ranked.iloc[0], ranked.iloc[1]
         gap, error = -second["difference"], second["difference_se"]
         apart = f"{gap:.2f} nats per held-out run ahead of {second['candidate']} (standard error {error:.2f})"

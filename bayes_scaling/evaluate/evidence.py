@@ -90,12 +90,19 @@ def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut
     for label, weight in weights.items():
         by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight
     best = max(by_law, key=lambda law: by_law[law], default="")
-    return {label: _sentence(law, by_law, best, made.fits[label].problems, bool(cuts)) for label, law in laws.items()}
+    said: dict[str, str] = {}
+    for label, law in laws.items():
+        problems = "; ".join(made.fits[label].problems)
+        if problems and label in weights:
+            said[label] = f"it did not converge, as none did ({problems})"
+        elif problems:
+            said[label] = f"left out: it did not converge ({problems})"
+        else:
+            said[label] = _sentence(law, by_law, best, bool(cuts))
+    return said
 
 
-def _sentence(law: str, by_law: Mapping[str, float], best: str, problems: Sequence[str], tested: bool) -> str:
-    if problems:
-        return f"left out: it did not converge ({'; '.join(problems)})"
+def _sentence(law: str, by_law: Mapping[str, float], best: str, tested: bool) -> str:
     if not tested:
         return "no runs were held out, so laws weigh the same"
     if len(by_law) == 1:

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
+import functools
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.files import write_text
-from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.tasks import Task
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingError, BayesScalingWarning
+from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
 from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.evidence import evidence_of
+from bayes_scaling.evaluate.kept import found_in, kept_in, key_of, say_again
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
@@ -37,10 +34,9 @@ from bayes_scaling.inference.fit import composed, fit, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
-from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
-from bayes_scaling.model.observations import rows_along_curves
+from bayes_scaling.model.observations import law_table, rows_along_curves
 from bayes_scaling.model.start import ALONG
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.evidence import Evidence
@@ -118,6 +114,41 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """A table of which some runs are held out.
+
+    Attributes
+    ----------
+    runs : the whole table
+    out : (n_row,) which rows are held out
+    """
+
+    runs: Runs
+    out: np.ndarray
+
+    @classmethod
+    def at(cls, cut: Cut, runs: Runs) -> Split:
+        """Hold out the rows above a cut; each side has some."""
+        runs.cut(cut.column, cut.at)
+        return cls(runs, runs.column(cut.column) > cut.at)
+
+    @functools.cached_property
+    def held_out(self) -> Runs:
+        """The rows that are held out."""
+        return self.runs.where(self.out)
+
+    @functools.cached_property
+    def fitted(self) -> Runs:
+        """All other rows."""
+        return self.runs.where(~self.out)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Places of the rows that are held out, ``(n_held_out,)``."""
+        return np.flatnonzero(self.out)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class BelowCut(Task[Mapping[str, Any]]):
     """A candidate fitted below a cut and scored above it; a row is numbered among those that stand for the table.
 
@@ -141,31 +172,33 @@ class BelowCut(Task[Mapping[str, Any]]):
     @property
     def key(self) -> str:
         """The name under which it is kept."""
-        return _key(self.candidate.held_out, self.scored.runs, self.seed, self.cut.label)
+        cut, runs = self.cut, self.scored.runs
+        # All digits of the cut, and its column, which the law may not read.
+        where = f"{cut.column} <= {cut.at!r} {runs.hash_of([cut.column])}"
+        return key_of(self.candidate.held_out, runs, self.seed, where)
 
     def found(self) -> Mapping[str, Any] | None:
         """Return the scores that the folder has."""
-        return _found(self.folder, self.key)
+        return found_in(self.folder, self.key)
 
     def measure(self) -> Mapping[str, Any]:
         """Return the scores above the cut, and how the fit went."""
-        return _kept(self.folder, self.key, self._measure)
+        return kept_in(self.folder, self.key, self._measure)
 
     def keep(self, made: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write scores that a worker made, unless it has."""
-        return _kept(self.folder, self.key, lambda: made)
+        return kept_in(self.folder, self.key, lambda: made)
 
     def _measure(self) -> dict[str, Any]:
         candidate, cut, started = self.candidate, self.cut, time.perf_counter()
-        runs = self.scored.runs
-        below, above = runs.cut(cut.column, cut.at)
-        rows = np.flatnonzero(runs.column(cut.column) > cut.at)
-        predicted, how = _predict(candidate.held_out, below, above, len(runs), self.seed)
-        held_out = score(predicted, above.loss, self.seed)
-        held_out.insert(0, "run", above.labels)
-        held_out.insert(0, "row", rows)
-        size = np.exp(log_size(candidate.law, _inputs(candidate.law, above)))
-        held_out["extrapolation"] = size / np.exp(log_size(candidate.law, _inputs(candidate.law, below)).max())
+        split = Split.at(cut, self.scored.runs)
+        predicted, how = _predict(candidate.held_out, split, self.seed)
+        held_out = score(predicted, split.held_out.loss, self.seed)
+        # By their place in the whole table, so that a run without a name is the same at every cut.
+        held_out.insert(0, "run", np.array(split.runs.labels)[split.out])
+        held_out.insert(0, "row", split.rows)
+        size = np.exp(log_size(candidate.law, law_table(candidate.law, split.runs)))
+        held_out["extrapolation"] = size[split.out] / size[~split.out].max()
         seconds = round(time.perf_counter() - started, 2)
         return {"scores": held_out.to_dict(orient="list"), "how": {**how, "seconds": seconds}}
 
@@ -208,7 +241,7 @@ class ToAllRuns(Task[FitToAll]):
         fitted = fit_in(self.candidate, self.runs, self.folder, self.seed)
         if fitted is None or not self.loo:
             return None if fitted is None else FitToAll(fitted)
-        kept = _found(self.folder, _key(self.candidate, self.runs, self.seed, "loo"))
+        kept = found_in(self.folder, key_of(self.candidate, self.runs, self.seed, "loo"))
         return None if kept is None else FitToAll(fitted, kept)
 
     def prepare(self) -> None:
@@ -233,8 +266,8 @@ class ToAllRuns(Task[FitToAll]):
         if made.left_out is None:
             return made
         left_out = made.left_out
-        key = _key(self.candidate, self.runs, self.seed, "loo")
-        return dataclasses.replace(made, left_out=_kept(self.folder, key, lambda: left_out))
+        key = key_of(self.candidate, self.runs, self.seed, "loo")
+        return dataclasses.replace(made, left_out=kept_in(self.folder, key, lambda: left_out))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -308,40 +341,41 @@ def measured(tasks: Sequence[Refit], made: Sequence[Any]) -> Measured:
     return Measured(together, pd.DataFrame(refits), fits, scores, notes)
 
 
-def _inputs(law: Law, runs: Runs) -> dict[str, np.ndarray]:
-    return {name: runs.column(name) for name in law.inputs}
-
-
-def _predict(
-    candidate: Candidate, below: Runs, above: Runs, like_rows: int, seed: int
-) -> tuple[Predictive, dict[str, Any]]:
-    """Return the predictive distribution at the runs above, and how it came about."""
-    law = candidate.law
+def _predict(candidate: Candidate, split: Split, seed: int) -> tuple[Predictive, dict[str, Any]]:
+    """Return the predictive distribution at the runs that are held out, and how it came about."""
+    law, rows = candidate.law, len(split.runs)
     if candidate.members:
-        return _predict_together(candidate.members, below, above, like_rows, seed)
+        return _predict_together(candidate.members, split, seed)
     if candidate.method in LOSSES:
-        fitted = point_fit(law, below, loss=candidate.method, seed=seed, like_rows=like_rows)
-        return fitted.predict(_inputs(law, above)), _made_by("bootstrap")
+        fitted = point_fit(law, split.fitted, loss=candidate.method, seed=seed, like_rows=rows)
+        return fitted.predict(law_table(law, split.runs)).at(split.rows), _made_by("bootstrap")
     if candidate.method == "conformal":
-        return conformal_fit(law, below, seed=seed, like_rows=like_rows).predict(_inputs(law, above)), _made_by("split")
+        halves = conformal_fit(law, split.fitted, seed=seed, like_rows=rows)
+        return halves.predict(law_table(law, split.runs)).at(split.rows), _made_by("split")
     if candidate.method == "laplace":
         candidate = dataclasses.replace(candidate, discrepancy="none", sampler=Sampler(normal_approximation))
-    posterior = fit_of(candidate, below, like_rows, seed)
-    few = with_few_draws(posterior, like_rows, SCORED_AT_ONCE)
-    predicted = forecast(few, above, seed=seed, unconverged=True).predictive
-    return predicted, _made_by(posterior.sampler_used, posterior.problems)
+    posterior = fit_of(candidate, split.fitted, rows, seed)
+    few = with_few_draws(posterior, rows, SCORED_AT_ONCE)
+    return _of_measured(few, split.held_out, seed), _made_by(posterior.sampler_used, posterior.problems)
 
 
-def _predict_together(
-    members: Sequence[Candidate], below: Runs, above: Runs, like_rows: int, seed: int
-) -> tuple[Predictive, dict[str, Any]]:
+def _of_measured(fitted: Fit, held_out: Runs, seed: int) -> Predictive:
+    """Forecast losses as they were measured: with their own standard errors, where the noise of the fit has them."""
+    predicted = forecast(fitted, held_out, seed=seed, unconverged=True).predictive
+    if "noise.relative_se" not in fitted.noise.columns:
+        return predicted
+    return predicted.measured_with(held_out.column("loss_se") / held_out.loss)
+
+
+def _predict_together(members: Sequence[Candidate], split: Split, seed: int) -> tuple[Predictive, dict[str, Any]]:
     """Return what all members say, weighed by how they forecast the largest of the runs below; as of `_predict`."""
-    cuts = usual_cuts(members[0].law, below)
-    tasks = tasks_of(members, cuts, below, None, seed)
+    cuts = usual_cuts(members[0].law, split.fitted)
+    tasks = tasks_of(members, cuts, split.fitted, None, seed)
     made = measured(tasks, [task.measure() for task in tasks])
-    few = {name: with_few_draws(fitted, like_rows, SCORED_AT_ONCE) for name, fitted in made.fits.items()}
-    weighed = Weighed.of(members, dataclasses.replace(made, fits=few), cuts, below)
-    predicted = forecast(Ensemble.of(weighed, seed, unconverged=True), above, seed=seed, unconverged=True).predictive
+    few = {name: with_few_draws(fitted, len(split.runs), SCORED_AT_ONCE) for name, fitted in made.fits.items()}
+    weighed = Weighed.of(members, dataclasses.replace(made, fits=few), cuts, split.fitted)
+    ensemble = Ensemble.of(weighed, seed, unconverged=True)
+    predicted = forecast(ensemble, split.held_out, seed=seed, unconverged=True).predictive
     usable = any(fitted.converged for fitted in made.fits.values())
     return predicted, _made_by("mixture", () if usable else (f"none of {len(members)} fits converged",))
 
@@ -390,12 +424,12 @@ def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> 
         found = load_fit(path, candidate.law)
         if _is_of(found, candidate, runs, seed):
             return found
-    _say_again(path)
+    say_again(path)
     return None
 
 
 def _path_of_fit(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Path | None:
-    return None if folder is None else folder / "refits" / f"{_key(candidate, runs, seed, 'all')}.nc"
+    return None if folder is None else folder / "refits" / f"{key_of(candidate, runs, seed, 'all')}.nc"
 
 
 def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
@@ -417,84 +451,22 @@ def left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: i
     def measure() -> dict[str, Any]:
         scores, k_hat = leave_one_out_scores(fitted)
         bad = np.flatnonzero(unreliable(k_hat))
-        # Rows of curves are scored given the rows before them, which a forecast of a single row is not.
-        refitted = bad if not fitted.noise.correlated else bad[:0]
+        # Rows of curves are scored given the rows before them, which a forecast of a single row is not; and laws of
+        # whole schedules read the rates of those rows.
+        along_curves = fitted.noise.correlated or fitted.law.features is not None
+        refitted = bad[:0] if along_curves else bad
         groups = [refitted[i::REFITS] for i in range(min(REFITS, len(refitted)))]
         # So few refits do not repay the programs of the batched sampler; those of the fit are there.
         again_without = fits_without(fitted, groups, chosen_sampler(candidate.sampler), seed)
         for left_out, again in zip(groups, again_without, strict=True):
             held_out = fitted.runs.where(np.isin(np.arange(len(fitted.runs)), left_out))
-            predicted = forecast(again, held_out, seed=seed, unconverged=True).predictive
-            scores[left_out] = predicted.log_density(fitted.runs.loss[left_out])
+            scores[left_out] = _of_measured(again, held_out, seed).log_density(held_out.loss)
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 
-    return _kept(folder, _key(candidate, fitted.runs, seed, "loo"), measure)
+    return kept_in(folder, key_of(candidate, fitted.runs, seed, "loo"), measure)
 
 
 def scores_and_note(left_out: Mapping[str, Any], rows: int) -> tuple[np.ndarray, str]:
     """Return the leave-one-out score of every row, and a note on how many were refitted."""
     note = f"{left_out['bad']} of {rows} rows with k-hat above {MOST_K}, {left_out['refitted']} of them refitted"
     return np.array(left_out["scores"], float), note
-
-
-def _key(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
-    """Name a refit by everything that it depends on."""
-    priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in candidate.law.sampled]
-    parts = (
-        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, str(candidate.sampler)),
-        *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
-        *(_key(one.held_out, runs, seed, one.label) for one in candidate.members),
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
-
-
-def _numbers(prior: Any) -> list[tuple[str, str]]:
-    return [(name, str(getattr(prior, name))) for name in sorted(prior.arg_constraints)]
-
-
-def _found(folder: Path | None, key: str) -> dict[str, Any] | None:
-    """Return what is kept under a key; None without anything that is whole."""
-    path = None if folder is None else folder / "refits" / f"{key}.json"
-    if path is None or not path.is_file():
-        return None
-    found = _whole(path, key)
-    if found is None:
-        _say_again(path)
-    return found
-
-
-def _kept(folder: Path | None, key: str, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is kept under a key, or measure it and keep it, whole or not at all."""
-    if folder is None:
-        return dict(measure())
-    found = _found(folder, key)
-    if found is not None:
-        return found
-    content = json_text(measure())
-    path = folder / "refits" / f"{key}.json"
-    write_text(json_text({"refit": key, "sha256": _digest(key, content), "content": content}), path)
-    kept: dict[str, Any] = json.loads(content)
-    return kept
-
-
-def _whole(path: Path, key: str) -> dict[str, Any] | None:
-    """Return the content of a file if it is what was kept under this key, to the digit."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["refit"] != key or found["sha256"] != _digest(key, found["content"]):
-            return None
-        content: dict[str, Any] = json.loads(found["content"])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return None
-    return content
-
-
-def _digest(key: str, content: str) -> str:
-    return hashlib.sha256(f"{key} {content}".encode()).hexdigest()
-
-
-def _say_again(path: Path) -> None:
-    """Say that a file is not what was kept there, and remove it, so that it is said once."""
-    with contextlib.suppress(OSError):
-        path.unlink()
-    warnings.warn(f"{path} is not the refit that was kept there; fitting again", BayesScalingWarning, stacklevel=3)

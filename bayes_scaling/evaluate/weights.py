@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.evaluate.candidates import Cut
 
@@ -41,7 +42,12 @@ def stacking_weights(log_scores: Mapping[str, np.ndarray], counts: np.ndarray | 
     if not names or len(sizes) > 1 or len(next(iter(sizes))) != 1:
         raise DataError("weights need the log scores of at least one candidate, and one number for each held-out row")
     density = np.stack([np.asarray(log_scores[name], float) for name in names], axis=1)
-    density = np.exp(np.maximum(density - density.max(axis=1, keepdims=True), -700.0))
+    if np.isnan(density).any():
+        row, column = np.argwhere(np.isnan(density))[0]
+        raise DataError(f"the log score of {names[column]} in row {row + 1} is no number; leave the row out for all")
+    # A row that nobody thought possible tells nothing.
+    best = np.maximum(density.max(axis=1, keepdims=True), np.finfo(float).min)
+    density = np.exp(np.maximum(density - best, -700.0))
     count = np.ones(len(density)) if counts is None else np.asarray(counts, float)
     weight = np.full(len(names), 1 / len(names))
     for _ in range(10_000):
@@ -97,8 +103,12 @@ def by_candidate(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return scores.pivot(index=["cut", "row", "run"], columns="candidate", values="log_score")[list(names)]
 
 
-def counts_of(index: pd.Index, cuts: Sequence[Cut]) -> np.ndarray:
-    """Return how much each held-out row counts, ``(n_row,)``: a run counts once over all its rows and cuts."""
-    kept = index.get_level_values("cut").map({cut.label: cut.at for cut in cuts}).to_numpy(float)
-    runs = index.get_level_values("run").to_numpy()
-    return np.asarray(kept / pd.Series(kept).groupby(runs).transform("sum"))
+def counts_of(index: pd.Index, cuts: Sequence[Cut], runs: Runs) -> np.ndarray:
+    """Return how much each held-out row counts, ``(n_row,)``: a run counts once over all its rows and cuts.
+
+    A cut counts by the share of the largest run that it keeps, whatever its column.
+    """
+    shares = {cut.label: cut.at / float(runs.column(cut.column).max()) for cut in cuts}
+    kept = index.get_level_values("cut").map(shares).to_numpy(float)
+    names = index.get_level_values("run").to_numpy()
+    return np.asarray(kept / pd.Series(kept).groupby(names).transform("sum"))

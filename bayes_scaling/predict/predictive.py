@@ -126,6 +126,15 @@ class Predictive:
         blocks = tuple(block.at(points) for block in self.residuals)
         return Predictive(self.location[:, points], self.scale[:, points], blocks, self.deviation[:, points])
 
+    def measured_with(self, relative_se: np.ndarray) -> Predictive:
+        """Add the standard error of a measurement to the scale of residuals, in quadrature.
+
+        Parameters
+        ----------
+        relative_se : (n_point,) standard error of a loss over the loss
+        """
+        return dataclasses.replace(self, scale=np.hypot(self.scale, relative_se))
+
     def _blocks(self) -> list[tuple[Residuals, slice]]:
         ends = np.cumsum([len(block) for block in self.residuals])
         return [(block, slice(end - len(block), end)) for block, end in zip(self.residuals, ends, strict=True)]

@@ -15,6 +15,7 @@ from bayes_scaling.decide.recipes import _payoffs, _side_by_side
 from bayes_scaling.evaluate import arms
 from bayes_scaling.evaluate.arms import Arms, arms_laws, one_scale, paired, recipes_of, with_absolute_floor
 from bayes_scaling.inference.diagnostics import Diagnostics
+from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.predict.along import Along
 from tests.support import believed, refusal
 
@@ -64,6 +65,34 @@ def test_the_floor_is_one_loss_for_all_where_it_is_shared(found: bs.RecipeCompar
     assert [row.name for row in law.parameters][:2] == ["E", "L_0"]
     pure = bs.load_law("power_law", form="pure")
     assert with_absolute_floor(pure) is pure
+
+
+@pytest.mark.parametrize(("name", "floor"), [("max_form", "L_inf"), ("sparsity", "c"), ("farseer", None)])
+def test_the_floor_may_have_any_name(name: str, floor: str | None) -> None:
+    law = with_absolute_floor(bs.load_law(name))
+    at = ReferencePoint(3.0, dict.fromkeys([*law.inputs], 1.0))
+    sites = {row.site: 0.5 for row in law.sampled}
+    if floor is None:
+        assert law.irreducible is None
+    else:
+        values = resolve(law.parameters[:2], sites, at)
+        assert values == {floor: 1.5, "L_0": 1.5 + 0.5 * 1.5}
+        assert with_absolute_floor(bs.load_law(name)).computes == law.computes, "programs are found again"
+
+
+def test_a_floor_that_follows_the_level_is_said(monkeypatch: pytest.MonkeyPatch, found: bs.RecipeComparison) -> None:
+    made = found.readings["own"].fits["chinchilla"]
+    monkeypatch.setattr(arms, "fit", lambda *_, **__: made)
+    law = dataclasses.replace(bs.load_law("chinchilla"), parameters=_with_other_floor())
+    with pytest.warns(bs.errors.BayesScalingWarning, match="irreducible loss of chinchilla follows the level of the"):
+        arms.fitted_arms([law], two(), "recipe", "shared", unconverged=True)
+
+
+def _with_other_floor() -> tuple[Any, ...]:
+    rows = bs.load_law("chinchilla").parameters
+    return tuple(
+        dataclasses.replace(row, value=lambda draw, at, L_0: draw * L_0) if row.name == "E" else row for row in rows
+    )
 
 
 def test_several_laws_share_the_draws() -> None:
@@ -121,6 +150,10 @@ def test_runs_alike_are_paired() -> None:
     assert paired(other, names, law) is None, "no two runs have a seed in common"
     twice = dataclasses.replace(runs, table=pd.concat([runs.table, runs.table]))
     assert paired(twice, names * 2, law) is None, "no telling which runs belong together"
+    one_row = runs.table.assign(run=[f"{name} {row}" for row, name in enumerate(names)])
+    np.testing.assert_array_equal(paired(bs.Runs.from_frame(one_row), names, law), block)
+    curves = bs.Runs.from_frame(runs.table.assign(run=runs.table["recipe"] + runs.table["params"].astype(str)))
+    assert paired(curves, names, law) is None, "rows of a training curve share the deviation of their run"
 
 
 def test_ranking_by_one_scale() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ import bayes_scaling as bs
 from bayes_scaling.evaluate import candidates as _candidates
 from bayes_scaling.evaluate import refits as _refits
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
+from bayes_scaling.evaluate.baselines.point_fits import PointFit
+from bayes_scaling.evaluate.kept import key_of
 from bayes_scaling.evaluate.weights import PRIOR_ROWS
+from bayes_scaling.inference.diagnostics import Diagnostics
+from bayes_scaling.model.simulate import typical_design
 from bayes_scaling.plot.comparisons import save_comparison_pictures
 from tests.support import design, run
 
@@ -124,6 +129,81 @@ def test_cuts_leave_the_largest_out(comparison: bs.Comparison) -> None:
         assert (rows["extrapolation"] > 1).all()
 
 
+def quick(law: str = LAWS[0], **how: Any) -> bs.evaluate.Candidate:
+    """A candidate that takes no sampling."""
+    how = {"discrepancy": "none", "noise": bs.Noise("normal"), "sampler": "laplace"} | how
+    return bs.evaluate.Candidate("quick", bs.load_law(law), **how)
+
+
+def test_a_run_without_a_name_is_the_same_at_every_cut() -> None:
+    """Rows are numbered in the whole table, so that its scores at two cuts are averaged and not those of two runs."""
+    cuts = [*CUTS, bs.Cut("tokens", 1e10)]
+    named = curve()
+    runs = bs.Runs.from_frame(named.table.drop(columns="run"))
+    one, other = (
+        bs.compare([quick(), dataclasses.replace(quick(LAWS[1]), label="pure")], table, cuts=cuts, loo=False)
+        for table in (runs, named)
+    )
+    assert one.scores["run"].tolist() == [str(row + 1) for row in one.scores["row"]]
+    assert len(one.per_run()) == (runs.column("tokens") > 1e10).sum()
+    pd.testing.assert_frame_equal(one.to_frame(), other.to_frame())
+
+
+def test_a_cut_is_kept_under_all_its_digits(tmp_path: Path) -> None:
+    scored = _refits.Scored.of(curve())
+    one, other = (_refits.BelowCut(quick(), bs.Cut("tokens", at), scored, 0, tmp_path) for at in (1e10, 1.00003e10))
+    assert one.cut.label == other.cut.label and one.key != other.key
+    both = [quick(), dataclasses.replace(quick(LAWS[1]), label="pure")]
+    slow = [dataclasses.replace(member, sampler="nuts", held_out_sampler="laplace") for member in both]
+    keys = {key_of(_candidates.together(members), curve(), 0, "a cut") for members in (both, slow)}
+    assert len(keys) == 2, "the answer of several laws depends on how each is sampled in the end"
+
+
+def test_losses_are_scored_with_their_own_standard_errors() -> None:
+    runs = curve(n=40)
+    relative = np.where(np.arange(40) % 2, 0.05, 0.002)
+    noisy = runs.loss * np.exp(relative * np.random.default_rng(1).standard_normal(40))
+    measured = bs.Runs.from_frame(runs.table.assign(loss=noisy, loss_se=relative * noisy))
+    known = quick(noise=bs.Noise("normal", scale="known"))
+    scores = bs.compare([known], measured, cuts=[bs.Cut("tokens", 5e9)], loo=False).scores
+    far = scores[relative[scores["row"]] > 0.01]
+    assert len(far) >= 6 and 0.5 < np.sqrt(np.mean((far["error"] / far["width"] * 3.29) ** 2)) < 1.5
+    assert far["width"].min() > 0.15
+    fitted = _refits.fit_of(known, measured, 40, 0)
+    all_rows = _refits._of_measured(fitted, measured, 0)
+    np.testing.assert_allclose(all_rows.scale, np.hypot(fitted.flat()["sigma"][:, None], relative), rtol=1e-9)
+
+
+def test_rows_of_schedules_are_predicted_by_point_fits_with_all_that_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half a schedule is another schedule: the rows above a cut are those of the whole run."""
+    law = bs.load_law("multi_power")
+    truth = dict(law.at("luo2025_25M").constants.values)
+    runs = bs.simulate(law, typical_design(law, 60), truth | {"sigma": 1e-9}, noise="normal", seed=0)
+    fit = PointFit("known", law, truth, {name: np.array([value]) for name, value in truth.items()}, 1e-3, 0.0)
+    split = _refits.Split.at(bs.Cut("steps", float(np.median(runs.column("steps")))), runs)
+    monkeypatch.setattr(_refits, "point_fit", lambda *_, **__: fit)
+    predicted, _ = _refits._predict(bs.evaluate.Candidate("huber", law, "huber"), split, 0)
+    np.testing.assert_allclose(predicted.location[0], np.log(split.held_out.loss), atol=1e-6)
+
+
+def test_a_law_that_did_not_converge_on_all_runs_has_no_say(comparison: bs.Comparison) -> None:
+    bad = Diagnostics(2.0, 40, 40, 0, 1.0, "E")
+    best, other = comparison.weights
+    fits = {**comparison.fits, best: dataclasses.replace(comparison.fits[best], diagnostics=bad)}
+    without = dataclasses.replace(comparison, fits=fits, weights={best: 0.0, other: 1.0})
+    rows = without.to_frame().set_index("candidate")
+    assert not rows.loc[best, "converged"] and rows.loc[other, "converged"] and rows.loc[other, "difference"] == 0
+    assert without.best == other and without.verdict == f"{other} is the only law that converged."
+    said = {one.member: one.why for one in without.evidence.laws}
+    assert said[best].startswith("left out: it did not converge (R-hat 2.000")
+    none = dataclasses.replace(
+        comparison, fits={name: dataclasses.replace(one, diagnostics=bad) for name, one in comparison.fits.items()}
+    )
+    assert all(one.why.startswith("it did not converge, as none did (R-hat") for one in none.evidence.laws)
+
+
 def test_a_comparison_goes_on_where_it_was(
     comparison: bs.Comparison, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +226,7 @@ def test_refits_that_are_not_what_was_kept_are_made_again(
     runs, (right, other) = curve(), comparison.candidates[:2]
 
     def name(candidate: bs.Candidate, what: str, ending: str) -> str:
-        return f"{_refits._key(candidate, runs, 0, what)}.{ending}"
+        return f"{key_of(candidate, runs, 0, what)}.{ending}"
 
     def stored(*which: Any) -> bytes:
         return (folder / "refits" / name(*which)).read_bytes()
@@ -243,6 +323,16 @@ def test_equal_laws_share_and_one_row_decides_nothing() -> None:
     assert 0.1 < lucky["a"] < 0.5
 
 
+def test_scores_that_are_no_numbers_are_refused_and_impossible_rows_tell_nothing() -> None:
+    with pytest.raises(bs.errors.DataError, match="the log score of b in row 2 is no number"):
+        bs.evaluate.stacking_weights({"a": np.zeros(2), "b": np.array([0.0, np.nan])})
+    scores = {"a": np.array([1.0, 2.0]), "b": np.array([0.5, 2.5])}
+    with_row = {name: np.append(values, -np.inf) for name, values in scores.items()}
+    expected = bs.evaluate.stacking_weights(scores, np.ones(2))
+    found = bs.evaluate.stacking_weights(with_row, np.array([1.0, 1.0, 1e-12]))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
 def test_weights_agree_with_arviz_on_many_rows() -> None:
     """Stacking as ArviZ does it, without our one pretended row: the same on a long table."""
     from scipy.optimize import minimize
@@ -322,6 +412,10 @@ def test_bad_requests_are_explained() -> None:
         bs.compare(["no_such_law"], curve())
     with pytest.raises(bs.errors.DataError, match="no run has tokens above"):
         bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e15)])
+    with pytest.raises(bs.errors.DataError, match="no cut to hold runs out above; give one, like flops=1e20"):
+        bs.compare(LAWS[:1], curve(), cuts=[])
+    with pytest.raises(bs.errors.DataError, match="two cuts are tokens <= 1e[+]10; give each once"):
+        bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e10), bs.Cut("tokens", 1.00003e10)])
     with pytest.raises(bs.errors.DataError, match="no table could be compared"):
         backtest({}, LAWS)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate.weights import FURTHEST, WITNESSES, law_weights
+from bayes_scaling.evaluate.weights import FURTHEST, WITNESSES, counts_of, law_weights
 
 CUTS = (bs.Cut("flops", 1e20), bs.Cut("flops", 3e20))
 
@@ -48,6 +48,15 @@ def test_rows_of_a_run_count_once_and_cuts_count_alike() -> None:
     one_run = law_weights(more, {"a": "a", "b": "b"}, CUTS)
     moved = 1 / 12 * 50 / 51 / 2  # of one run in twelve, at one cut of two
     assert one_run["b"] / one_run["a"] == pytest.approx(np.exp(-(0.5 - moved) * WITNESSES), rel=1e-6)
+
+
+def test_a_cut_counts_by_the_share_that_it_keeps_whatever_its_column() -> None:
+    runs = bs.Runs.from_frame(pd.DataFrame({"params": [1e8, 1e9, 2e9], "flops": [1e19, 1e20, 4e20], "loss": [3, 2, 1]}))
+    cuts = (bs.Cut("params", 1e9), bs.Cut("flops", 1e20))
+    index = pd.MultiIndex.from_tuples(
+        [(cut.label, row, run) for cut in cuts for row, run in ((2, "3"),)], names=["cut", "row", "run"]
+    )
+    assert counts_of(index, cuts, runs) == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_without_cuts_laws_weigh_the_same() -> None:

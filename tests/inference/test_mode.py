@@ -7,7 +7,6 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.model.simulate import typical_design
 
-
 SLOW = [pytest.param(law, marks=pytest.mark.slow) for law in ("nesting_schedule", "multi_power")]
 
 

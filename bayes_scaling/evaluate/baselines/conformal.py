@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpyro.distributions as dist
+import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_probability, shown
@@ -27,6 +28,7 @@ from bayes_scaling.evaluate.baselines.point_fits import LEAST_SIGMA, PointFit, l
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.families import Family, Theta
+from bayes_scaling.model.observations import law_table
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 SPLITS: Mapping[str, str] = {"random": "a random quarter", "largest": "the largest quarter"}
@@ -110,12 +112,7 @@ def conformal_fit(
     """
     if split not in SPLITS:
         raise DataError(f"split is {shown(split)}; expected one of {', '.join(SPLITS)}")
-    kept = max(min(round(CALIBRATED * len(runs)), len(runs) - len(law.sampled) - 1), 1)
-    sizes = log_size(law, {name: runs.column(name) for name in law.inputs})
-    if split == "random":
-        sizes = np.random.default_rng([seed, 2]).permutation(len(runs))
-    others = np.zeros(len(runs), bool)
-    others[np.argsort(sizes, kind="stable")[: len(runs) - kept]] = True
+    others = _fitted(law, runs, split, seed)
     if others.sum() <= len(law.sampled):
         raise DataError(
             f"{runs.source} has {len(runs)} rows for the {len(law.sampled)} parameters of law {law.label}; conformal "
@@ -125,8 +122,24 @@ def conformal_fit(
     fit = point_fit(law, runs.where(others), bootstrap=1, seed=seed, like_rows=like_rows)
     theta = {name: np.array([value]) for name, value in fit.theta.items()}
     held_out = runs.where(~others)
-    ahead = log_losses(law, theta, {name: held_out.column(name) for name in law.inputs})[0]
+    ahead = log_losses(law, theta, law_table(law, runs))[0, ~others]
     return ConformalFit(fit, np.sort(np.abs(np.log(held_out.loss) - ahead)), split)
+
+
+def _fitted(law: Law, runs: Runs, split: str, seed: int) -> np.ndarray:
+    """Return which rows are fitted, ``(n_row,)``; errors are measured on all others.
+
+    Of runs of several rows, a random split keeps whole ones: rows of one run err together.
+    """
+    kept = max(min(round(CALIBRATED * len(runs)), len(runs) - len(law.sampled) - 1), 1)
+    rank: np.ndarray = log_size(law, {name: runs.column(name) for name in law.inputs})
+    if split == "random":
+        run = pd.factorize(np.array(runs.labels))[0]
+        rank = np.random.default_rng([seed, 2]).permutation(run.max() + 1)[run]
+    order = np.argsort(rank, kind="stable")
+    fitted = np.isin(np.arange(len(runs)), order[: len(runs) - kept])
+    whole = rank < rank[order[len(runs) - kept]]
+    return whole if split == "random" and whole.any() else fitted
 
 
 # --- the distribution of errors -----------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class PointFit:
     label : what was minimised, and the law
     law : the law
     theta : value of every parameter of the law at the optimum
-    bootstrap : (n_boot,) by parameter, optima of tables whose rows were drawn with replacement
+    bootstrap : (n_boot,) by parameter, optima of tables whose runs were drawn with replacement, with all their rows
     sigma : scale of the residuals of log loss at the optimum: 1.4826 times the median of their sizes for Huber's
         loss, their root mean square for least squares
     objective : sum over rows, at the optimum, of ``r^2 / 2`` for ``|r| <= 1e-3`` and ``1e-3 (|r| - 1e-3 / 2)`` beyond
@@ -151,9 +151,8 @@ def point_fit(
             f"{runs.source} has {len(runs)} rows for the {len(law.sampled)} parameters of law {law.label}; a point fit "
             "needs more rows than parameters"
         )
-    composition, even = _composition(law), np.full(len(runs), 1 / len(runs))
-    # A stream of its own: every law sees the same replicates of a table.
-    drawn = np.random.default_rng(seed).multinomial(len(runs), even, size=bootstrap)
+    composition = _composition(law)
+    drawn = _drawn(runs, bootstrap, seed)
     with scope():
         model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
         starts = _starts(law, np.random.default_rng([seed, 1]))
@@ -185,6 +184,16 @@ def point_fit(
         sigma=max(DELTA * float(size), LEAST_SIGMA),
         objective=objective,
     )
+
+
+def _drawn(runs: Runs, replicates: int, seed: int) -> np.ndarray:
+    """Draw runs with replacement, and return how often each row is in each replicate, ``(n_replicate, n_row)``.
+
+    The stream is of its own, so that every law sees the same replicates of a table.
+    """
+    run = pd.factorize(np.array(runs.labels))[0]
+    count = run.max() + 1
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)[:, run]
 
 
 def _composition(law: Law) -> Composition:

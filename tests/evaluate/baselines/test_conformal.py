@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.integrate
 
 import bayes_scaling as bs
+from bayes_scaling.evaluate.baselines import conformal
 from bayes_scaling.evaluate.baselines.conformal import DRAWS, ConformalFit, Ranked, conformal_fit
 from bayes_scaling.evaluate.baselines.point_fits import PointFit
 from tests.support import design
@@ -26,6 +28,21 @@ def around(errors: np.ndarray) -> ConformalFit:
     """Return the law at known constants with known errors."""
     one = {name: np.array([value]) for name, value in TRUTH.items()}
     return ConformalFit(PointFit("known", CHINCHILLA, TRUTH, one, 0.01, 0.0), np.sort(errors), "random")
+
+
+@pytest.mark.parametrize("runs", [4, 1])
+def test_errors_are_measured_on_whole_runs(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a fitted curve say nothing of the errors on another one; a single curve can only be split by rows."""
+    law, rows = bs.load_law("power_law", input="tokens"), 24 // runs
+    tokens = np.tile(np.geomspace(1e9, 1e11, rows), runs)
+    frame = pd.DataFrame({"run": np.repeat(list("abcd")[:runs], rows), "tokens": tokens, "loss": 2 + tokens**-0.1})
+    fitted: list[bs.Runs] = []
+    theta = {"E": 2.0, "alpha": 0.1, "X_c": 1.0}
+    fit = PointFit("known", law, theta, {name: np.array([value]) for name, value in theta.items()}, 0.01, 0.0)
+    monkeypatch.setattr(conformal, "point_fit", lambda _, runs, **__: (fitted.append(runs), fit)[1])
+    found = conformal_fit(law, bs.Runs.from_frame(frame))
+    assert len(found.errors) == 6 and found.errors == pytest.approx(np.zeros(6), abs=1e-12)
+    assert len(fitted[0]) == 18 and len(set(fitted[0].labels)) == max(runs - 1, 1)
 
 
 def test_half_widths_are_errors_by_rank() -> None:

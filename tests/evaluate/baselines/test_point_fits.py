@@ -103,6 +103,21 @@ def test_points_must_be_whole() -> None:
         fit.predict({"params": np.array([7e9]), "tokens": np.array([-1.0])})
 
 
+def test_the_bootstrap_draws_runs_with_all_their_rows() -> None:
+    """Rows of a curve err together: as if they were runs of their own, a bootstrap is far too sure."""
+    law, rng = bs.load_law("power_law", input="tokens"), np.random.default_rng(0)
+    tokens = np.tile(np.geomspace(1e9, 1e11, 30), 6)
+    off = np.repeat(0.02 * rng.standard_normal(6), 30)
+    loss = (1.8 + (1e9 / tokens) ** 0.3) * np.exp(off + 1e-3 * rng.standard_normal(180))
+    frame = pd.DataFrame({"tokens": tokens, "loss": loss})
+    curves = bs.Runs.from_frame(frame.assign(run=np.repeat(list("abcdef"), 30)))
+    spread = {}
+    for name, runs in (("runs", curves), ("rows", bs.Runs.from_frame(frame))):
+        fit = point_fit(law, runs, loss="squares", bootstrap=60)
+        spread[name] = fit.predict({"tokens": np.array([1e10])}).location.std()
+    assert spread["runs"] > 3 * spread["rows"] and spread["runs"] == pytest.approx(np.std(off) / np.sqrt(6), rel=0.4)
+
+
 def test_a_law_of_one_input() -> None:
     law = bs.load_law("power_law", input="tokens")
     truth = {"E": 1.8, "alpha": 0.3, "X_c": 1e9}
