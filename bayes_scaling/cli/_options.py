@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
 from bayes_scaling.cli._workers import executor_of, refuse_without_fits
-from bayes_scaling.errors import DataError, ForecastError, LawError
+from bayes_scaling.errors import BayesScalingWarning, DataError, ForecastError, LawError
 
 if TYPE_CHECKING:
     from bayes_scaling.data.runs import Runs
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from bayes_scaling.predict.ensemble import Ensemble
 
 NOT_CONVERGED = 3
+AS_A_TABLE_IS_READ = {"columns": "", "loss_unit": "nats/token", "params_convention": "unstated"}
+"""Options that say how a table is read, and what they are by default."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Columns = Annotated[str, typer.Option(help="Names of columns in the file: params=N,tokens=D,loss=val_loss.")]
@@ -84,6 +87,12 @@ def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) 
     return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
 
 
+def warn_of(runs: Runs, source: str = "") -> None:
+    """Say what looks wrong in a table that is answered from, on standard error."""
+    for warning in runs.warnings:
+        warnings.warn(f"{source}: {warning}" if source else warning, BayesScalingWarning, stacklevel=2)
+
+
 def saved_fit(path: Path, law: str) -> Fit | Ensemble:
     """Read a saved fit, or several saved together; a law file runs only where the command line names it.
 
@@ -137,14 +146,25 @@ class TableOrFit:
         """
         if self.path.suffix.lower() == ".nc":
             refuse_without_fits(workers, dask, f"{self.path.name} has its fits already")
+            self._refuse_of_tables()
             return saved_fit(self.path, self.law)
         runs = read_runs(self.path, self.columns, self.loss_unit, self.params_convention)
         if refuse is not None:
             refuse(runs)
+        warn_of(runs)
         if len(law_names(self.law)) == 1:
             refuse_without_fits(workers, dask, "one law is one fit")
         with executor_of(workers, dask) as executor:
             return fit_named(self.law, runs, seed=self.seed, **({} if executor is None else {"executor": executor}))
+
+    def _refuse_of_tables(self) -> None:
+        """Refuse options that say how a table is read, where none is."""
+        for name, usual in AS_A_TABLE_IS_READ.items():
+            if getattr(self, name) != usual:
+                raise DataError(
+                    f"--{name.replace('_', '-')} says how a table is read, and {self.path.name} holds one that was "
+                    "read already; leave it out"
+                )
 
 
 def fit_named(laws: str, runs: Runs, **options: Any) -> Fit | Ensemble:

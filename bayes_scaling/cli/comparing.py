@@ -21,6 +21,7 @@ from bayes_scaling.cli._options import (
     numbers,
     print_json,
     read_runs,
+    warn_of,
     words,
     write_json,
 )
@@ -66,6 +67,7 @@ def compare(
     from bayes_scaling.plot.comparisons import save_comparison_pictures
 
     table = read_runs(runs, columns, loss_unit, params_convention)
+    warn_of(table)
     column, _, values = cut.partition("=")
     if cut and not (column and values):
         raise DataError(f"cannot read --cut {cut!r}; expected flops=1e20,1e21")
@@ -116,6 +118,8 @@ def backtest(
     tables, unread = _backtest.read_tables(folder)
     read = [folder / name for name in (*tables, *unread)]
     check_outputs([Output("--out", out, holds=("backtest.json",), refits=True)], {"a file of the folder": read})
+    for name, table in tables.items():
+        warn_of(table, name)
     with executor_of(workers, dask) as executor:
         result = _backtest.backtest(tables, law_names(laws) or None, folder=out, executor=executor, seed=seed)
     result = dataclasses.replace(result, failures={**unread, **result.failures})

@@ -50,6 +50,7 @@ from bayes_scaling.cli._options import (
     print_json,
     read_runs,
     saved_fit,
+    warn_of,
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.cli._workers import DaskAddress, Workers, executor_of, refuse_without_fits
@@ -168,6 +169,7 @@ def _show_several(result: Any, table: Runs, out: Path | None, as_json: bool) -> 
     if out is not None:
         result.save(out)
     if as_json:
+        warn_of(table)
         print_json({**ensemble_content(result), "saved": None if out is None else str(out)})
     else:
         odd = [Text(f"warning: {warning}") for warning in table.warnings]
@@ -185,6 +187,7 @@ def _one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path 
     if out is not None:
         result.save(out)
     if as_json:
+        warn_of(table)
         print_json(
             {
                 "law": chosen.label,

@@ -26,6 +26,7 @@ from bayes_scaling.cli._options import (
     print_json,
     read_runs,
     saved_fit,
+    warn_of,
 )
 from bayes_scaling.errors import DataError, ForecastError
 
@@ -76,8 +77,10 @@ def recipes(
     if irreducible not in IRREDUCIBLE:
         raise DataError(f"--irreducible is {irreducible!r}; expected {' or '.join(IRREDUCIBLE)}")
     options: dict[str, Any] = {"irreducible": irreducible, "tokens_per_param": tokens_per_param}
+    table = read_runs(runs, columns, loss_unit, params_convention)
+    warn_of(table)
     found = compare_recipes(
-        read_runs(runs, columns, loss_unit, params_convention),
+        table,
         by,
         budget=budget,
         baseline=baseline or None,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import folded, shown
 from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.tuning import RATE, tuning_of
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import PF_DAY, Origin, others
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
+FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
+MOST_RESTARTS = 2  # of a run
+CURVE = 6  # rows from which a run is a curve whose order says something
 
 
 def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
@@ -38,6 +41,13 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         _refuse_changed_size(table, origin)
         moving = [name for name in ("tokens", "steps", "flops") if name in table]
         keys, what = table[["run", *moving]], "the same run at the same point of training"
+        if not moving and keys.duplicated().any():
+            row = int(np.flatnonzero(keys.duplicated().to_numpy())[0])
+            raise DataError(
+                f"{origin.source}, row {row + 1}: run {shown(table['run'].iloc[row])} has several rows, and no column "
+                f"says how far along each is; map one with {REMEDY}, or give each run its own id",
+                Remedy("columns", "steps", "name"),
+            )
     else:
         # Cells of other columns may be lists or objects, which pandas cannot compare, so their text is compared.
         kinds = pd.api.types
@@ -111,6 +121,56 @@ def odd_rows(table: pd.DataFrame) -> list[str]:
     return odd
 
 
+def _odd_flops(table: pd.DataFrame) -> list[str]:
+    """Return a warning where FLOPs are counted by another rule than those of planned runs."""
+    if not {"params", "tokens", "flops"} <= set(table):
+        return []
+    ratio = float(np.median(table["flops"] / (FLOPS_PER_PARAM_TOKEN * table["params"] * table["tokens"])))
+    if 1 / FLOPS_OTHERWISE < ratio < FLOPS_OTHERWISE:
+        return []
+    rule = f"{FLOPS_PER_PARAM_TOKEN:g} x params x tokens"
+    return [
+        f"flops is {ratio:.3g} times {rule} in the median run, and planned runs are counted as {rule}: for a law of "
+        "flops give their flops too, or drop the column"
+    ]
+
+
+def _restarts(table: pd.DataFrame) -> list[str]:
+    """Return a warning where a counter falls once or twice along the rows of a run, as after a restart."""
+    along = next((name for name in ("steps", "tokens") if name in table), "")
+    if not along or "run" not in table:
+        return []
+    run, at = pd.factorize(table["run"])[0], table[along].to_numpy()
+    order = np.argsort(run, kind="stable")
+    fell = (np.diff(run[order]) == 0) & (np.diff(at[order]) < 0)
+    rows, before = order[1:][fell], order[:-1][fell]
+    # Rows in any order fall about every second time, and downwards sorted ones always.
+    few = (np.bincount(run[rows], minlength=run.max() + 1) <= MOST_RESTARTS) & (np.bincount(run) >= CURVE)
+    bad = few[run[rows]]
+    if not bad.any():
+        return []
+    first = int(np.flatnonzero(bad)[0])
+    row, last = int(rows[first]), int(before[first])
+    fall = f"from {at[last]:g} in row {last + 1} to {at[row]:g} in row {row + 1}{others(bad)}"
+    return [
+        f"{along} of run {shown(table['run'].iloc[row])} falls {fall}: was the counter reset after a restart? "
+        "It should go on from where the run was"
+    ]
+
+
+def _unread_sizes(table: pd.DataFrame) -> list[str]:
+    """Return a warning for each size that no column was read as, though the name of one looks like it."""
+    odd = []
+    for name, part in (("params", "param"), ("tokens", "token"), ("flops", "flop")):
+        like = [str(column) for column in table if part in folded(str(column)) and "_per_" not in folded(str(column))]
+        if name not in table and like:
+            odd.append(
+                f"no column was read as {name}, though {shown(like[0])} looks like it: rename it, or map it to {name}, "
+                "in raw units"
+            )
+    return odd
+
+
 def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
     """Return warnings for what looks wrong in a validated table but is possible."""
     odd = []
@@ -122,10 +182,11 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
                     f"{per_param:.3g} tokens per parameter: {name} look as if given in millions or billions; "
                     "every column is read in raw units"
                 )
+        batch = ", or is batch_tokens given in sequences" if "batch_tokens" in table else ""
         if per_param >= 1e-2 and len(table) > 1 and (table["tokens"] < table["params"]).all():
             odd.append(
                 f"every run has fewer tokens than parameters (at most {(table['tokens'] / table['params']).max():.2g} "
-                "per parameter): are the columns params and tokens swapped?"
+                f"per parameter): are the columns params and tokens swapped{batch}?"
             )
     # Smaller than any training run of a second: with few columns, only this reveals a wrong unit.
     for name, least in (("flops", 1e9), ("params", 1e3), ("tokens", 1e4)):
@@ -139,7 +200,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    odd += odd_rows(table)
+    odd += [*odd_rows(table), *_odd_flops(table), *_restarts(table), *_unread_sizes(table)]
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)

@@ -12,7 +12,7 @@ from bayes_scaling.base.messages import counted
 from bayes_scaling.data.validation import others
 
 HIGH, LOW = 5.0, 1e-4  # of the median, beyond which single losses look wrong
-PERPLEXITY = 20.0  # nats per token: above any vocabulary's entropy
+PERPLEXITY = 13.0  # nats per token: above the entropy of a vocabulary of 400,000
 TINY = 1e-3  # nats per token: below the entropy of any text
 SAME = 1e-6  # spread of losses, relative to the median, up to which they are one value
 ENOUGH = 8  # rows from which a rank correlation says something
@@ -46,6 +46,8 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
         yield f"every loss is {middle:.6g}: what does not change teaches no law; is this the right column?"
     else:
         yield from _rising(table, loss)
+        if loss_unit == "nats/token" and len(loss) > 2 and (loss == np.round(loss)).all():
+            yield "every loss is a whole number: is this the right column?"
 
 
 def _rising(table: pd.DataFrame, loss: np.ndarray) -> Iterator[str]:

@@ -32,7 +32,10 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("d", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "token_count"),
     "unique_tokens": ("u", "u_d", "n_unique_tokens", "distinct_tokens"),
     "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop"),
-    "steps": ("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
+    "steps": (
+        *("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
+        *("_step", "global_step", "iteration", "iterations", "iter"),
+    ),
     "batch_tokens": ("b", "batch_size_tokens", "tokens_per_step", "tokens_per_batch"),
     "peak_learning_rate": ("peak_lr", "max_lr", "max_learning_rate"),
     "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
@@ -40,6 +43,9 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "run": ("run_id", "run_name", "id", "name"),
 }
 """Canonical columns, and other spellings that are recognised, in any case, with blanks, hyphens or slashes."""
+
+LIKE_A_LOSS = ("loss", "bpb", "nll", "perplexity", "ppl", "cross_entropy")
+"""Parts of names that other columns of losses have."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
 HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were
@@ -355,6 +361,8 @@ def _named(
             raise DataError(
                 f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
             )
+        if ours == "loss" and found and len(found[0]) == 1:
+            _refuse_letter(found[0], free, source)
         if found:
             spelled[ours] = min(found, key=lambda name: (ours, *spellings).index(folded(name)))
             notes.append(f"column {shown(spelled[ours])} read as {ours}")
@@ -374,6 +382,16 @@ def _named(
             raise DataError(f"{none} {REMEDY}", remedy)
         notes.append(f"{none} {remedy.in_python()}, unless a law reads a column of its own")
     return table, spelled, notes
+
+
+def _refuse_letter(letter: str, free: list[str], source: str) -> None:
+    """Refuse to read one letter as the loss, which may also be a number of layers, beside a column named after one."""
+    likely = [name for name in free if any(word in folded(name) for word in LIKE_A_LOSS)]
+    if likely:
+        raise DataError(
+            f"{source}: {shown(letter)} and {shown(likely[0])} could both be loss; say which with {REMEDY}",
+            Remedy("columns", "loss", "name"),
+        )
 
 
 def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from bayes_scaling.decide.registration import BANDS, digest_of, inside_field, pr
 from bayes_scaling.errors import DataError
 
 NUMBERS = ("loss", "median", "error", "pit", "log_score")
+UNLIKELY = 1e-3  # probability of a loss so far from the median, or further
 CHECK = "sha256"  # of what else a line says
 FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "digest": (lambda value: isinstance(value, str), "text"),
@@ -166,11 +167,15 @@ class TrackRecord:
         if not len(self.scores):
             return "Nothing has been scored yet."
         row = self.summary().iloc[-1]
+        pit = self.scores["pit"].astype(float)
+        missed = int((pit.clip(upper=1 - pit) < UNLIKELY / 2).sum())
+        chance = f"one chance in {1 / UNLIKELY:,.0f}"
+        far = f" {missed} of them had less than {chance} by their forecast." if missed else ""
         side = "too few" if row["inside"] < row["low"] else "too many" if row["inside"] > row["high"] else "as expected"
         return (
             f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90 % band, {side}: calibrated "
-            f"forecasts have {row['low']:.0f} to {row['high']:.0f}. Mean error "
-            f"{self.scores['error'].mean():+.2%}, mean log score {self.scores['log_score'].mean():.2f}."
+            f"forecasts have {row['low']:.0f} to {row['high']:.0f}.{far} Mean error "
+            f"{math.expm1(self.scores['error'].mean()):+,.2%}, mean log score {self.scores['log_score'].mean():.2f}."
         )
 
 

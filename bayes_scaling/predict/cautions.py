@@ -9,10 +9,12 @@ import numpy as np
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import PF_DAY, others
+from bayes_scaling.laws.law import Law
 
 OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades off
 SMALLER = 10.0  # times below the smallest fitted run, for sizes
 LARGER = 1000.0  # times above the largest, for sizes and compute
+NEARLY = 1.05  # times up to which sizes are the same
 MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
 RATIOS = {
     "tokens per parameter": ("tokens", "params"),
@@ -34,6 +36,37 @@ def known_columns(runs: Runs) -> dict[str, np.ndarray]:
     """Return the sizes of fitted runs, those that follow from others included, ``(n_row,)`` each."""
     known = (*SIZES, "batch_tokens")
     return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
+
+
+def unread(law: Law, fitted: Runs, runs: Points) -> Iterator[str]:
+    """Say which sizes of planned runs change nothing, since the law does not read them.
+
+    Parameters
+    ----------
+    law : reads some inputs; what it reads may follow from others
+    fitted : the table of fitted runs
+    runs : columns of the runs that are asked about
+    """
+    follows = {"tokens"} if "steps" in law.inputs else set()
+    if "flops" in law.inputs:
+        return
+    for name in ("params", "tokens"):
+        if name not in runs or name in {*law.inputs, *follows}:
+            continue
+        planned = np.asarray(runs[name], float)
+        value = f"{name} {planned[0]:.6g}" if np.ptp(planned) == 0 else name
+        if name not in fitted:
+            yield f"the forecast does not depend on {value}: no column of the fitted table was read as {name}"
+            continue
+        known = fitted.column(name)
+        low, high = float(known.min()), float(known.max())
+        if high > NEARLY * low:
+            yield f"the forecast does not depend on {value}, which the law does not read"
+        elif (planned < low / NEARLY).any() or (planned > high * NEARLY).any():
+            yield (
+                f"the forecast does not depend on {value}: every fitted run has {low:.6g}, so it is that of a run with "
+                f"{low:.6g}"
+            )
 
 
 def off_balance(fitted: Sequence[Points], runs: Points, batched: bool = True) -> Iterator[str]:

@@ -24,7 +24,7 @@ from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.observations import SIZES, size_of
 from bayes_scaling.model.schedule import STEP_RATE, Schedule, missing_inputs
-from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
+from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.paths import Paths
@@ -440,6 +440,7 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
     tables, batched = [known_columns(fit.runs)], bool({"batch_tokens", "steps"} & set(law.inputs))
     return (
         *([usual.said] if (usual := fit.yardstick.schedule) is not None and STEP_RATE not in frame else []),
+        *unread(law, fit.runs, runs),
         *out_of_range(inputs, runs),
         *off_balance(tables, runs, batched),
         *far_beyond(tables, runs),

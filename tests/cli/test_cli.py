@@ -132,6 +132,28 @@ def test_forecast_of_a_table(folder: Path, tmp_path: Path) -> None:
     assert code == 0 and json.loads(out)["points"][0]["params"] == 7e10
 
 
+def test_a_table_that_looks_wrong_is_said_to_before_the_answer(tmp_path: Path, chinchilla_runs: bs.Runs) -> None:
+    """Whoever only asks for the answer reads the warnings, too; they leave JSON as it is."""
+    table = chinchilla_runs.table[["tokens", "loss"]].assign(**{"params (M)": chinchilla_runs.column("params") / 1e6})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    law, said = ("--law", "power_law:input=tokens"), "no column was read as params, though 'params .M.' looks like it"
+    with pytest.warns(bs.errors.BayesScalingWarning, match=said):
+        code, out, _ = run("forecast", tmp_path / "runs.csv", *law, "--tokens", "1e12", "--params", "7e9", "--json")
+    assert code == 0
+    assert json.loads(out)["cautions"][0].startswith("the forecast does not depend on params 7e+09: no column")
+    with pytest.warns(bs.errors.BayesScalingWarning, match=said):
+        code, _, _ = run("fit", tmp_path / "runs.csv", *law, "--sampler", "laplace", "--json")
+    assert code in (0, 3)
+
+
+@pytest.mark.parametrize(
+    "option", [("--columns", "params=N"), ("--loss-unit", "bits"), ("--params-convention", "total")]
+)
+def test_what_says_how_a_table_is_read_is_refused_of_a_fit(folder: Path, option: tuple[str, str]) -> None:
+    code, _, err = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", *option)
+    assert code == 2 and f"{option[0]} says how a table is read, and fit.nc holds one that was read already" in err
+
+
 def test_an_unreachable_target_is_said(folder: Path) -> None:
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4")
     assert "0.0%" in out and "out of reach" in out

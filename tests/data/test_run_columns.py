@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -131,3 +132,10 @@ def test_odd_column_names_stay() -> None:
     assert "column names of 2 levels" in refusal(lambda: Runs.from_frame(levels))
     broken = table().set_axis(pd.Index(["params", "tokens", "\ud800"], dtype=object), axis="columns")
     assert r"'\ud800'" in refusal(lambda: Runs.from_frame(broken))
+
+
+def test_the_guide_lists_every_spelling() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "bring-your-runs.md"
+    lines = guide.read_text(encoding="utf-8").splitlines()
+    for column, spellings in SPELLINGS.items():
+        assert f"| `{column}` | {', '.join(f'`{one}`' for one in spellings)} |" in lines

@@ -174,6 +174,19 @@ def test_less_than_one_token_is_no_run() -> None:
         (table(params=[1e7, 2e7, 40, 8e7]), "params jumps by a factor 2e+05: some rows may be in other units"),
         (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 loss is over five times the median (row 4: 60)"),
         (table(loss=[30.0, 29.0, 28.0, 27.0]), "is it a perplexity?"),
+        (table(loss=[18.0, 17.0, 16.0, 15.0]), "every loss is a whole number"),
+        (table(loss=[18.0, 17.5, 16.0, 15.0]), "is it a perplexity?"),
+        (table(flops=2 * table()["params"] * table()["tokens"]), "flops is 0.333 times 6 x params x tokens in the med"),
+        (
+            table().rename(columns={"params": "params (M)"}),
+            "no column was read as params, though 'params (M)' looks like it: rename it, or map it to params",
+        ),
+        (
+            table(params=1e8, run=["a", "a", "b", "b"], steps=[1e4, 2e4] * 2, batch_tokens=256.0).drop(
+                columns="tokens"
+            ),
+            "are the columns params and tokens swapped, or is batch_tokens given in sequences?",
+        ),
         (table(unique_tokens=1e12), "unique_tokens is above tokens in row 1 (and 3 more rows)"),
         (table(loss_se=[0.1, 5.0, 0.1, 0.1]), "loss_se is above loss in row 2"),
         (
@@ -221,9 +234,38 @@ def test_a_run_is_once_at_every_point_of_training() -> None:
     frame = table(params=1e7, run=["a", "b", "a", "b"], tokens=[1e8, 1e8, 1e8, 2e8])
     message = refusal(lambda: Runs.from_frame(frame))
     assert "row 3 repeats row 1 (the same run at the same point of training)" in message
-    assert "row 2 repeats row 1" in refusal(
-        lambda: Runs.from_frame(pd.DataFrame({"params": [1e7, 1e7], "loss": [3.0, 2.0], "run": [1, 1]}))
+    assert (
+        "row 2: run '1' has several rows, and no column says how far along each is; map one with columns="
+        in refusal(lambda: Runs.from_frame(pd.DataFrame({"params": [1e7, 1e7], "loss": [3.0, 2.0], "run": [1, 1]})))
     )
+
+
+@pytest.mark.parametrize("name", ["_step", "global_step", "iteration", "Global Step"])
+def test_steps_by_the_names_that_trackers_give_them(name: str) -> None:
+    frame = table(params=1e7, run=["a", "a", "b", "b"]).drop(columns="tokens").assign(**{name: [1e3, 2e3, 1e3, 2e3]})
+    runs = Runs.from_frame(frame)
+    assert runs.column("steps").tolist() == [1e3, 2e3, 1e3, 2e3]
+
+
+def test_a_letter_is_no_loss_beside_a_column_of_losses() -> None:
+    frame = table().rename(columns={"loss": "val/bpb"}).assign(L=[12, 16, 24, 32])
+    assert "'L' and 'val/bpb' could both be loss; say which" in refusal(lambda: Runs.from_frame(frame))
+    assert Runs.from_frame(frame, columns={"loss": "val/bpb"}).loss.tolist() == table()["loss"].tolist()
+    assert Runs.from_frame(table().rename(columns={"loss": "L"})).loss.tolist() == table()["loss"].tolist()
+
+
+def test_a_counter_that_is_reset_is_a_warning() -> None:
+    steps = np.array([100, 200, 400, 800, 1600, 300, 900, 2700, 5000.0])
+    frame = pd.DataFrame({"run": ["a"] * 9 + ["b"] * 9, "params": 1e7, "steps": np.tile(np.sort(steps), 2)})
+    frame["loss"] = 3 - 0.1 * np.log(frame["steps"]) + np.arange(18) * 1e-3
+    assert Runs.from_frame(frame).warnings == ()
+    frame.loc[9:, "steps"] = steps
+    (said,) = Runs.from_frame(frame).warnings
+    assert said.startswith("steps of run 'b' falls from 1600 in row 14 to 300 in row 15: was the counter reset after")
+    mixed = frame.sort_values("loss").reset_index(drop=True)  # rows of two runs by turns
+    assert any("was the counter reset" in line for line in Runs.from_frame(mixed.iloc[::-1]).warnings)
+    for order in (frame["steps"].to_numpy().argsort()[::-1], np.random.default_rng(0).permutation(18)):
+        assert Runs.from_frame(frame.iloc[order]).warnings == (), "rows in another order were not reset"
 
 
 @pytest.mark.parametrize(

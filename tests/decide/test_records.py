@@ -103,7 +103,9 @@ def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast
     with pytest.raises(bs.errors.DataError, match="was scored before"):
         again.add(scores)
     assert (again.summary()["inside"] == 2).all()
-    assert "2 of 2 measured runs lay inside" in again.verdict
+    assert "2 of 2 measured runs lay inside" in again.verdict and "chance" not in again.verdict
+    far = bs.TrackRecord(bs.score_registered(registered, 100 * forecast.median(), now=LATER)).verdict
+    assert "2 of them had less than one chance in 1,000 by their forecast. Mean error +9,900.00%" in far
 
 
 def test_a_record_that_many_write_loses_nothing(registered: bs.Registered, tmp_path: Path) -> None:

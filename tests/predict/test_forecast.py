@@ -22,6 +22,24 @@ def forecast(chinchilla_fit: bs.Fit) -> bs.Forecast:
     return bs.forecast(chinchilla_fit, params=[7e9, 7e10], tokens=[1.4e11, 1.4e12])
 
 
+def test_a_size_that_changes_nothing_is_said(chinchilla_runs: bs.Runs) -> None:
+    """A law of tokens forecasts the same for any model; a reader of the answer must know."""
+    law, frame = "power_law:input=tokens", chinchilla_runs.table[["params", "tokens", "loss"]]
+    one = frame.assign(params=1e9)
+    said = {}
+    for name, table in (("all", frame), ("one", one), ("none", frame.drop(columns="params"))):
+        fit = bs.fit(law, bs.Runs.from_frame(table), discrepancy="none", sampler="laplace", progress=False)
+        said[name] = bs.forecast(fit, params=7e10, tokens=1.4e11, unconverged=True).cautions[:1]
+    start = "the forecast does not depend on params 7e+10"
+    assert said["all"] == (f"{start}, which the law does not read",)
+    assert said["one"] == (f"{start}: every fitted run has 1e+09, so it is that of a run with 1e+09",)
+    assert said["none"] == (f"{start}: no column of the fitted table was read as params",)
+    same = bs.forecast(fit, params=1e9, tokens=[1.4e11, 2e11], unconverged=True)
+    assert "does not depend on params 1e+09: no" in same.cautions[0]
+    flops = bs.fit("power_law:input=flops", chinchilla_runs, discrepancy="none", sampler="laplace", progress=False)
+    assert bs.forecast(flops, params=1e10, tokens=2e11, unconverged=True).cautions == ()
+
+
 def test_the_mean_is_the_law_at_every_draw(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
     theta = chinchilla_fit.flat()
     by_hand = theta["E"] + theta["A"] / 7e10 ** theta["alpha"] + theta["B"] / 1.4e12 ** theta["beta"]
