@@ -79,17 +79,19 @@ class Registered:
 
     @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
-        """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``, between registered quantiles."""
+        """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``.
+
+        Beyond the outermost registered quantiles, its ends are those of the normal tails, as the scores have them.
+        """
         tail = (1 - checked_probability(probability)) / 2
-        ends = scipy.special.ndtri([tail, 1 - tail])
-        pairs = [self.quantiles(run) for run in range(len(self.content["runs"]))]
-        return np.array([np.exp(np.interp(ends, scipy.special.ndtri(levels), losses)) for levels, losses in pairs])
+        runs = range(len(self.content["runs"]))
+        return np.exp([_log_loss_at(*self.quantiles(run), np.array([tail, 1 - tail])) for run in runs])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: its inputs, the median of its loss, and the 90 % interval, ``low`` and ``high``."""
         bands = self.interval(0.9)
-        medians = [float(np.exp(np.interp(0.5, *self.quantiles(run)))) for run in range(len(self.content["runs"]))]
-        return self.runs.assign(median=medians, low=bands[:, 0], high=bands[:, 1])
+        medians = [_log_loss_at(*self.quantiles(run), np.array(0.5)) for run in range(len(self.content["runs"]))]
+        return self.runs.assign(median=np.exp(medians), low=bands[:, 0], high=bands[:, 1])
 
     @property
     def verdict(self) -> str:
@@ -232,7 +234,7 @@ def score_registered(
             raise DataError(f"the measured loss is {loss:g}, expected a positive number")
         levels, quantiles = registered.quantiles(place)
         pit, density = _read(levels, quantiles, math.log(loss))
-        middle = float(np.exp(np.interp(0.5, levels, quantiles)))
+        middle = float(np.exp(_log_loss_at(levels, quantiles, np.array(0.5))))
         rows.append(
             {
                 "digest": registered.digest,
@@ -285,6 +287,14 @@ def _read(levels: np.ndarray, quantiles: np.ndarray, log_loss: float) -> tuple[f
     slope = (score[place] - score[place - 1]) / (quantiles[place] - quantiles[place - 1])
     z = score[place - 1] + slope * (log_loss - quantiles[place - 1])
     return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - math.log(2 * math.pi) / 2 + math.log(slope))
+
+
+def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the log losses that lie above others with given probabilities; `_read` backwards."""
+    score, wanted = scipy.special.ndtri(levels), scipy.special.ndtri(probabilities)
+    place = np.clip(np.searchsorted(score, wanted), 1, len(levels) - 1)
+    slope = (quantiles[place] - quantiles[place - 1]) / (score[place] - score[place - 1])
+    return np.asarray(quantiles[place - 1] + slope * (wanted - score[place - 1]))
 
 
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:

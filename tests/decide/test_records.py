@@ -80,6 +80,16 @@ def test_scores_are_those_of_the_forecast(registered: bs.Registered, forecast: b
     assert found["pit"].iloc[0] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.99, 0.9999])
+def test_the_ends_of_intervals_have_the_probabilities_that_scores_give_them(
+    registered: bs.Registered, probability: float
+) -> None:
+    ends = registered.interval(probability)
+    for side, pit in ((0, (1 - probability) / 2), (1, (1 + probability) / 2)):
+        np.testing.assert_allclose(bs.score_registered(registered, ends[:, side])["pit"], pit, rtol=1e-6)
+    assert (np.diff(registered.interval(0.9999)) > np.diff(registered.interval(0.99))).all()
+
+
 def test_a_plan_goes_on_record_from_its_json(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
     plan = bs.allocate(chinchilla_fit, 1e24)
     written = json.loads(json.dumps({"plan": plan.to_dict(), "budgets": []}))
