@@ -25,7 +25,8 @@ import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_new
-from bayes_scaling.base.messages import checked_probability, counted, shown
+from bayes_scaling.base.messages import checked_probability, counted, listed, shown
+from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
@@ -201,7 +202,8 @@ def score_registered(
 
     Parameters
     ----------
-    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs
+    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs;
+        an input that follows from the others (tokens from params and FLOPs) may be left out
     now : when; by default the time of the call, in UTC
 
     Returns
@@ -214,7 +216,7 @@ def score_registered(
     Raises
     ------
     DataError
-        When losses are missing or impossible, or a table has none of the runs.
+        When losses are missing or impossible, or a table lacks an input of the runs or has none of them.
     """
     runs = registered.runs
     if isinstance(losses, pd.DataFrame):
@@ -299,14 +301,19 @@ def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.nd
 
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:
     """Find registered runs in a table by their inputs."""
-    names = [name for name in runs if name in table]
-    if "loss" not in table or not names:
-        raise DataError(f"the table of measured runs needs loss and {', '.join(map(str, runs.columns))}")
+    known = _with_derived(table)
+    names = _independent([str(name) for name in runs if name in known])
+    lacking = _independent([str(name) for name in ("loss", *runs) if name not in known], names)
+    if lacking:
+        raise DataError(
+            f"the table of measured runs has {listed(table)}; it needs {listed(lacking)} too, to find the registered "
+            "runs: add or rename columns"
+        )
     pairs, losses = [], pd.to_numeric(table["loss"], errors="coerce").to_numpy(float)
     for place, row in enumerate(runs[names].to_dict(orient="records")):
         same = np.ones(len(table), bool)
         for name, value in row.items():
-            column = table[str(name)]
+            column = known[name]
             same &= (
                 (column.astype(str) == value).to_numpy()
                 if isinstance(value, str)
@@ -314,7 +321,32 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             )
         pairs += [(place, float(loss)) for loss in losses[same][:1]]
     if not pairs:
-        raise DataError(
-            f"the table has none of {counted(len(runs), 'registered run')}, by {', '.join(map(str, names))}"
-        )
+        raise DataError(f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)}")
     return pairs
+
+
+def _with_derived(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the columns that follow from its own."""
+    tied = {name for rule in RULES for name in (rule.name, *rule.needs)}
+    numbers = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in tied if name in table}
+    derived, _ = derive_missing(numbers)
+    return table.assign(**{name: values for name, values in derived.items() if name not in table})
+
+
+def _independent(names: Sequence[str], beside: Sequence[str] = ()) -> list[str]:
+    """Return the inputs that follow neither from others beside them nor from those before them."""
+    kept: list[str] = []
+    for name in names:
+        if name not in _following([*beside, *kept]):
+            kept.append(name)
+    return kept
+
+
+def _following(names: Sequence[str]) -> set[str]:
+    """Return inputs with those that follow from them: of three that a rule ties, each follows from the other two."""
+    known = set(names)
+    for _ in RULES:
+        for rule in RULES:
+            tied = {rule.name, *rule.needs}
+            known |= tied if len(tied - known) == 1 else set()
+    return known
