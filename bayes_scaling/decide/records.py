@@ -216,7 +216,8 @@ def score_registered(
     Raises
     ------
     DataError
-        When losses are missing or impossible, or a table lacks an input of the runs or has none of them.
+        When losses are missing or impossible, or a table lacks an input of the runs, has none of them, or has
+        one of them in several rows with different losses, as of several seeds.
     """
     runs = registered.runs
     if isinstance(losses, pd.DataFrame):
@@ -319,7 +320,14 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
                 if isinstance(value, str)
                 else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) - value) <= SAME * abs(value)
             )
-        pairs += [(place, float(loss)) for loss in losses[same][:1]]
+        found = np.unique(losses[same])
+        if len(found) > 1:
+            rows = listed(np.flatnonzero(same) + 1)
+            raise DataError(
+                f"rows {rows} of the table are all registered run {place}, with losses of {found[0]:.4g} to "
+                f"{found[-1]:.4g}: a forecast is of one run, so keep only its row"
+            )
+        pairs += [(place, float(loss)) for loss in found]
     if not pairs:
         raise DataError(f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)}")
     return pairs

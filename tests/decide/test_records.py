@@ -93,6 +93,11 @@ def test_a_run_is_found_by_inputs_that_say_the_same(registered: bs.Registered, c
     assert scores["run"].tolist() == [0] and scores["loss"].tolist() == [2.5]
 
 
+def test_a_row_that_is_there_twice_counts_once(registered: bs.Registered) -> None:
+    table = pd.DataFrame({"params": [1e9, 1e9], "tokens": 2e10, "loss": 2.5})
+    assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
+
+
 @pytest.mark.parametrize("rest", [("tokens", "steps"), ("tokens", "batch_tokens"), ("steps", "batch_tokens")])
 def test_an_input_that_follows_from_the_others_may_be_left_out(
     registered: bs.Registered, rest: tuple[str, ...]
@@ -219,6 +224,10 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
         (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
         (pd.DataFrame({"params": [1e9], "D": [2e10], "loss": [2.0]}), "has params, D, loss; it needs tokens too"),
+        (
+            pd.DataFrame({"params": [1e9, 5e8, 1e9], "tokens": 2e10, "loss": [2.31, 3.0, 2.3]}),
+            "rows 1, 3 of the table are all registered run 0, with losses of 2.3 to 2.31: a forecast is of one run",
+        ),
         (pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}), "measured loss is nan"),
     ],
 )
