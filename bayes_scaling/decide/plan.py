@@ -66,6 +66,11 @@ class Choice:
         """Mean of the regret over draws."""
         return float(self.regret.mean())
 
+    @property
+    def median_wasted(self) -> float:
+        """Median over draws of the share of FLOPs wasted."""
+        return float(np.median(self.wasted))
+
     @validated
     def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
         """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
@@ -88,7 +93,7 @@ class Choice:
             "expected_loss": self.expected_loss,
             "expected_regret": self.expected_regret,
             "regret_90": list(self.interval(0.9)),
-            "wasted_flops": float(np.median(self.wasted)),
+            "wasted_flops": self.median_wasted,
             "wasted_flops_90": list(self.interval(0.9, "wasted")),
             "allowed": self.allowed,
             "note": self.note,
