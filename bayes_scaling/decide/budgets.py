@@ -25,7 +25,7 @@ from bayes_scaling.predict.paths import BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
 CLOSE = 1e-4  # precision of the smallest log budget
-ENDLESS = 1e40  # params and tokens at which only the irreducible loss is left
+ENDLESS = 1e40  # params and tokens at which only the irreducible loss is left, and the law's own error
 STEP = 0.05  # of log budget, for the slope
 
 
@@ -162,5 +162,5 @@ def _why(problem: Problem, most: float, top: float) -> str:
     under = "" if limits.constraints == Constraints() else " under these constraints"
     return (
         f"P(loss <= {problem.goal.target:g}) is at most {most:.3g}{under}, up to {top:.3g} {problem.spending.unit}; "
-        f"{above:.0%} of draws have an irreducible loss above the target"
+        f"in {above:.0%} of draws even an endless run is expected to stay above the target"
     )
