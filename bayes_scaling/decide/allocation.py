@@ -17,6 +17,7 @@ from bayes_scaling.data.columns import Points
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, PUBLISHED_FRONTIERS, Frontier, Shape
 from bayes_scaling.decide.candidates import Candidates, note_of
 from bayes_scaling.decide.cautions import cautions
+from bayes_scaling.decide.optima import share_of_batch
 from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.provenance import of_members
@@ -72,7 +73,7 @@ def best_run(
     lowest, flat_range = flat_region(ensemble, space, flat)
     optimum = np.exp(regret.optima.log_params)
     optimum_tokens = np.asarray(space.surface.tokens(optimum))
-    log_B = log_batch(np.log(optimum_tokens), regret.optima.share, space.constraints.log_batch)
+    log_B = log_batch(np.log(optimum_tokens), share_of_batch(ensemble, regret.optima), space.constraints.log_batch)
     best_rate, best_batch = _tuned_draws(problem, choices[0])
     return Plan(
         label=ensemble.label,

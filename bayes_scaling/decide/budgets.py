@@ -16,7 +16,7 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import loss_given_draw, probability_below
-from bayes_scaling.decide.optima import optima_of
+from bayes_scaling.decide.optima import optima_of, share_of_batch
 from bayes_scaling.decide.problem import ROUGHLY, Problem
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
@@ -25,7 +25,7 @@ from bayes_scaling.predict.paths import BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
 CLOSE = 1e-4  # precision of the smallest log budget
-ENDLESS = 1e40  # params and tokens at which only the irreducible loss is left
+ENDLESS = 1e40  # params and tokens at which only the irreducible loss is left, and the law's own error
 STEP = 0.05  # of log budget, for the slope
 
 
@@ -132,17 +132,25 @@ def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[f
         return -1.0, math.nan, math.nan
     optima = optima_of(thinned, space)
     order = np.argsort(optima.log_params, kind="stable")
-    chosen = order[np.linspace(0.005 * (len(order) - 1), 0.995 * (len(order) - 1), BLOCK).round().astype(int)]
-    ends = optima.log_params[chosen[[0, -1]]]
+    ends = optima.log_params[_spread(order)[[0, -1]]]
     params = np.clip(np.exp(np.linspace(ends[0], ends[1], BLOCK)), least, most)
     tokens = np.asarray(space.surface.tokens(params))
     batch = None
     if space.batched:
-        batch = np.exp(log_batch(np.log(tokens), optima.share[chosen], space.constraints.log_batch))
+        share = share_of_batch(thinned, optima)[order]
+        # Of a law with little weight, thinning may leave no draw.
+        share = share[np.isfinite(share)] if np.isfinite(share).any() else np.zeros(1)
+        batch = np.exp(log_batch(np.log(tokens), _spread(share), space.constraints.log_batch))
     runs = run_columns(params, tokens, batch, space.given)
     reached = probability_below(problem.ensemble.new_run(runs), problem.goal.target).mean(axis=0)
     best = int(reached.argmax())
     return float(reached[best]), float(params[best]), float(tokens[best])
+
+
+def _spread(ordered: np.ndarray) -> np.ndarray:
+    """Return values at evenly spaced places of an order, without its ends, ``(BLOCK,)``."""
+    last = len(ordered) - 1
+    return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, BLOCK).round().astype(int)])
 
 
 def _why(problem: Problem, most: float, top: float) -> str:
@@ -154,5 +162,5 @@ def _why(problem: Problem, most: float, top: float) -> str:
     under = "" if limits.constraints == Constraints() else " under these constraints"
     return (
         f"P(loss <= {problem.goal.target:g}) is at most {most:.3g}{under}, up to {top:.3g} {problem.spending.unit}; "
-        f"{above:.0%} of draws have an irreducible loss above the target"
+        f"in {above:.0%} of draws even an endless run is expected to stay above the target"
     )

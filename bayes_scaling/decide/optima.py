@@ -39,7 +39,7 @@ class Optima:
     Attributes
     ----------
     log_params : (n_draw,) log N
-    share : (n_draw,) position of the batch in its range, from 0 to 1
+    share : (n_draw,) position of the batch in its range, from 0 to 1; 0 where a law does not read it
     log_loss : (n_draw,) log of the law there, without the discrepancy
     """
 
@@ -56,6 +56,12 @@ def optima_of(ensemble: Ensemble, space: Space) -> Optima:
     found = [best(m.fit.model, m.device, space, m.reads_batch) for m in ensemble.members.values()]
     columns = zip(*((o.log_params, o.share, o.log_loss) for o in found), strict=True)
     return Optima(*(np.concatenate(column) for column in columns))
+
+
+def share_of_batch(ensemble: Ensemble, optima: Optima) -> np.ndarray:
+    """Return the position of every draw's best batch, ``(n_draw,)``; NaN for draws of laws that do not read it."""
+    reads = np.concatenate([np.full(len(member), member.reads_batch) for member in ensemble.members.values()])
+    return np.where(reads, optima.share, np.nan)
 
 
 def optima_with_less(ensemble: Ensemble, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:

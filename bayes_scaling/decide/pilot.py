@@ -99,6 +99,8 @@ def best_pilots(appraise: Appraiser, frame: pd.DataFrame, label: str, unit: str)
     values = [appraise(chosen) for chosen in tried]
     best = int(np.argmax([value.net for value in values]))
     chosen, value = tried[best], values[best]
+    if len(tried) > 1:  # the outcomes by which it is the best of several flatter it
+        value = dataclasses.replace(appraise, seed=appraise.seed + 1)(chosen)
     if payoffs.choice and value.net <= value.gain_se:  # no different from buying nothing
         chosen, value = [], appraise([])
     numbers, counts = np.unique(np.asarray(chosen, int), return_counts=True)

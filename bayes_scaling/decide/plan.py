@@ -66,6 +66,11 @@ class Choice:
         """Mean of the regret over draws."""
         return float(self.regret.mean())
 
+    @property
+    def median_wasted(self) -> float:
+        """Median over draws of the share of FLOPs wasted."""
+        return float(np.median(self.wasted))
+
     @validated
     def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
         """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
@@ -88,7 +93,7 @@ class Choice:
             "expected_loss": self.expected_loss,
             "expected_regret": self.expected_regret,
             "regret_90": list(self.interval(0.9)),
-            "wasted_flops": float(np.median(self.wasted)),
+            "wasted_flops": self.median_wasted,
             "wasted_flops_90": list(self.interval(0.9, "wasted")),
             "allowed": self.allowed,
             "note": self.note,
@@ -110,7 +115,8 @@ class Plan:
     predictive : distribution of the loss of one new run there
     costs : (n_cost,) draws of its cost
     optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and D
-    optimum_batch : (n_draw,) its batch, within constraints; None where no law reads it
+    optimum_batch : (n_draw,) its batch, within constraints; NaN for draws of laws that do not read it, None where none
+        does
     best_rate : (n_draw,) best peak learning rate of the recommended run at its batch, as `optimal_hyperparameters` has
         it: how far the best rate of one size lies from the law's is in it; None where no law has a best one
     best_batch : (n_draw,) best batch of the recommended N and D, likewise
@@ -253,17 +259,18 @@ class Plan:
         ----------
         probability : that it holds
         of : ``loss`` of one new run, ``cost`` of the run, or the ``optimal_params``, ``optimal_tokens``,
-            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two where a law reads the batch; where
-            one has a best learning rate, the ``best_rate`` of the recommended run, or the ``best_batch_tokens`` of its
-            size
+            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two over those of laws that read the
+            batch; where one has a best learning rate, the ``best_rate`` of the recommended run, or the
+            ``best_batch_tokens`` of its size
         """
         if of == "loss":
             tail = (1 - fraction("probability", probability)) / 2
             return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
         draws = {"cost": self.costs, "optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
         if self.optimum_batch is not None:
-            draws["optimal_batch_tokens"] = self.optimum_batch
-            draws["optimal_steps"] = self.optimum_tokens / self.optimum_batch
+            reads = ~np.isnan(self.optimum_batch)
+            draws["optimal_batch_tokens"] = self.optimum_batch[reads]
+            draws["optimal_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
         if self.best_rate is not None and self.best_batch is not None:
             draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
         return interval_of(_one(draws, of, "loss"), probability)

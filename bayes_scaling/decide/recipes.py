@@ -30,7 +30,7 @@ from bayes_scaling.evaluate.arms import Arms, arms_laws, fitted_arms, one_scale,
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
 from bayes_scaling.predict.along import Along
-from bayes_scaling.predict.arms import LARGER, ArmCurves, Crossing, Speedup
+from bayes_scaling.predict.arms import ArmCurves, Crossing, Speedup
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.predictive import Predictive
 
@@ -213,7 +213,8 @@ class RecipeComparison:
             if other != self.irreducible:
                 text += f" With {_READINGS[other]} the odds are {self.ahead(rival, irreducible=_reading(other)):.0%}."
         if self.target is not None and not self.speedup(rival, loss=self.target).defined:
-            text += f" Neither reaches a loss of {self.target:.4g} up to {LARGER:,.0f} times the budget."
+            largest = self._curves().sizes[-1]
+            text += f" Neither reaches a loss of {self.target:.4g} up to {largest:.3g} {self.unit}."
         return text
 
     @validated

@@ -25,7 +25,8 @@ import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_new
-from bayes_scaling.base.messages import checked_probability, counted, shown
+from bayes_scaling.base.messages import checked_probability, counted, listed, shown
+from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
@@ -79,17 +80,19 @@ class Registered:
 
     @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
-        """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``, between registered quantiles."""
+        """Return the equal-tailed interval of the loss of each run, ``(n_run, 2)``.
+
+        Beyond the outermost registered quantiles, its ends are those of the normal tails, as the scores have them.
+        """
         tail = (1 - checked_probability(probability)) / 2
-        ends = scipy.special.ndtri([tail, 1 - tail])
-        pairs = [self.quantiles(run) for run in range(len(self.content["runs"]))]
-        return np.array([np.exp(np.interp(ends, scipy.special.ndtri(levels), losses)) for levels, losses in pairs])
+        runs = range(len(self.content["runs"]))
+        return np.exp([_log_loss_at(*self.quantiles(run), np.array([tail, 1 - tail])) for run in runs])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: its inputs, the median of its loss, and the 90 % interval, ``low`` and ``high``."""
         bands = self.interval(0.9)
-        medians = [float(np.exp(np.interp(0.5, *self.quantiles(run)))) for run in range(len(self.content["runs"]))]
-        return self.runs.assign(median=medians, low=bands[:, 0], high=bands[:, 1])
+        medians = [_log_loss_at(*self.quantiles(run), np.array(0.5)) for run in range(len(self.content["runs"]))]
+        return self.runs.assign(median=np.exp(medians), low=bands[:, 0], high=bands[:, 1])
 
     @property
     def verdict(self) -> str:
@@ -199,7 +202,8 @@ def score_registered(
 
     Parameters
     ----------
-    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs
+    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs;
+        an input that follows from the others (tokens from params and FLOPs) may be left out
     now : when; by default the time of the call, in UTC
 
     Returns
@@ -212,7 +216,8 @@ def score_registered(
     Raises
     ------
     DataError
-        When losses are missing or impossible, or a table has none of the runs.
+        When losses are missing or impossible, or a table lacks an input of the runs, has none of them, or has
+        one of them in several rows with different losses, as of several seeds.
     """
     runs = registered.runs
     if isinstance(losses, pd.DataFrame):
@@ -232,7 +237,7 @@ def score_registered(
             raise DataError(f"the measured loss is {loss:g}, expected a positive number")
         levels, quantiles = registered.quantiles(place)
         pit, density = _read(levels, quantiles, math.log(loss))
-        middle = float(np.exp(np.interp(0.5, levels, quantiles)))
+        middle = float(np.exp(_log_loss_at(levels, quantiles, np.array(0.5))))
         rows.append(
             {
                 "digest": registered.digest,
@@ -287,24 +292,69 @@ def _read(levels: np.ndarray, quantiles: np.ndarray, log_loss: float) -> tuple[f
     return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - math.log(2 * math.pi) / 2 + math.log(slope))
 
 
+def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the log losses that lie above others with given probabilities; `_read` backwards."""
+    score, wanted = scipy.special.ndtri(levels), scipy.special.ndtri(probabilities)
+    place = np.clip(np.searchsorted(score, wanted), 1, len(levels) - 1)
+    slope = (quantiles[place] - quantiles[place - 1]) / (score[place] - score[place - 1])
+    return np.asarray(quantiles[place - 1] + slope * (wanted - score[place - 1]))
+
+
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:
     """Find registered runs in a table by their inputs."""
-    names = [name for name in runs if name in table]
-    if "loss" not in table or not names:
-        raise DataError(f"the table of measured runs needs loss and {', '.join(map(str, runs.columns))}")
+    known = _with_derived(table)
+    names = _independent([str(name) for name in runs if name in known])
+    lacking = _independent([str(name) for name in ("loss", *runs) if name not in known], names)
+    if lacking:
+        raise DataError(
+            f"the table of measured runs has {listed(table)}; it needs {listed(lacking)} too, to find the registered "
+            "runs: add or rename columns"
+        )
     pairs, losses = [], pd.to_numeric(table["loss"], errors="coerce").to_numpy(float)
     for place, row in enumerate(runs[names].to_dict(orient="records")):
         same = np.ones(len(table), bool)
         for name, value in row.items():
-            column = table[str(name)]
+            column = known[name]
             same &= (
                 (column.astype(str) == value).to_numpy()
                 if isinstance(value, str)
                 else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) - value) <= SAME * abs(value)
             )
-        pairs += [(place, float(loss)) for loss in losses[same][:1]]
+        found = np.unique(losses[same])
+        if len(found) > 1:
+            rows = listed(np.flatnonzero(same) + 1)
+            raise DataError(
+                f"rows {rows} of the table are all registered run {place}, with losses of {found[0]:.4g} to "
+                f"{found[-1]:.4g}: a forecast is of one run, so keep only its row"
+            )
+        pairs += [(place, float(loss)) for loss in found]
     if not pairs:
-        raise DataError(
-            f"the table has none of {counted(len(runs), 'registered run')}, by {', '.join(map(str, names))}"
-        )
+        raise DataError(f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)}")
     return pairs
+
+
+def _with_derived(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the columns that follow from its own."""
+    tied = {name for rule in RULES for name in (rule.name, *rule.needs)}
+    numbers = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in tied if name in table}
+    derived, _ = derive_missing(numbers)
+    return table.assign(**{name: values for name, values in derived.items() if name not in table})
+
+
+def _independent(names: Sequence[str], beside: Sequence[str] = ()) -> list[str]:
+    """Return the inputs that follow neither from others beside them nor from those before them."""
+    kept: list[str] = []
+    for name in names:
+        if name not in _following([*beside, *kept]):
+            kept.append(name)
+    return kept
+
+
+def _following(names: Sequence[str]) -> set[str]:
+    """Return inputs with those that follow from them: of three that a rule ties, each follows from the other two."""
+    known = set(names)
+    for _ in RULES:
+        for rule in RULES:
+            tied = {rule.name, *rule.needs}
+            known |= tied if len(tied - known) == 1 else set()
+    return known

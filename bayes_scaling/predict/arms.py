@@ -19,7 +19,7 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.ensemble import Ensemble
 
-SMALLER, LARGER = 1e3, 1e4  # reach of the curves below the smallest run and beyond the budget, as factors
+SMALLER, LARGER = 1e3, 1e4  # reach of the curves below the smallest run and beyond the largest, as factors
 STEPS = 224  # sizes at which curves are held
 NEVER = math.inf  # log multiplier of an arm whose rival never gets there
 

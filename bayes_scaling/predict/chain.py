@@ -358,7 +358,8 @@ def chain(
         is pooled over one column gives a task for each of its groups; or several fits by task
     questions : number of questions of the benchmark, or of each task: adds their binomial noise. None for none
     chance : score of guessing, or of each task: .25 for four choices
-    direct : a fit of the error rate against compute, shown beside the chain; pooled as ``score_fit`` is
+    direct : a fit of the error rate against compute, shown beside the chain; of several tasks, pooled over a column
+        that names the same ones
     unconverged : accept fits that did not converge
     seed : of noise and of how draws are paired
 
@@ -375,7 +376,6 @@ def chain(
         When a fit did not converge.
     """
     loss = Ensemble.of(loss_fit, seed, unconverged=unconverged)
-    by_name = isinstance(score_fit, Mapping)
     links = (
         {str(name): Ensemble.of(one, seed, unconverged=unconverged) for name, one in score_fit.items()}
         if isinstance(score_fit, Mapping)
@@ -390,10 +390,10 @@ def chain(
     for one in across.values():
         _refuse_link("direct", one, "the error rate against params, tokens or compute")
         _refuse_no_error_rates("direct", one)
-    if across and (by_name or len(across) != len(links)) and len(links) > 1 and tuple(across) != tuple(links):
+    if len(across) == len(links) == 1:
+        across = dict(zip(links, across.values(), strict=True))
+    if across and set(across) != set(links):
         raise ForecastError(f"direct has the tasks {listed(across)}, expected those of score_fit: {listed(links)}")
-    if across and len(links) == 1:
-        across = dict(zip(links, across.values(), strict=False))
     guessed = _of_tasks("chance", chance, links, lambda p: 0 <= p < 1, "a fraction below 1, like 0.25")
     for name, link in links.items():
         best = 1 - float(link.runs.loss.min())
@@ -407,7 +407,7 @@ def chain(
         links=links,
         questions=_of_tasks("questions", questions, links, lambda n: isinstance(n, int) and n >= 1, "1 or more"),
         chance=guessed,
-        direct=across,
+        direct={name: across[name] for name in links} if across else {},
         seed=seed,
     )
 

@@ -276,9 +276,11 @@ def _first_reached(
         drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
         share = np.where(first > 0, gap[rows, before] / drop, 0.0)
         reached = log_inputs[before] + share * (log_inputs[first] - log_inputs[before])
-        # Beyond the grid the path is constant: that far out its course is arbitrary anyway.
-        later = np.maximum(of_law(target - shift[:, -1]), log_inputs[-1])
-        return np.asarray(np.where(below.any(axis=1), reached, later))
+        # Outside of the grid the path is constant: that far out its course is arbitrary anyway.
+        earlier = below[:, 0]
+        outside = of_law(target - np.where(earlier, shift[:, 0], shift[:, -1]))
+        outside = np.where(earlier, np.minimum(outside, log_inputs[0]), np.maximum(outside, log_inputs[-1]))
+        return np.asarray(np.where(below.any(axis=1) & ~earlier, reached, outside))
 
 
 def _of_draws(fit: Fit, places: Sequence[np.ndarray], seed: int) -> np.ndarray:

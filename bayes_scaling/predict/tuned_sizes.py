@@ -50,7 +50,7 @@ class Leftover:
     @classmethod
     def of(cls, ensemble: Ensemble, params: float, tokens: float, seed: int) -> Leftover:
         """Draw them for every draw of an ensemble of laws with a valley."""
-        table = _settings(ensemble.runs, ensemble.group)
+        table = settings_of(ensemble.runs, ensemble.group)
         measured = bottoms(table)
         sizes = np.log(np.unique(np.column_stack([table["params"], nominal(table["tokens"].to_numpy(float))]), axis=0))
         wider = np.sqrt(_growth(sizes, np.log([params, tokens])))
@@ -109,7 +109,7 @@ def best_settings(
     return rates, batches
 
 
-def _settings(runs: Runs, group: Mapping[str, str]) -> pd.DataFrame:
+def settings_of(runs: Runs, group: Mapping[str, str]) -> pd.DataFrame:
     """Return size, rate, batch and loss of the fitted runs of a group."""
     known = known_columns(runs)
     table = pd.DataFrame({name: known[name] for name in ("params", "tokens", BATCH)})

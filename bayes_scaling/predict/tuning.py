@@ -25,7 +25,7 @@ from bayes_scaling.errors import REMEDY, ForecastError, Remedy
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import known_columns, off_balance
 from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
-from bayes_scaling.predict.tuned_sizes import Leftover, best_settings
+from bayes_scaling.predict.tuned_sizes import Leftover, best_settings, settings_of
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
 SAVED = np.linspace(0.0, 5.0, 96)  # e-folds fewer tokens; what wastes more is counted as the last of them
@@ -188,7 +188,8 @@ class Hyperparameters:
     def best_of(self, runs: int = 4) -> tuple[float, float, float]:
         """Return what the best of several tuned runs is expected to waste: mean over draws, and 90 % of them.
 
-        Rate and batch of each are drawn from the settings of the fitted runs, relative to the best for their size.
+        Rate and batch of each are drawn from the settings of the group's fitted runs, relative to the best for their
+        size.
 
         Parameters
         ----------
@@ -207,13 +208,12 @@ class Hyperparameters:
     @functools.cached_property
     def _settings(self) -> tuple[np.ndarray, np.ndarray]:
         """Rates and batches that are as far from the best of this run as those of fitted runs were from theirs."""
-        runs = self.ensemble.runs
-        known = known_columns(runs)
-        rows = np.unique(np.linspace(0, len(runs) - 1, min(TRIED, len(runs))).astype(int))
-        N, D, B = (known[name][rows] for name in ("params", "tokens", BATCH))
+        table = settings_of(self.ensemble.runs, self.ensemble.group)
+        rows = np.unique(np.linspace(0, len(table) - 1, min(TRIED, len(table))).astype(int))
+        N, D, B, rate = (table[name].to_numpy(float)[rows] for name in ("params", "tokens", BATCH, RATE))
         member = max(self._members, key=lambda one: one.weight)
         off_batch = np.median(np.log(B / best_batch(member, N[None], D[None])), axis=0)
-        off_rate = np.median(np.log(runs.column(RATE)[rows] / best_rate(member, N[None], D[None], B[None])), axis=0)
+        off_rate = np.median(np.log(rate / best_rate(member, N[None], D[None], B[None])), axis=0)
         middle = float(np.exp(np.median(np.log(self.batches))))
         batches = (
             np.full(len(rows), middle) if self.fixed_batch else np.clip(middle * np.exp(off_batch), 1, self.tokens)

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -144,9 +145,19 @@ def test_runs_are_fitted_first(folder: Path) -> None:
     assert 1e9 < low < high < 1e10
 
 
-def test_batches_and_epochs_are_shown() -> None:
-    three = bs.allocate(believed("three_term", THREE), 1e21)
+def printed(plan: bs.Plan) -> str:
     console = Console(width=200, file=io.StringIO())
-    console.print(plan_table(three))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    console.print(plan_table(plan))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_printed_median_is_that_of_the_json(chinchilla_fit: bs.Fit) -> None:
+    plan = bs.allocate(chinchilla_fit, 1e23)
+    choice = dataclasses.replace(plan.choice, wasted=np.array([0.1, 0.2, 0.4, 0.9]))
+    assert choice.to_dict()["wasted_flops"] == pytest.approx(0.3)
+    assert "30.0% (" in printed(dataclasses.replace(plan, choice=choice))
+
+
+def test_batches_and_epochs_are_shown() -> None:
+    text = printed(bs.allocate(believed("three_term", THREE), 1e21))
     assert "batch [tokens]" in text and "steps" in text and "batch_tokens" in text and "epochs" not in text

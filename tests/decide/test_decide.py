@@ -382,7 +382,17 @@ def test_a_target_below_the_floor_has_no_probability(beliefs: Ensemble) -> None:
     assert found.probability_reaches_target < 1e-12
     table = DecisionProblem(beliefs.take(range(200)), target=0.5).smallest_budget([0.1, 0.9])
     assert np.isinf(table["budget"]).all() and table["params"].isna().all()
-    assert "100% of draws have an irreducible loss above the target" in table["why"][0]
+    assert "in 100% of draws even an endless run is expected to stay above the target" in table["why"][0]
+
+
+def test_what_keeps_a_probability_low_counts_the_error_of_the_law(wandering_fit: bs.Fit) -> None:
+    """Draws whose irreducible loss is above the target, but which their discrepancy leads below it, are not counted."""
+    ensemble = Ensemble.of(wandering_fit)
+    target = float(np.quantile(wandering_fit.flat()["E"], 0.1))
+    row = DecisionProblem(ensemble, target=target).smallest_budget([0.99]).iloc[0]
+    assert "irreducible" not in row["why"]
+    stays = float(row["why"].split("in ")[-1].split("%")[0]) / 100
+    assert stays == pytest.approx(1 - row["reached"], abs=0.02)
 
 
 def test_same_seed_same_plan(wandering_fit: bs.Fit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,14 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.decide import budgets
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, money
 from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.objectives import expected_loss
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.search import optimise
-from bayes_scaling.decide.space import Space
+from bayes_scaling.decide.space import Space, run_columns
 from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 from tests.support import THREE, believed, public_table
@@ -69,6 +71,40 @@ def test_three_terms_have_a_best_batch(three: Ensemble, budget: float) -> None:
     assert "in batches of" in repr(found)
     with pytest.raises(PlanError, match="optimal_params, optimal_tokens, optimal_batch_tokens, optimal_steps"):
         found.interval(0.9, "optimal_loss")
+
+
+@pytest.fixture(scope="module")
+def with_one_that_reads_no_batch(three: Ensemble) -> Ensemble:
+    """Three terms, and a law of the same weight that is off by little and would train a larger model."""
+    other = believed("chinchilla", {"E": 1.72, "A": 500.0, "B": 25.0, "alpha": 0.32, "beta": 0.4})
+    members = {**three.members, **other.members}
+    return dataclasses.replace(three, members={k: dataclasses.replace(m, weight=0.5) for k, m in members.items()})
+
+
+def test_the_best_batch_is_that_of_the_laws_that_read_it(
+    three: Ensemble, with_one_that_reads_no_batch: Ensemble
+) -> None:
+    alone, both = (allocate(some, 1e22) for some in (three, with_one_that_reads_no_batch))
+    for of in ("optimal_batch_tokens", "optimal_steps"):
+        assert both.interval(0.9, of) == alone.interval(0.9, of)
+    assert both.optimum_batch is not None and np.isnan(both.optimum_batch[len(three) :]).all()
+    assert both.interval(0.9, "optimal_params")[1] > alone.interval(0.9, "optimal_params")[1]
+
+
+def test_the_smallest_budget_tries_batches_of_the_laws_that_read_them(
+    three: Ensemble, with_one_that_reads_no_batch: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[np.ndarray] = []
+
+    def seen(params: Any, tokens: Any, batch: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        tried.append(batch)
+        return run_columns(params, tokens, batch, given)
+
+    monkeypatch.setattr(budgets, "run_columns", seen)
+    DecisionProblem(with_one_that_reads_no_batch, target=2.0).smallest_budget([0.5])
+    largest = tried[budgets.BUDGETS - 1]
+    least = float(next(iter(three.members.values())).fit.runs.column("batch_tokens").min())
+    assert largest.min() > 10 * least
 
 
 def test_a_fixed_batch_gives_kaplans_split() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
-from bayes_scaling.decide import designs
-from bayes_scaling.decide.information import Joint, learned, posteriors, shifts_of, winsorise
+from bayes_scaling.decide import designs, pilot
+from bayes_scaling.decide.information import Joint, Posteriors, learned, posteriors, shifts_of, winsorise
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.predictive import Predictive
 from tests.support import believed, fit_exact, scattered
 
 BUDGET = 1e23
@@ -221,6 +223,23 @@ def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
     assert "Buy" in plan.verdict and "nats" in plan.verdict
     assert len(plan.chosen) == plan.runs["copies"].sum()
     assert plan.to_dict()["value"]["net"] == pytest.approx(plan.value.gain - plan.value.price)
+
+
+def test_the_best_of_several_sets_is_judged_by_outcomes_that_did_not_choose_it(
+    few: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, set[tuple[int, ...]]] = {}
+
+    def noted(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: int) -> Posteriors:
+        seen.setdefault(seed, set()).add(tuple(chosen))
+        return posteriors(signals, chosen, outcomes, seed)
+
+    monkeypatch.setattr(pilot, "posteriors", noted)
+    found = bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET, seed=5)
+    assert found.buys and seen[6] == {found.chosen} and len(seen[5]) > 3
+    seen.clear()
+    bs.pilot(few, OFFERS, 1e21, forecast_at={"params": 4e10, "tokens": 8e11}, seed=5)
+    assert set(seen) == {5}, "one set alone is the best of none"
 
 
 def test_what_cannot_change_the_choice_is_not_bought(few: Ensemble) -> None:

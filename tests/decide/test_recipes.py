@@ -181,10 +181,9 @@ def test_the_choice_is_worth_the_loss_that_it_saves() -> None:
 
 def test_a_target_that_is_never_reached_is_said(found: bs.RecipeComparison) -> None:
     never = dataclasses.replace(found, target=0.5)
-    assert (
-        never.verdict.endswith("Neither reaches a loss of 0.5 up to 10,000 times the budget.")
-        and "Neither" not in found.verdict
-    )
+    assert never.verdict.endswith("Neither reaches a loss of 0.5 up to 1e+26 FLOPs.") and "Neither" not in found.verdict
+    # Curves are held beyond the largest run, which may be beyond the budget.
+    assert dataclasses.replace(never, budget=2e18).verdict.endswith("up to 1e+26 FLOPs.")
     assert repr(never.speedup("b", loss=0.5)) == "<Speedup of b over a at a loss of 0.5: neither gets there>"
 
 

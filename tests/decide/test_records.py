@@ -80,6 +80,46 @@ def test_scores_are_those_of_the_forecast(registered: bs.Registered, forecast: b
     assert found["pit"].iloc[0] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"params": [1e9, 1e9], "flops": [6e18, 1.2e20]},
+        {"params": [1e9, 1e9], "steps": [1e3, 2e4], "batch_tokens": [1e6, 1e6]},
+        {"params": [1e9, 1e9], "tokens": [1e9, 2e10], "flops": [1.0, 2.0]},  # FLOPs counted in another way
+    ],
+)
+def test_a_run_is_found_by_inputs_that_say_the_same(registered: bs.Registered, columns: dict[str, list[float]]) -> None:
+    scores = bs.score_registered(registered, pd.DataFrame({**columns, "loss": [2.9, 2.5]}), now=LATER)
+    assert scores["run"].tolist() == [0] and scores["loss"].tolist() == [2.5]
+
+
+def test_a_row_that_is_there_twice_counts_once(registered: bs.Registered) -> None:
+    table = pd.DataFrame({"params": [1e9, 1e9], "tokens": 2e10, "loss": 2.5})
+    assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
+
+
+@pytest.mark.parametrize("rest", [("tokens", "steps"), ("tokens", "batch_tokens"), ("steps", "batch_tokens")])
+def test_an_input_that_follows_from_the_others_may_be_left_out(
+    registered: bs.Registered, rest: tuple[str, ...]
+) -> None:
+    first, inputs = registered.content["runs"][0], {"params": 1e9, "tokens": 2e10, "steps": 2e4, "batch_tokens": 1e6}
+    one = bs.Registered({**registered.content, "runs": [{**first, "inputs": inputs}]})
+    table = pd.DataFrame([{name: inputs[name] for name in ("params", *rest)}])
+    assert len(bs.score_registered(one, table.assign(loss=2.5), now=LATER)) == 1
+    with pytest.raises(bs.errors.DataError, match="needs steps too"):
+        bs.score_registered(one, pd.DataFrame({"params": [1e9], "tokens": [2e10], "loss": [2.5]}))
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.99, 0.9999])
+def test_the_ends_of_intervals_have_the_probabilities_that_scores_give_them(
+    registered: bs.Registered, probability: float
+) -> None:
+    ends = registered.interval(probability)
+    for side, pit in ((0, (1 - probability) / 2), (1, (1 + probability) / 2)):
+        np.testing.assert_allclose(bs.score_registered(registered, ends[:, side])["pit"], pit, rtol=1e-6)
+    assert (np.diff(registered.interval(0.9999)) > np.diff(registered.interval(0.99))).all()
+
+
 def test_a_plan_goes_on_record_from_its_json(chinchilla_fit: bs.Fit, tmp_path: Path) -> None:
     plan = bs.allocate(chinchilla_fit, 1e24)
     written = json.loads(json.dumps({"plan": plan.to_dict(), "budgets": []}))
@@ -184,7 +224,12 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([1.0], "of 2 runs, and 1 loss was given"),
         ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
-        (pd.DataFrame({"params": [1.0]}), "needs loss"),
+        (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
+        (pd.DataFrame({"params": [1e9], "D": [2e10], "loss": [2.0]}), "has params, D, loss; it needs tokens too"),
+        (
+            pd.DataFrame({"params": [1e9, 5e8, 1e9], "tokens": 2e10, "loss": [2.31, 3.0, 2.3]}),
+            "rows 1, 3 of the table are all registered run 0, with losses of 2.3 to 2.31: a forecast is of one run",
+        ),
         (pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}), "measured loss is nan"),
     ],
 )

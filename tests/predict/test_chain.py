@@ -106,6 +106,38 @@ def test_directly_from_compute_stands_beside(two: bs.Chain) -> None:
         two.forecast(**BIG).draws(of="direct")
 
 
+def of_both(names: dict[str, str] | None = None) -> bs.Runs:
+    """Return the errors of both tasks as one table, some tasks under other names."""
+    scores = tables()[1].replace({"task": names or {}})
+    return bs.score_runs(scores.assign(run=[f"r{i}" for i in range(len(scores))]), questions=QUESTIONS)
+
+
+@pytest.fixture(scope="module")
+def pooled_direct() -> bs.Fit:
+    """The error of both tasks against compute."""
+    return fit_exact("chinchilla", of_both(), noise=NORMAL, sampler="laplace", pooling={"E": bs.separate("task")})
+
+
+def test_a_direct_fit_goes_by_the_names_of_tasks(two: bs.Chain, pooled_direct: bs.Fit) -> None:
+    links = {name: two.links[name] for name in ("hard", "easy")}
+    turned, straight = (
+        bs.chain(two.loss, some, direct=pooled_direct, unconverged=True).forecast(**BIG) for some in (links, two.links)
+    )
+    for task in LINKS:
+        assert turned.median(task, "direct") == pytest.approx(straight.median(task, "direct"))
+    assert straight.median("easy", "direct") != pytest.approx(straight.median("hard", "direct"))
+
+
+def test_a_direct_fit_of_other_tasks_is_refused(two: bs.Chain, pooled_direct: bs.Fit) -> None:
+    others, pooling = of_both({"hard": "third"}), {"gamma": bs.separate("task")}
+    pooled = fit_exact("downstream", others, noise=COUNTED, sampler="laplace", pooling=pooling)
+    for links in (pooled, {"easy": two.links["easy"]}, {**two.links, "third": two.links["hard"]}):
+        with pytest.raises(
+            bs.errors.ForecastError, match="direct has the tasks easy, hard, expected those of score_fit: easy"
+        ):
+            bs.chain(two.loss, links, direct=pooled_direct, unconverged=True)
+
+
 @pytest.mark.slow
 def test_chained_scores_hold_the_truth() -> None:
     """90 % intervals of the expected score hold about 90 % of the truth."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.predict.frontier import SMALLER
 from tests.model.test_start import LAW, table
 from tests.support import fit_exact
 
@@ -37,6 +38,20 @@ def test_required_compute_is_the_closed_form(chinchilla_fit: bs.Fit) -> None:
     np.testing.assert_allclose(loss, 2.1, rtol=1e-9)
     assert needed.of == "flops" and needed.reachable == 1.0
     assert needed.interval(0.9)[0] < needed.quantile(0.5) < needed.interval(0.9)[1]
+
+
+def test_a_loss_before_the_paths_of_the_discrepancy_is_solved_there(
+    wandering_fit: bs.Fit, chinchilla_fit: bs.Fit
+) -> None:
+    """Both sides of the start of the paths, which are constant before it: draws differ, and the curve stays one."""
+    start = float(wandering_fit.runs.column("flops").min()) * np.exp(-SMALLER)
+    edge = float(np.median(closed_form(wandering_fit.flat(), start)[1]))
+    for loss in (3 * edge, 1.5 * edge):
+        found = bs.required(wandering_fit, loss)
+        assert found.interval()[0] < found.quantile(0.5) < min(found.interval()[1], start)
+        assert found.quantile(0.5) == pytest.approx(bs.required(chinchilla_fit, loss).quantile(0.5), rel=0.2)
+    before, at, after = (bs.required(wandering_fit, edge * by).quantile(0.5) for by in (1.02, 1.0, 0.98))
+    assert before < at < after
 
 
 def test_a_fixed_ratio_costs_at_least_the_best_split(chinchilla_fit: bs.Fit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -108,6 +109,17 @@ def test_more_tuned_runs_waste_less_and_a_larger_miss_more() -> None:
     two, four = h.off_by(2.0), h.off_by(4.0)
     assert (four["wasted"] > two["wasted"]).all()
     assert two["rate"].tolist() == pytest.approx([h.rate / 2, h.rate * 2])
+
+
+def test_the_best_of_several_is_drawn_from_the_settings_of_the_group() -> None:
+    """Another optimizer's rates, far from the best of this one, say nothing of how this one is tuned."""
+    h, table = found(), fitted().runs.table
+    far = table.assign(optimizer="muon", peak_learning_rate=table["peak_learning_rate"] * 50)
+    both = pd.concat([table.assign(optimizer="adamw"), far], ignore_index=True)
+    fit = dataclasses.replace(fitted(), runs=bs.Runs.from_frame(both.assign(run=[f"r{i}" for i in range(len(both))])))
+    members = {name: dataclasses.replace(one, fit=fit) for name, one in h.ensemble.members.items()}
+    ensemble = dataclasses.replace(h.ensemble, members=members, group={"optimizer": "adamw"})
+    assert dataclasses.replace(h, ensemble=ensemble).best_of(4) == pytest.approx(h.best_of(4))
 
 
 def test_published_rules_stand_beside_it() -> None:

@@ -56,7 +56,6 @@ def _named(name: str, choice: Choice) -> str:
 def _row(choice: Choice) -> list[Any]:
     low, high = choice.interval(0.9)
     less, more = choice.interval(0.9, "wasted")
-    middle = sorted(choice.wasted)[len(choice.wasted) // 2]
     return [
         choice.params,
         choice.tokens,
@@ -67,7 +66,7 @@ def _row(choice: Choice) -> list[Any]:
         choice.cost,
         choice.expected_loss,
         f"{choice.expected_regret:.4f} ({low:.4f} - {high:.4f})",
-        f"{middle:.1%} ({less:.1%} - {more:.1%})",
+        f"{choice.median_wasted:.1%} ({less:.1%} - {more:.1%})",
     ]
 
 
