@@ -205,10 +205,11 @@ class Ensemble:
         Raises
         ------
         ConvergenceError
-            When a fit did not converge.
+            When a fit did not converge; whoever made an ensemble accepted that.
         """
-        if isinstance(source, Ensemble) and group is None:
-            group = source.group or None
+        if isinstance(source, Ensemble):
+            unconverged = True
+            group = (source.group or None) if group is None else group
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
             return cls._with(members, group, seed, None)

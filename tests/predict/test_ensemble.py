@@ -113,6 +113,16 @@ def test_an_ensemble_is_drawn_again_by_another_seed(ensemble: bs.Ensemble) -> No
     assert (draws[0] != draws[2]).any()
 
 
+def test_whoever_made_an_ensemble_accepted_its_fits(wandering_fit: bs.Fit) -> None:
+    odd = dataclasses.replace(wandering_fit, diagnostics=dataclasses.replace(wandering_fit.diagnostics, rhat=1.5))
+    with pytest.raises(bs.errors.ConvergenceError, match="did not converge"):
+        bs.Ensemble.of(odd)
+    accepted = bs.Ensemble.of(odd, unconverged=True)
+    again = bs.Ensemble.of(accepted)
+    point = {"params": 7e10, "tokens": 1.4e12}
+    np.testing.assert_array_equal(bs.forecast(again, **point).mean, bs.forecast(accepted, **point).mean)
+
+
 def test_inverse_problems_and_quantities_mix_the_laws(ensemble: bs.Ensemble) -> None:
     alone = [bs.compute_optimal(fit, 1e21, seed=3) for fit in ensemble.fits.values()]
     split = bs.compute_optimal(ensemble, 1e21, seed=3)
