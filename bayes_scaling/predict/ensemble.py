@@ -22,7 +22,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import PlanError
+from bayes_scaling.errors import ForecastError, PlanError
 from bayes_scaling.inference.compiled import log_mean_and_scale
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
@@ -71,7 +71,14 @@ def law_and_scale(
     theta : draws of law and noise parameters, ``(n_draw,)``, or ``(n_draw, n_cell)`` where groups differ
     points : columns of measured or planned runs
     cell : (n_point,) which cell of groups each point is in; by default there is only one
+
+    Raises
+    ------
+    ForecastError
+        When the noise reads a size that the points lack.
     """
+    if "noise.relative_size" in fit.noise.columns and fit.yardstick.size not in points:
+        raise ForecastError(f"noise that grows towards small runs needs {fit.yardstick.size} of each planned run")
     columns = model_columns(fit.law, fit.noise, points, fit.yardstick)
     count = len(next(iter(columns.values())))
     columns[CELL] = np.zeros(count, int) if cell is None else cell

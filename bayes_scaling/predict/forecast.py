@@ -22,7 +22,7 @@ from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.observations import SIZES, size_of
+from bayes_scaling.model.observations import SIZES
 from bayes_scaling.model.schedule import STEP_RATE, Schedule, missing_inputs
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
@@ -293,13 +293,10 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
     now = len(both) - len(frame)
     fit = with_few_draws(fit, len(both))
-    size = size_of(fit.runs)
     named = {"run", *fit.groups.columns}
     table = {str(name): both[name].to_numpy(float) for name in both if name not in named}
     if "run" in both:
         table["run"] = pd.factorize(both["run"].astype(str) if known.runs else both["run"])[0]
-    if "noise.relative_size" in fit.noise.columns and size[0] not in table:
-        raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
     theta, cell = fit.in_groups(both, PLANNED, seed)
     log_law, scale = law_and_scale(fit, theta, table, cell)
     learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))

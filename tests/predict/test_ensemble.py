@@ -11,7 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model.discrepancy import MOST_PLACES
-from tests.support import fit_exact
+from tests.support import design, fit_exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,20 @@ def test_the_group_of_an_ensemble_is_that_of_its_forecast() -> None:
     ours = bs.forecast(ensemble, params=1e11, tokens=1e12)
     direct = bs.forecast(fit, params=1e11, tokens=1e12, dataset="b", unconverged=True)
     np.testing.assert_array_equal(np.sort(ours.mean, axis=0), np.sort(direct.mean, axis=0))
+
+
+def test_noise_that_reads_a_size_asks_for_it_in_the_same_words() -> None:
+    growing = bs.Noise("normal", scale="growing")
+    runs = bs.simulate("chinchilla", design(), "besiroglu2024", seed=1)
+    fit = fit_exact("power_law:input=tokens", runs, noise=growing, sampler="laplace", seed=0)
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
+    for ask in (
+        lambda: bs.forecast(fit, tokens=1e12, unconverged=True),
+        lambda: ensemble.new_run(ensemble.points(tokens=1e12)),
+    ):
+        with pytest.raises(bs.errors.ForecastError, match="grows towards small runs needs flops of each planned run"):
+            ask()
+    assert len(ensemble.new_run(ensemble.points(tokens=1e12, params=1e9))) == len(ensemble)
 
 
 def test_draws_that_are_not_there_are_refused(both: Weighted) -> None:
