@@ -69,7 +69,7 @@ def law_and_scale(
     Parameters
     ----------
     theta : draws of law and noise parameters, ``(n_draw,)``, or ``(n_draw, n_cell)`` where groups differ
-    points : columns of measured or planned runs
+    points : columns of measured or planned runs; rows without ``run`` are runs of their own
     cell : (n_point,) which cell of groups each point is in; by default there is only one
 
     Raises
@@ -79,8 +79,8 @@ def law_and_scale(
     """
     if "noise.relative_size" in fit.noise.columns and fit.yardstick.size not in points:
         raise ForecastError(f"noise that grows towards small runs needs {fit.yardstick.size} of each planned run")
-    columns = model_columns(fit.law, fit.noise, points, fit.yardstick)
-    count = len(next(iter(columns.values())))
+    count = len(next(iter(points.values())))
+    columns = model_columns(fit.law, fit.noise, {"run": np.arange(count), **points}, fit.yardstick)
     columns[CELL] = np.zeros(count, int) if cell is None else cell
     padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
     laws, scales = [], []

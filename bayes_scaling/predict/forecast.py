@@ -225,7 +225,7 @@ def forecast(
     source : a fit, or a comparison or an ensemble, whose laws are mixed by weight
     points : table with the law's inputs in raw units. Where the fitted table holds training curves, rows with the
         ``run`` of a fitted curve, beyond its last row, are forecast from that curve, as by `continued`; others are new
-        runs. Or give inputs by name:
+        runs, each row without a ``run`` one of its own. Or give inputs by name:
     inputs : numbers or lists of equal length, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run if the
         fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
         population)
@@ -296,7 +296,7 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     named = {"run", *fit.groups.columns}
     table = {str(name): both[name].to_numpy(float) for name in both if name not in named}
     if "run" in both:
-        table["run"] = pd.factorize(both["run"].astype(str) if known.runs else both["run"])[0]
+        table["run"] = numbered(both["run"])
     theta, cell = fit.in_groups(both, PLANNED, seed)
     log_law, scale = law_and_scale(fit, theta, table, cell)
     learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))
@@ -336,6 +336,12 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
         cautions=(*known.cautions, *_cautions(fit, frame)),
         continues=tuple(known.runs),
     )
+
+
+def numbered(runs: pd.Series) -> np.ndarray:
+    """Return the run of each row as an integer, ``(n_row,)``, given run ids; a row without one is a run of its own."""
+    numbers, nameless = pd.factorize(runs.astype(str))[0], runs.isna().to_numpy()
+    return np.where(nameless, len(runs) + np.arange(len(runs)), numbers)
 
 
 def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:
@@ -408,7 +414,12 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
     refuse_impossible(frame, Origin(PLANNED, {}))
     refuse_missing_inputs(law, frame, fit.yardstick.schedule)
-    if STEP_RATE in law.inputs and STEP_RATE not in frame and "run" in frame and frame["run"].duplicated().any():
+    if (
+        STEP_RATE in law.inputs
+        and STEP_RATE not in frame
+        and "run" in frame
+        and frame["run"].dropna().duplicated().any()
+    ):
         raise ForecastError(
             f"rows of one run need the learning rate of each; give {STEP_RATE}, or the ends of runs alone"
         )

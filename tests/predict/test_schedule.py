@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayes_scaling as bs
@@ -69,6 +70,23 @@ def test_a_trajectory_goes_as_the_usual_schedule_and_says_so(fit: bs.Fit, usual:
 def test_rows_of_one_run_need_their_rates(fit: bs.Fit) -> None:
     with pytest.raises(ForecastError, match="rows of one run need the learning rate of each"):
         bs.forecast(fit, params=5e8, tokens=[1e9, 2e9], run="planned", unconverged=True)
+
+
+def test_runs_without_a_name_have_schedules_of_their_own(fit: bs.Fit) -> None:
+    given = {"params": [5e8, 5e8], "tokens": [1e9, 2e9], "learning_rate": [3e-4, 1e-4]}
+    alone = [
+        bs.forecast(fit, **{name: values[i] for name, values in given.items()}, unconverged=True).fitted[:, 0]
+        for i in (0, 1)
+    ]
+    together = bs.forecast(fit, **given, unconverged=True).fitted
+    nameless = bs.forecast(fit, pd.DataFrame({**given, "run": [None, None]}), unconverged=True).fitted
+    one_run = bs.forecast(fit, **given, run="one", unconverged=True).fitted
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
+    log_law = ensemble.log_law(ensemble.points(**given))
+    for found in (together, nameless, np.exp(log_law)):
+        np.testing.assert_allclose(found, np.transpose(alone), rtol=1e-9)
+    np.testing.assert_allclose(one_run[:, 0], alone[0], rtol=1e-9)
+    assert (one_run[:, 1] < alone[1]).mean() > 0.9
 
 
 def test_a_plan_leaves_out_laws_of_whole_schedules_beside_others(fit: bs.Fit, runs: bs.Runs) -> None:
