@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -362,7 +363,8 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
     known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
     said = [member.contains["mean"] for member in members.values()]
     error = ("the laws' own error",) if any("own error" in words for words in said) else ()
-    own = own_deviation(some.continues) if any("own deviation" in words for words in said) else ()
+    deviating = [member.continues for member in members.values() if "own deviation" in member.contains["mean"]]
+    own = own_deviation(list(dict.fromkeys(itertools.chain.from_iterable(deviating))))
     departs = any(NEW_DEVIATION in member.contains[CURVE] for member in members.values())
     return Forecast(
         points=some.points,
@@ -377,7 +379,7 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),
-        continues=some.continues,
+        continues=tuple(dict.fromkeys(run for member in members.values() for run in member.continues)),
     )
 
 
