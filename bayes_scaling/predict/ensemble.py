@@ -180,6 +180,7 @@ class Ensemble:
     group : the group that the draws are for, where fits are pooled
     seed : of discrepancy paths and noise
     evidence : why each law has its weight; None where weights were given
+    taken : whether these are some draws of an ensemble, chosen by `take`: each law's weight is then its share of them
     """
 
     members: Mapping[str, Member]
@@ -188,6 +189,7 @@ class Ensemble:
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seed: int = 0
     evidence: Evidence | None = None
+    taken: bool = False
     EXPECTED: ClassVar[str] = "an Ensemble, as from fit(runs) or Ensemble.load(path)"
 
     @classmethod
@@ -259,13 +261,14 @@ class Ensemble:
             name: Member.of(fit, saved.weights[name], saved.seed, saved.group or None, True).take(saved.draws[name])
             for name, fit in saved.fits.items()
         }
-        return cls._with(members, saved.group, saved.seed, saved.evidence)
+        found = cls._with(members, saved.group, saved.seed, saved.evidence)
+        return dataclasses.replace(found, taken=saved.taken)
 
     @validated
     def save(self, path: FilePath) -> None:
         """Write the ensemble as one netCDF file; an existing file is replaced only when the new one is whole."""
-        draws = {name: member.draws for name, member in self.members.items()}
-        save_ensemble(Saved(self.fits, self.weights, draws, self.seed, self.group, self.evidence), Path(path))
+        saved = Saved(self.fits, self.weights, self.draws, self.seed, self.group, self.evidence, self.taken)
+        save_ensemble(saved, Path(path))
 
     @property
     def fits(self) -> dict[str, Fit]:
@@ -276,6 +279,11 @@ class Ensemble:
     def weights(self) -> dict[str, float]:
         """The weight of each law, by label."""
         return {name: member.weight for name, member in self.members.items()}
+
+    @property
+    def draws(self) -> dict[str, np.ndarray]:
+        """Which draws of the posterior of each law these are, by label."""
+        return {name: member.draws for name, member in self.members.items()}
 
     @property
     def runs(self) -> Runs:
@@ -315,18 +323,19 @@ class Ensemble:
 
     @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
-        """Keep some draws, by index over all members."""
+        """Keep some draws, by index over all members; the weight of each law is then its share of them."""
         wanted, start, members = np.asarray(draws), 0, {}
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
             raise PlanError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
-                members[name] = member.take(wanted[inside] - start)
+                kept = dataclasses.replace(member, weight=float(inside.mean()))
+                members[name] = kept.take(wanted[inside] - start)
             start += len(member)
         if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
             raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
-        return dataclasses.replace(self, members=members)
+        return dataclasses.replace(self, members=members, taken=True)
 
     @validated
     def only(self, name: str) -> Ensemble:

@@ -106,6 +106,23 @@ def test_draws_that_are_not_there_are_refused(both: Weighted) -> None:
         bs.Ensemble.of(both).take([5000])
 
 
+def test_a_forecast_of_some_draws_is_of_exactly_those(both: Weighted) -> None:
+    ensemble, point = bs.Ensemble.of(both), {"params": [1e10, 7e10], "tokens": 1.4e12}
+    few = ensemble.take([3990, 5, 3, 3])
+    assert few.weights == {"exact": 0.75, "wandering": 0.25}
+    found = bs.forecast(few, **point)
+    alone = {name: bs.forecast(fit, **point) for name, fit in both.fits.items()}
+    for of in ("fitted", "mean"):
+        expected = [alone[name].draws(of)[draws] for name, draws in few.draws.items()]
+        np.testing.assert_allclose(found.draws(of), np.concatenate(expected), rtol=1e-12)
+    np.testing.assert_allclose(np.log(found.fitted[:3]), few.log_mean(few.points(**point))[:3], rtol=1e-12)
+    assert found.new_run.shape == (4, 2) and len(found.predictive) == 4
+    one = ensemble.take([0, 1])
+    assert one.weights == {"exact": 1.0} and bs.forecast(one, **point).new_run.shape == (2, 2)
+    rare = ensemble.take(np.append(np.arange(1000, 4000), 0))
+    assert len(bs.forecast(rare, **point).mean) == 3001 and rare.weights["exact"] < 1e-3
+
+
 def test_an_ensemble_says_what_it_holds_and_why(ensemble: bs.Ensemble, chinchilla_runs: bs.Runs) -> None:
     assert list(ensemble.fits) == list(ensemble.weights) == ["chinchilla", "chinchilla, law alone"]
     assert ensemble.runs is chinchilla_runs and ensemble.leading is ensemble.fits["chinchilla"]
