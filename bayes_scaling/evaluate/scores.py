@@ -73,7 +73,7 @@ def crps(draws: np.ndarray, value: np.ndarray) -> np.ndarray:
     """
     n = len(draws)
     rank = 2 * np.arange(1, n + 1) - n - 1
-    spread = (rank[:, None] * np.sort(draws, axis=0)).sum(axis=0) / (n * (n - 1))
+    spread = (rank[:, None] * np.sort(draws, axis=0)).sum(axis=0) / (n * max(n - 1, 1))
     return np.asarray(np.abs(draws - value).mean(axis=0) - spread)
 
 

@@ -67,6 +67,11 @@ def with_few_draws(fit: Fit, rows: int, most: int = AT_ONCE) -> Fit:
     return fit.thinned(max(most // rows, ENOUGH * len(fit.unconstrained)))
 
 
+def few_of(draws: np.ndarray, rows: int, most: int = AT_ONCE) -> np.ndarray:
+    """Keep of some draws, evenly, those that make at most so many numbers with some rows, and 100 at least."""
+    return draws[:: -(-len(draws) // max(most // rows, ENOUGH))]
+
+
 def at_rows(fit: Fit, draws: np.ndarray, rows: slice = slice(None)) -> AtRows:
     """Evaluate some draws at some rows; all rows where they are correlated."""
     count = len(fit.runs)

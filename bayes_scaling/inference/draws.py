@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -27,6 +28,17 @@ def prior_draws(composition: Composition, model: Model, seed: int) -> dict[str, 
         values = draw_prior(priors[site], rng, PRIOR_DRAWS * (count or 1))
         draws[site] = values if count is None else values.reshape(PRIOR_DRAWS, count)
     return draws
+
+
+def new_group_draws(site: str, prior: dist.Distribution, names: Sequence[str], count: int, seed: int) -> np.ndarray:
+    """Draw a site of groups that the fitted table does not have, each by its name, ``(count, n_name)``."""
+    return np.stack([draw_prior(prior, _rng_of(site, name, seed), count) for name in names], axis=1)
+
+
+def _rng_of(site: str, name: str, seed: int) -> np.random.Generator:
+    """Return random numbers of a name and a site, the same in every process."""
+    digest = hashlib.sha256(f"{site}\0{name}".encode("utf-8", "surrogatepass")).digest()
+    return np.random.default_rng([seed, 3, int.from_bytes(digest[:8], "big")])
 
 
 def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:

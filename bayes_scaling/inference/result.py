@@ -20,11 +20,10 @@ from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.at_rows import AtRows, at_rows, kept_draws
 from bayes_scaling.inference.compiled import AT_ONCE, in_groups, log_mean_and_scale, log_priors, placed
 from bayes_scaling.inference.diagnostics import Diagnostics
-from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, parts, prior_draws
+from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, new_group_draws, parts, prior_draws
 from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
-from bayes_scaling.laws.priors import draw_prior
-from bayes_scaling.model.composition import INCREMENTS, Composition, site_priors, spelled_out
+from bayes_scaling.model.composition import Composition, site_priors, spelled_out
 from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
@@ -228,6 +227,9 @@ class Fit:
     def in_groups(self, table: pd.DataFrame, source: str, seed: Seed = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return draws of every parameter in the groups of a table, and the cell of each of its rows.
 
+        Each name that the fitted table does not have is a group of its own, drawn from the population by its name: the
+        same whatever else the table holds.
+
         Returns
         -------
         theta : by parameter, (chain * draw,), or (chain * draw, n_cell) where it varies between groups
@@ -239,10 +241,12 @@ class Fit:
             return {name: flat[name] for name in model.names}, np.zeros(len(table), int)
         cells, cell = self.groups.place(table, source)
         u = self.unconstrained.reshape(-1, len(model.sites))
-        rng = np.random.default_rng([seed, 3])
-        priors = site_priors(self.composition)
-        pooled = [site for site, count in model.blocks.items() if count and site != INCREMENTS]
-        new = {site: draw_prior(priors[site], rng, len(u)) for site in pooled}
+        priors, names = site_priors(self.composition), self.groups.newcomers(table, source)
+        new = {
+            # One at least, so that tables without new groups have the shapes of those with one.
+            site: new_group_draws(site, priors[site], names[position] or ("",), len(u), seed)
+            for site, position in model.of_groups.items()
+        }
         with scope():
             _, data, arguments = parts(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.

@@ -150,6 +150,7 @@ ENSEMBLE: Fields = {
     "seed": (_is_count, "a whole number from 0 on"),
     "group": (_table(_is_text), "a name by column"),
     "evidence": (lambda value: value is None or isinstance(value, dict), "a table, or nothing"),
+    "taken": (lambda value: isinstance(value, bool), "true or false"),
 }
 EVIDENCE: Fields = {
     "cuts": (_texts, "words"),

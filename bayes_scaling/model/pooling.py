@@ -135,16 +135,23 @@ class Groups:
     def place(self, table: pd.DataFrame, source: str) -> tuple[tuple[tuple[int, ...], ...], np.ndarray]:
         """Return the distinct cells of a table and the cell of each row, ``(n_row,)``.
 
-        A group that is not among the labels has the index after the last one.
+        Groups that are not among the labels have the indices after the last one, in the order of `newcomers`.
         """
         if not self.columns:
             return ((),), np.zeros(len(table), int)
         index = []
-        for column, names in zip(self.columns, self.labels, strict=True):
-            known = {name: i for i, name in enumerate(names)}
-            index.append([known.get(name, len(names)) for name in group_names(table, column, source)])
+        for column, names, new in zip(self.columns, self.labels, self.newcomers(table, source), strict=True):
+            known = {name: i for i, name in enumerate((*names, *new))}
+            index.append([known[name] for name in group_names(table, column, source)])
         cells, cell = np.unique(np.array(index).T, axis=0, return_inverse=True)
         return tuple(tuple(int(i) for i in row) for row in cells), cell.reshape(-1)
+
+    def newcomers(self, table: pd.DataFrame, source: str) -> tuple[tuple[str, ...], ...]:
+        """Return, for each column, the groups of a table that are not among the labels, sorted."""
+        return tuple(
+            tuple(sorted({*group_names(table, column, source)} - {*names}))
+            for column, names in zip(self.columns, self.labels, strict=True)
+        )
 
     def named(self, name: str, columns: Sequence[str]) -> list[tuple[str, int]]:
         """Return the name of a parameter in each group, ``alpha[c4]``, with a cell that has its value.

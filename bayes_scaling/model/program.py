@@ -106,6 +106,13 @@ class Model:
         return {**blocks, INCREMENTS: self.increments} if self.increments else blocks
 
     @functools.cached_property
+    def of_groups(self) -> dict[str, int]:
+        """Sites that have a number for each group, with the position of the column that names the groups."""
+        rows = {row.site: row for row in self.rows if isinstance(row, Parameter) and row.name in self.pools}
+        positions = {site: self.pools[row.name][1] for site, row in {**rows, **self.populations}.items()}
+        return {site: positions[site] for site, count in self.blocks.items() if count and site != INCREMENTS}
+
+    @functools.cached_property
     def sites(self) -> tuple[str, ...]:
         """Names of the coordinates of the unconstrained vector."""
         return tuple(
@@ -287,9 +294,15 @@ class Model:
         return self._named(self._sampled(u, priors), data, priors)
 
     def in_groups(self, u: Array, new: Mapping[str, Array], data: Observations, priors: Priors) -> dict[str, Array]:
-        """Return the parameters at ``u`` in the cells of ``data``; groups beyond the last one take ``new`` draws."""
+        """Return the parameters at ``u`` in the cells of ``data``.
+
+        Parameters
+        ----------
+        new : by site of `of_groups`, ``(n_new,)`` draws for the groups beyond the last one, of which offsets are
+            standardised
+        """
         draws = {site: jnp.append(v, new[site]) if site in new else v for site, v in self._sampled(u, priors).items()}
-        centring = {site: jnp.append(values, 0.0) for site, values in data.geometry.centring.items()}
+        centring = {site: jnp.append(c, jnp.zeros_like(new[site])) for site, c in data.geometry.centring.items()}
         geometry = dataclasses.replace(data.geometry, centring=centring)
         return self._named_alone(draws, dataclasses.replace(data, geometry=geometry), priors)
 

@@ -20,7 +20,7 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
-from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, planned, weighted
+from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, planned, taken_draws, weighted
 from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
 
@@ -63,14 +63,19 @@ def continued(
     fits, weights, accepted = weighted(source, unconverged)
     for name in weights:
         fits[name].require_convergence(accepted)
-    return mixed({name: _of_fit(fits[name], run, ahead, seed) for name in weights}, weights, seed)
+    draws = taken_draws(source)
+    return mixed(
+        {name: _of_fit(fits[name], run, ahead, seed, draws.get(name)) for name in weights}, weights, draws, seed
+    )
 
 
-def _of_fit(fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame, seed: int) -> Forecast:
-    """Continue a run with one fit."""
+def _of_fit(
+    fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame, seed: int, draws: np.ndarray | None = None
+) -> Forecast:
+    """Continue a run with one fit, or with some of its draws."""
     so_far, along = curve_so_far(fit, run)
     frame = _rows_ahead(fit, run, so_far, along, ahead)
-    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed)
+    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed, draws)
     return dataclasses.replace(
         found,
         points=frame,

@@ -22,7 +22,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import PlanError
+from bayes_scaling.errors import ForecastError, PlanError
 from bayes_scaling.inference.compiled import log_mean_and_scale
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
@@ -69,11 +69,18 @@ def law_and_scale(
     Parameters
     ----------
     theta : draws of law and noise parameters, ``(n_draw,)``, or ``(n_draw, n_cell)`` where groups differ
-    points : columns of measured or planned runs
+    points : columns of measured or planned runs; rows without ``run`` are runs of their own
     cell : (n_point,) which cell of groups each point is in; by default there is only one
+
+    Raises
+    ------
+    ForecastError
+        When the noise reads a size that the points lack.
     """
-    columns = model_columns(fit.law, fit.noise, points, fit.yardstick)
-    count = len(next(iter(columns.values())))
+    if "noise.relative_size" in fit.noise.columns and fit.yardstick.size not in points:
+        raise ForecastError(f"noise that grows towards small runs needs {fit.yardstick.size} of each planned run")
+    count = len(next(iter(points.values())))
+    columns = model_columns(fit.law, fit.noise, {"run": np.arange(count), **points}, fit.yardstick)
     columns[CELL] = np.zeros(count, int) if cell is None else cell
     padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
     laws, scales = [], []
@@ -173,6 +180,7 @@ class Ensemble:
     group : the group that the draws are for, where fits are pooled
     seed : of discrepancy paths and noise
     evidence : why each law has its weight; None where weights were given
+    taken : whether these are some draws of an ensemble, chosen by `take`: each law's weight is then its share of them
     """
 
     members: Mapping[str, Member]
@@ -181,6 +189,7 @@ class Ensemble:
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seed: int = 0
     evidence: Evidence | None = None
+    taken: bool = False
     EXPECTED: ClassVar[str] = "an Ensemble, as from fit(runs) or Ensemble.load(path)"
 
     @classmethod
@@ -205,10 +214,11 @@ class Ensemble:
         Raises
         ------
         ConvergenceError
-            When a fit did not converge.
+            When a fit did not converge; whoever made an ensemble accepted that.
         """
-        if isinstance(source, Ensemble) and group is None:
-            group = source.group or None
+        if isinstance(source, Ensemble):
+            unconverged = True
+            group = (source.group or None) if group is None else group
         if isinstance(source, Fit):
             members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
             return cls._with(members, group, seed, None)
@@ -251,13 +261,14 @@ class Ensemble:
             name: Member.of(fit, saved.weights[name], saved.seed, saved.group or None, True).take(saved.draws[name])
             for name, fit in saved.fits.items()
         }
-        return cls._with(members, saved.group, saved.seed, saved.evidence)
+        found = cls._with(members, saved.group, saved.seed, saved.evidence)
+        return dataclasses.replace(found, taken=saved.taken)
 
     @validated
     def save(self, path: FilePath) -> None:
         """Write the ensemble as one netCDF file; an existing file is replaced only when the new one is whole."""
-        draws = {name: member.draws for name, member in self.members.items()}
-        save_ensemble(Saved(self.fits, self.weights, draws, self.seed, self.group, self.evidence), Path(path))
+        saved = Saved(self.fits, self.weights, self.draws, self.seed, self.group, self.evidence, self.taken)
+        save_ensemble(saved, Path(path))
 
     @property
     def fits(self) -> dict[str, Fit]:
@@ -268,6 +279,11 @@ class Ensemble:
     def weights(self) -> dict[str, float]:
         """The weight of each law, by label."""
         return {name: member.weight for name, member in self.members.items()}
+
+    @property
+    def draws(self) -> dict[str, np.ndarray]:
+        """Which draws of the posterior of each law these are, by label."""
+        return {name: member.draws for name, member in self.members.items()}
 
     @property
     def runs(self) -> Runs:
@@ -307,18 +323,19 @@ class Ensemble:
 
     @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
-        """Keep some draws, by index over all members."""
+        """Keep some draws, by index over all members; the weight of each law is then its share of them."""
         wanted, start, members = np.asarray(draws), 0, {}
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
             raise PlanError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
-                members[name] = member.take(wanted[inside] - start)
+                kept = dataclasses.replace(member, weight=float(inside.mean()))
+                members[name] = kept.take(wanted[inside] - start)
             start += len(member)
         if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
             raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
-        return dataclasses.replace(self, members=members)
+        return dataclasses.replace(self, members=members, taken=True)
 
     @validated
     def only(self, name: str) -> Ensemble:

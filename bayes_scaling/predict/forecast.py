@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,12 +18,12 @@ from bayes_scaling.data.consistency import odd_rows, refuse_impossible
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.at_rows import with_few_draws
+from bayes_scaling.inference.at_rows import few_of, with_few_draws
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.observations import SIZES, size_of
+from bayes_scaling.model.observations import SIZES
 from bayes_scaling.model.schedule import STEP_RATE, Schedule, missing_inputs
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
@@ -225,7 +226,7 @@ def forecast(
     source : a fit, or a comparison or an ensemble, whose laws are mixed by weight
     points : table with the law's inputs in raw units. Where the fitted table holds training curves, rows with the
         ``run`` of a fitted curve, beyond its last row, are forecast from that curve, as by `continued`; others are new
-        runs. Or give inputs by name:
+        runs, each row without a ``run`` one of its own. Or give inputs by name:
     inputs : numbers or lists of equal length, ``params=[7e9, 70e9], tokens=1.4e12``; and the group of each run if the
         fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
         population)
@@ -236,8 +237,9 @@ def forecast(
     -------
     Forecast
         Draws of the mean curve and of one new run at every point. With several laws there are as many draws as in the
-        largest fit, divided by weight, and ``members`` holds the forecast of each law. Of more than 10 million draws
-        by points, draws are left out evenly, down to 100 of each chain.
+        largest fit, divided by weight, and ``members`` holds the forecast of each law; draws that were taken from an
+        ensemble are those of its forecast, in their order. Of more than 10 million draws by points, draws are left out
+        evenly, down to 100 of each chain.
 
     Raises
     ------
@@ -249,12 +251,18 @@ def forecast(
         When an input is what a table of runs refuses: not a positive number, or FLOPs far from 6 N D.
     """
     if isinstance(source, Fit):
-        return _of_fit(source, points, seed, unconverged, inputs)
+        source.require_convergence(unconverged)
+        return _of_fit(source, points, inputs, seed)
     fits, weights, unconverged = weighted(source, unconverged)
     if isinstance(source, Ensemble):
         inputs = {**(source.group if points is None else {}), **inputs}
-    of_laws = {name: _of_fit(fits[name], points, seed, unconverged, _read_by(fits, name, inputs)) for name in weights}
-    return mixed(of_laws, weights, seed)
+    for name in weights:
+        fits[name].require_convergence(unconverged)
+    draws = taken_draws(source)
+    of_laws = {
+        name: _of_fit(fits[name], points, _read_by(fits, name, inputs), seed, draws.get(name)) for name in weights
+    }
+    return mixed(of_laws, weights, draws, seed)
 
 
 def _read_by(fits: Mapping[str, Fit], name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,20 +273,31 @@ def _read_by(fits: Mapping[str, Fit], name: str, inputs: Mapping[str, Any]) -> d
 
 def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
     """Return fits and weights of the laws that are used, and whether fits that did not converge are accepted."""
-    # Whoever made an ensemble accepted fits that did not converge, or all did.
-    return source.fits, used(source.weights), unconverged or isinstance(source, Ensemble)
+    # Whoever made an ensemble accepted fits that did not converge, or all did; whoever took draws, their laws.
+    weights = source.weights if taken_draws(source) else used(source.weights)
+    return source.fits, weights, unconverged or isinstance(source, Ensemble)
+
+
+def taken_draws(source: WeightedFits | Ensemble) -> Mapping[str, np.ndarray]:
+    """Return which draws of each fit were taken, by label; nothing where draws are still to be chosen by weight."""
+    return source.draws if isinstance(source, Ensemble) and source.taken else {}
 
 
 def _of_fit(
-    fit: Fit, points: pd.DataFrame | Runs | None, seed: int, unconverged: bool, inputs: Mapping[str, Any]
+    fit: Fit,
+    points: pd.DataFrame | Runs | None,
+    inputs: Mapping[str, Any],
+    seed: int,
+    draws: np.ndarray | None = None,
 ) -> Forecast:
-    """Forecast with one fit."""
-    fit.require_convergence(unconverged)
+    """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
-    return at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed)
+    return at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed, draws)
 
 
-def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) -> Forecast:
+def at_rows_ahead(
+    fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int, draws: np.ndarray | None = None
+) -> Forecast:
     """Forecast rows of runs that are new, and of runs that go on.
 
     Parameters
@@ -286,23 +305,24 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     frame : future rows as of `planned`
     known : fitted rows of the runs that go on, named as in the column ``run`` of ``frame``
     seed : of the noise, of the discrepancy and of deviations of curves
+    draws : (n_draw,) which draws of the fit are asked, by index; by default all
     """
     if known.runs and STEP_RATE in fit.law.inputs and STEP_RATE not in frame:
         raise ForecastError(f"run {known.runs[0]!r} goes on: give the learning rate of its rows ahead, {STEP_RATE}")
     common = [name for name in frame if name in known.rows]
     both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
     now = len(both) - len(frame)
-    fit = with_few_draws(fit, len(both))
-    size = size_of(fit.runs)
+    if draws is None:
+        fit = with_few_draws(fit, len(both))
+    chosen = slice(None) if draws is None else few_of(draws, len(both))
     named = {"run", *fit.groups.columns}
     table = {str(name): both[name].to_numpy(float) for name in both if name not in named}
     if "run" in both:
-        table["run"] = pd.factorize(both["run"].astype(str) if known.runs else both["run"])[0]
-    if "noise.relative_size" in fit.noise.columns and size[0] not in table:
-        raise ForecastError(f"noise that grows towards small runs needs {size[0]} of each planned run")
+        table["run"] = numbered(both["run"])
     theta, cell = fit.in_groups(both, PLANNED, seed)
+    theta = {name: values[chosen] for name, values in theta.items()}
     log_law, scale = law_and_scale(fit, theta, table, cell)
-    learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed))
+    learned, unresolved = (np.broadcast_to(part, log_law.shape) for part in paths_at(fit, table, seed, chosen))
     at_rows = by_row(theta, cell[now:])
     own = of_new_runs(fit.noise, at_rows, {name: values[now:] for name, values in table.items()}, seed)
     fitted, fresh, drawn = (log_law + learned)[:, now:], unresolved[:, now:], np.zeros((1, 1))
@@ -341,6 +361,12 @@ def at_rows_ahead(fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int) ->
     )
 
 
+def numbered(runs: pd.Series) -> np.ndarray:
+    """Return the run of each row as an integer, ``(n_row,)``, given run ids; a row without one is a run of its own."""
+    numbers, nameless = pd.factorize(runs.astype(str))[0], runs.isna().to_numpy()
+    return np.where(nameless, len(runs) + np.arange(len(runs)), numbers)
+
+
 def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:
     """Name the deviation of runs that go on, as it stands in what a band contains; nothing where all are new."""
     if len(runs) > 1:
@@ -348,9 +374,18 @@ def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"run {run}'s own deviation" for run in runs)
 
 
-def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: int) -> Forecast:
-    """Mix the draws of several forecasts of the same points by weight."""
-    chosen = drawn_by_weight(weights, {name: len(member.mean) for name, member in members.items()}, seed)
+def mixed(
+    members: Mapping[str, Forecast], weights: Mapping[str, float], taken: Mapping[str, np.ndarray], seed: int
+) -> Forecast:
+    """Mix the draws of several forecasts of the same points by weight.
+
+    Parameters
+    ----------
+    taken : which draws of each fit its forecast is of, as of `taken_draws`; of them all are kept
+    """
+    counts = {name: len(member.mean) for name, member in members.items()}
+    whole = counts == {name: len(draws) for name, draws in taken.items()}
+    chosen = {name: np.arange(n) for name, n in counts.items()} if whole else drawn_by_weight(weights, counts, seed)
 
     def drawn(of: str) -> np.ndarray:
         return np.concatenate([getattr(member, of)[chosen[name]] for name, member in members.items()])
@@ -359,7 +394,8 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
     known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
     said = [member.contains["mean"] for member in members.values()]
     error = ("the laws' own error",) if any("own error" in words for words in said) else ()
-    own = own_deviation(some.continues) if any("own deviation" in words for words in said) else ()
+    deviating = [member.continues for member in members.values() if "own deviation" in member.contains["mean"]]
+    own = own_deviation(list(dict.fromkeys(itertools.chain.from_iterable(deviating))))
     departs = any(NEW_DEVIATION in member.contains[CURVE] for member in members.values())
     return Forecast(
         points=some.points,
@@ -374,11 +410,13 @@ def mixed(members: Mapping[str, Forecast], weights: Mapping[str, float], seed: i
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),
-        continues=some.continues,
+        continues=tuple(dict.fromkeys(run for member in members.values() for run in member.continues)),
     )
 
 
-def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def paths_at(
+    fit: Fit, table: Mapping[str, np.ndarray], seed: int, draws: np.ndarray | slice
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw the discrepancy at the runs of a table, in log loss, ``(n_draw, n_row)`` each.
 
     Returns
@@ -388,7 +426,7 @@ def paths_at(fit: Fit, table: Mapping[str, np.ndarray], seed: int) -> tuple[np.n
     if not fit.discrepancy_grid.size:
         return np.zeros((1, 1)), np.zeros((1, 1))
     places = fit.discrepancy.places(fit.law, table)
-    return Paths.at_runs(fit, places, seed).parts_at(places)
+    return Paths.at_runs(fit, places, seed).take(draws).parts_at(places)
 
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:
@@ -411,7 +449,12 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
     refuse_impossible(frame, Origin(PLANNED, {}))
     refuse_missing_inputs(law, frame, fit.yardstick.schedule)
-    if STEP_RATE in law.inputs and STEP_RATE not in frame and "run" in frame and frame["run"].duplicated().any():
+    if (
+        STEP_RATE in law.inputs
+        and STEP_RATE not in frame
+        and "run" in frame
+        and frame["run"].dropna().duplicated().any()
+    ):
         raise ForecastError(
             f"rows of one run need the learning rate of each; give {STEP_RATE}, or the ends of runs alone"
         )

@@ -31,7 +31,7 @@ class OnePath:
     learned: np.ndarray
     unresolved: np.ndarray
 
-    def take(self, draws: np.ndarray) -> OnePath:
+    def take(self, draws: np.ndarray | slice) -> OnePath:
         """Keep some draws, by index."""
         return OnePath(self.places, self.learned[draws], self.unresolved[draws])
 
@@ -91,7 +91,7 @@ class Paths:
         return len(self.along[0].learned)
 
     @validated
-    def take(self, draws: np.ndarray) -> Paths:
+    def take(self, draws: np.ndarray | slice) -> Paths:
         """Keep some draws, by index."""
         return Paths(tuple(path.take(draws) for path in self.along))
 

@@ -37,6 +37,7 @@ class Saved:
     draws : by label, (n_draw,) which draws of the fit are used
     seed, group : of the paths and the noise; of pooled fits
     evidence : why each law has its weight
+    taken : whether the draws were chosen by `Ensemble.take`; a file says so only where they were
     """
 
     fits: Mapping[str, Fit]
@@ -45,6 +46,7 @@ class Saved:
     seed: int
     group: Mapping[str, str]
     evidence: Evidence | None
+    taken: bool = False
 
 
 def save_ensemble(saved: Saved, path: Path) -> None:
@@ -62,7 +64,7 @@ def load_ensemble(path: Path, laws: Sequence[Law], noise: Noise | None) -> Saved
             draws = [np.asarray(tree.children[f"draws_{i}"].to_dataset()["draws"].values) for i in count]
             digest = str(tree.attrs["sha256"])
         refuse_changed(path, _digest(said["ensemble"], draws, [one.digest for one in contents]), digest)
-        content = json_of(said, "ensemble")
+        content = {"taken": False, **json_of(said, "ensemble")}
         refuse_odd_fields("ensemble", content, FIELDS)
         fits = [fit_of(one, path, _own(one, laws), noise, GIVE_LAWS) for one in contents]
         _refuse_contradictions(content, fits, draws)
@@ -74,6 +76,7 @@ def load_ensemble(path: Path, laws: Sequence[Law], noise: Noise | None) -> Saved
             seed=content["seed"],
             group=content["group"],
             evidence=None if content["evidence"] is None else Evidence.from_dict(content["evidence"]),
+            taken=content["taken"],
         )
 
 
@@ -92,6 +95,7 @@ def _tree_of(saved: Saved) -> xr.DataTree:
             "seed": saved.seed,
             "group": dict(saved.group),
             "evidence": None if saved.evidence is None else saved.evidence.to_dict(),
+            **({"taken": True} if saved.taken else {}),
         }
     )
     trees = [to_lean_datatree(fit) for fit in saved.fits.values()]

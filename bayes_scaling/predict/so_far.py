@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bayes_scaling.base.messages import listed
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.start import ALONG
 
 SAME = 1e-6  # relative difference up to which two sizes of one run are the same
@@ -70,20 +72,22 @@ def along_curves(fit: Fit) -> str:
 def runs_that_go_on(fit: Fit, planned: pd.DataFrame) -> RunsSoFar:
     """Find the runs of the fitted table that planned rows continue.
 
-    A run goes on where rows of runs are correlated, its name is that of a fitted run with two rows or more, all its
-    planned rows lie at or beyond the last fitted one and at least one beyond, and what is constant along the fitted run
-    has not changed.
+    A run goes on where rows of runs are correlated or the law reads whole runs, its name is that of a fitted run with
+    two rows or more, all its planned rows lie at or beyond the last fitted one and at least one beyond, and what is
+    constant along the fitted run has not changed. Where a law reads whole runs, columns of its own may: learning rates.
 
     Parameters
     ----------
     planned : future rows; those without a column ``run`` are new runs
     """
     none = RunsSoFar(fit.runs.table.iloc[:0])
-    along = along_curves(fit)
-    if not fit.noise.correlated or "run" not in planned or "run" not in fit.runs or along not in planned:
+    along, features = along_curves(fit), fit.law.features
+    alone = not fit.noise.correlated and features is None
+    if alone or "run" not in planned or "run" not in fit.runs or along not in planned:
         return none
     fitted = fit.runs.table.assign(run=fit.runs.table["run"].astype(str)).sort_values(along, kind="stable")
     known = dict(list(fitted.groupby("run", sort=False)))
+    may_change = {"run", "loss", *(features.needs if features else ())} - {*INPUTS}
     found, others = [], []
     for run, ahead in planned.groupby(planned["run"].astype(str), sort=False):
         so_far = known.get(str(run))
@@ -92,7 +96,7 @@ def runs_that_go_on(fit: Fit, planned: pd.DataFrame) -> RunsSoFar:
         here, last = ahead[along].to_numpy(float), float(so_far[along].iloc[-1])
         if not (here > last).any():
             continue
-        if change := _change(so_far, ahead):
+        if change := _change(so_far, ahead, may_change):
             others.append(f"run {run!r} has {change}: taken for another run than the fitted one of that name")
         elif (here < last).any():
             others.append(
@@ -104,10 +108,10 @@ def runs_that_go_on(fit: Fit, planned: pd.DataFrame) -> RunsSoFar:
     return RunsSoFar(rows, along if found else "", tuple(others))
 
 
-def _change(so_far: pd.DataFrame, ahead: pd.DataFrame) -> str:
+def _change(so_far: pd.DataFrame, ahead: pd.DataFrame, may_change: Container[str]) -> str:
     """Say what differs between the planned rows of a run and all its rows so far; empty where nothing does."""
     for name in so_far:
-        if name in ("run", "loss") or name not in ahead or so_far[name].nunique() != 1:
+        if name in may_change or name not in ahead or so_far[name].nunique() != 1:
             continue
         old, new = so_far[name].iloc[0], ahead[name]
         if pd.api.types.is_numeric_dtype(so_far[name]):

@@ -33,6 +33,10 @@ def test_crps_is_that_of_its_definition(values: list[float], at: float) -> None:
     assert crps(x[:, None], np.array([at]))[0] == pytest.approx(np.abs(x - at).mean() - pairs / 2, abs=1e-9)
 
 
+def test_crps_of_one_draw_is_its_absolute_error() -> None:
+    np.testing.assert_allclose(crps(np.array([[1.0, 3.0]]), np.array([1.2, 2.5])), [0.2, 0.5])
+
+
 def test_log_score_and_pit_are_those_of_the_distribution() -> None:
     loss = np.array([2.0, 2.2])
     scores = score(normal(np.log(2.0), 0.05, points=2), loss)

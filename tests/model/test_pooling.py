@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.inference.draws import new_group_draws
 from bayes_scaling.model.pooling import Groups, checked_pooling, sd_prior, varies_over
 from tests.support import LAW_FILE, design, fit_exact
 
@@ -69,6 +71,28 @@ def test_a_new_group_is_drawn_from_the_population(pooled: bs.Fit) -> None:
     both = bs.forecast(pooled, pd.DataFrame({**point, "family": ["new", "b", "new"]}))
     np.testing.assert_array_equal(both.mean[:, 0], both.mean[:, 2])
     assert list(both.points["family"]) == ["new", "b", "new"]
+
+
+def test_each_new_group_is_one_of_its_own(pooled: bs.Fit) -> None:
+    """Its draws hang on its name alone, not on what is asked beside it, and are independent of those of others."""
+    point = {"params": 7e10, "tokens": 1.4e12}
+    together = bs.forecast(pooled, pd.DataFrame({**point, "family": ["new", "b", "other", "new"]})).mean
+    np.testing.assert_array_equal(together[:, 0], together[:, 3])
+    for column, name in ((0, "new"), (1, "b"), (2, "other")):
+        np.testing.assert_allclose(
+            bs.forecast(pooled, **point, family=name).mean[:, 0], together[:, column], rtol=1e-12
+        )
+    new, other = (pooled.theta({"family": name}) for name in ("new", "other"))
+    assert (new["alpha"] != other["alpha"]).all() and (new["E"] != other["E"]).all()
+
+
+def test_draws_of_new_groups_are_independent_and_the_same_in_every_process() -> None:
+    here = new_group_draws("alpha.offset", dist.Normal(0.0, 1.0), ["new", "other"], 4000, 0)
+    there = new_group_draws("E.offset", dist.Normal(0.0, 1.0), ["new"], 4000, 0)
+    later = new_group_draws("alpha.offset", dist.Normal(0.0, 1.0), ["new"], 4000, 1)
+    together = np.corrcoef(np.concatenate([here, there, later], axis=1).T)
+    assert np.abs(together - np.eye(4)).max() < 0.06
+    np.testing.assert_allclose(here[0], [-0.471950, -0.011342], atol=1e-6)
 
 
 def test_frontier_and_requirement_of_a_group(pooled: bs.Fit) -> None:
@@ -139,6 +163,14 @@ def test_two_columns_of_groups() -> None:
     fit = fit_exact("chinchilla", runs, noise=bs.Noise("normal"), pooling=pooling, sampler="laplace")
     assert {"E[a]", "E[b]", "alpha[1]", "alpha[2]", "A[a,1]", "A[b,2]"} <= fit.draws.keys()
     assert set(fit.theta({"family": "a", "eval": "2"})) == {"E", "A", "B", "alpha", "beta", "sigma"}
+    newcomers = pd.DataFrame({"family": ["a", "x", "x", "y"], "eval": ["x", "1", "x", "2"]})
+    theta, cell = fit.in_groups(newcomers, "the table")
+    E, alpha = theta["E"][:, cell], theta["alpha"][:, cell]
+    np.testing.assert_array_equal(E[:, 1], E[:, 2])
+    np.testing.assert_array_equal(alpha[:, 0], alpha[:, 2])
+    np.testing.assert_allclose(E[:, 0], fit.flat()["E[a]"], rtol=1e-9)
+    np.testing.assert_allclose(alpha[:, 3], fit.flat()["alpha[2]"], rtol=1e-9)
+    assert (E[:, 3] != E[:, 2]).all()
 
 
 def test_bad_pooling_is_refused() -> None:

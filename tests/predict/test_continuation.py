@@ -144,13 +144,16 @@ def test_laws_are_mixed(below: pd.DataFrame, fit: bs.Fit, ahead: pd.DataFrame) -
     other = fit_exact(LAWS[1], runs, noise=NOISE, sampler="laplace", seed=0)
 
     both = Weighted({"one": fit, "two": other}, {"one": 0.5, "two": 0.5}, runs)
-    for source in (both, Ensemble.of(both, unconverged=True)):
+    ensemble = Ensemble.of(both, unconverged=True)
+    for source in (both, ensemble):
         found = bs.forecast(source, ahead, unconverged=True)
         assert found.continues == ("big",) and "run big's own deviation" in found.contains["mean"]
         named = bs.continued(source, "big", {"tokens": ahead["tokens"]}, unconverged=True)
         np.testing.assert_array_equal(named.new_run, found.new_run)
         centre = np.mean([bs.forecast(one, ahead, unconverged=True).median() for one in (fit, other)], axis=0)
         np.testing.assert_allclose(found.median(), centre, rtol=0.005)
+    few = ensemble.take([0, 1, len(ensemble) - 1])
+    assert len(bs.continued(few, "big", {"tokens": ahead["tokens"]}).mean) == len(bs.forecast(few, ahead).mean) == 3
 
 
 def test_held_out_rows_go_on_from_fitted_ones_only(table: pd.DataFrame, fit: bs.Fit) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model.discrepancy import MOST_PLACES
-from tests.support import fit_exact
+from tests.support import design, fit_exact
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +87,40 @@ def test_the_group_of_an_ensemble_is_that_of_its_forecast() -> None:
     np.testing.assert_array_equal(np.sort(ours.mean, axis=0), np.sort(direct.mean, axis=0))
 
 
+def test_noise_that_reads_a_size_asks_for_it_in_the_same_words() -> None:
+    growing = bs.Noise("normal", scale="growing")
+    runs = bs.simulate("chinchilla", design(), "besiroglu2024", seed=1)
+    fit = fit_exact("power_law:input=tokens", runs, noise=growing, sampler="laplace", seed=0)
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
+    for ask in (
+        lambda: bs.forecast(fit, tokens=1e12, unconverged=True),
+        lambda: ensemble.new_run(ensemble.points(tokens=1e12)),
+    ):
+        with pytest.raises(bs.errors.ForecastError, match="grows towards small runs needs flops of each planned run"):
+            ask()
+    assert len(ensemble.new_run(ensemble.points(tokens=1e12, params=1e9))) == len(ensemble)
+
+
 def test_draws_that_are_not_there_are_refused(both: Weighted) -> None:
     with pytest.raises(bs.BayesScalingError, match="draws are counted from 0 to 3999; got"):
         bs.Ensemble.of(both).take([5000])
+
+
+def test_a_forecast_of_some_draws_is_of_exactly_those(both: Weighted) -> None:
+    ensemble, point = bs.Ensemble.of(both), {"params": [1e10, 7e10], "tokens": 1.4e12}
+    few = ensemble.take([3990, 5, 3, 3])
+    assert few.weights == {"exact": 0.75, "wandering": 0.25}
+    found = bs.forecast(few, **point)
+    alone = {name: bs.forecast(fit, **point) for name, fit in both.fits.items()}
+    for of in ("fitted", "mean"):
+        expected = [alone[name].draws(of)[draws] for name, draws in few.draws.items()]
+        np.testing.assert_allclose(found.draws(of), np.concatenate(expected), rtol=1e-12)
+    np.testing.assert_allclose(np.log(found.fitted[:3]), few.log_mean(few.points(**point))[:3], rtol=1e-12)
+    assert found.new_run.shape == (4, 2) and len(found.predictive) == 4
+    one = ensemble.take([0, 1])
+    assert one.weights == {"exact": 1.0} and bs.forecast(one, **point).new_run.shape == (2, 2)
+    rare = ensemble.take(np.append(np.arange(1000, 4000), 0))
+    assert len(bs.forecast(rare, **point).mean) == 3001 and rare.weights["exact"] < 1e-3
 
 
 def test_an_ensemble_says_what_it_holds_and_why(ensemble: bs.Ensemble, chinchilla_runs: bs.Runs) -> None:
@@ -111,6 +142,16 @@ def test_an_ensemble_is_drawn_again_by_another_seed(ensemble: bs.Ensemble) -> No
     draws = [one.new_run(points).losses(0) for one in (ensemble, again, other)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0] != draws[2]).any()
+
+
+def test_whoever_made_an_ensemble_accepted_its_fits(wandering_fit: bs.Fit) -> None:
+    odd = dataclasses.replace(wandering_fit, diagnostics=dataclasses.replace(wandering_fit.diagnostics, rhat=1.5))
+    with pytest.raises(bs.errors.ConvergenceError, match="did not converge"):
+        bs.Ensemble.of(odd)
+    accepted = bs.Ensemble.of(odd, unconverged=True)
+    again = bs.Ensemble.of(accepted)
+    point = {"params": 7e10, "tokens": 1.4e12}
+    np.testing.assert_array_equal(bs.forecast(again, **point).mean, bs.forecast(accepted, **point).mean)
 
 
 def test_inverse_problems_and_quantities_mix_the_laws(ensemble: bs.Ensemble) -> None:

@@ -43,6 +43,9 @@ def test_some_draws_and_one_law_are_saved_as_they_are(ensemble: bs.Ensemble, tmp
         again = bs.Ensemble.load(tmp_path / "some.nc")
         before, after = (which.new_run(which.points(**POINT)).losses(0) for which in (one, again))
         np.testing.assert_array_equal(before, after)
+        before, after = (bs.forecast(which, **POINT).new_run for which in (one, again))
+        np.testing.assert_array_equal(before, after)
+        assert len(after) == len(one)
 
 
 def test_each_kind_of_file_says_how_it_is_read(

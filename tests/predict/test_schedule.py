@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayes_scaling as bs
@@ -69,6 +70,48 @@ def test_a_trajectory_goes_as_the_usual_schedule_and_says_so(fit: bs.Fit, usual:
 def test_rows_of_one_run_need_their_rates(fit: bs.Fit) -> None:
     with pytest.raises(ForecastError, match="rows of one run need the learning rate of each"):
         bs.forecast(fit, params=5e8, tokens=[1e9, 2e9], run="planned", unconverged=True)
+
+
+def test_runs_without_a_name_have_schedules_of_their_own(fit: bs.Fit) -> None:
+    given = {"params": [5e8, 5e8], "tokens": [1e9, 2e9], "learning_rate": [3e-4, 1e-4]}
+    alone = [
+        bs.forecast(fit, **{name: values[i] for name, values in given.items()}, unconverged=True).fitted[:, 0]
+        for i in (0, 1)
+    ]
+    together = bs.forecast(fit, **given, unconverged=True).fitted
+    nameless = bs.forecast(fit, pd.DataFrame({**given, "run": [None, None]}), unconverged=True).fitted
+    one_run = bs.forecast(fit, **given, run="one", unconverged=True).fitted
+    ensemble = bs.Ensemble.of(fit, unconverged=True)
+    log_law = ensemble.log_law(ensemble.points(**given))
+    for found in (together, nameless, np.exp(log_law)):
+        np.testing.assert_allclose(found, np.transpose(alone), rtol=1e-9)
+    np.testing.assert_allclose(one_run[:, 0], alone[0], rtol=1e-9)
+    assert (one_run[:, 1] < alone[1]).mean() > 0.9
+
+
+def test_rows_that_go_on_have_the_schedule_so_far_whatever_the_noise(fit: bs.Fit, runs: bs.Runs) -> None:
+    """At a constant rate so far, which falls from here on; independent rows have no deviation to go on from."""
+    sampler = bs.Sampler("laplace", draws=250)
+    separate, other = (
+        fit_exact(law, runs, noise="normal", sampler=sampler, seed=0) for law in ("nesting_schedule", "chinchilla")
+    )
+    so_far = runs.table[runs.table["run"] == "constant-4"].drop(columns="loss")
+    last = so_far.iloc[-1]
+    ahead = pd.DataFrame(
+        {**last, "tokens": last["tokens"] * np.array([1.2, 1.5]), "learning_rate": last["learning_rate"] / [2, 10]}
+    )
+    whole = pd.concat([so_far, ahead], ignore_index=True).assign(run="another")
+    for one, own in ((fit, True), (separate, False)):
+        found = bs.forecast(one, ahead, unconverged=True)
+        assert found.continues == ("constant-4",) and not found.cautions
+        assert ("own deviation" in found.contains["mean"]) == own
+        entire = bs.forecast(one, whole, unconverged=True)
+        np.testing.assert_allclose(found.fitted, entire.fitted[:, -2:], rtol=1e-9)
+        named = bs.continued(one, "constant-4", ahead[["tokens", "learning_rate"]], unconverged=True)
+        np.testing.assert_array_equal(named.new_run, found.new_run)
+    fits, weights = {"chinchilla": other, "nesting_schedule": separate}, {"chinchilla": 0.4, "nesting_schedule": 0.6}
+    both = bs.forecast(SimpleNamespace(fits=fits, weights=weights, runs=runs), ahead, unconverged=True)
+    assert both.continues == ("constant-4",) and "own deviation" not in both.contains["mean"]
 
 
 def test_a_plan_leaves_out_laws_of_whole_schedules_beside_others(fit: bs.Fit, runs: bs.Runs) -> None:
