@@ -279,7 +279,12 @@ def words(text: str) -> list[str]:
 
 
 def numbers(text: str, option: str) -> list[float]:
-    return [number(item, option) for item in text.split(",")]
+    items = text.split(",")
+    if any(item == "000" for item in items):
+        raise ForecastError(
+            f"{option}: {text!r} seems to be one number with separators; write 7e9, several with commas like 7e9,70e9"
+        )
+    return [number(item, option) for item in items]
 
 
 def number(text: str, option: str) -> float:

@@ -93,6 +93,7 @@ def fit(
     law = load_law(law) if isinstance(law, str) else law
     composition = composed(law, runs, noise, discrepancy, pooling)
     _warn_of_sizes_taken_for_one(composition, runs)
+    _warn_of_rows_taken_for_one_run(law, runs)
     sampler = chosen_sampler(sampler)
     started = time.perf_counter()
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
@@ -234,6 +235,17 @@ def _warn_of_sizes_taken_for_one(composition: Composition, runs: Runs) -> None:
             f"{runs.source} has curves of {len(sizes)} sizes, {sizes[0]:.3g} to {sizes[-1]:.3g} parameters, which "
             f"{law.label} takes for one: it reads {listed(law.inputs)} alone. Fit one size at a time, pool a parameter "
             "by params, or name a law that reads params",
+            BayesScalingWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_rows_taken_for_one_run(law: Law, runs: Runs) -> None:
+    """Warn where a law of whole schedules is fitted to rows of which nothing says which run they are of."""
+    if law.features is not None and "run" not in runs and len(runs) > 1:
+        warnings.warn(
+            f"{runs.source} has no column run, and {law.label} reads the learning rate of whole runs: all rows are "
+            "taken for one run. Give each row the id of its run",
             BayesScalingWarning,
             stacklevel=4,
         )

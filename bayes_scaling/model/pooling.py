@@ -38,6 +38,8 @@ class Pool:
     mode: str
 
     def __post_init__(self) -> None:
+        if self.by in ("loss", "loss_se"):
+            raise LawError(f"a parameter cannot differ by {self.by}, which it explains; name a column of groups")
         if self.mode not in POOLING:
             raise LawError(
                 f"pooling is {shown(self.mode)}; expected {listed_as_choice(POOLING)}, or no pooling for a shared value"

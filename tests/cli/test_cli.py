@@ -146,6 +146,11 @@ def test_a_table_that_looks_wrong_is_said_to_before_the_answer(tmp_path: Path, c
     assert code in (0, 3)
 
 
+def test_a_number_with_separators_is_not_a_list(folder: Path) -> None:
+    code, _, err = run("forecast", folder / "fit.nc", "--params", "7,000,000,000", "--tokens", "1e12")
+    assert code == 2 and "--params: '7,000,000,000' seems to be one number with separators; write 7e9" in err
+
+
 @pytest.mark.parametrize(
     "option", [("--columns", "params=N"), ("--loss-unit", "bits"), ("--params-convention", "total")]
 )

@@ -219,3 +219,9 @@ def test_group_names_are_text_whatever_the_column() -> None:
     table = pd.DataFrame({"g": [1, 2, 1], "h": [1.0, 2.0, 1.5]})
     assert Groups.of({"E": bs.partial("g")}, table, "t").labels == (("1", "2"),)
     assert Groups.of({"E": bs.partial("h")}, table, "t").labels == (("1", "1.5", "2"),)
+
+
+@pytest.mark.parametrize("by", ["loss", "loss_se"])
+def test_a_parameter_does_not_differ_by_what_it_explains(by: str) -> None:
+    with pytest.raises(bs.errors.LawError, match=f"a parameter cannot differ by {by}, which it explains"):
+        bs.separate(by)
