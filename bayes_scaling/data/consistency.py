@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import folded, shown
+from bayes_scaling.base.messages import shown
 from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.tuning import RATE, tuning_of
@@ -16,8 +18,27 @@ from bayes_scaling.errors import REMEDY, DataError, Remedy
 FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
-MOST_RESTARTS = 2  # of a run
-CURVE = 6  # rows from which a run is a curve whose order says something
+CURVE = 3  # rows before a counter falls that say what the loss was at each count
+FELL = 0.01  # of log loss over them, so that the loss says which count is meant
+CANONICAL = ("batch_tokens", "unique_tokens", "loss", "loss_se", "steps", "peak_learning_rate")
+OF_SOMETHING_ELSE = {
+    *(
+        "batch",
+        "unique",
+        "max",
+        "min",
+        "per",
+        "vocab",
+        "vocabulary",
+        "context",
+        "sequence",
+        "seq",
+        "length",
+        "embedding",
+    ),
+    *("generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate"),
+}
+"""Words in names of columns of tokens, parameters or FLOPs that are not those of a run."""
 
 
 def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
@@ -136,36 +157,47 @@ def _odd_flops(table: pd.DataFrame) -> list[str]:
 
 
 def _restarts(table: pd.DataFrame) -> list[str]:
-    """Return a warning where a counter falls once or twice along the rows of a run, as after a restart."""
+    """Return a warning where a counter falls along the rows of a run, and the loss goes on as if it had not."""
     along = next((name for name in ("steps", "tokens") if name in table), "")
     if not along or "run" not in table:
         return []
-    run, at = pd.factorize(table["run"])[0], table[along].to_numpy()
+    run, at, loss = pd.factorize(table["run"])[0], table[along].to_numpy(), np.log(table["loss"].to_numpy())
     order = np.argsort(run, kind="stable")
-    fell = (np.diff(run[order]) == 0) & (np.diff(at[order]) < 0)
-    rows, before = order[1:][fell], order[:-1][fell]
-    # Rows in any order fall about every second time, and downwards sorted ones always.
-    few = (np.bincount(run[rows], minlength=run.max() + 1) <= MOST_RESTARTS) & (np.bincount(run) >= CURVE)
-    bad = few[run[rows]]
-    if not bad.any():
+    fell = np.flatnonzero((np.diff(run[order]) == 0) & (np.diff(at[order]) < 0)) + 1
+    begins = np.searchsorted(run[order], run[order])
+    bad = [end for end in fell if _goes_on(at[order], loss[order], int(begins[end]), int(end))]
+    if not bad:
         return []
-    first = int(np.flatnonzero(bad)[0])
-    row, last = int(rows[first]), int(before[first])
-    fall = f"from {at[last]:g} in row {last + 1} to {at[row]:g} in row {row + 1}{others(bad)}"
+    row, last = order[bad[0]], order[bad[0] - 1]
+    more = others(np.ones(len(bad), bool))
     return [
-        f"{along} of run {shown(table['run'].iloc[row])} falls {fall}: was the counter reset after a restart? "
-        "It should go on from where the run was"
+        f"{along} of run {shown(table['run'].iloc[row])} falls from {at[last]:g} in row {last + 1} to {at[row]:g} in row "
+        f"{row + 1}{more}, and its loss goes on: was the counter reset after a restart? It should go on, too"
     ]
+
+
+def _goes_on(at: np.ndarray, log_loss: np.ndarray, start: int, fall: int) -> bool:
+    """Return whether the loss where a counter falls is nearer to the last one than to what it was at that count.
+
+    Rows that are only in another order have the loss that belongs to their count.
+    """
+    before = slice(start, fall)
+    if fall - start < CURVE or (np.diff(at[before]) <= 0).any() or at[fall] < at[start]:
+        return False
+    there, last = float(np.interp(np.log(at[fall]), np.log(at[before]), log_loss[before])), float(log_loss[fall - 1])
+    return there - last > FELL and log_loss[fall] < (there + last) / 2
 
 
 def _unread_sizes(table: pd.DataFrame) -> list[str]:
     """Return a warning for each size that no column was read as, though the name of one looks like it."""
     odd = []
-    for name, part in (("params", "param"), ("tokens", "token"), ("flops", "flop")):
-        like = [str(column) for column in table if part in folded(str(column)) and "_per_" not in folded(str(column))]
-        if name not in table and like:
+    numbers = [str(name) for name in table.select_dtypes("number") if name not in CANONICAL]
+    words = {name: set(re.findall("[a-z]+", name.lower())) for name in numbers}
+    for size, spelled in (("params", "param params parameters"), ("tokens", "token tokens"), ("flops", "flop flops")):
+        like = [name for name, of in words.items() if of & {*spelled.split()} and not of & OF_SOMETHING_ELSE]
+        if size not in table and like:
             odd.append(
-                f"no column was read as {name}, though {shown(like[0])} looks like it: rename it, or map it to {name}, "
+                f"no column was read as {size}, though {shown(like[0])} looks like it: rename it, or map it to {size}, "
                 "in raw units"
             )
     return odd

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import json
 import warnings
@@ -17,44 +19,71 @@ from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.evaluate.candidates import Candidate
 
 
-def key_of(candidate: Candidate, runs: Runs, seed: int, what: str) -> str:
-    """Name a refit by everything that it depends on."""
-    priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in candidate.law.sampled]
-    parts = (
-        *(candidate.law.label, candidate.law.source_hash, priors, candidate.method, str(candidate.sampler)),
-        *(str(candidate.discrepancy), str(candidate.noise), runs.hash_of(candidate.law.inputs), seed, what),
-        *(key_of(one, runs, seed, f"{one.label}, {one.held_out_sampler}") for one in candidate.members),
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kept:
+    """A result of a refit and its place in a folder.
+
+    Attributes
+    ----------
+    folder : None keeps nothing
+    candidate, runs, seed : what was fitted to what
+    what : which result of that it is
+    columns : of the table on which it depends, beside those that the law reads
+    """
+
+    folder: Path | None
+    candidate: Candidate
+    runs: Runs
+    seed: int
+    what: str
+    columns: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Everything that it depends on, as a name."""
+        one = self.candidate
+        priors = [(row.name, str(row.prior.__class__.__name__), _numbers(row.prior)) for row in one.law.sampled]
+        parts = (
+            *(one.law.label, one.law.source_hash, priors, one.method, str(one.sampler)),
+            *(str(one.discrepancy), str(one.noise), self.runs.hash_of([*one.law.inputs, *self.columns])),
+            *(self.seed, self.what),
+            *(
+                Kept(None, member, self.runs, self.seed, f"{member.label}, {member.held_out_sampler}").key
+                for member in one.members
+            ),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+    def path(self, ending: str) -> Path | None:
+        """Return its file; None without a folder."""
+        return None if self.folder is None else self.folder / "refits" / f"{self.key}{ending}"
+
+    def found(self) -> dict[str, Any] | None:
+        """Return what is kept there; None without anything that is whole."""
+        path = self.path(".json")
+        if path is None or not path.is_file():
+            return None
+        found = _whole(path, self.key)
+        if found is None:
+            say_again(path)
+        return found
+
+    def or_made(self, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what is kept there, or make it and keep it, whole or not at all."""
+        path = self.path(".json")
+        if path is None:
+            return dict(make())
+        found = self.found()
+        if found is not None:
+            return found
+        content = json_text(make())
+        write_text(json_text({"refit": self.key, "sha256": _digest(self.key, content), "content": content}), path)
+        kept: dict[str, Any] = json.loads(content)
+        return kept
 
 
 def _numbers(prior: Any) -> list[tuple[str, str]]:
     return [(name, str(getattr(prior, name))) for name in sorted(prior.arg_constraints)]
-
-
-def found_in(folder: Path | None, key: str) -> dict[str, Any] | None:
-    """Return what is kept under a key; None without anything that is whole."""
-    path = None if folder is None else folder / "refits" / f"{key}.json"
-    if path is None or not path.is_file():
-        return None
-    found = _whole(path, key)
-    if found is None:
-        say_again(path)
-    return found
-
-
-def kept_in(folder: Path | None, key: str, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is kept under a key, or measure it and keep it, whole or not at all."""
-    if folder is None:
-        return dict(measure())
-    found = found_in(folder, key)
-    if found is not None:
-        return found
-    content = json_text(measure())
-    path = folder / "refits" / f"{key}.json"
-    write_text(json_text({"refit": key, "sha256": _digest(key, content), "content": content}), path)
-    kept: dict[str, Any] = json.loads(content)
-    return kept
 
 
 def _whole(path: Path, key: str) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
 from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
 from bayes_scaling.evaluate.evidence import evidence_of
-from bayes_scaling.evaluate.kept import found_in, kept_in, key_of, say_again
+from bayes_scaling.evaluate.kept import Kept, say_again
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
@@ -45,6 +45,7 @@ from bayes_scaling.predict.predictive import Predictive
 
 SCORED_PER_CURVE = 60  # rows of one run at most
 SCORED_AT_ONCE = 2_000_000  # draws by rows of the table, behind the scores above a cut
+ALL, LEFT_OUT = "all", "loo"  # results of a fit to all runs: itself, and its scores when runs are left out
 REFITS = 10  # at most, for rows whose leave-one-out weights fail; more such rows are left out in groups
 
 
@@ -169,25 +170,23 @@ class BelowCut(Task[Mapping[str, Any]]):
         """What is fitted to what."""
         return f"{self.candidate.label} below {self.cut.label}"
 
-    @property
-    def key(self) -> str:
-        """The name under which it is kept."""
-        cut, runs = self.cut, self.scored.runs
-        # All digits of the cut, and its column, which the law may not read.
-        where = f"{cut.column} <= {cut.at!r} {runs.hash_of([cut.column])}"
-        return key_of(self.candidate.held_out, runs, self.seed, where)
+    @functools.cached_property
+    def kept(self) -> Kept:
+        """Its place in the folder: a cut with all its digits, and its column, which the law may not read."""
+        what = f"{self.cut.column} <= {self.cut.at!r}"
+        return Kept(self.folder, self.candidate.held_out, self.scored.runs, self.seed, what, (self.cut.column,))
 
     def found(self) -> Mapping[str, Any] | None:
         """Return the scores that the folder has."""
-        return found_in(self.folder, self.key)
+        return self.kept.found()
 
     def measure(self) -> Mapping[str, Any]:
         """Return the scores above the cut, and how the fit went."""
-        return kept_in(self.folder, self.key, self._measure)
+        return self.kept.or_made(self._measure)
 
     def keep(self, made: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write scores that a worker made, unless it has."""
-        return kept_in(self.folder, self.key, lambda: made)
+        return self.kept.or_made(lambda: made)
 
     def _measure(self) -> dict[str, Any]:
         candidate, cut, started = self.candidate, self.cut, time.perf_counter()
@@ -241,12 +240,12 @@ class ToAllRuns(Task[FitToAll]):
         fitted = fit_in(self.candidate, self.runs, self.folder, self.seed)
         if fitted is None or not self.loo:
             return None if fitted is None else FitToAll(fitted)
-        kept = found_in(self.folder, key_of(self.candidate, self.runs, self.seed, "loo"))
+        kept = Kept(self.folder, self.candidate, self.runs, self.seed, LEFT_OUT).found()
         return None if kept is None else FitToAll(fitted, kept)
 
     def prepare(self) -> None:
         """Compile the pieces of its chains, which is a third of a first fit."""
-        path, one = _path_of_fit(self.candidate, self.runs, self.folder, self.seed), self.candidate
+        path, one = Kept(self.folder, self.candidate, self.runs, self.seed, ALL).path(".nc"), self.candidate
         if path is None or not path.is_file():
             composition = composed(one.law, self.runs, one.noise, one.discrepancy, None)
             prepare(composition, self.runs, _sampler_like(one, len(self.runs)))
@@ -260,14 +259,13 @@ class ToAllRuns(Task[FitToAll]):
 
     def keep(self, made: FitToAll) -> FitToAll:
         """Write what a worker made, unless it has."""
-        path = _path_of_fit(self.candidate, self.runs, self.folder, self.seed)
+        path = Kept(self.folder, self.candidate, self.runs, self.seed, ALL).path(".nc")
         if path is not None and not path.is_file():
             made.fit.save(path)
         if made.left_out is None:
             return made
-        left_out = made.left_out
-        key = key_of(self.candidate, self.runs, self.seed, "loo")
-        return dataclasses.replace(made, left_out=kept_in(self.folder, key, lambda: left_out))
+        left_out, kept = made.left_out, Kept(self.folder, self.candidate, self.runs, self.seed, LEFT_OUT)
+        return dataclasses.replace(made, left_out=kept.or_made(lambda: left_out))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -409,7 +407,7 @@ def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int)
     if found is not None:
         return found
     fitted = fit_of(candidate, runs, len(runs), seed)
-    path = _path_of_fit(candidate, runs, folder, seed)
+    path = Kept(folder, candidate, runs, seed, ALL).path(".nc")
     if path is not None:
         fitted.save(path)
     return fitted
@@ -417,7 +415,7 @@ def fit_to_all(candidate: Candidate, runs: Runs, folder: Path | None, seed: int)
 
 def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Fit | None:
     """Return the fit that `fit_to_all` has left in the folder; None without one that is whole."""
-    path = _path_of_fit(candidate, runs, folder, seed)
+    path = Kept(folder, candidate, runs, seed, ALL).path(".nc")
     if path is None or not path.is_file():
         return None
     with contextlib.suppress(BayesScalingError):
@@ -426,10 +424,6 @@ def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> 
             return found
     say_again(path)
     return None
-
-
-def _path_of_fit(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> Path | None:
-    return None if folder is None else folder / "refits" / f"{key_of(candidate, runs, seed, 'all')}.nc"
 
 
 def _is_of(found: Fit, candidate: Candidate, runs: Runs, seed: int) -> bool:
@@ -463,7 +457,7 @@ def left_one_out(candidate: Candidate, fitted: Fit, folder: Path | None, seed: i
             scores[left_out] = _of_measured(again, held_out, seed).log_density(held_out.loss)
         return {"scores": scores.tolist(), "bad": len(bad), "refitted": len(refitted)}
 
-    return kept_in(folder, key_of(candidate, fitted.runs, seed, "loo"), measure)
+    return Kept(folder, candidate, fitted.runs, seed, LEFT_OUT).or_made(measure)
 
 
 def scores_and_note(left_out: Mapping[str, Any], rows: int) -> tuple[np.ndarray, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from bayes_scaling.data.columns import Points, derive_missing
+from bayes_scaling.data.columns import RULES, Points, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import PF_DAY, others
-from bayes_scaling.laws.law import Law
 
 OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades off
 SMALLER = 10.0  # times below the smallest fitted run, for sizes
@@ -38,22 +37,20 @@ def known_columns(runs: Runs) -> dict[str, np.ndarray]:
     return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
 
 
-def unread(law: Law, fitted: Runs, runs: Points) -> Iterator[str]:
-    """Say which sizes of planned runs change nothing, since the law does not read them.
+def unread(read: Collection[str], fitted: Runs, given: Points) -> Iterator[str]:
+    """Say which sizes of planned runs change nothing, since nothing that is read follows from them.
 
     Parameters
     ----------
-    law : reads some inputs; what it reads may follow from others
+    read : inputs of a law, and columns that its groups go by
     fitted : the table of fitted runs
-    runs : columns of the runs that are asked about
+    given : columns of the runs that are asked about, without those that follow from others
     """
-    follows = {"tokens"} if "steps" in law.inputs else set()
-    if "flops" in law.inputs:
-        return
-    for name in ("params", "tokens"):
-        if name not in runs or name in {*law.inputs, *follows}:
+    used = _behind(read, given)
+    for name in ("params", "tokens", "flops"):
+        if name not in given or name in used or (name == "flops" and {"params", "tokens"} <= used):
             continue
-        planned = np.asarray(runs[name], float)
+        planned = np.asarray(given[name], float)
         value = f"{name} {planned[0]:.6g}" if np.ptp(planned) == 0 else name
         if name not in fitted:
             yield f"the forecast does not depend on {value}: no column of the fitted table was read as {name}"
@@ -67,6 +64,21 @@ def unread(law: Law, fitted: Runs, runs: Points) -> Iterator[str]:
                 f"the forecast does not depend on {value}: every fitted run has {low:.6g}, so it is that of a run with "
                 f"{low:.6g}"
             )
+
+
+def _behind(read: Collection[str], given: Points) -> set[str]:
+    """Return the given columns that some columns are, or follow from."""
+    known, needs = {*given}, dict[str, tuple[str, str]]()
+    for rule in RULES:  # as in `derive_missing`
+        if rule.name not in known and known.issuperset(rule.needs):
+            known.add(rule.name)
+            needs[rule.name] = rule.needs
+    found, wanted = set[str](), [*read]
+    while wanted:
+        name = wanted.pop()
+        found.add(name)
+        wanted += needs.get(name, ())
+    return found & {*given}
 
 
 def off_balance(fitted: Sequence[Points], runs: Points, batched: bool = True) -> Iterator[str]:

@@ -292,7 +292,11 @@ def _of_fit(
 ) -> Forecast:
     """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
-    return at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed, draws)
+    found = at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed, draws)
+    names = inputs if points is None else (points.table if isinstance(points, Runs) else points)
+    given = {name: frame[name].to_numpy(float) for name in INPUTS if name in names and name in frame}
+    said = unread((*fit.law.inputs, *fit.groups.columns), fit.runs, given)
+    return dataclasses.replace(found, cautions=(*said, *found.cautions))
 
 
 def at_rows_ahead(
@@ -483,7 +487,6 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
     tables, batched = [known_columns(fit.runs)], bool({"batch_tokens", "steps"} & set(law.inputs))
     return (
         *([usual.said] if (usual := fit.yardstick.schedule) is not None and STEP_RATE not in frame else []),
-        *unread(law, fit.runs, runs),
         *out_of_range(inputs, runs),
         *off_balance(tables, runs, batched),
         *far_beyond(tables, runs),

@@ -18,7 +18,7 @@ from bayes_scaling.evaluate import candidates as _candidates
 from bayes_scaling.evaluate import refits as _refits
 from bayes_scaling.evaluate.backtesting import backtest, read_tables
 from bayes_scaling.evaluate.baselines.point_fits import PointFit
-from bayes_scaling.evaluate.kept import key_of
+from bayes_scaling.evaluate.kept import Kept
 from bayes_scaling.evaluate.weights import PRIOR_ROWS
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.model.simulate import typical_design
@@ -152,10 +152,10 @@ def test_a_run_without_a_name_is_the_same_at_every_cut() -> None:
 def test_a_cut_is_kept_under_all_its_digits(tmp_path: Path) -> None:
     scored = _refits.Scored.of(curve())
     one, other = (_refits.BelowCut(quick(), bs.Cut("tokens", at), scored, 0, tmp_path) for at in (1e10, 1.00003e10))
-    assert one.cut.label == other.cut.label and one.key != other.key
+    assert one.cut.label == other.cut.label and one.kept.key != other.kept.key
     both = [quick(), dataclasses.replace(quick(LAWS[1]), label="pure")]
     slow = [dataclasses.replace(member, sampler="nuts", held_out_sampler="laplace") for member in both]
-    keys = {key_of(_candidates.together(members), curve(), 0, "a cut") for members in (both, slow)}
+    keys = {Kept(None, _candidates.together(members), curve(), 0, "a cut").key for members in (both, slow)}
     assert len(keys) == 2, "the answer of several laws depends on how each is sampled in the end"
 
 
@@ -226,7 +226,7 @@ def test_refits_that_are_not_what_was_kept_are_made_again(
     runs, (right, other) = curve(), comparison.candidates[:2]
 
     def name(candidate: bs.Candidate, what: str, ending: str) -> str:
-        return f"{key_of(candidate, runs, 0, what)}.{ending}"
+        return f"{Kept(None, candidate, runs, 0, what).key}.{ending}"
 
     def stored(*which: Any) -> bytes:
         return (folder / "refits" / name(*which)).read_bytes()

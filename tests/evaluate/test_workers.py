@@ -116,7 +116,7 @@ def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatc
     below = BelowCut(candidate(), bs.Cut("tokens", 3e10), Scored.of(runs), 0)
     tasks = [below, ToAllRuns(candidate(), runs, 0, loo=True)]
     made = [task.measure() for task in tasks]
-    kept = [type(task)(**{**vars(task), "folder": folder}) for task in tasks]
+    kept = [dataclasses.replace(task, folder=folder) for task in tasks]
     assert [task.found() for task in kept] == [None, None]
     for task, one in zip(kept, made, strict=True):
         task.keep(one)

@@ -466,9 +466,7 @@ def test_a_law_of_one_curve_says_that_it_takes_several_sizes_for_one() -> None:
 def test_a_law_of_whole_schedules_says_that_it_takes_all_rows_for_one_run() -> None:
     frame = bs.datasets.load("stdlib_schedules").table
     one = frame[frame["run"] == frame["run"].iloc[0]].iloc[::4].drop(columns="run")
-    with pytest.warns(
-        BayesScalingWarning, match="has no column run, and annealing reads the learning rate of"
-    ):
+    with pytest.warns(BayesScalingWarning, match="has no column run, and annealing reads the learning rate of"):
         bs.fit("annealing", bs.Runs.from_frame(one), discrepancy="none", sampler="laplace")
 
 
