@@ -21,23 +21,10 @@ FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are cou
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
 CANONICAL = ("batch_tokens", "unique_tokens", "loss", "loss_se", "steps", "peak_learning_rate")
-OF_SOMETHING_ELSE = {
-    *(
-        "batch",
-        "unique",
-        "max",
-        "min",
-        "per",
-        "vocab",
-        "vocabulary",
-        "context",
-        "sequence",
-        "seq",
-        "length",
-        "embedding",
-    ),
-    *("generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate"),
-}
+OF_SOMETHING_ELSE = frozenset((
+    "batch", "unique", "max", "min", "per", "vocab", "vocabulary", "context", "sequence", "seq", "length", "embedding",
+    "generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate",
+))  # fmt: skip
 """Words in names of columns of tokens, parameters or FLOPs that are not those of a run."""
 
 
@@ -171,8 +158,8 @@ def _restarts(table: pd.DataFrame) -> list[str]:
     row, last = order[bad[0]], order[bad[0] - 1]
     more = others(np.ones(len(bad), bool))
     return [
-        f"{along} of run {shown(table['run'].iloc[row])} falls from {at[last]:g} in row {last + 1} to {at[row]:g} in row "
-        f"{row + 1}{more}, and its loss goes on: was the counter reset after a restart? It should go on, too"
+        f"{along} of run {shown(table['run'].iloc[row])} falls from {at[last]:g} in row {last + 1} to {at[row]:g} in "
+        f"row {row + 1}{more}, and its loss goes on: was the counter reset after a restart? It should go on, too"
     ]
 
 

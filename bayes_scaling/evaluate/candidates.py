@@ -179,7 +179,8 @@ def cut_column(law: Law, runs: Runs) -> str | None:
     """Return the column whose largest runs are held out; None where the law has no size."""
     if "flops" in runs and {"params", "tokens"} <= set(law.inputs):
         return "flops"
-    return next(iter(size_inputs(law)), None)
+    # Of a model that is described by its depth and width, the longest runs are held out.
+    return next(iter(sorted(size_inputs(law), key=("layers", "width").count)), None)
 
 
 def usual_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:

@@ -53,7 +53,8 @@ BATCH_KNOTS = 8  # of a path along the batch
 MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is forgotten
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
-SIZES = ("params", "tokens", "steps", "batch_tokens")  # their product is the size of a run, compute up to a factor
+SIZES = ("params", "layers", "width", "tokens", "characters", "steps", "batch_tokens")
+"""Inputs whose product is the size of a run: compute, up to a factor, or a measure that grows with it."""
 SHARE = 0.03  # on top of an input that may be zero, where it is the size
 
 

@@ -254,18 +254,51 @@ def test_a_letter_is_no_loss_beside_a_column_of_losses() -> None:
     assert Runs.from_frame(table().rename(columns={"loss": "L"})).loss.tolist() == table()["loss"].tolist()
 
 
+def curve_of(steps: list[float]) -> pd.DataFrame:
+    counted = np.array(steps, float)
+    return pd.DataFrame({"run": "a", "params": 1e8, "steps": counted, "loss": 2 + (2e3 / counted) ** 0.7})
+
+
 def test_a_counter_that_is_reset_is_a_warning() -> None:
-    steps = np.array([100, 200, 400, 800, 1600, 300, 900, 2700, 5000.0])
-    frame = pd.DataFrame({"run": ["a"] * 9 + ["b"] * 9, "params": 1e7, "steps": np.tile(np.sort(steps), 2)})
-    frame["loss"] = 3 - 0.1 * np.log(frame["steps"]) + np.arange(18) * 1e-3
-    assert Runs.from_frame(frame).warnings == ()
-    frame.loc[9:, "steps"] = steps
-    (said,) = Runs.from_frame(frame).warnings
-    assert said.startswith("steps of run 'b' falls from 1600 in row 14 to 300 in row 15: was the counter reset after")
-    mixed = frame.sort_values("loss").reset_index(drop=True)  # rows of two runs by turns
-    assert any("was the counter reset" in line for line in Runs.from_frame(mixed.iloc[::-1]).warnings)
-    for order in (frame["steps"].to_numpy().argsort()[::-1], np.random.default_rng(0).permutation(18)):
-        assert Runs.from_frame(frame.iloc[order]).warnings == (), "rows in another order were not reset"
+    whole = curve_of([100, 200, 400, 800, 1600, 1900, 2500, 4300, 6600])
+    assert Runs.from_frame(whole).warnings == ()
+    reset = whole.assign(steps=[100, 200, 400, 800, 1600, 300, 900, 2700, 5000.0])
+    (said,) = Runs.from_frame(reset).warnings
+    assert said.startswith("steps of run 'a' falls from 1600 in row 5 to 300 in row 6, and its loss goes on: was the")
+    other = reset.assign(run="b", loss=reset["loss"] * 1.01)
+    by_turns = pd.concat([reset, other]).sort_index(kind="stable")
+    assert any("was the counter reset" in line for line in Runs.from_frame(by_turns).warnings)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [1000, 10000, 2000, 3000, 4000, 5000],  # names of checkpoints in the order of text
+        [1000, 2000, 3000, 4000, 5000, 6000, 100, 200, 300],  # evaluated again, more finely
+        [6000, 1000, 2000, 3000, 4000],
+        [6000, 5000, 4000, 3000, 2000, 1000],
+        [1000, 2000, 3000, 4000, 6000, 5000, 7000],
+    ],
+)
+def test_rows_in_another_order_were_not_reset(steps: list[float]) -> None:
+    assert Runs.from_frame(curve_of(steps)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"tokenizer": "gpt2"},
+        {"batch_tokens": 5e5},
+        {"unique_tokens": 1e9},
+        {"max_tokens_generated": 5},
+        {"bytes_per_token": 4.2},
+        {"parametrization": "mup"},
+    ],
+)
+def test_columns_of_something_else_are_no_sizes(column: dict[str, object]) -> None:
+    for size in ("params", "tokens"):
+        frame = table().drop(columns=size).assign(**column)  # type: ignore[arg-type]
+        assert not any("looks like it" in line for line in Runs.from_frame(frame).warnings)
 
 
 @pytest.mark.parametrize(

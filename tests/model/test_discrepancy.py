@@ -33,6 +33,8 @@ def test_size_is_compute_or_what_there_is_of_it() -> None:
     assert size_inputs(bs.load_law("repeated_data")) == ("params", "tokens")
     assert size_inputs(bs.load_law("three_term")) == ("params", "steps", "batch_tokens")
     assert size_inputs(bs.load_law("context")) == ("position",)
+    assert size_inputs(bs.load_law("shape")) == ("layers", "width", "tokens")
+    assert size_inputs(bs.load_law("vocabulary_size")) == ("params", "characters")
     table = {"params": np.array([1e8]), "tokens": np.array([2e9])}
     assert log_size(bs.load_law("chinchilla"), table) == pytest.approx(np.log(2e17))
     shares = {"code": np.array([0.0, 0.5]), "web": np.array([0.2, 0.1])}

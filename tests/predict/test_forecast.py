@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,18 @@ def test_a_size_that_changes_nothing_is_said(chinchilla_runs: bs.Runs) -> None:
     assert "does not depend on params 1e+09: no" in same.cautions[0]
     flops = bs.fit("power_law:input=flops", chinchilla_runs, discrepancy="none", sampler="laplace", progress=False)
     assert bs.forecast(flops, params=1e10, tokens=2e11, unconverged=True).cautions == ()
+    derived = bs.forecast(fit, params=7e10, flops=6 * 7e10 * 1.4e11, unconverged=True)  # tokens follow from both
+    assert not any("does not depend" in line for line in derived.cautions)
+
+
+def test_sizes_that_name_a_group_are_read(chinchilla_runs: bs.Runs) -> None:
+    how: dict[str, Any] = {"discrepancy": "none", "sampler": "laplace", "progress": False}
+    frame = chinchilla_runs.table[["tokens", "loss"]].assign(
+        params=np.where(np.arange(len(chinchilla_runs)) % 2, 1e8, 1e9)
+    )
+    pooling = {"L_0": bs.partial("params")}
+    fit = bs.fit("power_law:input=tokens", bs.Runs.from_frame(frame), pooling=pooling, **how)
+    assert not any("depend" in line for line in bs.forecast(fit, params=1e8, tokens=2e11, unconverged=True).cautions)
 
 
 def test_the_mean_is_the_law_at_every_draw(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
