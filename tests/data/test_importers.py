@@ -297,6 +297,15 @@ def test_wandb_histories(tmp_path: Path) -> None:
     assert said(runs, "left out: run c.csv", "1 cell(s), but the header has 2")
 
 
+def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) -> None:
+    points = [{"step": 10 * step, "_step": step, "val/loss": 3 + 1 / step} for step in (1, 2, 3)]
+    pd.DataFrame(points).assign(n=1e6).to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "a.json").write_text(json.dumps([{"name": "a", "config": {"n": 1e6}, "history": points}]))
+    for name in ("a.csv", "a.json"):
+        runs = bs.importers.import_wandb(tmp_path / name, {"params": "n", "steps": "_step", "loss": "val/loss"})
+        assert runs.column("steps").tolist() == [1, 2, 3], name
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -112,7 +112,8 @@ def _object(row: Row, label: str) -> Logged | LeftOut:
     status = str(row.get("state", ""))
     id_ = str(row.get("id", row.get("run_id", label)))
     config = {key: value for key, value in once["config"].items() if not key.startswith("_wandb")}
-    series = _series([dict(flat(one)) for one in history])
+    logged = [dict(flat(one)) for one in history]
+    series = _series(logged, _step_of(logged))
     return Logged(
         name,
         id_,
@@ -129,11 +130,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _series(rows: Sequence[Row]) -> Series:
+def _step_of(rows: Sequence[Row]) -> str | None:
+    """Return the key of the steps of a table, whatever the order of its keys; None where it has none."""
+    titles = dict.fromkeys(key for row in rows for key in row)
+    return next((key for word in _STEPS for key in titles if folded(key) == word), None)
+
+
+def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     """Return the metrics of a history; rows without a step are counted."""
     series = Series()
     for count, row in enumerate(rows):
-        step = next((number(value) for key, value in row.items() if folded(key) in _STEPS), None)
+        step = None if step_key is None or row.get(step_key) is None else number(row[step_key])
         for key, value in row.items():
             reading = None if value is None else number(value)
             if reading is not None:
@@ -145,7 +152,7 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
     """Return the runs of a table: one row per run, or one per step of one or several runs."""
     titles = list(dict.fromkeys(key for row in rows for key in row))
     names = [key for word in _NAMES for key in titles if folded(key) == word]
-    step = next((key for word in _STEPS for key in titles if folded(key) == word), None)
+    step = _step_of(rows)
     for name in names:
         values = [str(row.get(name, "")) for row in rows]
         if len(set(values)) == len(rows) > 1 or (len(rows) == 1 and step is None):
@@ -162,10 +169,10 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
         for row in rows:
             groups.setdefault(str(row.get(name, "")), []).append(row)
         if all(len({row.get(step) for row in inside}) == len(inside) for inside in groups.values()):
-            return [_history(inside, run) for run, inside in groups.items()]
+            return [_history(inside, run, step) for run, inside in groups.items()]
     if names:
         raise DataError(f"{plain(path.name)} repeats a {plain(step)} of one {listed(names)}; add a column with run ids")
-    return [_history(rows, path.stem)]
+    return [_history(rows, path.stem, step)]
 
 
 def _whole(row: Row, name: str) -> Logged:
@@ -174,11 +181,11 @@ def _whole(row: Row, name: str) -> Logged:
     return Logged(name, name, {}, {"columns": row}, status)
 
 
-def _history(rows: list[Row], name: str) -> Logged:
+def _history(rows: list[Row], name: str, step: str) -> Logged:
     once = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         texts = {row[key] for row in rows if isinstance(row.get(key), str)}
         if len(texts) == 1 and number(next(iter(texts))) is None:
             once[key] = texts.pop()
-    series = _series([dict(flat(row)) for row in rows])
+    series = _series([dict(flat(row)) for row in rows], step)
     return Logged(name, name, series.metrics, {"columns": once}, "", series.overwritten)
