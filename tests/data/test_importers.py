@@ -381,6 +381,19 @@ def test_what_was_planned_is_not_taken_for_what_was_reached() -> None:
     assert "none of tokens, steps, flops is mapped" in message and "last=True" in message
 
 
+def test_a_plan_that_every_row_of_a_history_repeats_is_not_taken_for_what_was_reached(tmp_path: Path) -> None:
+    points = [("a", "finished", 1), ("a", "finished", 2), ("b", "crashed", 1), ("b", "crashed", 2)]
+    frame = pd.DataFrame(points, columns=["run", "state", "_step"]).assign(n=1e6, budget=1e9, loss=[3, 2.5, 3.25, 2.75])
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    mapping = {"params": "n", "tokens": "budget", "loss": "loss"}
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "all.csv", mapping))
+    assert "tokens is one number for a whole run (budget of metrics)" in message and "last=True" in message
+    runs = bs.importers.import_wandb(tmp_path / "all.csv", mapping, last=True)
+    assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is crashed")
+    steps = {"params": "n", "steps": "_step", "loss": "loss"}
+    assert said(bs.importers.import_wandb(tmp_path / "all.csv", steps), "unfinished runs", "b (crashed)")
+
+
 def test_a_key_that_means_two_things_is_asked_about() -> None:
     run = logged(config={"n": 1e6, "loss": "cross_entropy"}, tokens=[(1, 1e6)], loss=[(1, 3.0)])
     assert "write metrics.loss or config.loss" in refusal(lambda: assembled(run))

@@ -177,8 +177,11 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
 
 def _whole(row: Row, name: str) -> Logged:
     """Return a run of the runs table, which has config and summary in the same row."""
-    status = str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
-    return Logged(name, name, {}, {"columns": row}, status)
+    return Logged(name, name, {}, {"columns": row}, _state(row))
+
+
+def _state(row: Row) -> str:
+    return str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
 
 
 def _history(rows: list[Row], name: str, step: str) -> Logged:
@@ -188,4 +191,4 @@ def _history(rows: list[Row], name: str, step: str) -> Logged:
         if len(texts) == 1 and number(next(iter(texts))) is None:
             once[key] = texts.pop()
     series = _series([dict(flat(row)) for row in rows], step)
-    return Logged(name, name, series.metrics, {"columns": once}, "", series.overwritten)
+    return Logged(name, name, series.metrics, {"columns": once}, _state(rows[-1]), series.overwritten)
