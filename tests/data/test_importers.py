@@ -306,6 +306,36 @@ def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) 
         assert runs.column("steps").tolist() == [1, 2, 3], name
 
 
+def history_of(names: list[str], **columns: object) -> pd.DataFrame:
+    """Three steps of every run, at other steps than those of the run before."""
+    steps = np.arange(1, 3 * len(names) + 1)
+    frame = pd.DataFrame({"_step": steps, "n": 1e6, "tokens": 1e6 * steps, "val/loss": 3 + 1 / steps})
+    return frame.assign(run=np.repeat(names, 3), **columns)
+
+
+def test_wandb_numbers_of_rows_are_not_runs(tmp_path: Path) -> None:
+    history_of(["a", "b"], id=range(6)).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+    assert runs.labels == ["a"] * 3 + ["b"] * 3
+    assert said(runs, "column id differs in every row, so runs are told apart by column run")
+
+
+def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    mapping = {"params": "n", "tokens": "tokens", "loss": "val/loss"}
+    history_of(["s", "s"], run_id=["u1"] * 3 + ["u2"] * 3).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["s (u1)"] * 3 + ["s (u2)"] * 3
+    assert said(runs, "runs with the same name in column run are told apart by column run_id")
+    within = history_of(["a", "b"], id=[0, 1, 2] * 2)
+    within.to_csv(tmp_path / "x.csv", index=False)  # a number within a run is no run either
+    assert bs.importers.import_wandb(tmp_path / "x.csv", mapping).labels == ["a"] * 3 + ["b"] * 3
+    table = history_of(["s"], run_id=["x1", "x2", "x3"]).rename(columns={"run": "Name"})
+    table.to_csv(tmp_path / "x.csv", index=False)  # the runs table of a sweep, with the last step of each
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["x1", "x2", "x3"]
+    assert said(runs, "each row of x.csv is read as a run, by run_id, though some are alike in Name")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
