@@ -200,6 +200,25 @@ def test_damaged_files_are_said(tracker: str, cut: float, flip: bool, request: p
         assert len(runs) == len(whole) or said(runs, "ends within a record") or not flip
 
 
+def test_tensorboard_folders_of_one_run_are_said(tmp_path: Path) -> None:
+    for name in ("train", "validation", "other"):
+        tracker_files.scalars(tmp_path / "a" / name, [(10, 3.0), (20, 2.5)])
+    runs = bs.importers.import_tensorboard(tmp_path, {"steps": "_step", "loss": "loss"})
+    assert set(runs.labels) == {"a/train", "a/validation", "a/other"}
+    assert [note for note in runs.notes if "separate runs" in note] == [
+        "a/train and a/validation are read as separate runs: if they are parts of one run, as of Keras, import one of "
+        "the folders"
+    ]
+
+
+@pytest.mark.parametrize(("first", "mixed"), [(15, True), (30, False), (40, False)])
+def test_tensorboard_files_of_a_resumed_run_that_overlap_are_said(tmp_path: Path, first: int, mixed: bool) -> None:
+    tracker_files.scalars(tmp_path / "a", [(10, 3.0), (20, 2.75), (30, 2.5)])
+    tracker_files.scalars(tmp_path / "a", [(first, 2.9), (50, 2.25)], ".2")
+    runs = bs.importers.import_tensorboard(tmp_path, {"steps": "_step", "loss": "loss"})
+    assert said(runs, ".2 of run a begins before the last step of the files before it in loss") == mixed
+
+
 def test_a_cut_file_keeps_its_beginning(tensorboard_folder: Path, wandb_folder: Path, tmp_path: Path) -> None:
     for read, file in (
         (bs.importers.import_wandb, next(wandb_folder.rglob("run-small.wandb"))),
