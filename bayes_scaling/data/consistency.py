@@ -49,6 +49,9 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         _refuse_changed_size(table, origin)
         moving = [name for name in ("tokens", "steps", "flops") if name in table]
         keys, what = table[["run", *moving]], "the same run at the same point of training"
+        if keys.duplicated().any():  # rows of one model may be scores of several tasks
+            texts = {str(name): table[name].astype(str) for name in table if name != "run" and _holds_text(table[name])}
+            keys = keys.assign(**{name: text for name, text in texts.items() if 2 * text.nunique() <= len(table)})
         if not moving and keys.duplicated().any():
             row = int(np.flatnonzero(keys.duplicated().to_numpy())[0])
             raise DataError(
@@ -72,6 +75,10 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
             f"{origin.source}, row {row + 1} repeats row {first + 1} ({what}){others(same)}: drop the copies, "
             "or give repeated runs their own id in a column 'run'"
         )
+
+
+def _holds_text(cells: pd.Series) -> bool:
+    return not pd.api.types.is_numeric_dtype(cells.dtype) and all(isinstance(cell, str) for cell in cells.dropna())
 
 
 def _refuse_wrong_flops(table: pd.DataFrame, origin: Origin) -> None:

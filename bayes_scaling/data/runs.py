@@ -364,8 +364,11 @@ def _named(
         if ours == "loss" and found and len(found[0]) == 1:
             _refuse_letter(found[0], free, source)
         if found:
-            spelled[ours] = min(found, key=lambda name: (ours, *spellings).index(folded(name)))
-            notes.append(f"column {shown(spelled[ours])} read as {ours}")
+            found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
+            curves = _curves(frame, found, spelled) if ours == "run" else None
+            spelled[ours] = curves or found[0]
+            apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
+            notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
     replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
     notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
     table = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()})
@@ -382,6 +385,24 @@ def _named(
             raise DataError(f"{none} {REMEDY}", remedy)
         notes.append(f"{none} {remedy.in_python()}, unless a law reads a column of its own")
     return table, spelled, notes
+
+
+def _curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -> str | None:
+    """Return the name of the runs of training curves, where an id, which would be read, only counts their rows."""
+    first, *rest = found
+    if folded(first) != "id" or frame[first].duplicated().any():
+        return None
+    read = {ours: spelled.get(ours, ours) for ours in ("params", "tokens", "steps", "flops")}
+    along = [column for ours, column in read.items() if ours != "params" and column in frame]
+    for name in rest:
+        points = [frame[[name, column]].astype(str).duplicated().any() for column in along]
+        sizes = (
+            frame[[name, read["params"]]].astype(str).drop_duplicates() if read["params"] in frame else frame[[name]]
+        )
+        several = frame[name].duplicated().any()
+        if several and along and not any(points) and len(sizes.drop_duplicates()) == frame[name].nunique(dropna=False):
+            return name
+    return None
 
 
 def _refuse_letter(letter: str, free: list[str], source: str) -> None:

@@ -57,7 +57,7 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
     if min(values) == NOWHERE:
         raise FitError(
             f"the law or its noise gives no finite density of these runs at any of {len(starts)} draws of the prior: "
-            "look for runs that it cannot read, such as one whose learning rate is 0 all along"
+            "look for rows that it cannot read, such as one up to which the learning rate is 0 all along"
         )
     best_first = np.argsort(values, kind="stable")
     found = [

@@ -259,11 +259,12 @@ class Law:
         Parameters
         ----------
         constants : value of every parameter
-        inputs : (n,) or scalar, the law's inputs in raw units
+        inputs : (n,) or scalar, the law's inputs in raw units; for a law of whole runs also ``run``, an integer per
+            row, because rows without it are one run
 
         Returns
         -------
-        (n,) loss, float64
+        (n,) loss, float64; for scalars (), or (1,) of a law of whole runs
         """
         missing = [name for name in (*self.parameter_names, *self.inputs) if name not in {**constants, **inputs}]
         if missing:
@@ -272,11 +273,19 @@ class Law:
         if unknown:
             raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
         with jax.enable_x64(True):
-            columns = {name: np.atleast_1d(values) for name, values in inputs.items()} if self.features else inputs
-            read = self.arrays(columns)  # type: ignore[arg-type]
+            read = self.arrays(self._broadcast(inputs))
             arrays = {name: jnp.asarray(read[column]) for name, column in self.arguments}
             theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
             return np.asarray(self.mean(**arrays, **theta))
+
+    def _broadcast(self, inputs: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+        """Return inputs of one shape; of at least one dimension where features are computed from runs of rows."""
+        try:
+            arrays = np.broadcast_arrays(*inputs.values())
+        except ValueError as error:
+            shapes = ", ".join(f"{name} of shape {np.shape(values)}" for name, values in inputs.items())
+            raise LawError(f"law {self.name} got {shapes}; expected arrays of one length, or scalars") from error
+        return {name: np.atleast_1d(one) if self.features else one for name, one in zip(inputs, arrays, strict=True)}
 
     @validated
     def at(self, published: str) -> Curve:

@@ -200,6 +200,25 @@ def test_damaged_files_are_said(tracker: str, cut: float, flip: bool, request: p
         assert len(runs) == len(whole) or said(runs, "ends within a record") or not flip
 
 
+def test_tensorboard_folders_of_one_run_are_said(tmp_path: Path) -> None:
+    for name in ("train", "validation", "other"):
+        tracker_files.scalars(tmp_path / "a" / name, [(10, 3.0), (20, 2.5)])
+    runs = bs.importers.import_tensorboard(tmp_path, {"steps": "_step", "loss": "loss"})
+    assert set(runs.labels) == {"a/train", "a/validation", "a/other"}
+    assert [note for note in runs.notes if "separate runs" in note] == [
+        "a/train and a/validation are read as separate runs: if they are parts of one run, as of Keras, import one of "
+        "the folders"
+    ]
+
+
+@pytest.mark.parametrize(("first", "mixed"), [(15, True), (30, False), (40, False)])
+def test_tensorboard_files_of_a_resumed_run_that_overlap_are_said(tmp_path: Path, first: int, mixed: bool) -> None:
+    tracker_files.scalars(tmp_path / "a", [(10, 3.0), (20, 2.75), (30, 2.5)])
+    tracker_files.scalars(tmp_path / "a", [(first, 2.9), (50, 2.25)], ".2")
+    runs = bs.importers.import_tensorboard(tmp_path, {"steps": "_step", "loss": "loss"})
+    assert said(runs, ".2 of run a begins before the last step of the files before it in loss") == mixed
+
+
 def test_a_cut_file_keeps_its_beginning(tensorboard_folder: Path, wandb_folder: Path, tmp_path: Path) -> None:
     for read, file in (
         (bs.importers.import_wandb, next(wandb_folder.rglob("run-small.wandb"))),
@@ -297,6 +316,45 @@ def test_wandb_histories(tmp_path: Path) -> None:
     assert said(runs, "left out: run c.csv", "1 cell(s), but the header has 2")
 
 
+def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) -> None:
+    points = [{"step": 10 * step, "_step": step, "val/loss": 3 + 1 / step} for step in (1, 2, 3)]
+    pd.DataFrame(points).assign(n=1e6).to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "a.json").write_text(json.dumps([{"name": "a", "config": {"n": 1e6}, "history": points}]))
+    for name in ("a.csv", "a.json"):
+        runs = bs.importers.import_wandb(tmp_path / name, {"params": "n", "steps": "_step", "loss": "val/loss"})
+        assert runs.column("steps").tolist() == [1, 2, 3], name
+
+
+def history_of(names: list[str], **columns: object) -> pd.DataFrame:
+    """Three steps of every run, at other steps than those of the run before."""
+    steps = np.arange(1, 3 * len(names) + 1)
+    frame = pd.DataFrame({"_step": steps, "n": 1e6, "tokens": 1e6 * steps, "val/loss": 3 + 1 / steps})
+    return frame.assign(run=np.repeat(names, 3), **columns)
+
+
+def test_wandb_numbers_of_rows_are_not_runs(tmp_path: Path) -> None:
+    history_of(["a", "b"], id=range(6)).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+    assert runs.labels == ["a"] * 3 + ["b"] * 3
+    assert said(runs, "column id differs in every row, so runs are told apart by column run")
+
+
+def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    mapping = {"params": "n", "tokens": "tokens", "loss": "val/loss"}
+    history_of(["s", "s"], run_id=["u1"] * 3 + ["u2"] * 3).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["s (u1)"] * 3 + ["s (u2)"] * 3
+    assert said(runs, "runs with the same name in column run are told apart by column run_id")
+    within = history_of(["a", "b"], id=[0, 1, 2] * 2)
+    within.to_csv(tmp_path / "x.csv", index=False)  # a number within a run is no run either
+    assert bs.importers.import_wandb(tmp_path / "x.csv", mapping).labels == ["a"] * 3 + ["b"] * 3
+    table = history_of(["s"], run_id=["x1", "x2", "x3"]).rename(columns={"run": "Name"})
+    table.to_csv(tmp_path / "x.csv", index=False)  # the runs table of a sweep, with the last step of each
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["x1", "x2", "x3"]
+    assert said(runs, "each row of x.csv is read as a run, by run_id, though some are alike in Name")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -370,6 +428,19 @@ def test_what_was_planned_is_not_taken_for_what_was_reached() -> None:
     assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is killed")
     message = refusal(lambda: assemble([run], {"params": "n", "loss": "loss"}, "here", False, (), "total", "nats"))
     assert "none of tokens, steps, flops is mapped" in message and "last=True" in message
+
+
+def test_a_plan_that_every_row_of_a_history_repeats_is_not_taken_for_what_was_reached(tmp_path: Path) -> None:
+    points = [("a", "finished", 1), ("a", "finished", 2), ("b", "crashed", 1), ("b", "crashed", 2)]
+    frame = pd.DataFrame(points, columns=["run", "state", "_step"]).assign(n=1e6, budget=1e9, loss=[3, 2.5, 3.25, 2.75])
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    mapping = {"params": "n", "tokens": "budget", "loss": "loss"}
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "all.csv", mapping))
+    assert "tokens is one number for a whole run (budget of metrics)" in message and "last=True" in message
+    runs = bs.importers.import_wandb(tmp_path / "all.csv", mapping, last=True)
+    assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is crashed")
+    steps = {"params": "n", "steps": "_step", "loss": "loss"}
+    assert said(bs.importers.import_wandb(tmp_path / "all.csv", steps), "unfinished runs", "b (crashed)")
 
 
 def test_a_key_that_means_two_things_is_asked_about() -> None:

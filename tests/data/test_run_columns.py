@@ -33,6 +33,16 @@ def test_spellings_in_any_case(data: st.DataObject) -> None:
         assert len(runs.notes) == 1 and runs.notes[0].endswith(f"read as {ours}") and theirs.strip() in runs.notes[0]
 
 
+def test_an_id_that_counts_the_rows_of_curves_is_not_the_run() -> None:
+    curves = table(params=[1e7, 1e7, 1e8, 1e8], tokens=[1e8, 2e8, 1e8, 2e8], id=range(4), name=["a", "a", "b", "b"])
+    runs = Runs.from_frame(curves)
+    assert runs.labels == ["a", "a", "b", "b"] and "id" in runs
+    assert runs.notes[0] == "column 'name' read as run; 'id' differs in every row and is kept as an extra column"
+    families = curves.assign(params=[1e7, 2e7, 1e8, 2e8])
+    assert Runs.from_frame(families).labels == ["0", "1", "2", "3"]
+    assert Runs.from_frame(curves, columns={"run": "id"}).labels == ["0", "1", "2", "3"]
+
+
 def test_a_cell_is_named_by_both_names_of_its_column() -> None:
     frame = table(loss=[3, -2.5, 3, 3])
     message = refusal(lambda: Runs.from_frame(frame.rename(columns={"loss": "Val Loss"})))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bayes_scaling import Runs
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.runs import HASHED, NUMERIC
+from bayes_scaling.data.scores import score_runs
 from tests.data.run_tables import table, whole_table
 from tests.support import public_table, refusal
 
@@ -211,6 +212,25 @@ def test_a_run_keeps_its_size() -> None:
     message = refusal(lambda: Runs.from_frame(frame))
     assert "row 4, column params: run 'b' has 30000000 parameters here and 20000000 in an earlier row" in message
     assert "one run, one size" in message
+
+
+def test_a_text_that_tells_rows_of_one_run_apart_makes_them_no_copies() -> None:
+    frame = table(run=["a", "a", "b", "b"], params=1e7, tokens=1e9, task=["x", "y", "x", "y"])
+    assert len(Runs.from_frame(frame)) == 4
+    message = refusal(lambda: Runs.from_frame(frame.assign(task="x")))
+    assert "row 2 repeats row 1 (the same run at the same point of training) (and 1 more row)" in message
+    message = refusal(lambda: Runs.from_frame(frame.assign(task=["p", "q", "r", "s"])))  # a label of each row
+    assert "row 2 repeats row 1 (the same run at the same point of training)" in message
+
+
+def test_scores_of_a_model_are_one_row_per_task() -> None:
+    frame = pd.DataFrame({"name": ["m1", "m1", "m2", "m2"], "task": ["x", "y"] * 2, "score": [0.3, 0.4, 0.5, 0.6]})
+    frame["loss"] = [3.0, 3.0, 2.8, 2.8]
+    assert score_runs(frame).labels == ["m1", "m1", "m2", "m2"]
+    sizes = frame.assign(params=1e7, tokens=1e9)
+    assert len(score_runs(sizes)) == 4
+    message = refusal(lambda: score_runs(frame.drop(columns="task")))
+    assert "run 'm1' has several rows, and no column says how far along each is" in message
 
 
 def test_trajectories_are_welcome() -> None:

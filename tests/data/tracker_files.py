@@ -137,5 +137,14 @@ def tensorboard(folder: Path) -> None:
     resumed.close()
 
 
+def scalars(folder: Path, losses: list[tuple[int, float]], suffix: str = "") -> None:
+    from tensorboardX import SummaryWriter
+
+    writer = SummaryWriter(str(folder), filename_suffix=suffix)
+    for step, loss in losses:
+        writer.add_scalar("loss", loss, step)
+    writer.close()
+
+
 if __name__ == "__main__":
     {"wandb": wandb, "mlflow": mlflow, "tensorboard": tensorboard}[sys.argv[1]](Path(sys.argv[2]))

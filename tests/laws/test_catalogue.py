@@ -123,6 +123,23 @@ def test_priors_can_be_replaced_by_name() -> None:
         bs.load_law("chinchilla", priors={"alpha": 0.3})  # type: ignore[dict-item]
 
 
+def test_inputs_of_a_law_are_numbers_or_columns_of_one_length() -> None:
+    law, constants = bs.load_law("annealing"), {"E": 2.0, "A": 1.0, "alpha": 0.5, "C": 10.0}
+    steps = [100, 200, 300]
+    same = law.evaluate(constants, steps=steps, learning_rate=[1e-3] * 3)
+    np.testing.assert_array_equal(law.evaluate(constants, steps=steps, learning_rate=1e-3), same)
+    of_each = law.evaluate(constants, steps=300, learning_rate=[1e-3, 2e-3], run=[0, 1])
+    alone = [law.evaluate(constants, steps=300, learning_rate=rate) for rate in (1e-3, 2e-3)]
+    np.testing.assert_array_equal(of_each, np.concatenate(alone))
+    chinchilla = bs.load_law("chinchilla").at("besiroglu2024")
+    assert chinchilla(params=7e10, tokens=1.4e12).shape == ()
+    assert chinchilla(params=[7e10, 1e9], tokens=1.4e12).shape == (2,)
+    with pytest.raises(
+        bs.errors.LawError, match=r"params of shape \(2,\), tokens of shape \(3,\); expected arrays of one length"
+    ):
+        chinchilla(params=[7e10, 1e9], tokens=[1e9, 1e10, 1e11])
+
+
 def test_published_sets_are_asked_by_name() -> None:
     law = bs.load_law("chinchilla")
     assert law.at("besiroglu2024")(params=7e10, tokens=1.4e12) == pytest.approx(1.974, abs=5e-4)

@@ -50,11 +50,12 @@ def assemble(
     found = list(found)
     left = [one for one in found if isinstance(one, LeftOut)]
     wanted = _wanted(columns, groups, [one for one in found if isinstance(one, Logged)], left, source)
+    planned = _planned(wanted, [one for one in found if isinstance(one, Logged)])
     tables, counts, unfinished = [], Counter[str](), []
     for run in (one for one in found if isinstance(one, Logged)):
         said = Counter[str]()
         try:
-            table = _table(run, wanted, set(groups), last, said)
+            table = _table(run, wanted, set(groups), last, said, planned)
             Runs.from_frame(table, source=f"run {plain(run.run)}", loss_unit=loss_unit)
         except (_Unusable, DataError) as reason:
             left.append(LeftOut(run.run, str(reason).removeprefix(f"run {plain(run.run)}, ")))
@@ -141,7 +142,20 @@ def _is_given(value: Any) -> bool:
 # --- one run ---
 
 
-def _table(run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool, said: Counter[str]) -> pd.DataFrame:
+def _planned(wanted: Mapping[str, str], runs: Sequence[Logged]) -> set[str]:
+    """Return columns that should grow along a run, but are one number in all rows of each run, as a plan is."""
+    planned = set()
+    for name in ALONG:
+        key = wanted.get(name, "").removeprefix("metrics.")
+        values = [[value for value in run.metrics.get(key, {}).values() if math.isfinite(value)] for run in runs]
+        if any(len(inside) > 1 for inside in values) and all(len(set(inside)) < 2 for inside in values):
+            planned.add(name)
+    return planned
+
+
+def _table(
+    run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool, said: Counter[str], planned: set[str]
+) -> pd.DataFrame:
     """Return the rows of a run; ``said`` counts rows by what was done to them."""
     found = {name: (OWN_STEP, None) if key == OWN_STEP else _found(run, key) for name, key in wanted.items()}
     missing = [wanted[name] for name, what in found.items() if what is None and name not in groups]
@@ -154,7 +168,7 @@ def _table(run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool,
     if not math.isfinite(loss[-1]):
         where = f" at step {steps[-1]}" if kind == "metrics" else ""
         raise _Unusable(f"diverged: its last loss ({plain(wanted['loss'])}{where}) is {loss[-1]:g}")
-    _refuse_plans(run, wanted, found, curve=len(steps) > 1 and not last)
+    _refuse_plans(run, wanted, found, len(steps) > 1 and not last, planned)
     table: dict[str, Any] = {"run": run.run}
     usable, elsewhere = np.isfinite(loss), dict[str, np.ndarray]()
     gaps = int((~usable).sum())
@@ -197,9 +211,15 @@ def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
     return found or ("", None)
 
 
-def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, Any], curve: bool) -> None:
-    """Refuse a planned value, such as the tokens of the whole run, where it does not describe the row."""
-    planned = [name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)]
+def _refuse_plans(
+    run: Logged, wanted: Mapping[str, str], found: Mapping[str, Any], curve: bool, repeated: set[str]
+) -> None:
+    """Refuse a planned value, such as the tokens of the whole run, where it does not describe the row.
+
+    A plan may also be a metric that is ``repeated`` in every row.
+    """
+    once = {name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)}
+    planned = [name for name in ALONG if name in once or (name in repeated and found.get(name))]
     if curve and not any(name in wanted for name in ALONG):
         raise DataError(
             f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
@@ -213,7 +233,7 @@ def _refuse_plans(run: Logged, wanted: Mapping[str, str], found: Mapping[str, An
             f"the rows of a curve: add {REMEDY}, or map a metric that grows along the run",
             Remedy("last", value=True),
         )
-    if planned and run.finished is False and found[planned[0]][0] in PLANS:
+    if planned and run.finished is False and (planned[0] in repeated or found[planned[0]][0] in PLANS):
         raise _Unusable(
             f"its status is {plain(run.status)}, so it may not have reached the {planned[0]} of its "
             f"{found[planned[0]][0]} ({plain(wanted[planned[0]])})"

@@ -64,6 +64,7 @@ class Series:
 
     metrics: dict[str, Points] = dataclasses.field(default_factory=dict)
     overwritten: Counter[str] = dataclasses.field(default_factory=Counter)
+    void_from: int | None = None  # what earlier files of the run logged from this step on does not count
 
     def add(self, key: str, step: int, value: float) -> None:
         """Add one value; at one step the last value counts."""
@@ -75,6 +76,18 @@ class Series:
         """Drop what was logged from a step on, for a run that was resumed there."""
         for key, points in self.metrics.items():
             self.metrics[key] = {step: value for step, value in points.items() if step < start}
+        self.void_from = start if self.void_from is None else min(start, self.void_from)
+
+    def extend(self, later: Series) -> list[str]:
+        """Add what a later file of the run logged; return the metrics that it begins before their last step here."""
+        if later.void_from is not None:
+            self.purge(later.void_from)
+        ends = {key: max(points) for key, points in self.metrics.items() if points}
+        for key, points in later.metrics.items():
+            for step, value in points.items():
+                self.add(key, step, value)
+        self.overwritten.update(later.overwritten)
+        return [key for key, points in later.metrics.items() if points and min(points) < ends.get(key, min(points))]
 
 
 def flat(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:

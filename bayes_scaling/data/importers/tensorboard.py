@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_scaling.base.arguments import FilePath, validated
-from bayes_scaling.base.messages import plain
+from bayes_scaling.base.messages import listed, plain
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, yaml_of
 from bayes_scaling.data.importers.protobuf import fields, last, part, real, text, whole
@@ -22,6 +22,7 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 
 _EVENTS = "*tfevents*"
+_TRAINING, _VALIDATION = "train", ("validation", "val", "valid", "eval")
 _UNPACKED = {1: 5, 2: 6}
 """Element types of a tensor, float and double, and the field of values that are not in tensor_content (4)."""
 
@@ -82,21 +83,38 @@ def _runs(path: Path) -> list[Logged | LeftOut]:
         if isinstance(run, Logged) and run.once["hparams"] and isinstance(above, Logged) and not above.once["hparams"]:
             found[folder.parent] = dataclasses.replace(above, metrics={**run.metrics, **above.metrics}, once=run.once)
             del found[folder]
-    return list(found.values())
+    return [
+        dataclasses.replace(run, notes=(*run.notes, *_parts(folder, found))) if isinstance(run, Logged) else run
+        for folder, run in found.items()
+    ]
+
+
+def _parts(folder: Path, found: Mapping[Path, Logged | LeftOut]) -> list[str]:
+    """Return a note on a folder of training beside one of validation, into which Keras writes a single run."""
+    beside = [found[other].run for name in _VALIDATION if (other := folder.with_name(name)) in found]
+    if folder.name != _TRAINING or not beside:
+        return []
+    names = " and ".join(map(plain, (found[folder].run, *beside)))
+    return [f"{names} are read as separate runs: if they are parts of one run, as of Keras, import one of the folders"]
 
 
 def _run(name: str, folder: Path, files: list[Path]) -> Logged:
     series, hparams, notes = Series(), dict[str, Any](), []
     for file in files:
         said = f"{plain(file.name)} of run {plain(name)}"
-        content = content_of(file)
+        content, own = content_of(file), Series()
         try:
             for event in _events(content):
-                _take(event, series, hparams)
+                _take(event, own, hparams)
         except EOFError:
             notes.append(f"{said} ends within a record, as if the run was stopped; the records before it were read")
         except (ValueError, IndexError, struct.error) as error:
             raise DataError(f"{plain(file.name)} is damaged or not an event file ({plain(str(error))})") from error
+        if mixed := series.extend(own):
+            notes.append(
+                f"{said} begins before the last step of the files before it in {listed(mixed, 4)}, and the steps of "
+                "both were kept: if the run was resumed, import each file by itself and drop the rows that it undid"
+            )
     yaml_file = folder / "hparams.yaml"  # as Lightning writes it
     if yaml_file.is_file():
         hparams = {**dict(flat(yaml_of(yaml_file, "tensorboard"))), **hparams}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,8 @@ def _object(row: Row, label: str) -> Logged | LeftOut:
     status = str(row.get("state", ""))
     id_ = str(row.get("id", row.get("run_id", label)))
     config = {key: value for key, value in once["config"].items() if not key.startswith("_wandb")}
-    series = _series([dict(flat(one)) for one in history])
+    logged = [dict(flat(one)) for one in history]
+    series = _series(logged, _step_of(logged))
     return Logged(
         name,
         id_,
@@ -129,11 +131,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _series(rows: Sequence[Row]) -> Series:
+def _step_of(rows: Sequence[Row]) -> str | None:
+    """Return the key of the steps of a table, whatever the order of its keys; None where it has none."""
+    titles = dict.fromkeys(key for row in rows for key in row)
+    return next((key for word in _STEPS for key in titles if folded(key) == word), None)
+
+
+def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     """Return the metrics of a history; rows without a step are counted."""
     series = Series()
     for count, row in enumerate(rows):
-        step = next((number(value) for key, value in row.items() if folded(key) in _STEPS), None)
+        step = None if step_key is None or row.get(step_key) is None else number(row[step_key])
         for key, value in row.items():
             reading = None if value is None else number(value)
             if reading is not None:
@@ -145,11 +153,16 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
     """Return the runs of a table: one row per run, or one per step of one or several runs."""
     titles = list(dict.fromkeys(key for row in rows for key in row))
     names = [key for word in _NAMES for key in titles if folded(key) == word]
-    step = next((key for word in _STEPS for key in titles if folded(key) == word), None)
-    for name in names:
-        values = [str(row.get(name, "")) for row in rows]
-        if len(set(values)) == len(rows) > 1 or (len(rows) == 1 and step is None):
-            return [_whole(row, value) for row, value in zip(rows, values, strict=True)]
+    cells = {name: [str(row.get(name, "")) for row in rows] for name in names}
+    step = _step_of(rows)
+    curves = [] if step is None else [name for name in names if _are_curves(rows, cells[name], step)]
+    single = [name for name in names if len(set(cells[name])) == len(rows) > 1 or (len(rows) == 1 and step is None)]
+    if step is not None and curves and all(_counts_rows(name, cells[name]) for name in single):
+        return _histories(rows, {name: cells[name] for name in curves}, single, step)
+    if single:
+        note = f"each row of {plain(path.name)} is read as a run, by {plain(single[0])}, though some are alike in {{}}"
+        runs = [_whole(row, value) for row, value in zip(rows, cells[single[0]], strict=True)]
+        return [*_noted(runs, [note.format(plain(name)) for name in curves[:1]])]
     if step is None and not names:
         return [_whole(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
     if step is None:
@@ -157,28 +170,67 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
             f"{plain(path.name)} has several rows of one {listed(names)} and no _step; export histories with _step, or "
             "a column with the id of each run"
         )
-    for name in names:
-        groups: dict[str, list[Row]] = {}
-        for row in rows:
-            groups.setdefault(str(row.get(name, "")), []).append(row)
-        if all(len({row.get(step) for row in inside}) == len(inside) for inside in groups.values()):
-            return [_history(inside, run) for run, inside in groups.items()]
     if names:
         raise DataError(f"{plain(path.name)} repeats a {plain(step)} of one {listed(names)}; add a column with run ids")
-    return [_history(rows, path.stem)]
+    return [_history(rows, path.stem, step)]
+
+
+def _are_curves(rows: Sequence[Row], cells: Sequence[str], step: str) -> bool:
+    """Return whether rows with the same cell are the steps of a run, and some run has several."""
+    points = {(cell, row.get(step)) for cell, row in zip(cells, rows, strict=True)}
+    return len(points) == len(rows) and (len(set(cells)) < len(rows) or len(rows) == 1)
+
+
+def _counts_rows(name: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is a number of each row, as a database adds it, and not the id of a run."""
+    return folded(name) == "id" and all((value := number(cell)) is not None and value % 1 == 0 for cell in cells)
+
+
+def _histories(
+    rows: Sequence[Row], curves: Mapping[str, Sequence[str]], unused: Sequence[str], step: str
+) -> list[Logged | LeftOut]:
+    """Return the runs of a table of steps.
+
+    Parameters
+    ----------
+    curves : columns that tell runs apart, with their cells, the best name of a run first
+    unused : columns that only count rows
+    """
+    name = next(iter(curves))
+    ids = (one for one in curves if folded(one) in ("run_id", "id"))
+    # Runs of a sweep often share a name; an id that belongs to several names is a number within a run.
+    id_ = next((one for one in ids if len({*zip(curves[one], curves[name], strict=True)}) == len({*curves[one]})), name)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for run, of, row in zip(curves[name], curves[id_], rows, strict=True):
+        groups.setdefault((run, of), []).append(row)
+    notes = [
+        f"column {plain(one)} differs in every row, so runs are told apart by column {plain(id_)}" for one in unused
+    ]
+    if len(groups) > len({run for run, _ in groups}):
+        notes.append(f"runs with the same name in column {plain(name)} are told apart by column {plain(id_)}")
+    runs = [dataclasses.replace(_history(inside, run, step), id=of) for (run, of), inside in groups.items()]
+    return [*_noted(runs, notes)]
+
+
+def _noted(runs: Sequence[Logged], notes: Sequence[str]) -> list[Logged]:
+    """Add notes on a table to the first of its runs."""
+    return [dataclasses.replace(runs[0], notes=(*runs[0].notes, *notes)), *runs[1:]]
 
 
 def _whole(row: Row, name: str) -> Logged:
     """Return a run of the runs table, which has config and summary in the same row."""
-    status = str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
-    return Logged(name, name, {}, {"columns": row}, status)
+    return Logged(name, name, {}, {"columns": row}, _state(row))
 
 
-def _history(rows: list[Row], name: str) -> Logged:
+def _state(row: Row) -> str:
+    return str(next((value for key, value in row.items() if folded(key) in ("state", "status")), ""))
+
+
+def _history(rows: list[Row], name: str, step: str) -> Logged:
     once = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         texts = {row[key] for row in rows if isinstance(row.get(key), str)}
         if len(texts) == 1 and number(next(iter(texts))) is None:
             once[key] = texts.pop()
-    series = _series([dict(flat(row)) for row in rows])
-    return Logged(name, name, series.metrics, {"columns": once}, "", series.overwritten)
+    series = _series([dict(flat(row)) for row in rows], step)
+    return Logged(name, name, series.metrics, {"columns": once}, _state(rows[-1]), series.overwritten)
