@@ -83,6 +83,8 @@ def best_run(
         cost_label=problem.cost.label,
         objective=problem.objective,
         goal=problem.goal,
+        given={name: float(value) for name, value in problem.given.items()},
+        group=ensemble.group,
         choice=choices[0],
         predictive=predictive.at([0]),
         costs=problem.spending.draws(float(sizes[0]), choices[0].tokens),

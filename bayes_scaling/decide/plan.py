@@ -111,6 +111,8 @@ class Plan:
     budget, unit, cost_label : what is spent, and how it is counted
     objective : what was optimised
     goal : incumbent, and target where there is one
+    given : inputs of the laws that were fixed; ``unique_tokens`` are those that are available
+    group : the group of a pooled fit that it is for
     choice : the recommended run
     predictive : distribution of the loss of one new run there
     costs : (n_cost,) draws of its cost
@@ -138,6 +140,8 @@ class Plan:
     cost_label: str
     objective: Objective
     goal: Goal
+    given: Mapping[str, float]
+    group: Mapping[str, str]
     choice: Choice
     predictive: Predictive
     costs: np.ndarray
@@ -293,6 +297,8 @@ class Plan:
             "direction": self.objective.direction,
             "incumbent": self.goal.incumbent,
             "target": None if math.isnan(self.goal.target) else self.goal.target,
+            "given": dict(self.given),
+            "group": dict(self.group),
             "plan": self.choice.to_dict(),
             "interval_50": list(self.interval(0.5)),
             "interval_90": list(self.interval(0.9)),

@@ -382,6 +382,7 @@ def test_a_budget_is_spent_on_one_group(pooled_file: Path) -> None:
         code, out, err = run(*question, "--at", f"lab={lab}")
         assert code == 0, err
         losses.append(json.loads(out)["plan"]["plan"]["expected_loss"])
+        assert json.loads(out)["plan"]["group"] == {"lab": lab}
     assert losses[0] != losses[1]
 
 

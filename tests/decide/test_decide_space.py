@@ -254,6 +254,7 @@ def test_scarce_tokens_are_repeated() -> None:
     assert plenty.epochs == 1.0
     scarce = allocate(some, 1e22, given={"unique_tokens": 1e10}, objective=expected_loss())
     assert scarce.epochs == pytest.approx(scarce.tokens / 1e10) and scarce.epochs > 2
+    assert scarce.given == {"unique_tokens": 1e10} == scarce.to_dict()["given"]
     assert scarce.params < plenty.params and scarce.cost == pytest.approx(1e22)
     sizes = np.geomspace(scarce.params / 1.5, scarce.params * 1.5, 31)
     runs = some.points(params=sizes, tokens=1e22 / (6 * sizes), unique_tokens=1e10)
