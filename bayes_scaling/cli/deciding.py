@@ -117,6 +117,10 @@ def allocate(
     others = dict(compared(item) for item in compare_with or [])
     if odds and target is None:
         raise PlanError("--odds needs a loss to reach; add --target LOSS")
+    for name, asked in (("--odds", bool(odds)), ("--runs", runs != 1)):
+        if asked and models is not None:
+            listed = "--candidates" if candidates else "--shapes"
+            raise PlanError(f"{name} does not choose among {listed}, only among any sizes: ask without {listed}")
     if reserve and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
     fitted = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted()
@@ -179,7 +183,7 @@ class _Answers:
     def curve(self, budgets: list[float]) -> None:
         from bayes_scaling.cli.printing.plans import curve_table
 
-        curve = self.problem.curve(budgets)
+        curve = self.problem.curve(budgets, self.models)
         self._add("budgets", curve.to_dict(orient="records"), curve_table(curve, self.unit))
 
     def odds(self, probabilities: list[float]) -> None:

@@ -502,6 +502,17 @@ def test_budget_curve_follows_plans(beliefs: Ensemble) -> None:
     assert (curve["loss_per_unit"] < 0).all()
 
 
+def test_a_budget_curve_keeps_to_the_models_that_exist(beliefs: Ensemble) -> None:
+    some = beliefs.take(range(50))
+    shape = bs.units.Shape(32, 4096, vocabulary=32_000, context=2048)
+    curve = DecisionProblem(some).curve([1e21, 1e23], [1e9, 7e9, 13e9])
+    assert set(curve["params"]) <= {1e9, 7e9, 13e9} and curve["params"][0] < curve["params"][1]
+    same = allocate(some, 1e23, candidates=[1e9, 7e9, 13e9])
+    assert curve["value"][1] == pytest.approx(same.value) and curve["tokens"][1] == pytest.approx(same.tokens)
+    one = DecisionProblem(some).curve([1e23], shape)
+    assert one["tokens"][0] == pytest.approx(allocate(some, 1e23, candidates=shape).tokens)
+
+
 def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Ensemble) -> None:
     some = beliefs.take(range(0, 4000, 10))
     table = DecisionProblem(some, target=1.95).smallest_budget([0.2, 0.5, 0.9])
