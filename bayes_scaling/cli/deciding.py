@@ -31,6 +31,7 @@ from bayes_scaling.cli._plan_options import (
     ObjectiveName,
     PeakFlops,
     PricePerGpuHour,
+    ServingTokens,
     Target,
     Utilisation,
     candidates_of,
@@ -55,9 +56,7 @@ def allocate(
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
     currency: Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")] = None,
-    serving_tokens: Annotated[
-        str, typer.Option(help="Tokens served over the model's lifetime. Several, comma-separated, are equally likely.")
-    ] = "",
+    serving_tokens: ServingTokens = "",
     serving_utilisation: Annotated[
         str, typer.Option(help="Utilisation while serving; as in training by default.")
     ] = "",

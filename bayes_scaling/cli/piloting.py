@@ -33,11 +33,14 @@ from bayes_scaling.cli._plan_options import (
     ObjectiveName,
     PeakFlops,
     PricePerGpuHour,
+    ServingTokens,
     Target,
+    TrainingCostName,
     Utilisation,
     constraints_of,
     cost_from,
     fixed,
+    training_cost_from,
 )
 from bayes_scaling.errors import DataError, PlanError
 
@@ -71,6 +74,7 @@ def pilot(
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
+    serving_tokens: ServingTokens = "",
     at: At = None,
     seed: Seed = 0,
     unconverged: Unconverged = False,
@@ -98,7 +102,13 @@ def pilot(
     given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
         drawn(fitted, seed, group, unconverged),
-        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
+        cost=cost_from(
+            cost,
+            peak_flops=peak_flops,
+            utilisation=utilisation,
+            price_per_gpu_hour=price_per_gpu_hour,
+            serving_tokens=serving_tokens,
+        ),
         objective=objective,
         constraints=constraints_of(limit),
         incumbent=incumbent,
@@ -127,7 +137,7 @@ def midrun(
     objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,
-    cost: CostName = "flops",
+    cost: TrainingCostName = "flops",
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
@@ -159,7 +169,9 @@ def midrun(
         incumbent=incumbent,
         target=target,
         price=price,
-        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
+        cost=training_cost_from(
+            cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour
+        ),
         seed=seed,
         unconverged=unconverged,
     )

@@ -46,6 +46,22 @@ def test_pilots_from_ranges_and_tables(folder: Path) -> None:
         assert code == 2 and says in err
 
 
+def test_pilots_for_a_model_that_is_served(folder: Path) -> None:
+    asked = ("pilot", folder / "fit.nc", "--pilot-budget", 1e21, "--budget", 1e24, *BETWEEN, "--cost", "lifetime")
+    code, _, err = run(*asked)
+    assert code == 2 and "a budget in lifetime needs --serving-tokens VALUE" in err
+    code, out, _ = run(*asked, "--serving-tokens", "1e12", "--json")
+    assert code == 0 and json.loads(out)["value"]["cost"] <= 1e21
+
+
+def test_what_is_left_of_a_run_costs_no_serving(folder: Path) -> None:
+    code, _, err = run("midrun", folder / "fit.nc", "--run", "sim-1", "--until", 1e30, "--cost", "lifetime")
+    assert code == 2 and "is 'lifetime', expected one of flops, gpu_hours, money: what is still to pay" in err
+    assert "serving-tokens" not in err
+    code, out, _ = run("midrun", "--help")
+    assert code == 0 and "flops, gpu_hours, money." in " ".join(out.replace("│", " ").split())
+
+
 def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -> None:
     on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
     code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
