@@ -70,6 +70,8 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     loss = plan["loss_quantiles"]["0.4"]
     code, out, _ = run("score", on_record, "--loss", loss, "--record", record)
     assert code == 0 and "0.40" in out and "1 of 1 measured runs" in out
+    code, out, _ = run("score", on_record, "--loss", 2 * plan["loss_quantiles"]["0.5"])
+    assert code == 0 and out.count("+100.00%") == 2  # in its row and in the record
     code, _, err = run("score", on_record, "--loss", loss, "--record", record)
     assert code == 2 and "scored before" in err
     assert len(record.read_text().splitlines()) == 1
