@@ -31,6 +31,9 @@ ServingTokens = Annotated[
 ]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
+IncumbentOfRun = Annotated[
+    float | None, typer.Option("--incumbent", help="Loss to beat; the lowest loss of all other runs by default.")
+]
 Target = Annotated[float | None, typer.Option(help="Loss to reach; prints the probability.")]
 Limits = Annotated[
     list[str] | None,

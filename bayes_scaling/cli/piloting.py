@@ -29,6 +29,7 @@ from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.cli._plan_options import (
     CostName,
     Incumbent,
+    IncumbentOfRun,
     Limits,
     ObjectiveName,
     PeakFlops,
@@ -135,7 +136,7 @@ def midrun(
     extend: Annotated[str, typer.Option(help="Other ends to compare, as multiples of --until.")] = "1.5,2",
     price: Annotated[float, typer.Option(help="Value of one unit of cost, in the unit of the objective.")] = 0.0,
     objective: ObjectiveName = "expected_improvement",
-    incumbent: Incumbent = None,
+    incumbent: IncumbentOfRun = None,
     target: Target = None,
     cost: TrainingCostName = "flops",
     peak_flops: PeakFlops = None,

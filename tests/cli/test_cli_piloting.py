@@ -59,7 +59,8 @@ def test_what_is_left_of_a_run_costs_no_serving(folder: Path) -> None:
     assert code == 2 and "is 'lifetime', expected one of flops, gpu_hours, money: what is still to pay" in err
     assert "serving-tokens" not in err
     code, out, _ = run("midrun", "--help")
-    assert code == 0 and "flops, gpu_hours, money." in " ".join(out.replace("│", " ").split())
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0 and "flops, gpu_hours, money." in said and "the lowest loss of all other runs" in said
 
 
 def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -> None:
