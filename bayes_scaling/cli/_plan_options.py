@@ -20,15 +20,13 @@ CostName = Annotated[str, typer.Option("--cost", help=f"How the budget is counte
 TRAINING_COSTS = tuple(name for name in COSTS if name != "lifetime")
 TrainingCostName = Annotated[str, typer.Option("--cost", help=f"How cost is counted: {', '.join(TRAINING_COSTS)}.")]
 PeakFlops = Annotated[float | None, typer.Option(help="Peak FLOPs per second of one device: 989e12.")]
-Utilisation = Annotated[
-    str, typer.Option(help="Fraction of the peak that training reaches. Several, comma-separated, are equally likely.")
-]
-PricePerGpuHour = Annotated[
-    str, typer.Option(help="Price of one device for one hour. Several, comma-separated, are equally likely.")
-]
-ServingTokens = Annotated[
-    str, typer.Option(help="Tokens served over the model's lifetime. Several, comma-separated, are equally likely.")
-]
+SEVERAL = (
+    "Several, comma-separated, are equally likely, and are paired by position with several of another option: the "
+    "first of each go together."
+)
+Utilisation = Annotated[str, typer.Option(help=f"Fraction of the peak that training reaches. {SEVERAL}")]
+PricePerGpuHour = Annotated[str, typer.Option(help=f"Price of one device for one hour. {SEVERAL}")]
+ServingTokens = Annotated[str, typer.Option(help=f"Tokens served over the model's lifetime. {SEVERAL}")]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
 IncumbentOfRun = Annotated[

@@ -25,6 +25,7 @@ from bayes_scaling.cli._options import (
     print_json,
 )
 from bayes_scaling.cli._plan_options import (
+    SEVERAL,
     CostName,
     Incumbent,
     Limits,
@@ -58,9 +59,9 @@ def allocate(
     currency: Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")] = None,
     serving_tokens: ServingTokens = "",
     serving_utilisation: Annotated[
-        str, typer.Option(help="Utilisation while serving; as in training by default.")
+        str, typer.Option(help=f"Utilisation while serving; as in training by default. {SEVERAL}")
     ] = "",
-    serving_price: Annotated[str, typer.Option(help="Price while serving; as in training by default.")] = "",
+    serving_price: Annotated[str, typer.Option(help=f"Price while serving; as in training by default. {SEVERAL}")] = "",
     cost_quantile: Annotated[
         float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
     ] = None,

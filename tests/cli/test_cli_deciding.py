@@ -141,9 +141,14 @@ def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], says: s
     assert says in err
 
 
-def test_help_has_an_example() -> None:
+def test_help_has_an_example_and_says_that_several_values_are_paired(folder: Path) -> None:
     code, out, _ = run("allocate", "--help")
-    assert code == 0 and "Example: bayes-scaling allocate" in " ".join(out.split())
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0 and "Example: bayes-scaling allocate" in said
+    assert said.count("paired by position with several of another option") == 5
+    paired = ("--cost", "money", "--peak-flops", "989e12", "--utilisation", "0.2,0.4", "--price-per-gpu-hour", "2,4")
+    code, out, _ = run("allocate", folder / "fit.nc", "--budget", "1e5", *paired, "--json")
+    assert code == 0 and json.loads(out)["plan"]["cost_90"] == pytest.approx([1e5, 1e5])
 
 
 @pytest.mark.slow
