@@ -640,7 +640,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
             {"source": w.ensemble, **{k: v for k, v in OPTIONS.items() if k != "unconverged"}},
         ),
         "DecisionProblem.allocate": (w.problem.allocate, {"budget": 1e22, **PLAN}),
-        "DecisionProblem.curve": (w.problem.curve, {"budgets": [1e21]}),
+        "DecisionProblem.curve": (w.problem.curve, {"budgets": [1e21], "candidates": [1e8, 1e9]}),
         "DecisionProblem.smallest_budget": (w.problem.smallest_budget, {"probabilities": [0.5]}),
         "DecisionProblem.portfolio": (w.problem.portfolio, {"budget": 1e22, "runs": 2}),
         "DecisionProblem.ladder": (

@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayes_scaling.base.messages import shown
 from bayes_scaling.cli._options import named, number, numbers
-from bayes_scaling.decide.names import cost_names, objective_names
+from bayes_scaling.decide.names import COSTS, cost_names, objective_names
 from bayes_scaling.errors import PlanError
 
 if TYPE_CHECKING:
     from bayes_scaling.decide.costs import Cost
 
 CostName = Annotated[str, typer.Option("--cost", help=f"How the budget is counted: {cost_names()}.")]
+TRAINING_COSTS = tuple(name for name in COSTS if name != "lifetime")
+TrainingCostName = Annotated[str, typer.Option("--cost", help=f"How cost is counted: {', '.join(TRAINING_COSTS)}.")]
 PeakFlops = Annotated[float | None, typer.Option(help="Peak FLOPs per second of one device: 989e12.")]
-Utilisation = Annotated[
-    str, typer.Option(help="Fraction of the peak that training reaches. Several, comma-separated, are equally likely.")
-]
-PricePerGpuHour = Annotated[
-    str, typer.Option(help="Price of one device for one hour. Several, comma-separated, are equally likely.")
-]
+SEVERAL = (
+    "Several, comma-separated, are equally likely, and are paired by position with several of another option: the "
+    "first of each go together."
+)
+Utilisation = Annotated[str, typer.Option(help=f"Fraction of the peak that training reaches. {SEVERAL}")]
+PricePerGpuHour = Annotated[str, typer.Option(help=f"Price of one device for one hour. {SEVERAL}")]
+ServingTokens = Annotated[str, typer.Option(help=f"Tokens served over the model's lifetime. {SEVERAL}")]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
+IncumbentOfRun = Annotated[
+    float | None, typer.Option("--incumbent", help="Loss to beat; the lowest loss of all other runs by default.")
+]
 Target = Annotated[float | None, typer.Option(help="Loss to reach; prints the probability.")]
 Limits = Annotated[
     list[str] | None,
@@ -47,6 +54,16 @@ def cost_from(name: str, **options: Any) -> Cost:
         if argument in given:
             given[argument] = numbers(given[argument], f"--{argument.replace('_', '-')}")
     return cost_of(name, **given)
+
+
+def training_cost_from(name: str, **options: Any) -> Cost:
+    """Return the same of a cost that counts training alone; refuse one of serving."""
+    if name not in TRAINING_COSTS:
+        raise PlanError(
+            f"the cost is {shown(name)}, expected one of {', '.join(TRAINING_COSTS)}: what is still to pay of a run is "
+            "its training"
+        )
+    return cost_from(name, **options)
 
 
 def constraints_of(limits: list[str] | None) -> Any:

@@ -25,12 +25,14 @@ from bayes_scaling.cli._options import (
     print_json,
 )
 from bayes_scaling.cli._plan_options import (
+    SEVERAL,
     CostName,
     Incumbent,
     Limits,
     ObjectiveName,
     PeakFlops,
     PricePerGpuHour,
+    ServingTokens,
     Target,
     Utilisation,
     candidates_of,
@@ -55,13 +57,11 @@ def allocate(
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
     currency: Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")] = None,
-    serving_tokens: Annotated[
-        str, typer.Option(help="Tokens served over the model's lifetime. Several, comma-separated, are equally likely.")
-    ] = "",
+    serving_tokens: ServingTokens = "",
     serving_utilisation: Annotated[
-        str, typer.Option(help="Utilisation while serving; as in training by default.")
+        str, typer.Option(help=f"Utilisation while serving; as in training by default. {SEVERAL}")
     ] = "",
-    serving_price: Annotated[str, typer.Option(help="Price while serving; as in training by default.")] = "",
+    serving_price: Annotated[str, typer.Option(help=f"Price while serving; as in training by default. {SEVERAL}")] = "",
     cost_quantile: Annotated[
         float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
     ] = None,
@@ -117,6 +117,10 @@ def allocate(
     others = dict(compared(item) for item in compare_with or [])
     if odds and target is None:
         raise PlanError("--odds needs a loss to reach; add --target LOSS")
+    for name, asked in (("--odds", bool(odds)), ("--runs", runs != 1)):
+        if asked and models is not None:
+            listed = "--candidates" if candidates else "--shapes"
+            raise PlanError(f"{name} does not choose among {listed}, only among any sizes: ask without {listed}")
     if reserve and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
     fitted = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted()
@@ -179,7 +183,7 @@ class _Answers:
     def curve(self, budgets: list[float]) -> None:
         from bayes_scaling.cli.printing.plans import curve_table
 
-        curve = self.problem.curve(budgets)
+        curve = self.problem.curve(budgets, self.models)
         self._add("budgets", curve.to_dict(orient="records"), curve_table(curve, self.unit))
 
     def odds(self, probabilities: list[float]) -> None:

@@ -29,15 +29,19 @@ from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.cli._plan_options import (
     CostName,
     Incumbent,
+    IncumbentOfRun,
     Limits,
     ObjectiveName,
     PeakFlops,
     PricePerGpuHour,
+    ServingTokens,
     Target,
+    TrainingCostName,
     Utilisation,
     constraints_of,
     cost_from,
     fixed,
+    training_cost_from,
 )
 from bayes_scaling.errors import DataError, PlanError
 
@@ -71,6 +75,7 @@ def pilot(
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
+    serving_tokens: ServingTokens = "",
     at: At = None,
     seed: Seed = 0,
     unconverged: Unconverged = False,
@@ -98,7 +103,13 @@ def pilot(
     given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
         drawn(fitted, seed, group, unconverged),
-        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
+        cost=cost_from(
+            cost,
+            peak_flops=peak_flops,
+            utilisation=utilisation,
+            price_per_gpu_hour=price_per_gpu_hour,
+            serving_tokens=serving_tokens,
+        ),
         objective=objective,
         constraints=constraints_of(limit),
         incumbent=incumbent,
@@ -125,9 +136,9 @@ def midrun(
     extend: Annotated[str, typer.Option(help="Other ends to compare, as multiples of --until.")] = "1.5,2",
     price: Annotated[float, typer.Option(help="Value of one unit of cost, in the unit of the objective.")] = 0.0,
     objective: ObjectiveName = "expected_improvement",
-    incumbent: Incumbent = None,
+    incumbent: IncumbentOfRun = None,
     target: Target = None,
-    cost: CostName = "flops",
+    cost: TrainingCostName = "flops",
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
@@ -159,7 +170,9 @@ def midrun(
         incumbent=incumbent,
         target=target,
         price=price,
-        cost=cost_from(cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour),
+        cost=training_cost_from(
+            cost, peak_flops=peak_flops, utilisation=utilisation, price_per_gpu_hour=price_per_gpu_hour
+        ),
         seed=seed,
         unconverged=unconverged,
     )

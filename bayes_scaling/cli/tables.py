@@ -90,7 +90,11 @@ def simulate(
         str, typer.Option(help="Training FLOPs of the grid, for laws that read flops.")
     ] = "1e18,1e19,1e20,1e21",
     at: Annotated[
-        list[str] | None, typer.Option(help="Grid values of any other input: experts=1,8,64. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Grid values of any other input: experts=1,8,64. Repeatable. A run with fewer tokens than "
+            "unique_tokens has only its tokens."
+        ),
     ] = None,
     sigma: Annotated[float, typer.Option(help="Scale of the noise of log loss: 0.005 is half a percent.")] = 0.005,
     noise: Annotated[
@@ -117,6 +121,8 @@ def simulate(
     design = _simulate.grid(
         **{name: offered[name] if name in offered else _spread(chosen.column(name)) for name in chosen.inputs}
     )
+    if {"unique_tokens", "tokens"} <= set(design):  # a run sees no more distinct tokens than it processes
+        design["unique_tokens"] = design[["unique_tokens", "tokens"]].min(axis=1)
     if not sigma > 0:
         raise DataError(f"--sigma is {sigma:g}, expected a positive number such as 0.005 for half a percent")
     theta: dict[str, float] = dict(chosen.at(constants).constants.values) if constants else {}

@@ -15,7 +15,7 @@ import scipy.optimize
 from bayes_scaling.base.messages import shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, PUBLISHED_FRONTIERS, Frontier, Shape
-from bayes_scaling.decide.candidates import Candidates, note_of
+from bayes_scaling.decide.candidates import Candidates, chosen_run, note_of
 from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.optima import share_of_batch
 from bayes_scaling.decide.plan import Choice, Plan
@@ -23,10 +23,9 @@ from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.ranking import unranked_sizes
 from bayes_scaling.decide.regret import RegretOfRuns, flat_region
-from bayes_scaling.decide.space import Space, joined, log_batch, run_columns
+from bayes_scaling.decide.space import joined, log_batch, run_columns
 from bayes_scaling.decide.surfaces import Surface
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.tuned_sizes import Leftover, best_settings
 from bayes_scaling.predict.valleys import has_valley, with_valley
 
@@ -55,8 +54,8 @@ def best_run(
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
     free = problem.best_place(ensemble, space)
     alone = tuple(ensemble.members) if len(ensemble.members) > 1 else ()
-    found = [_chosen(problem, ensemble, space, exist, free)]
-    found += [_chosen(problem, ensemble.only(name), space, exist, None) for name in alone]
+    found = [chosen_run(problem, ensemble, space, exist, free)]
+    found += [chosen_run(problem, ensemble.only(name), space, exist, None) for name in alone]
     whole = space.runs(free[None])
     rules = {name: _on_surface(frontier, space.surface) for name, frontier in PUBLISHED_FRONTIERS.items()}
     batch = whole.get("batch_tokens")
@@ -83,6 +82,8 @@ def best_run(
         cost_label=problem.cost.label,
         objective=problem.objective,
         goal=problem.goal,
+        given={name: float(value) for name, value in problem.given.items()},
+        group=ensemble.group,
         choice=choices[0],
         predictive=predictive.at([0]),
         costs=problem.spending.draws(float(sizes[0]), choices[0].tokens),
@@ -117,28 +118,6 @@ def _tuned_draws(problem: Problem, choice: Choice) -> tuple[np.ndarray | None, n
     of_batch = best_settings(ensemble, leftover, choice.params, choice.tokens, None)[1]
     at_batch = best_settings(ensemble, leftover.of_rate, choice.params, choice.tokens, choice.batch_tokens)[0]
     return at_batch, of_batch
-
-
-def _chosen(
-    problem: Problem, ensemble: Ensemble, space: Space, exist: Candidates | None, free: np.ndarray | None
-) -> tuple[Points, float, Shape | None]:
-    """Return the best run, half its forward FLOPs per token, and its shape.
-
-    Parameters
-    ----------
-    exist : the models that exist; any size by default
-    free : the best place where any size exists, if known
-    """
-    if exist is None:
-        place = problem.best_place(ensemble, space) if free is None else free
-        runs = space.runs(place[None])
-        return runs, float(runs["params"][0]), None
-
-    def runs_at(places: np.ndarray) -> Points:
-        return exist.runs(space, places[:, 0].astype(int), places[:, 1])
-
-    best, share = exist.best(problem.score(ensemble, runs_at), space)
-    return runs_at(np.array([[best, share]])), float(exist.sizes[best]), exist.shapes[best]
 
 
 def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, Shape
+from bayes_scaling.decide.candidates import Candidates, chosen_run
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import loss_given_draw, probability_below
@@ -29,22 +30,25 @@ ENDLESS = 1e40  # params and tokens at which only the irreducible loss is left, 
 STEP = 0.05  # of log budget, for the slope
 
 
-def budget_curve(problem: Problem, budgets: Sequence[float]) -> pd.DataFrame:
+def budget_curve(
+    problem: Problem, budgets: Sequence[float], candidates: Sequence[float | Shape] | Shape | None = None
+) -> pd.DataFrame:
     """Say what each of several budgets would buy; see `DecisionProblem.curve`."""
     if not len(budgets):
         raise PlanError("no budget was given; expected one or more")
-    return pd.DataFrame([_bought(problem, float(budget)) for budget in budgets])
+    return pd.DataFrame([_bought(problem, float(budget), candidates) for budget in budgets])
 
 
-def _bought(problem: Problem, budget: float) -> dict[str, float]:
+def _bought(problem: Problem, budget: float, candidates: Sequence[float | Shape] | Shape | None) -> dict[str, float]:
     """Return the best run of a budget, and slopes around it."""
     space = problem.space(budget)
-    run = space.runs(problem.best_place(problem.ensemble, space)[None])
+    exist = None if candidates is None else Candidates.of(candidates, problem, space)
+    run, size, _ = chosen_run(problem, problem.ensemble, space, exist, None)
     params, batch = float(run["params"][0]), run.get("batch_tokens")
     around = [problem.spending.surface(budget * math.exp(step)) for step in (-STEP, 0.0, STEP)]
-    if around[0].tokens(params) < 1:  # the smaller budget cannot train this size
+    if around[0].tokens(size) < 1:  # the smaller budget cannot train this size
         around[0] = space.surface
-    tokens = np.array([float(one.tokens(params)) for one in around])
+    tokens = np.array([float(one.tokens(size)) for one in around])
     runs = run_columns(np.full(3, params), tokens, None if batch is None else np.repeat(batch, 3), space.given)
     predictive = problem.ensemble.new_run(runs)
     value, error = problem.objective.value(predictive, problem.goal)

@@ -16,6 +16,7 @@ from bayes_scaling.decide.search import Score
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import SERVED_FLOPS
 from bayes_scaling.errors import PlanError
+from bayes_scaling.predict.ensemble import Ensemble
 
 BATCHES = 64  # batches that are tried for each candidate
 
@@ -96,6 +97,28 @@ class Candidates:
         places = np.array([(i, share) for i in range(len(self.params)) for share in shares])
         best = places[int(np.argmax(score(places)))]
         return int(best[0]), float(best[1])
+
+
+def chosen_run(
+    problem: Problem, ensemble: Ensemble, space: Space, exist: Candidates | None, free: np.ndarray | None
+) -> tuple[Points, float, Shape | None]:
+    """Return the best run, half its forward FLOPs per token, and its shape.
+
+    Parameters
+    ----------
+    exist : the models that exist; any size by default
+    free : the best place where any size exists, if known
+    """
+    if exist is None:
+        place = problem.best_place(ensemble, space) if free is None else free
+        runs = space.runs(place[None])
+        return runs, float(runs["params"][0]), None
+
+    def runs_at(places: np.ndarray) -> Points:
+        return exist.runs(space, places[:, 0].astype(int), places[:, 1])
+
+    best, share = exist.best(problem.score(ensemble, runs_at), space)
+    return runs_at(np.array([[best, share]])), float(exist.sizes[best]), exist.shapes[best]
 
 
 def _single_shapes(given: Sequence[float | Shape] | Shape) -> tuple[Shape, ...]:

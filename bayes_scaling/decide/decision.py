@@ -119,12 +119,13 @@ class DecisionProblem:
         return best_run(self.checked, budget, candidates, compare_with, flat)
 
     @validated
-    def curve(self, budgets: Sequence[float]) -> pd.DataFrame:
+    def curve(self, budgets: Sequence[float], candidates: Models | None = None) -> pd.DataFrame:
         """Say what each of several budgets would buy, and what one more unit is worth.
 
         Parameters
         ----------
         budgets : in the unit of the cost
+        candidates : models that really exist, as of `allocate`; any size by default
 
         Returns
         -------
@@ -134,7 +135,7 @@ class DecisionProblem:
             ``value_per_unit`` and ``loss_per_unit`` (change for one more unit of budget at the best size and batch,
             measured over a tenth of an e-fold).
         """
-        return budget_curve(self.checked, budgets)
+        return budget_curve(self.checked, budgets, candidates)
 
     @validated
     def smallest_budget(self, probabilities: Sequence[float] = (0.5, 0.8, 0.9)) -> pd.DataFrame:

@@ -37,6 +37,7 @@ class MidRun:
     label : law and run
     loss_unit, unit : of losses, and of cost
     objective : in words
+    goal : incumbent, and target where there is one
     price : worth of one unit of cost, in the unit of the objective
     options : one row each, the first to stop now: ``option``, where it ends, ``cost`` still to pay, ``median`` loss
         with its 90 % band (``low``, ``high``), ``expected_loss``, ``value`` of the objective with its Monte-Carlo error
@@ -50,6 +51,7 @@ class MidRun:
     loss_unit: str
     unit: str
     objective: str
+    goal: Goal
     price: float
     options: pd.DataFrame
     forecast: Forecast
@@ -94,6 +96,8 @@ class MidRun:
             "loss_unit": self.loss_unit,
             "unit": self.unit,
             "objective": self.objective,
+            "incumbent": self.goal.incumbent,
+            "target": None if math.isnan(self.goal.target) else self.goal.target,
             "price": self.price,
             "best": self.best,
             "verdict": self.verdict,
@@ -167,7 +171,7 @@ def midrun(
     )
     unranked = "" if price else why_unranked(objective, goal, value, "every option")
     return MidRun(
-        found.label, found.loss_unit, spending.unit, objective.label, price, table, found, predictive, unranked
+        found.label, found.loss_unit, spending.unit, objective.label, goal, price, table, found, predictive, unranked
     )
 
 

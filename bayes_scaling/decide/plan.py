@@ -111,6 +111,8 @@ class Plan:
     budget, unit, cost_label : what is spent, and how it is counted
     objective : what was optimised
     goal : incumbent, and target where there is one
+    given : inputs of the laws that were fixed; ``unique_tokens`` are those that are available
+    group : the group of a pooled fit that it is for
     choice : the recommended run
     predictive : distribution of the loss of one new run there
     costs : (n_cost,) draws of its cost
@@ -138,6 +140,8 @@ class Plan:
     cost_label: str
     objective: Objective
     goal: Goal
+    given: Mapping[str, float]
+    group: Mapping[str, str]
     choice: Choice
     predictive: Predictive
     costs: np.ndarray
@@ -257,7 +261,7 @@ class Plan:
 
         Parameters
         ----------
-        probability : that it holds
+        probability : that it holds; at least this for the cost, which may have few possible values
         of : ``loss`` of one new run, ``cost`` of the run, or the ``optimal_params``, ``optimal_tokens``,
             ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two over those of laws that read the
             batch; where one has a best learning rate, the ``best_rate`` of the recommended run, or the
@@ -266,14 +270,16 @@ class Plan:
         if of == "loss":
             tail = (1 - fraction("probability", probability)) / 2
             return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
-        draws = {"cost": self.costs, "optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
+        if of == "cost":
+            return whole_interval_of(self.costs, probability)
+        draws = {"optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
         if self.optimum_batch is not None:
             reads = ~np.isnan(self.optimum_batch)
             draws["optimal_batch_tokens"] = self.optimum_batch[reads]
             draws["optimal_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
         if self.best_rate is not None and self.best_batch is not None:
             draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
-        return interval_of(_one(draws, of, "loss"), probability)
+        return interval_of(_one(draws, of, "loss", "cost"), probability)
 
     @validated
     def cvar(self, worst: float = 0.05) -> float:
@@ -293,6 +299,8 @@ class Plan:
             "direction": self.objective.direction,
             "incumbent": self.goal.incumbent,
             "target": None if math.isnan(self.goal.target) else self.goal.target,
+            "given": dict(self.given),
+            "group": dict(self.group),
             "plan": self.choice.to_dict(),
             "interval_50": list(self.interval(0.5)),
             "interval_90": list(self.interval(0.9)),
@@ -344,6 +352,13 @@ def interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:
     """Return the equal-tailed interval of draws."""
     tail = (1 - fraction("probability", probability)) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def whole_interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:
+    """Return the interval between two of the draws beyond which lies at most half of what is left on either side."""
+    tail = (1 - fraction("probability", probability)) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
 
 

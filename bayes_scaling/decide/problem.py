@@ -262,11 +262,18 @@ def _with_batch(ensemble: Ensemble, constraints: Constraints, given: Mapping[str
     Raises
     ------
     PlanError
-        When there is a limit on steps or time, and nothing says how large a batch may be.
+        When the fixed batch is outside the constraints, or there is a limit on steps or time, and nothing says how
+        large a batch may be.
     """
     batched = any(member.reads_batch for member in ensemble.members.values())
     changes: dict[str, Any] = {}
     if "batch_tokens" in given:
+        (least, most), batch = constraints.batch_tokens, given["batch_tokens"]
+        if isinstance(batch, float) and not least <= batch <= most:
+            raise PlanError(
+                f"given fixes batch_tokens at {batch:g}, but constraints leave {least:g} to {most:g}: "
+                "change one of the two"
+            )
         changes["batch_tokens"] = (given["batch_tokens"],) * 2  # a number: only rates follow from others
     elif batched and constraints.batch_tokens[0] <= 1:
         if not _reads(ensemble, "batch_tokens"):

@@ -30,7 +30,14 @@ from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, provenance
-from bayes_scaling.decide.registration import BANDS, digest_of, inside_field, problem_of, problem_of_plan
+from bayes_scaling.decide.registration import (
+    BANDS,
+    digest_of,
+    inputs_of_plan,
+    inside_field,
+    problem_of,
+    problem_of_plan,
+)
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
@@ -172,7 +179,7 @@ def preregister(
         problem = problem_of_plan(plan)
         if problem:
             raise ForecastError(f"this is not a plan as it was written: {problem}; {WRITE_A_PLAN}")
-        inputs = [{k: chosen[k] for k in ("params", "tokens", "batch_tokens", "steps") if chosen.get(k) is not None}]
+        inputs = [inputs_of_plan(plan)]
         runs = [_run(inputs[0], list(plan["loss_quantiles"].values()))]
         basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["law"])
         if basis.get("largest_flops"):

@@ -15,9 +15,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayes_scaling.base.json_text import is_number
-from bayes_scaling.base.messages import plain, shown
+from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.data.tuning import RATE
 from bayes_scaling.decide.provenance import LEVELS
+from bayes_scaling.errors import LawError
+from bayes_scaling.laws.catalogue import catalogue_law
+from bayes_scaling.predict.ensemble import ALONE, TREND
 
+CHOSEN = ("params", "tokens", "batch_tokens", "steps", RATE)  # inputs of a run that a plan may choose
 TEXTS = ("registered", "name", "note", "law", "loss_unit", "contains")
 TAILS = (0.05, 0.95)  # the 90 % interval, which quantiles must reach
 BANDS = (0.5, 0.8, 0.9)
@@ -132,7 +137,7 @@ def problem_of_plan(plan: Mapping[str, Any]) -> str:
     chosen = plan["plan"]
     if not isinstance(chosen, Mapping):
         return f"its plan is {shown(chosen)}"
-    for name in ("params", "tokens", "batch_tokens", "steps"):
+    for name in CHOSEN:
         value = chosen.get(name)
         if (value is not None or name in ("params", "tokens")) and not (is_number(value) and value > 0):
             return f"its {name} is {shown(value)}, expected a positive number"
@@ -140,7 +145,50 @@ def problem_of_plan(plan: Mapping[str, Any]) -> str:
         if not isinstance(plan.get(name), str) or not plan[name].strip():
             return f"its {name} is {shown(plan.get(name))}, expected text"
     found = problem_of_quantiles(plan["loss_quantiles"]) or problem_of_basis(plan["rests_on"])
+    found = found or _problem_of_conditions(plan)
     return found or ("" if len(plan["loss_quantiles"]) == len(LEVELS) else f"it lacks some of {len(LEVELS)} quantiles")
+
+
+def inputs_of_plan(plan: Mapping[str, Any]) -> dict[str, float | str]:
+    """Return the inputs of the run of a plan, which `problem_of_plan` finds nothing wrong with, and its group."""
+    chosen = plan["plan"]
+    fixed = dict(plan.get("given", {}))
+    if "given" not in plan and chosen.get("epochs") is not None:  # all that an older file says of what was fixed
+        fixed["unique_tokens"] = chosen["tokens"] / chosen["epochs"]
+    if "unique_tokens" in fixed:
+        fixed["unique_tokens"] = min(fixed["unique_tokens"], chosen["tokens"])
+    read = {name: chosen[name] for name in CHOSEN if chosen.get(name) is not None}
+    return {**fixed, **read, **plan.get("group", {})}
+
+
+def _problem_of_conditions(plan: Mapping[str, Any]) -> str:
+    """Return why what was fixed cannot be read; an older file may not say it, which is wrong if a law reads it."""
+    for name, fits, expected in (("given", is_number, "numbers by input"), ("group", _is_text, "names by column")):
+        value = plan.get(name, {})
+        if not isinstance(value, Mapping) or not all(map(fits, value.values())):
+            return f"its {name} is {shown(value)}, expected {expected}"
+    epochs = plan["plan"].get("epochs")
+    if epochs is not None and not (is_number(epochs) and epochs > 0):
+        return f"its epochs are {shown(epochs)}, expected a positive number"
+    if "given" in plan:
+        return ""
+    for label in (law["law"] for law in plan["rests_on"]["laws"]):
+        unsaid = [name for name in _read_by(label) if name not in (*CHOSEN, "flops", "unique_tokens")]
+        if unsaid:
+            return f"it does not say at which {listed(unsaid)}, which {plain(label)} reads"
+    return ""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _read_by(label: str) -> tuple[str, ...]:
+    """Return the inputs of a law of the catalogue; none of a law that is not there."""
+    try:
+        return catalogue_law(label.removesuffix(ALONE).removesuffix(TREND)).inputs
+    except LawError:
+        return ()
 
 
 def problem_of_score(score: Mapping[str, Any]) -> str:

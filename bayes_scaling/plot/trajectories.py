@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.plot.numbers import probability
@@ -161,12 +162,18 @@ def _draw_shares(ax: Axes, trajectory: Trajectory) -> None:
     x = trajectory.positions
     for name, label, colour in SHARES:
         found = trajectory.beside[name]
-        whole = x if name == "run_minimum_steps" else np.ones(len(x))
+        whole = _steps(trajectory) if name == "run_minimum_steps" else np.ones(len(x))
         low, high = found.interval(WIDE).T / whole
         ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{WIDE:.0%} of {label}")
         ax.plot(x, found.median() / whole, color=colour, linewidth=1.4)
     ax.set(ylim=(0, 1), ylabel="share of the run's own")
     ax.set_title("fewest steps and least compute for its losses")
+
+
+def _steps(trajectory: Trajectory) -> np.ndarray:
+    """Return the steps at the points of a curve, ``(n_point,)``, also of one that is ordered by tokens."""
+    numbers = trajectory.points.select_dtypes("number")
+    return np.asarray(derive_missing({str(name): numbers[name].to_numpy(float) for name in numbers})[0]["steps"])
 
 
 SIDES = {

@@ -382,6 +382,7 @@ def test_a_budget_is_spent_on_one_group(pooled_file: Path) -> None:
         code, out, err = run(*question, "--at", f"lab={lab}")
         assert code == 0, err
         losses.append(json.loads(out)["plan"]["plan"]["expected_loss"])
+        assert json.loads(out)["plan"]["group"] == {"lab": lab}
     assert losses[0] != losses[1]
 
 
@@ -446,6 +447,10 @@ def test_simulate_takes_any_input(tmp_path: Path) -> None:
     code, _, err = run("simulate", "kaplan_trajectory", "--at", "batch_tokens=1e5,1e6", "--out", str(out))
     assert code == 0, err
     assert sorted(pd.read_csv(out)["batch_tokens"].unique()) == [1e5, 1e6]
+    code, _, err = run("simulate", "repeated_data", "--at", "unique_tokens=1e9,1e10", "--out", str(out))
+    repeated = pd.read_csv(out)
+    assert code == 0 and (repeated["unique_tokens"] <= repeated["tokens"]).all() and bs.Runs.from_frame(repeated)
+    assert set(repeated["unique_tokens"]) == {1e9, 2e9, 6e9, 1e10}
     code, _, err = run("simulate", "annealing", "--out", str(out))
     assert code == 2 and "reads whole runs, not a grid" in err
 

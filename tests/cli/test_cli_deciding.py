@@ -48,28 +48,32 @@ def test_everything_is_in_the_json(folder: Path) -> None:
         "allocate", folder / "fit.nc", "--budget", "1e5", "--cost", "money", "--peak-flops", "989e12",
         "--utilisation", "0.3,0.4,0.5", "--price-per-gpu-hour", "2.5", "--serving-tokens", "1e12",
         "--serving-utilisation", "0.1", "--cost-quantile", "0.9", "--objective", "cvar:0.1", "--target", "2.3",
-        "--candidates", "1e9,3e9,7e9", "--budgets", "1e4,1e5", "--odds", "0.5,0.9", "--json",
+        "--candidates", "1e9,3e9,7e9", "--budgets", "5e4,1e5", "--json",
     )  # fmt: skip
     assert code == 0
     content = json.loads(out)
     plan = content["plan"]
     assert plan["plan"]["params"] in (1e9, 3e9, 7e9) and plan["plan"]["cost"] == pytest.approx(1e5)
     assert plan["unit"] == "USD" and plan["objective"] == "mean loss of the worst 0.1"
-    assert [row["budget"] for row in content["budgets"]] == [1e4, 1e5]
+    assert [row["budget"] for row in content["budgets"]] == [5e4, 1e5]
+    assert {row["params"] for row in content["budgets"]} <= {1e9, 3e9, 7e9}
     fit = bs.load_fit(folder / "fit.nc")
     cost = bs.costs.money(989e12, [0.3, 0.4, 0.5], 2.5, serving_tokens=1e12, serving_utilisation=0.1, quantile=0.9)
     same = bs.allocate(fit, 1e5, cost=cost, objective=bs.objectives.cvar(0.1), candidates=[1e9, 3e9, 7e9])
     assert plan["plan"]["params"] == same.params and plan["plan"]["value"] == same.value
-    assert [row["probability"] for row in content["odds"]] == [0.5, 0.9]
 
 
-def test_several_runs_ladders_and_shapes(folder: Path) -> None:
+def test_several_runs_odds_ladders_and_shapes(folder: Path) -> None:
+    question = ("allocate", folder / "fit.nc", "--budget", "1e22")
     code, out, _ = run(
-        "allocate", folder / "fit.nc", "--budget", "1e22", "--shapes", "24x3072,32x4096", "--context", "2048",
-        "--runs", "2", "--ladder", "0.1", "--reserve", "0.05",
-    )  # fmt: skip
+        *question, "--shapes", "24x3072,32x4096", "--context", "2048", "--ladder", "0.1", "--reserve", "0.05"
+    )
     assert code == 0 and "recommended: 32 layers, width 4096" in out
-    assert "2 runs for" in out and "A ladder for" in out and "reserve" in out
+    assert "A ladder for" in out and "reserve" in out
+    code, out, _ = run(*question, "--runs", "2", "--target", "2.3", "--odds", "0.5,0.9", "--json")
+    content = json.loads(out)
+    assert code == 0 and [row["probability"] for row in content["odds"]] == [0.5, 0.9]
+    assert len(content["runs"]["runs"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,11 @@ def test_several_runs_ladders_and_shapes(folder: Path) -> None:
         (("--budget", "1e22", "--limit", "deadline_hours=5"), "give --limit step_seconds=VALUE too"),
         (("--budget", "1e22", "--limit", "params=:1e6", "--limit", "tokens=:1e9"), "relax one of the two"),
         (("--budget", "1e22", "--candidates", "1e9", "--shapes", "2x64"), "not both"),
+        (
+            ("--budget", "1e22", "--candidates", "1e9", "--target", "2", "--odds", "0.5"),
+            "--odds does not choose among --candidates, only among any sizes: ask without --candidates",
+        ),
+        (("--budget", "1e22", "--shapes", "2x64", "--runs", "2"), "--runs does not choose among --shapes"),
         (("--budget", "1e22", "--compare-with", "Gopher"), "expected NAME=PARAMS:TOKENS"),
         (("--budget", "1e22", "--at", "weight_bits=8"), "weight_bits, which no law reads"),
         (("--budget", "1e22", "--at", "lab=x"), "expected one number"),
@@ -132,9 +141,14 @@ def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], says: s
     assert says in err
 
 
-def test_help_has_an_example() -> None:
+def test_help_has_an_example_and_says_that_several_values_are_paired(folder: Path) -> None:
     code, out, _ = run("allocate", "--help")
-    assert code == 0 and "Example: bayes-scaling allocate" in " ".join(out.split())
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0 and "Example: bayes-scaling allocate" in said
+    assert said.count("paired by position with several of another option") == 5
+    paired = ("--cost", "money", "--peak-flops", "989e12", "--utilisation", "0.2,0.4", "--price-per-gpu-hour", "2,4")
+    code, out, _ = run("allocate", folder / "fit.nc", "--budget", "1e5", *paired, "--json")
+    assert code == 0 and json.loads(out)["plan"]["cost_90"] == pytest.approx([1e5, 1e5])
 
 
 @pytest.mark.slow

@@ -46,6 +46,23 @@ def test_pilots_from_ranges_and_tables(folder: Path) -> None:
         assert code == 2 and says in err
 
 
+def test_pilots_for_a_model_that_is_served(folder: Path) -> None:
+    asked = ("pilot", folder / "fit.nc", "--pilot-budget", 1e21, "--budget", 1e24, *BETWEEN, "--cost", "lifetime")
+    code, _, err = run(*asked)
+    assert code == 2 and "a budget in lifetime needs --serving-tokens VALUE" in err
+    code, out, _ = run(*asked, "--serving-tokens", "1e12", "--json")
+    assert code == 0 and json.loads(out)["value"]["cost"] <= 1e21
+
+
+def test_what_is_left_of_a_run_costs_no_serving(folder: Path) -> None:
+    code, _, err = run("midrun", folder / "fit.nc", "--run", "sim-1", "--until", 1e30, "--cost", "lifetime")
+    assert code == 2 and "is 'lifetime', expected one of flops, gpu_hours, money: what is still to pay" in err
+    assert "serving-tokens" not in err
+    code, out, _ = run("midrun", "--help")
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0 and "flops, gpu_hours, money." in said and "the lowest loss of all other runs" in said
+
+
 def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -> None:
     on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
     code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
@@ -54,6 +71,8 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     loss = plan["loss_quantiles"]["0.4"]
     code, out, _ = run("score", on_record, "--loss", loss, "--record", record)
     assert code == 0 and "0.40" in out and "1 of 1 measured runs" in out
+    code, out, _ = run("score", on_record, "--loss", 2 * plan["loss_quantiles"]["0.5"])
+    assert code == 0 and out.count("+100.00%") == 2  # in its row and in the record
     code, _, err = run("score", on_record, "--loss", loss, "--record", record)
     assert code == 2 and "scored before" in err
     assert len(record.read_text().splitlines()) == 1

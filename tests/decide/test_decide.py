@@ -367,6 +367,20 @@ def test_a_plan_says_how_it_may_turn_out(plan: Plan, beliefs: Ensemble) -> None:
     assert "params" in repr(plan)
 
 
+def test_an_interval_of_cost_holds_its_probability_among_few_costs(plan: Plan, beliefs: Ensemble) -> None:
+    for count in (2, 3, 5, 10, 30):
+        some = dataclasses.replace(plan, costs=np.linspace(1.0, 2.0, count))
+        for share in (0.5, 0.8, 0.9):
+            low, high = some.interval(share, "cost")
+            assert {low, high} <= set(some.costs) and ((low <= some.costs) & (some.costs <= high)).mean() >= share
+    many = np.random.default_rng(0).lognormal(0.0, 0.2, 4000)
+    exact = np.quantile(many, [0.05, 0.95])
+    np.testing.assert_allclose(dataclasses.replace(plan, costs=many).interval(0.9, "cost"), exact, rtol=5e-3)
+    uncertain = bs.costs.gpu_hours(1e15, [0.3, 0.4, 0.5])
+    found = allocate(beliefs.take(range(50)), 1e5, cost=uncertain)
+    assert found.interval(0.9, "cost") == (found.costs.min(), found.costs.max())
+
+
 def test_the_flat_region_ends_where_it_says(beliefs: Ensemble, plan: Plan) -> None:
     best = allocate(beliefs, 1e23, objective=ob.expected_loss())
     for edge in plan.flat:
@@ -500,6 +514,17 @@ def test_budget_curve_follows_plans(beliefs: Ensemble) -> None:
     slope = (allocate(some, 1e23 + h).value - allocate(some, 1e23 - h).value) / (2 * h)
     assert curve["value_per_unit"][1] == pytest.approx(slope, rel=0.01)
     assert (curve["loss_per_unit"] < 0).all()
+
+
+def test_a_budget_curve_keeps_to_the_models_that_exist(beliefs: Ensemble) -> None:
+    some = beliefs.take(range(50))
+    shape = bs.units.Shape(32, 4096, vocabulary=32_000, context=2048)
+    curve = DecisionProblem(some).curve([1e21, 1e23], [1e9, 7e9, 13e9])
+    assert set(curve["params"]) <= {1e9, 7e9, 13e9} and curve["params"][0] < curve["params"][1]
+    same = allocate(some, 1e23, candidates=[1e9, 7e9, 13e9])
+    assert curve["value"][1] == pytest.approx(same.value) and curve["tokens"][1] == pytest.approx(same.tokens)
+    one = DecisionProblem(some).curve([1e23], shape)
+    assert one["tokens"][0] == pytest.approx(allocate(some, 1e23, candidates=shape).tokens)
 
 
 def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Ensemble) -> None:

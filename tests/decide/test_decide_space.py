@@ -120,6 +120,16 @@ def test_a_fixed_batch_gives_kaplans_split() -> None:
         allocate(believed_steps, budget)
 
 
+def test_a_fixed_batch_outside_the_constraints_is_refused(three: Ensemble) -> None:
+    within = Constraints(batch_tokens=(1e5, 1e6))
+    assert allocate(
+        three.take([0]), 1e21, given={"batch_tokens": 1e6}, constraints=within
+    ).batch_tokens == pytest.approx(1e6)
+    for batch in (4096.0, 2e6):
+        with pytest.raises(PlanError, match=r"given fixes batch_tokens at .*, but constraints leave 100000 to 1e\+06"):
+            allocate(three, 1e21, given={"batch_tokens": batch}, constraints=within)
+
+
 def test_time_is_what_asks_for_a_larger_batch(kaplan: Ensemble) -> None:
     least = float(next(iter(kaplan.members.values())).fit.runs.column("batch_tokens").min())
     free = allocate(kaplan, 1e21)
@@ -254,6 +264,7 @@ def test_scarce_tokens_are_repeated() -> None:
     assert plenty.epochs == 1.0
     scarce = allocate(some, 1e22, given={"unique_tokens": 1e10}, objective=expected_loss())
     assert scarce.epochs == pytest.approx(scarce.tokens / 1e10) and scarce.epochs > 2
+    assert scarce.given == {"unique_tokens": 1e10} == scarce.to_dict()["given"]
     assert scarce.params < plenty.params and scarce.cost == pytest.approx(1e22)
     sizes = np.geomspace(scarce.params / 1.5, scarce.params * 1.5, 31)
     runs = some.points(params=sizes, tokens=1e22 / (6 * sizes), unique_tokens=1e10)

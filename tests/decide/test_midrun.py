@@ -73,7 +73,8 @@ def test_options_cost_what_is_left_and_tell_what_they_bring(half_way: bs.MidRun,
     assert options["value"].iloc[1] == pytest.approx(best - options["expected_loss"].iloc[1], rel=0.01)
     assert half_way.best == "extend 2 times"
     assert half_way.verdict.startswith("Extend 2 times: expected improvement")
-    assert half_way.to_dict()["options"][0]["cost"] == 0
+    written = half_way.to_dict()
+    assert written["options"][0]["cost"] == 0 and written["incumbent"] == best and written["target"] is None
 
 
 def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
@@ -83,9 +84,11 @@ def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:
     assert dear.best == "stop now"
     loss = bs.midrun(fit, "big", 16_000, objective=bs.objectives.expected_loss(), extend=(), unconverged=True)
     np.testing.assert_allclose(loss.options["net"], -loss.options["expected_loss"])
-    odds = bs.midrun(
+    aimed = bs.midrun(
         fit, "big", 16_000, objective=bs.objectives.probability_of_target(), target=2.45, unconverged=True
-    ).options
+    )
+    assert aimed.to_dict()["target"] == 2.45
+    odds = aimed.options
     np.testing.assert_allclose(odds["value"], odds["reaches_target"])
 
 

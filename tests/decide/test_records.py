@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -130,6 +131,40 @@ def test_a_plan_goes_on_record_from_its_json(chinchilla_fit: bs.Fit, tmp_path: P
     assert scores["pit"].iloc[0] == pytest.approx(0.05, abs=1e-6)
     assert registered.runs["params"].iloc[0] == plan.params
     assert registered.content["rests_on"]["extrapolation"] > 1
+
+
+def test_the_conditions_of_a_plan_go_on_record(chinchilla_fit: bs.Fit) -> None:
+    """A run of other conditions is not the registered one; an older file is read as far as it says its conditions."""
+    plan = bs.allocate(chinchilla_fit, 1e24)
+    tuned = dataclasses.replace(plan.choice, batch_tokens=1e6, peak_learning_rate=3e-4)
+    fixed = {"unique_tokens": 1e9, "weight_bits": 6.0}
+    written = json.loads(json.dumps(dataclasses.replace(plan, choice=tuned, given=fixed, group={"lab": "x"}).to_dict()))
+    assert written["given"] == fixed and written["group"] == {"lab": "x"}
+    registered = bs.preregister(written)
+    run = registered.content["runs"][0]["inputs"]
+    assert run == {**fixed, "params": plan.params, "tokens": plan.tokens, "batch_tokens": 1e6, "lab": "x"} | {
+        "steps": plan.tokens / 1e6,
+        "peak_learning_rate": 3e-4,
+    }
+    same = pd.DataFrame([{**run, "loss": 1.9}])
+    assert len(bs.score_registered(registered, same)) == 1
+    for name, other in (("unique_tokens", 1e10), ("weight_bits", 8.0), ("peak_learning_rate", 1e-3), ("lab", "y")):
+        with pytest.raises(bs.errors.DataError, match="has none of 1 registered run"):
+            bs.score_registered(registered, same.assign(**{name: other}))
+    plenty = {**written, "given": {"unique_tokens": 1e30}}
+    assert bs.preregister(plenty).runs["unique_tokens"].tolist() == [plan.tokens]
+
+
+def test_a_plan_without_its_conditions_is_read_if_it_can_be_right(chinchilla_fit: bs.Fit) -> None:
+    older = json.loads(json.dumps(bs.allocate(chinchilla_fit, 1e24).to_dict()))
+    del older["given"], older["group"]
+    assert list(bs.preregister(older).runs) == ["params", "tokens"]
+    older["plan"]["epochs"], older["rests_on"]["laws"][0]["law"] = 4.0, "repeated_data"
+    repeated = bs.preregister(older).runs
+    assert repeated["unique_tokens"].tolist() == [older["plan"]["tokens"] / 4]
+    older["rests_on"]["laws"][0]["law"] = "precision"
+    with pytest.raises(bs.errors.ForecastError, match="does not say at which weight_bits, .*, which precision reads"):
+        bs.preregister(older)
 
 
 def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast: bs.Forecast, tmp_path: Path) -> None:
@@ -329,6 +364,9 @@ def test_a_plan_that_was_changed_is_not_registered(chinchilla_fit: bs.Fit) -> No
         (("plan", "tokens"), "many", "its tokens is 'many'"),
         (("plan",), 3, "its plan is 3"),
         (("loss_unit",), None, "its loss_unit is None"),
+        (("given",), {"weight_bits": "six"}, "its given is {'weight_bits': 'six'}, expected numbers by input"),
+        (("group",), ["x"], "its group is ['x'], expected names by column"),
+        (("plan", "epochs"), 0.0, "its epochs are 0"),
         (("rests_on",), [], "it rests on []"),
         (("rests_on", "laws"), "chinchilla", "it rests on {"),
     ):

@@ -51,6 +51,15 @@ def test_a_planned_run_has_its_fan_its_target_and_what_stands_beside_it(fit: bs.
     np.testing.assert_array_equal(line.get_ydata(), found.median())
 
 
+def test_the_share_of_the_fewest_steps_is_the_same_in_tokens(fit: bs.Fit) -> None:
+    by_steps = bs.trajectory(fit, **PLANNED, steps=[2000.0, 20_000.0])
+    by_tokens = bs.trajectory(fit, **PLANNED, tokens=[1e9, 1e10])
+    assert by_tokens.along == "tokens"
+    shares = [bs.plot.trajectory(fit, found).axes[-1].lines[0].get_ydata() for found in (by_steps, by_tokens)]
+    assert (np.asarray(shares[0]) > 0.01).all()
+    np.testing.assert_allclose(shares[1], shares[0])
+
+
 def test_a_run_under_way_has_its_rows_and_its_plan(fit: bs.Fit) -> None:
     run = fit.runs.labels[-1]
     plan, found = bs.trajectory(fit, **PLANNED, steps=STEPS), bs.trajectory(fit, run=run, steps=40_000)

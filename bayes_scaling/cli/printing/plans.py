@@ -226,7 +226,7 @@ def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
             str(row["run"]),
             row["loss"],
             row["median"],
-            f"{row['error']:+.2%}",
+            f"{math.expm1(row['error']):+.2%}",
             f"{row['pit']:.2f}",
             f"{row['log_score']:.2f}",
             "yes" if row["inside_90"] else "no",
