@@ -329,6 +329,8 @@ def test_plan_spends_the_budget_and_is_the_middle_of_the_slider(report: Report) 
 def test_odds_of_the_target_grow_with_the_budget_they_take(report: Report) -> None:
     rows = [row for row in report.content["outlook"]["reaching"] if row["budget"] is not None]
     assert len(rows) >= 1 and [row["budget"] for row in rows] == sorted(row["budget"] for row in rows)
+    said = "with a model of any size within the limits"
+    assert f" {said}</caption>" in report.html and f" {said} | budget" in report.markdown
     chance = report.content["recommendation"]["run"]["probability_reaches_target"]
     assert all((row["budget"] <= 2e6) == (row["probability"] <= chance) for row in rows)
 
