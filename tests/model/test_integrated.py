@@ -170,9 +170,11 @@ def test_posterior_is_that_of_sampled_increments() -> None:
             u = problem.standardised(sampled.chains.u)
             found[name] = u.reshape(-1, u.shape[-1])
     ours, theirs = found["integrated"], found["sampled"]
-    spread = theirs.std(axis=0)
-    np.testing.assert_allclose(ours.mean(axis=0) / spread, theirs.mean(axis=0) / spread, atol=0.25)
-    np.testing.assert_allclose(ours.std(axis=0), spread, rtol=0.25)
+    # Quantiles: standard deviations of coordinates with long tails depend on a few draws, and so on the machine.
+    low, middle, high = np.quantile(theirs, [0.05, 0.5, 0.95], axis=0)
+    ours_low, ours_middle, ours_high = np.quantile(ours, [0.05, 0.5, 0.95], axis=0)
+    np.testing.assert_allclose((ours_middle - middle) / (high - low), 0.0, atol=0.08)
+    np.testing.assert_allclose((ours_high - ours_low) / (high - low), 1.0, atol=0.2)
 
 
 def test_other_scatter_is_sampled_with_its_increments() -> None:
