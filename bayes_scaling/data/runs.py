@@ -361,7 +361,7 @@ def _named(
             raise DataError(
                 f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
             )
-        if ours == "loss" and found and len(found[0]) == 1:
+        if ours == "loss" and found and len(folded(found[0])) == 1:
             _refuse_letter(found[0], free, source)
         if found:
             found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
@@ -407,7 +407,9 @@ def _curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -
 
 def _refuse_letter(letter: str, free: list[str], source: str) -> None:
     """Refuse to read one letter as the loss, which may also be a number of layers, beside a column named after one."""
-    likely = [name for name in free if any(word in folded(name) for word in LIKE_A_LOSS)]
+    known = {spelling for ours, spellings in SPELLINGS.items() for spelling in (ours, *spellings)}
+    others = [name for name in free if folded(name) not in known]
+    likely = [name for name in others if any(word in folded(name) for word in LIKE_A_LOSS)]
     if likely:
         raise DataError(
             f"{source}: {shown(letter)} and {shown(likely[0])} could both be loss; say which with {REMEDY}",

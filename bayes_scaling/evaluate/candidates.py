@@ -164,7 +164,7 @@ def default_cuts(law: Law, runs: Runs) -> tuple[Cut, ...]:
 
 def apart(cuts: Sequence[Cut]) -> tuple[Cut, ...]:
     """Return cuts that a comparison can be made at; refuse none at all, and two that go by one name."""
-    if not cuts:
+    if not len(cuts):
         raise DataError(
             "no cut to hold runs out above; give one, like flops=1e20, or leave cuts out for the usual ones"
         )
