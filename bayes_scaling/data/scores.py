@@ -15,6 +15,7 @@ from bayes_scaling.data.validation import others
 from bayes_scaling.errors import DataError
 
 ERROR = "error rate"  # unit of the table's losses
+MOST_SAMPLES = 1e9  # of a problem; beyond, logarithms of factorials lose the digits that matter
 
 
 @validated
@@ -90,7 +91,7 @@ def pass_at_k(samples: Any, correct: Any, k: int) -> float:
     Raises
     ------
     DataError
-        When a problem has fewer than k samples, or more right ones than samples.
+        When a problem has fewer than k samples or more than 1e9, or more right ones than samples.
     """
     try:
         n, c = np.broadcast_arrays(np.atleast_1d(np.asarray(samples, float)), np.atleast_1d(np.asarray(correct, float)))
@@ -100,6 +101,8 @@ def pass_at_k(samples: Any, correct: Any, k: int) -> float:
         raise DataError("samples and correct: expected numbers, or one for each problem in both")
     if k < 1 or not (n >= k).all():
         raise DataError(f"pass@{k} needs at least {max(k, 1)} samples of each problem; the fewest are {n.min():g}")
+    if (n > MOST_SAMPLES).any():
+        raise DataError(f"a problem has {n.max():.4g} samples; expected {MOST_SAMPLES:g} at most")
     if not ((c >= 0) & (c <= n)).all():
         place = int(np.flatnonzero((c < 0) | (c > n))[0])
         raise DataError(

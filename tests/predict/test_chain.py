@@ -188,3 +188,8 @@ def test_pass_at_k() -> None:
         bs.pass_at_k(5, [1], 8)
     with pytest.raises(bs.errors.DataError, match="problem 2 has 7 right of 5 samples; expected 0 to 5"):
         bs.pass_at_k(5, [1, 7], 1)
+
+
+def test_more_samples_than_anyone_draws_are_refused() -> None:
+    with pytest.raises(bs.errors.DataError, match="a problem has 2.556e[+]305 samples; expected 1e[+]09 at most"):
+        bs.pass_at_k(2.5563480000000002e305, 3, 1)
