@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,9 +86,28 @@ def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[st
     -------
     all columns, and a sentence for each derived one
     """
-    known, derived = dict(columns), []
+    known, rules = dict(columns), _applied(columns)
+    for rule in rules:
+        known[rule.name] = rule.value(*(known[need] for need in rule.needs))
+    return known, tuple(f"{rule.name} derived as {rule.words}" for rule in rules)
+
+
+def behind(read: Collection[str], given: Collection[str]) -> set[str]:
+    """Return the given columns that some columns are, or are derived from by `derive_missing`."""
+    needs = {rule.name: rule.needs for rule in _applied(given)}
+    found, wanted = set[str](), [*read]
+    while wanted:
+        name = wanted.pop()
+        found.add(name)
+        wanted += needs.get(name, ())
+    return found & {*given}
+
+
+def _applied(given: Collection[str]) -> list[Rule]:
+    """Return the rules that columns follow by, in their order, where some are given."""
+    known, rules = {*given}, list[Rule]()
     for rule in RULES:
-        if rule.name not in known and all(need in known for need in rule.needs):
-            known[rule.name] = rule.value(*(known[need] for need in rule.needs))
-            derived.append(f"{rule.name} derived as {rule.words}")
-    return known, tuple(derived)
+        if rule.name not in known and known.issuperset(rule.needs):
+            known.add(rule.name)
+            rules.append(rule)
+    return rules

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from bayes_scaling.data.columns import RULES, Points, derive_missing
+from bayes_scaling.data.columns import Points, behind, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import PF_DAY, others
 
@@ -46,7 +46,7 @@ def unread(read: Collection[str], fitted: Runs, given: Points) -> Iterator[str]:
     fitted : the table of fitted runs
     given : columns of the runs that are asked about, without those that follow from others
     """
-    used = _behind(read, given)
+    used = behind(read, given)
     for name in ("params", "tokens", "flops"):
         if name not in given or name in used or (name == "flops" and {"params", "tokens"} <= used):
             continue
@@ -64,21 +64,6 @@ def unread(read: Collection[str], fitted: Runs, given: Points) -> Iterator[str]:
                 f"the forecast does not depend on {value}: every fitted run has {low:.6g}, so it is that of a run with "
                 f"{low:.6g}"
             )
-
-
-def _behind(read: Collection[str], given: Points) -> set[str]:
-    """Return the given columns that some columns are, or follow from."""
-    known, needs = {*given}, dict[str, tuple[str, str]]()
-    for rule in RULES:  # as in `derive_missing`
-        if rule.name not in known and known.issuperset(rule.needs):
-            known.add(rule.name)
-            needs[rule.name] = rule.needs
-    found, wanted = set[str](), [*read]
-    while wanted:
-        name = wanted.pop()
-        found.add(name)
-        wanted += needs.get(name, ())
-    return found & {*given}
 
 
 def off_balance(fitted: Sequence[Points], runs: Points, batched: bool = True) -> Iterator[str]:

@@ -30,7 +30,7 @@ from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
-from bayes_scaling.predict.so_far import RunsSoFar, runs_that_go_on
+from bayes_scaling.predict.so_far import RunsSoFar, numbered, runs_that_go_on
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -363,12 +363,6 @@ def at_rows_ahead(
         cautions=(*known.cautions, *_cautions(fit, frame)),
         continues=tuple(known.runs),
     )
-
-
-def numbered(runs: pd.Series) -> np.ndarray:
-    """Return the run of each row as an integer, ``(n_row,)``, given run ids; a row without one is a run of its own."""
-    numbers, nameless = pd.factorize(runs.astype(str))[0], runs.isna().to_numpy()
-    return np.where(nameless, len(runs) + np.arange(len(runs)), numbers)
 
 
 def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:

@@ -69,6 +69,12 @@ def along_curves(fit: Fit) -> str:
     return next((name for name in ALONG if name in fit.runs and name in (*law, *lengths)), "")
 
 
+def numbered(runs: pd.Series) -> np.ndarray:
+    """Return the run of each row as an integer, ``(n_row,)``, given run ids; a row without one is a run of its own."""
+    numbers, nameless = pd.factorize(runs.astype(str))[0], runs.isna().to_numpy()
+    return np.where(nameless, len(runs) + np.arange(len(runs)), numbers)
+
+
 def runs_that_go_on(fit: Fit, planned: pd.DataFrame) -> RunsSoFar:
     """Find the runs of the fitted table that planned rows continue.
 
