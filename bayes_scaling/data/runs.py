@@ -365,44 +365,51 @@ def _named(
             _refuse_letter(found[0], free, source)
         if found:
             found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
-            curves = _curves(frame, found, spelled) if ours == "run" else None
+            curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
             spelled[ours] = curves or found[0]
             apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
             notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
     replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
     notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
     table = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()})
-    have = f"(it has {listed(frame.columns)})"
+    return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
+
+
+def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
+    """Refuse a table without a loss or without a number beside it; note where it has no size."""
     if "loss" not in table:
         raise DataError(f"{source} has no loss column {have}; map one with {REMEDY}", Remedy("columns", "loss", "name"))
     sizes = ("params", "tokens", "flops", "steps")
+    if any(name in table for name in sizes):
+        return []
+    none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
+    remedy = Remedy("columns", "params", "name")
     # A law may read only columns of its own, such as a position, but the table must have at least one number.
-    numbers = [name for name in table.select_dtypes("number") if name not in ("loss", "loss_se", "run")]
-    if not any(name in table for name in sizes):
-        none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
-        remedy = Remedy("columns", "params", "name")
-        if not numbers:
-            raise DataError(f"{none} {REMEDY}", remedy)
-        notes.append(f"{none} {remedy.in_python()}, unless a law reads a column of its own")
-    return table, spelled, notes
+    if all(name in ("loss", "loss_se", "run") for name in table.select_dtypes("number")):
+        raise DataError(f"{none} {REMEDY}", remedy)
+    return [f"{none} {remedy.in_python()}, unless a law reads a column of its own"]
 
 
-def _curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -> str | None:
-    """Return the name of the runs of training curves, where an id, which would be read, only counts their rows."""
-    first, *rest = found
-    if folded(first) != "id" or frame[first].duplicated().any():
+def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -> str | None:
+    """Return the column that names training curves, where the one that would be read as run, an id, counts rows.
+
+    Rows of a curve share their name and size, and no two of them are at the same tokens, steps or FLOPs.
+    """
+    counter, *others = found
+    if folded(counter) != "id" or frame[counter].duplicated().any():
         return None
-    read = {ours: spelled.get(ours, ours) for ours in ("params", "tokens", "steps", "flops")}
-    along = [column for ours, column in read.items() if ours != "params" and column in frame]
-    for name in rest:
-        points = [frame[[name, column]].astype(str).duplicated().any() for column in along]
-        sizes = (
-            frame[[name, read["params"]]].astype(str).drop_duplicates() if read["params"] in frame else frame[[name]]
-        )
-        several = frame[name].duplicated().any()
-        if several and along and not any(points) and len(sizes.drop_duplicates()) == frame[name].nunique(dropna=False):
-            return name
-    return None
+    size = spelled.get("params", "params")
+    along = [name for name in (spelled.get(ours, ours) for ours in ("tokens", "steps", "flops")) if name in frame]
+    cells = frame[[name for name in frame if name in (*others, size, *along)]].astype(
+        str
+    )  # a cell may hold what cannot be compared otherwise, like a list
+
+    def names_curves(name: str) -> bool:
+        repeats = bool(cells[name].duplicated().any())
+        of_one_size = size not in cells or bool((cells.groupby(name)[size].nunique() == 1).all())
+        return repeats and of_one_size and not any(cells.duplicated([name, column]).any() for column in along)
+
+    return next(filter(names_curves, others), None) if along else None
 
 
 def _refuse_letter(letter: str, free: list[str], source: str) -> None:

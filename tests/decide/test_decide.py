@@ -10,23 +10,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpyro.distributions as dist
 import pandas as pd
 import pytest
-import scipy.integrate
-import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.decide import objectives as ob
 from bayes_scaling.decide.constraints import Constraints
-from bayes_scaling.decide.costs import Cost, flops, gpu_hours, lifetime, money
+from bayes_scaling.decide.costs import gpu_hours, lifetime
 from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import ArgumentError, BayesScalingError, PlanError
-from bayes_scaling.model.families import PARTS, Normal, NormalParts
+from bayes_scaling.model.families import PARTS
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
-from bayes_scaling.predict.predictive import Predictive, Residuals
-from tests.support import fit_exact, losses_of_parts, scattered
+from tests.support import fit_exact, losses_of_parts
 
 PEAK = 989e12
 
@@ -55,120 +51,6 @@ def comparison(chinchilla_fit: bs.Fit, wandering_fit: bs.Fit) -> bs.Comparison:
         seconds=0.0,
         **nothing,
     )
-
-
-def normal(location: Any, width: Any) -> Predictive:
-    """One draw per location and width, at one point."""
-    m, w = np.broadcast_arrays(np.atleast_1d(np.asarray(location, float)), np.asarray(width, float))
-    return scattered(m[:, None], w[:, None])
-
-
-def log_improvement_by_quadrature(m: float, w: float, incumbent: float) -> float:
-    """Integrate (incumbent - loss) over the normal, with the density at the incumbent in front: nothing cancels."""
-    d = (math.log(incumbent) - m) / w
-    if d > 0:
-        value, _ = scipy.integrate.quad(
-            lambda t: -math.expm1(-w * t) * scipy.stats.norm.pdf(d - t), 0, d + 12, points=[d], epsabs=0, limit=200
-        )
-        return math.log(incumbent * value)
-    scale = max(1.0, -d)
-    value, _ = scipy.integrate.quad(
-        lambda u: -math.expm1(-w * u / scale) * math.exp(d * u / scale - (u / scale) ** 2 / 2), 0, 60, epsabs=0
-    )
-    return math.log(incumbent * value / scale) - d**2 / 2 - 0.5 * math.log(2 * math.pi)
-
-
-# --- objectives ---
-
-
-@pytest.mark.parametrize("width", [1e-6, 0.004, 0.09, 0.11, 0.4, 2.0])
-@pytest.mark.parametrize("d", [-2000.0, -120.0, -99.0, -12.0, -1.5, 0.0, 0.99, 1.01, 8.0, 50.0])
-def test_log_improvement_is_the_integral(width: float, d: float) -> None:
-    m = math.log(2.1) - d * width
-    found = float(ob.log_improvement(normal(m, width), 2.1)[0, 0, 0])
-    assert math.isfinite(found)
-    assert found == pytest.approx(log_improvement_by_quadrature(m, width, 2.1), rel=1e-9, abs=1e-8)
-
-
-def test_expected_improvement_in_the_limit_of_small_noise() -> None:
-    """Then loss is normal, and EI is s (z Phi(z) + phi(z))."""
-    incumbent, width = 2.0, 1e-7
-    for z in (5.0, 0.0, -2.5):
-        mean = incumbent * (1 - z * width)
-        s = mean * width
-        exact = s * (z * scipy.stats.norm.cdf(z) + scipy.stats.norm.pdf(z))
-        found = ob.improvement(normal(math.log(mean), width), incumbent)
-        assert float(found[0, 0]) == pytest.approx(exact, rel=1e-5)
-
-
-def test_log_ei_is_the_log_of_ei_and_outlives_it() -> None:
-    incumbent, goal, ei = 2.0, ob.Goal(2.0), ob.expected_improvement()
-    some = normal(np.log([1.95, 2.0, 2.02]), 0.01)
-    value, error = ei.value(some, goal)
-    assert math.log(value[0]) == pytest.approx(float(ei.score(some, goal)[0]), rel=1e-12)
-    assert 0 < error[0] < value[0]
-    far = normal(np.log([2.6, 2.8]), 0.003)
-    assert ei.value(far, goal)[0][0] == 0.0
-    exact = [log_improvement_by_quadrature(float(m), 0.003, incumbent) for m in far.location[:, 0]]
-    assert float(ei.score(far, goal)[0]) == pytest.approx(max(exact) - math.log(2), rel=1e-10)
-
-
-def test_monte_carlo_error_is_that_of_the_mean() -> None:
-    rng, goal, ei = np.random.default_rng(0), ob.Goal(2.0), ob.expected_improvement()
-    values = [ei.value(normal(rng.normal(math.log(2.0), 0.05, 400), 0.01), goal) for _ in range(300)]
-    means, errors = np.array(values)[:, :, 0].T
-    assert means.std() == pytest.approx(errors.mean(), rel=0.15)
-
-
-@pytest.mark.parametrize("worst", [0.01, 0.05, 0.5])
-def test_cvar_of_a_normal(worst: float) -> None:
-    m, w = math.log(2.0), 0.1
-    z = scipy.stats.norm.ppf(1 - worst)
-    exact = math.exp(m + w**2 / 2) * scipy.stats.norm.cdf(w - z) / worst
-    assert ob.cvar_given_draw(normal([m] * 5, w), worst).mean() == pytest.approx(exact, rel=1e-12)
-    small = 1e-6  # the loss itself is normal then: mean + sd phi(z) / worst
-    found = ob.cvar_given_draw(normal(m, small), worst).mean()
-    assert (found / 2 - 1) / small == pytest.approx(scipy.stats.norm.pdf(z) / worst, rel=1e-4)
-
-
-def test_the_mixture_has_the_moments_of_its_draws() -> None:
-    rng = np.random.default_rng(1)
-    stretch = rng.uniform(0.5, 2.0, (300, 3))
-    parts = Residuals(Normal(), {}, NormalParts(np.zeros_like(stretch), stretch))
-    mixture = Predictive.of(rng.normal(0.7, 0.05, (300, 2)), rng.uniform(0.005, 0.05, (300, 2)), parts)
-    losses = np.concatenate([losses_of_parts(mixture, seed) for seed in range(2000)])
-    goal = ob.Goal(2.0, 1.9)
-    table = ((1.6, 3.0), (2.0, 2.0), (2.4, -1.0))
-    for objective, exact in (
-        (ob.expected_loss(), losses.mean(axis=0)),
-        (ob.expected_improvement(), np.maximum(2.0 - losses, 0).mean(axis=0)),
-        (ob.probability_of_target(), (losses <= 1.9).mean(axis=0)),
-        (ob.loss_quantile(0.9), np.quantile(losses, 0.9, axis=0)),
-        (ob.cvar(0.1), np.sort(losses, axis=0)[-len(losses) // 10 :].mean(axis=0)),
-        (ob.utility(table), np.interp(losses, *np.transpose(table)).mean(axis=0)),
-        (ob.utility(lambda loss: -(loss**2)), -(losses**2).mean(axis=0)),
-    ):
-        value, error = objective.value(mixture, goal)
-        np.testing.assert_allclose(value, exact, rtol=4e-3, err_msg=objective.label)
-        assert (error > 0).all() and (error < 0.2 * np.abs(value)).all()
-    both = ob.mean_and_cvar(0.5, 0.1).value(mixture, goal)[0]
-    parts = ob.expected_loss().value(mixture, goal)[0] + 0.5 * ob.cvar(0.1).value(mixture, goal)[0]
-    np.testing.assert_allclose(both, parts)
-
-
-def test_bad_objectives_are_explained(beliefs: Ensemble) -> None:
-    for ask, says in (
-        (lambda: ob.cvar(5), "write 0.05 for 5 percent"),
-        (lambda: ob.loss_quantile(1.0), "expected a fraction between 0 and 1"),
-        (lambda: ob.mean_and_cvar(-1.0), "expected 0 or more"),
-        (lambda: ob.utility([(2.0, 1.0)]), "two or more rows"),
-        (lambda: ob.utility([(2.0, 1.0), (2.0, 0.0)]), "two values for one loss"),
-        (lambda: allocate(beliefs, 1e22, objective=ob.utility(lambda loss: loss.sum())), "one finite value per loss"),
-        (lambda: allocate(beliefs, 1e22, objective=ob.probability_of_target()), "give target="),
-    ):
-        with pytest.raises(PlanError) as caught:
-            ask()
-        assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
 # --- beliefs ---
@@ -218,87 +100,6 @@ def test_an_unconverged_fit_is_refused(chinchilla_fit: bs.Fit) -> None:
     with pytest.raises(bs.errors.ConvergenceError, match="did not converge"):
         allocate(stuck, 1e22)
     assert len(Ensemble.of(stuck, unconverged=True)) == 4000
-
-
-# --- costs ---
-
-
-@pytest.mark.parametrize(
-    ("cost", "budget"),
-    [
-        (flops(), 1e22),
-        (gpu_hours(PEAK, 0.4), 1e5),
-        (gpu_hours(PEAK, np.linspace(0.2, 0.5, 101)), 1e5),
-        (gpu_hours(PEAK, dist.Beta(40.0, 60.0), quantile=0.9), 1e5),
-        (money(PEAK, 0.4, 2.5), 2e5),
-        (money(PEAK, dist.Beta(40.0, 60.0), dist.LogNormal(1.0, 0.2), currency="EUR"), 2e5),
-        (lifetime(1e11), 1e22),
-        (lifetime(dist.LogNormal(26.0, 1.0), quantile=0.8), 1e22),
-    ],
-)
-def test_budgets_add_up(beliefs: Ensemble, cost: Cost, budget: float) -> None:
-    found = allocate(beliefs.take(range(50)), budget, cost=cost)
-    assert found.cost == pytest.approx(budget, rel=1e-9)
-    assert np.mean(found.costs <= budget * (1 + 1e-9)) >= cost.quantile
-    low, high = found.interval(0.9, "cost")
-    assert low <= budget * (1 + 1e-9) and budget <= high * (1 + 1e-9)
-    for rule in found.alternatives.values():
-        assert rule.cost == pytest.approx(budget, rel=1e-9)
-    assert found.unit == cost.unit
-
-
-def test_hours_and_money_are_flops_at_a_price(beliefs: Ensemble) -> None:
-    some = beliefs.take(range(50))
-    by_flops = allocate(some, 1e22)
-    hours = 1e22 / (PEAK * 0.4 * 3600)
-    by_hours = allocate(some, hours, cost=gpu_hours(PEAK, 0.4))
-    by_money = allocate(some, hours * 3, cost=money(PEAK, 0.4, 3.0))
-    assert by_hours.params == pytest.approx(by_flops.params, rel=1e-6)
-    assert by_money.params == pytest.approx(by_flops.params, rel=1e-6)
-    careful = allocate(some, hours, cost=gpu_hours(PEAK, dist.Beta(40.0, 60.0), quantile=0.95))
-    assert careful.tokens * careful.params < by_hours.tokens * by_hours.params
-
-
-def test_demand_makes_models_smaller(beliefs: Ensemble) -> None:
-    some = beliefs.take(range(0, 4000, 40))
-    plans = [allocate(some, 1e23, cost=lifetime(demand)) for demand in (0.0, 1e11, 1e12, 1e13)]
-    assert np.all(np.diff([found.params for found in plans]) < 0)
-    assert plans[0].params == pytest.approx(allocate(some, 1e23).params, rel=1e-9)
-    for found in plans:
-        assert (found.regret >= 0).all()
-        for rule in found.alternatives.values():
-            assert (rule.regret >= 0).all() and np.isfinite(rule.wasted).all()
-
-
-def test_lifetime_optimum_is_sardanas(beliefs: Ensemble) -> None:
-    """At the optimum of each draw the served tokens are those that inference_tokens would justify."""
-    found = allocate(beliefs.take(range(20)), 1e23, cost=lifetime(2e12))
-    theta = {name: values[:20] for name, values in next(iter(beliefs.members.values())).theta.items()}
-    served = bs.units.inference_tokens(found.optimum_params, found.optimum_tokens, theta)
-    np.testing.assert_allclose(served, 2e12, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("ask", "says"),
-    [
-        (lambda: gpu_hours(PEAK, 40), "utilisation is 40, .*; write 0.4 for 40 percent"),
-        (lambda: gpu_hours(PEAK, [0.4, 40]), "write 0.4 for 40 percent"),
-        (lambda: gpu_hours(PEAK, 0.0), "utilisation is 0, expected a fraction"),
-        (lambda: gpu_hours(PEAK, "much"), "expected a number or an array of numbers or a numpyro Distribution"),
-        (lambda: gpu_hours(PEAK, dist.Normal(40.0, 5.0)).spending(), "utilisation is .* percent"),
-        (lambda: gpu_hours(PEAK, dist.Normal(0.4, 0.1).expand([2])).spending(), "a distribution over arrays"),
-        (lambda: gpu_hours(0.0, 0.4), "peak_flops is 0"),
-        (lambda: gpu_hours(PEAK, 0.4, quantile=90), "write 0.9 for 90 percent"),
-        (lambda: money(PEAK, 0.4, -2), "price is -2, expected a positive"),
-        (lambda: money(PEAK, [0.4, 0.5], [1.0, 2.0, 3.0]).spending(), "numbers of draws differ"),
-        (lambda: lifetime(-1e9), "serving_tokens is -1e"),
-        (lambda: lifetime(math.nan), "serving_tokens is nan"),
-    ],
-)
-def test_bad_costs_are_explained(ask: Any, says: str) -> None:
-    with pytest.raises(BayesScalingError, match=says) as caught:
-        ask()
-    assert "\n" not in str(caught.value)
 
 
 # --- plans ---

@@ -29,56 +29,12 @@ from bayes_scaling.plot import numbers as words
 from bayes_scaling.report import decision, provenance, trust
 from bayes_scaling.report.render import Report
 from bayes_scaling.report.study import Study
-from bayes_scaling.report.tables import scaled
+from tests.report.hostile_study import EVIL, STUDY
 from tests.support import LAW_FILE, design, run
 
 ROOT = Path(__file__).parents[2]
-EVIL = "<script>alert(1)</script> | *x* `y`"
 # Numbers that belong to the page and not to the study: contents of bands, sections, names of norms.
 STATIC = {"90", "50", "5", "95", "6", *"1234567", "SHA-256"}
-
-STUDY = f"""
-title = "A run & <b>its</b> budget"
-seed = 1
-[data]
-file = "runs.csv"
-[laws]
-names = ["chinchilla", "kaplan_joint"]
-discrepancy = "none"
-cuts = {{flops = [1e20]}}
-[budget]
-amount = 2e6
-cost = "money"
-peak_flops = 989e12
-utilisation = {{distribution = "Beta", concentration1 = 40, concentration0 = 60}}
-price_per_gpu_hour = 2.5
-[goal]
-target = 1.93
-[pilots]
-params = [1e8, 1e9]
-tokens = [1e9, 1e10]
-[trajectory]
-params = 1e10
-tokens = 2e11
-targets = [2.5, 1.0]
-[about]
-optimiser = "{EVIL}"
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(chinchilla_runs: bs.Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study beside its table, every run of which has a name that wants to be markup."""
-    folder = tmp_path_factory.mktemp("report")
-    names = [f"{EVIL} {i}" for i in range(len(chinchilla_runs))]
-    chinchilla_runs.table.drop(columns="flops").assign(run=names).to_csv(folder / "runs.csv", index=False)
-    (folder / "study.toml").write_text(STUDY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def report(folder: Path) -> Report:
-    return bs.make_report(folder / "study.toml", draft=True, progress=False)
 
 
 @pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:input=tokens", "../{folder}/evil.py", "{path}"])
@@ -368,7 +324,7 @@ def test_pilots_are_answered(report: Report) -> None:
 def test_offers_of_laws_in_batches_are_whole() -> None:
     table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(batch_tokens=[1e5, 2e5, 3e5, 1e5, 2e5, 9e5])
     runs = bs.Runs.from_frame(table.assign(steps=table["tokens"] / table["batch_tokens"], loss=3.0))
-    study = Study.of({**GOOD, "given": {"unique_tokens": 1e9}})
+    study = Study.of({"data": {"bundled": "stdlib_sweep"}, "budget": {"amount": 1e15}, "given": {"unique_tokens": 1e9}})
     offers = decision.completed(bs.grid(params=[1e8], tokens=[2e9]), {"params", "steps", "unique_tokens"}, runs, study)
     assert offers.iloc[0].to_dict() == {
         "params": 1e8,
@@ -454,162 +410,3 @@ def test_a_change_too_small_to_print_is_said_in_words() -> None:
     said = [words.written(value, kind) for kind in ("bound", "changed", "limit") for value in (0.0, 2e-5, 0.0123)]
     assert said[:3] == ["less than 0.0001", "less than 0.0001", "at most 0.012"]
     assert said[3:] == ["less than 0.0001", "less than 0.0001", "0.012", "0.0001", "0.0001", "0.012"]
-
-
-# --- studies that cannot be read ------------------------------------------------------------------------------------
-
-GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount": 1e15}}
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"budget": {}}, "budget.amount is missing"),
-        ({"budget": {"amount": "much"}}, "budget.amount is 'much', expected a number"),
-        ({"budget": {"amount": -1}}, "budget.amount is -1"),
-        ({"budget": {"amount": 1, "currenzy": "EUR"}}, "budget.currenzy is unknown; expected one of amount, cost"),
-        ({"budget": {"amount": 1, "cost": "money"}}, "a budget in money needs budget.peak_flops"),
-        ({"budget": {"amount": 1, "utilisation": 0.4}}, "does not take budget.utilisation"),
-        ({"budget": {"amount": 1, "cost": "lifetime"}}, "needs budget.serving_tokens"),
-        ({"data": {}}, "data needs either file = 'runs.csv' or bundled"),
-        ({"goal": {"objective": "probability_of_target"}}, "give goal.target"),
-        ({"goal": {"objective": "luck"}}, "the objective is 'luck', expected"),
-        ({"constraints": {"parms": [1, 2]}}, "constraints.parms is unknown; expected one of params"),
-        ({"trajectory": {"params": 1e9}}, "trajectory needs either steps = 2000 or tokens"),
-        ({"trajectory": {"steps": -1}}, "trajectory.steps is -1"),
-        ({"trajectory": {"steps": 10, "targets": [0.0]}}, "a target that is not a positive loss"),
-        ({"laws": {"noise_start": "some"}}, "laws.noise_start"),
-        ({"laws": {"discrepancy_along": "tokens"}}, "laws.discrepancy_along"),
-        ({"about": {"weather": "fine"}}, "about.weather"),
-        ({"nonsense": 1}, "nonsense is unknown; expected one of title"),
-    ],
-)
-def test_bad_studies_get_one_sentence(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(bs.errors.StudyError, match=re.escape(said)) as error:
-        Study.of({**GOOD, **changed}, "study.toml")
-    assert str(error.value).startswith(("study.toml: ", "constraints")) and "\n" not in str(error.value)
-
-
-def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(bs.errors.StudyError, match=r"cannot read study.toml"):
-        Study.read(tmp_path / "study.toml")
-    (tmp_path / "study.toml").write_text("title = ")
-    with pytest.raises(bs.errors.StudyError, match=r"study.toml is not TOML"):
-        Study.read(tmp_path / "study.toml")
-    (tmp_path / "study.toml").write_text('[data]\nfile = "gone.csv"\n[budget]\namount = 1.0')
-    with pytest.raises(bs.errors.StudyError, match=r"'gone.csv', but there is no such file in the folder of the study"):
-        Study.read(tmp_path / "study.toml").runs()
-
-
-def test_start_of_curves_and_paths_of_the_study_reach_the_fits() -> None:
-    curves, laws = bs.datasets.load("stdlib_curves"), {"names": ["three_term"]}
-    asked = laws | {"noise_start": "none", "discrepancy_along": "params"}
-    one, other = (Study.of({**GOOD, "laws": each}).candidates(curves, draft=True)[0] for each in (laws, asked))
-    assert (one.noise.start, one.discrepancy.along) == ("learned", "auto")
-    assert (other.noise.start, other.discrepancy.along) == ("none", "params")
-
-
-def test_priors_of_the_study_reach_the_law() -> None:
-    prior = {"distribution": "LogNormal", "loc": -1.0, "scale": 0.1}
-    laws = {"names": ["chinchilla"], "priors": {"chinchilla": {"alpha": prior}}}
-    study = Study.of({**GOOD, "laws": laws})
-    assert study.candidates(study.runs(), draft=False)[0].law.overridden
-    other = Study.of({**GOOD, "laws": {**laws, "names": ["kaplan_joint"]}})
-    with pytest.raises(bs.errors.StudyError, match="which is not in laws.names"):
-        other.candidates(other.runs(), draft=False)
-
-
-def test_prices_are_scaled_as_numbers_and_as_distributions() -> None:
-    assert scaled("price", 2.0, 1.5) == 3.0
-    spread = {"distribution": "LogNormal", "loc": 0.0, "scale": 0.5}
-    assert np.median(scaled("price", spread, 2.0)) == pytest.approx(2.0, rel=0.05)
-
-
-# --- in a browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: the system's, or Playwright's own."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with api.sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        except api.Error as error:
-            pytest.skip(f"no Chromium can be started: {str(error).splitlines()[0]}")
-        yield found
-        found.close()
-
-
-@dataclasses.dataclass
-class Visit:
-    """A page as a visitor has it, and what the browser complained about."""
-
-    page: Any
-    complaints: list[str]
-
-
-@pytest.fixture
-def visit(browser: Any, report: Report, tmp_path: Path) -> Iterator[Any]:
-    report.save(tmp_path)
-    contexts = []
-
-    def visit(**options: Any) -> Visit:
-        context = browser.new_context(offline=True, **options)
-        contexts.append(context)
-        made = Visit(context.new_page(), [])
-        made.page.on("console", lambda message: made.complaints.append(message.text))
-        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-        made.page.goto((tmp_path / "report.html").as_uri())
-        return made
-
-    yield visit
-    for context in contexts:
-        context.close()
-
-
-def test_slider_moves_plan_band_and_odds(visit: Any, report: Report) -> None:
-    there = visit(viewport={"width": 1200, "height": 900})
-    box, slider = there.page.locator("#explore"), there.page.locator("#explore input")
-    names = ("budget", "params", "tokens", "expected_loss", "band", "probability_reaches_target")
-
-    def shown() -> list[str]:
-        return [box.locator(f'output[name="{name}"]').inner_text() for name in names]
-
-    before, band = shown(), box.locator(".gauge .outer").bounding_box()
-    assert before[1] == words.short_number(report.content["recommendation"]["run"]["params"])
-    slider.focus()
-    slider.press("End")
-    after = shown()
-    assert all(a != b for a, b in zip(before, after, strict=True))
-    last = report.content["outlook"]["budgets"][-1]
-    assert after[1] == words.short_number(last["params"]) and after[3] == words.loss(last["expected_loss"])
-    assert box.locator(".gauge .outer").bounding_box() != band
-    assert there.complaints == []
-
-
-def test_page_reads_without_script(visit: Any) -> None:
-    there = visit(java_script_enabled=False)
-    assert there.page.locator("#explore").is_hidden()
-    assert there.page.locator("#budgets tbody tr").count() == 7
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_fits_a_phone_in_light_and_dark(visit: Any, scheme: str) -> None:
-    there = visit(viewport={"width": 360, "height": 740}, color_scheme=scheme)
-    assert there.page.evaluate("document.documentElement.scrollWidth") <= 360
-    ink, paper = there.page.evaluate(
-        """() => { const light = (c) => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0);
-        const text = document.querySelector("figure svg text");
-        return [light(getComputedStyle(text).fill), light(getComputedStyle(document.body).backgroundColor)]; }"""
-    )
-    assert (ink < paper) == (scheme == "light") and abs(ink - paper) > 400
-    assert there.page.screenshot()[:4] == b"\x89PNG"
-    assert there.complaints == []
-
-
-def test_page_prints(visit: Any) -> None:
-    there = visit()
-    assert there.page.pdf(format="A4")[:5] == b"%PDF-"
-    there.page.emulate_media(media="print")
-    assert there.page.locator("#explore").is_hidden() and there.page.locator(".warn").is_visible()

@@ -1,0 +1,177 @@
+"""Exports of wandb: the table of runs, histories, and what the public API gives."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.base.files import write_table
+from tests.data import tracker_files
+from tests.support import refusal
+
+MAP = {"params": "n_params", "tokens": "tokens", "loss": "val/loss"}
+
+
+WANDB_MAP = {**MAP, "params": "model.n_params"}
+
+
+def expected(last: bool = False) -> list[tuple[str, float, float, float]]:
+    """The runs that can be used, as they were given to the libraries."""
+    rows = [
+        (one.name, one.params, tokens, loss)
+        for one in tracker_files.RUNS
+        if one.params and math.isfinite(one.losses[-1])
+        for _, tokens, loss in (one.points[-1:] if last else one.points)
+    ]
+    return sorted(rows)
+
+
+def rows(runs: bs.Runs) -> list[tuple[str, float, float, float]]:
+    return sorted(runs.table[["run", "params", "tokens", "loss"]].itertuples(index=False, name=None))
+
+
+def said(runs: bs.Runs, *words: str) -> bool:
+    return any(all(word in note for word in words) for note in runs.notes)
+
+
+def table_export() -> pd.DataFrame:
+    """The runs table as the pages of wandb export it: names, state, config and summary side by side."""
+    return pd.DataFrame(
+        {
+            "Name": ["a", "b", "c", "d"],
+            "State": ["finished", "finished", "crashed", "finished"],
+            "model.n_params": [1e6, 2e6, 3e6, 4e6],
+            "tokens": [2e7, 4e7, 6e7, 8e7],
+            "val/loss": ["3.5", "3.25", "3.0", "NaN"],
+        }
+    )
+
+
+def nested_export() -> list[dict[str, object]]:
+    """Runs as the documented loop over the public API gathers them."""
+    config = {"model": {"n_params": 1000000}, "_wandb": {"t": 1}}
+    history = [{"_step": 1, "val/loss": 3.5, "tokens": 1e6}, {"_step": 2, "val/loss": 3.25, "tokens": 2e6}]
+    return [
+        {"name": "a", "config": config, "summary": {"val/loss": 3.25, "tokens": 2e6}, "history": history},
+        {"name": "b", "config": config, "summary": {"val/loss": math.nan, "tokens": 1e6}, "history": []},
+    ]
+
+
+def test_wandb_runs_table(tmp_path: Path) -> None:
+    for name in ("runs.csv", "runs.parquet", "runs.jsonl"):
+        path = write_table(table_export(), tmp_path / name)
+        runs = bs.importers.import_wandb(path, WANDB_MAP)
+        assert rows(runs) == [("a", 1e6, 2e7, 3.5), ("b", 2e6, 4e7, 3.25)], name
+        assert said(runs, "left out: run c", "status is crashed") and said(runs, "left out: run d", "diverged")
+
+
+def test_wandb_objects(tmp_path: Path) -> None:
+    objects = tmp_path / "runs.json"
+    objects.write_text(json.dumps(nested_export()))
+    lines = tmp_path / "runs.jsonl"
+    lines.write_text("\n".join(json.dumps(one) for one in nested_export()))
+    for path in (objects, lines):
+        runs = bs.importers.import_wandb(path, WANDB_MAP)
+        assert rows(runs) == [("a", 1e6, 1e6, 3.5), ("a", 1e6, 2e6, 3.25)]
+        assert said(runs, "left out: run b", "diverged")
+
+
+def test_wandb_mappings_in_cells(tmp_path: Path) -> None:
+    frame = pd.DataFrame(nested_export())[["name", "config", "summary"]]
+    frame.to_csv(tmp_path / "project.csv")  # mappings as pandas writes them, with a bare nan
+    frame.assign(config=frame["config"].map(lambda one: {"model": one["model"]})).to_parquet(tmp_path / "p.parquet")
+    for name in ("project.csv", "p.parquet"):
+        runs = bs.importers.import_wandb(tmp_path / name, WANDB_MAP)
+        assert rows(runs) == [("a", 1e6, 2e6, 3.25)] and said(runs, "left out: run b"), name
+
+
+def test_wandb_histories(tmp_path: Path) -> None:
+    history = pd.DataFrame({"_step": [1, 2, 3], "val/loss": [3.5, None, 3.25], "tokens": [1e6, 2e6, 3e6], "n": 1e6})
+    (tmp_path / "each").mkdir()
+    for name in ("a", "b"):
+        history.to_csv(tmp_path / "each" / f"{name}.csv", index=False)
+    pd.concat([history.assign(run=name) for name in ("a", "b")]).to_csv(tmp_path / "all.csv", index=False)
+    for path in (tmp_path / "each", tmp_path / "all.csv"):
+        runs = bs.importers.import_wandb(path, {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+        assert rows(runs) == [(name, 1e6, t, loss) for name in ("a", "b") for t, loss in ((1e6, 3.5), (3e6, 3.25))]
+    (tmp_path / "each" / "c.csv").write_text("_step,val/loss\n1\n")
+    runs = bs.importers.import_wandb(tmp_path / "each", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+    assert said(runs, "left out: run c.csv", "1 cell(s), but the header has 2")
+
+
+def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) -> None:
+    points = [{"step": 10 * step, "_step": step, "val/loss": 3 + 1 / step} for step in (1, 2, 3)]
+    pd.DataFrame(points).assign(n=1e6).to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "a.json").write_text(json.dumps([{"name": "a", "config": {"n": 1e6}, "history": points}]))
+    for name in ("a.csv", "a.json"):
+        runs = bs.importers.import_wandb(tmp_path / name, {"params": "n", "steps": "_step", "loss": "val/loss"})
+        assert runs.column("steps").tolist() == [1, 2, 3], name
+
+
+def history_of(names: list[str], **columns: object) -> pd.DataFrame:
+    """Three steps of every run, at other steps than those of the run before."""
+    steps = np.arange(1, 3 * len(names) + 1)
+    frame = pd.DataFrame({"_step": steps, "n": 1e6, "tokens": 1e6 * steps, "val/loss": 3 + 1 / steps})
+    return frame.assign(run=np.repeat(names, 3), **columns)
+
+
+def test_wandb_numbers_of_rows_are_not_runs(tmp_path: Path) -> None:
+    history_of(["a", "b"], id=range(6)).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", {"params": "n", "tokens": "tokens", "loss": "val/loss"})
+    assert runs.labels == ["a"] * 3 + ["b"] * 3
+    assert said(runs, "column id differs in every row, so runs are told apart by column run")
+
+
+def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path) -> None:
+    mapping = {"params": "n", "tokens": "tokens", "loss": "val/loss"}
+    history_of(["s", "s"], run_id=["u1"] * 3 + ["u2"] * 3).to_csv(tmp_path / "x.csv", index=False)
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["s (u1)"] * 3 + ["s (u2)"] * 3
+    assert said(runs, "runs with the same name in column run are told apart by column run_id")
+    within = history_of(["a", "b"], id=[0, 1, 2] * 2)
+    within.to_csv(tmp_path / "x.csv", index=False)  # a number within a run is no run either
+    assert bs.importers.import_wandb(tmp_path / "x.csv", mapping).labels == ["a"] * 3 + ["b"] * 3
+    table = history_of(["s"], run_id=["x1", "x2", "x3"]).rename(columns={"run": "Name"})
+    table.to_csv(tmp_path / "x.csv", index=False)  # the runs table of a sweep, with the last step of each
+    runs = bs.importers.import_wandb(tmp_path / "x.csv", mapping)
+    assert runs.labels == ["x1", "x2", "x3"]
+    assert said(runs, "each row of x.csv is read as a run, by run_id, though some are alike in Name")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.csv", "Step,a - loss,a - loss__MIN\n1,2,2\n", "export of one panel"),
+        ("x.csv", "run,loss,tokens\na,3,1e6\na,2,2e6\n", "several rows of one run and no _step"),
+        ("x.csv", "run,_step,loss\na,1,3\na,1,2\n", "repeats a _step of one run"),
+        ("x.json", "[1, 2]", "holds 1; expected objects"),
+        ("x.json", "{", "x.json is not JSON"),
+        ("x.json", "[]", "holds no rows"),
+        ("x.txt", "a", "not an export of wandb"),
+        ("x.wandb", "text", "does not start like a run file"),
+        ("x.csv", "name,config\na,{oops\n", "no run of x.csv has 'n_params'"),
+        ("x.json", '{"name": "a", "config": {}, "history": 3}', "its history is 3"),
+    ],
+)
+def test_exports_that_cannot_be_read(tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert words in refusal(lambda: bs.importers.import_wandb(tmp_path / name, MAP))
+
+
+def test_a_plan_that_every_row_of_a_history_repeats_is_not_taken_for_what_was_reached(tmp_path: Path) -> None:
+    points = [("a", "finished", 1), ("a", "finished", 2), ("b", "crashed", 1), ("b", "crashed", 2)]
+    frame = pd.DataFrame(points, columns=["run", "state", "_step"]).assign(n=1e6, budget=1e9, loss=[3, 2.5, 3.25, 2.75])
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    mapping = {"params": "n", "tokens": "budget", "loss": "loss"}
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "all.csv", mapping))
+    assert "tokens is one number for a whole run (budget of metrics)" in message and "last=True" in message
+    runs = bs.importers.import_wandb(tmp_path / "all.csv", mapping, last=True)
+    assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is crashed")
+    steps = {"params": "n", "steps": "_step", "loss": "loss"}
+    assert said(bs.importers.import_wandb(tmp_path / "all.csv", steps), "unfinished runs", "b (crashed)")
