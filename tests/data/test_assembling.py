@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.data.importers.assembling import assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series
+from tests.data.imported import rows, said
 from tests.support import refusal
-
-MAP = {"params": "n_params", "tokens": "tokens", "loss": "val/loss"}
-
-
-def rows(runs: bs.Runs) -> list[tuple[str, float, float, float]]:
-    return sorted(runs.table[["run", "params", "tokens", "loss"]].itertuples(index=False, name=None))
-
-
-def said(runs: bs.Runs, *words: str) -> bool:
-    return any(all(word in note for word in words) for note in runs.notes)
 
 
 def logged(name: str = "a", status: str = "", config: dict[str, object] | None = None, **metrics: object) -> Logged:

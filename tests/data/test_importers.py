@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import sqlite3
@@ -23,10 +22,8 @@ import bayes_scaling as bs
 from bayes_scaling.base.files import write_table
 from bayes_scaling.data.importers.protobuf import fields
 from tests.data import tracker_files
+from tests.data.imported import MAP, WANDB_MAP, expected, rows, said
 from tests.support import refusal, run
-
-MAP = {"params": "n_params", "tokens": "tokens", "loss": "val/loss"}
-WANDB_MAP = {**MAP, "params": "model.n_params"}
 
 
 def written(tracker: str, factory: pytest.TempPathFactory) -> Path:
@@ -53,25 +50,6 @@ def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tensorboard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written("tensorboard", tmp_path_factory)
-
-
-def expected(last: bool = False) -> list[tuple[str, float, float, float]]:
-    """The runs that can be used, as they were given to the libraries."""
-    rows = [
-        (one.name, one.params, tokens, loss)
-        for one in tracker_files.RUNS
-        if one.params and math.isfinite(one.losses[-1])
-        for _, tokens, loss in (one.points[-1:] if last else one.points)
-    ]
-    return sorted(rows)
-
-
-def rows(runs: bs.Runs) -> list[tuple[str, float, float, float]]:
-    return sorted(runs.table[["run", "params", "tokens", "loss"]].itertuples(index=False, name=None))
-
-
-def said(runs: bs.Runs, *words: str) -> bool:
-    return any(all(word in note for word in words) for note in runs.notes)
 
 
 # --- what the real libraries wrote ---
