@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from arviz_stats.base import array_stats
 from typer.testing import CliRunner
 
 import bayes_scaling as bs
@@ -173,3 +174,18 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
     paths = Paths((OnePath(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1))),))
     member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)), np.arange(draws))
     return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))
+
+
+MOST_APART = 4.5
+"""Monte Carlo errors between two means; one of a few hundred is beyond by chance once in 500 runs."""
+
+
+def errors_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return how far means and spreads of draws lie apart, in Monte Carlo errors, ``(2 * coordinate,)``."""
+    apart = []
+    for a, b in zip(np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0), strict=True):
+        middle = b.mean()
+        for x, y in ((a, b), (np.abs(a - middle), np.abs(b - middle))):
+            ess = [float(array_stats.ess(v, chain_axis=0, draw_axis=1, method="mean")) for v in (x, y)]
+            apart.append((x.mean() - y.mean()) / np.sqrt(x.var() / ess[0] + y.var() / ess[1]))
+    return np.array(apart)

@@ -25,7 +25,7 @@ from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
 from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
-from tests.support import fit_exact
+from tests.support import MOST_APART, errors_apart, fit_exact
 
 
 def _every_law() -> list[str]:
@@ -243,10 +243,18 @@ def no_programs_left() -> Iterator[None]:
     jax.clear_caches()
 
 
+def _is_that_of_nuts(fit: bs.Fit) -> None:
+    """Sample the same posterior by NUTS: means and spreads must agree where both converged."""
+    alone = fit_exact(fit.law, fit.runs, noise=fit.noise, sampler="nuts", seed=2)
+    assert fit.converged or not alone.converged, fit.problems
+    if fit.converged and alone.converged:
+        assert np.abs(errors_apart(fit.unconstrained, alone.unconstrained)).max() < MOST_APART
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_programs_left")
 def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
-    """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time."""
+    """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time, and NUTS agrees."""
     if _same_program(law.label):
         pytest.skip("the same formula of another column")
     table = typical_design(law)
@@ -257,6 +265,7 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     truths = [{**truth, "sigma": 0.01} for truth in drawn]
     tables = [simulate(law, table, truth, noise=normal, seed=seed) for seed, truth in enumerate(truths)]
     fits = fit_many(law, tables, noise=normal, discrepancy="none", seed=0, progress=False)
+    _is_that_of_nuts(fits[0])
     for seed, (truth, fit) in enumerate(zip(truths, fits, strict=True)):
         if not fit.converged:
             marked.append((seed, fit))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arviz_stats.base import array_stats
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
@@ -27,11 +26,11 @@ from bayes_scaling.inference.mode import find_mode
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.inference.side_by_side import Machine, SideBySide
 from bayes_scaling.model.simulate import grid, simulate, typical_design
+from tests.support import MOST_APART, errors_apart
 
 LAW = bs.load_law("power_law:input=tokens,form=pure")
 DESIGN = grid(tokens=np.logspace(8, 11, 24))
 EXACT = functools.partial(fit_many, LAW, noise="normal", discrepancy="none", progress=False)
-MOST_APART = 4.5  # Monte Carlo errors between two means; one of a few hundred is beyond by chance once in 500 runs
 
 
 def table(seed: int, law: bs.laws.Law = LAW, design: object = DESIGN, **how: object) -> bs.Runs:
@@ -46,17 +45,6 @@ def tables() -> list[bs.Runs]:
 @pytest.fixture(scope="module")
 def fits(tables: list[bs.Runs]) -> list[bs.Fit]:
     return EXACT(tables)
-
-
-def errors_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return how far means and spreads of draws lie apart, in Monte Carlo errors, ``(2 * coordinate,)``."""
-    apart = []
-    for a, b in zip(np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0), strict=True):
-        middle = b.mean()
-        for x, y in ((a, b), (np.abs(a - middle), np.abs(b - middle))):
-            ess = [float(array_stats.ess(v, chain_axis=0, draw_axis=1, method="mean")) for v in (x, y)]
-            apart.append((x.mean() - y.mean()) / np.sqrt(x.var() / ess[0] + y.var() / ess[1]))
-    return np.array(apart)
 
 
 def test_each_fit_is_that_of_its_table_alone_to_the_bit(tables: list[bs.Runs], fits: list[bs.Fit]) -> None:
@@ -92,8 +80,9 @@ def test_draws_are_those_of_nuts() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", bs.available_laws())
-def test_draws_are_those_of_nuts_for_every_law(name: str) -> None:
+@pytest.mark.parametrize("name", ["kaplan_joint", "nesting", "farseer"])
+def test_draws_are_those_of_nuts_for_default_laws(name: str) -> None:
+    """With heavy tails of the noise; tests of every law compare both samplers under normal noise."""
     agree(name, "none")
 
 
