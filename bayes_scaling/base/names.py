@@ -12,6 +12,7 @@ from typing import Any, Literal
 type FamilyName = Literal["normal", "student_t"]
 type NoiseName = Literal["auto", "student_t", "normal"]
 type ScaleName = Literal["constant", "known", "growing"]
+type ScaleChoice = Literal["auto", "constant", "known", "growing"]
 type RowsName = Literal["independent", "correlated"]
 type RowsChoice = Literal["auto", "independent", "correlated"]
 type StartName = Literal["learned", "none"]
@@ -30,6 +31,12 @@ SCALES: Mapping[ScaleName, str] = {
     "constant": "the same for every run",
     "known": "adds each run's loss_se",
     "growing": "larger for small runs",
+}
+SCALE_CHOICES: Mapping[ScaleChoice, str] = {
+    "auto": "growing for several laws of two inputs or more, else constant",
+    "constant": SCALES["constant"],
+    "known": SCALES["known"],
+    "growing": SCALES["growing"],
 }
 ROWS: Mapping[RowsName, str] = {
     "independent": "",
@@ -64,7 +71,7 @@ IRREDUCIBLE: Mapping[str, str] = {
     "own": "one for each recipe, around a common value",
 }
 SAMPLERS: Mapping[SamplerName, str] = {
-    "auto": "fast NUTS, twice if need be, then nuts if its diagnostics are poor",
+    "auto": "fast NUTS, twice if need be, then nuts if its diagnostics are poor, then tempered if its chains disagree",
     "nuts": "NUTS with a long warm-up",
     "batched": "HMC that suits many tables at once, then nuts if its diagnostics are poor",
     "tempered": "copies from prior to posterior that swap, for several modes",

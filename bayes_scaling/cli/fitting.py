@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -17,7 +18,7 @@ from bayes_scaling.base.names import (
     POOLING,
     ROWS_CHOICES,
     SAMPLERS,
-    SCALES,
+    SCALE_CHOICES,
     STARTS,
     SamplerName,
     explained,
@@ -39,7 +40,6 @@ from bayes_scaling.cli._options import (
     Seed,
     Tokens,
     Unconverged,
-    fit_named,
     fits_in,
     inputs_of,
     law_names,
@@ -67,7 +67,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="File to save the fit in, of one law or of several (.nc).")] = None,
     columns: Columns = "",
     noise: Annotated[str, typer.Option(help=f"How runs scatter around the law: {explained(NOISES)}.")] = "auto",
-    noise_scale: Annotated[str, typer.Option(help=f"Scale of the noise: {explained(SCALES)}.")] = "constant",
+    noise_scale: Annotated[str, typer.Option(help=f"Scale of the noise: {explained(SCALE_CHOICES)}.")] = "auto",
     noise_rows: Annotated[
         str, typer.Option(help=f"How rows depend on each other: {explained(ROWS_CHOICES)}.")
     ] = "auto",
@@ -123,12 +123,13 @@ def fit(
         raise LawError(f"{option} is about the parameters of one law; name it, as in --law chinchilla")
     if len(names) == 1:
         refuse_without_fits(workers, dask, "one law is one fit")
+    from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
+    from bayes_scaling.evaluate.fitting import fit as fit_laws
+    from bayes_scaling.evaluate.fitting import members
     from bayes_scaling.inference.sampler import Sampler
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.laws.priors import read_priors
-    from bayes_scaling.model.choices import default_noise
     from bayes_scaling.model.discrepancy import Discrepancy
-    from bayes_scaling.model.noise import Noise
     from bayes_scaling.model.pooling import Pool
 
     table = read_runs(runs, columns, loss_unit, params_convention)
@@ -141,21 +142,18 @@ def fit(
         table = table.after_warmup(after_warmup)
     if ends:
         table = table.ends()
-    usual = default_noise(table)
-    noise_rows = usual.rows if noise_rows == "auto" else noise_rows
-    noise = ("normal" if noise_rows == "correlated" else "student_t") if noise == "auto" else noise
-    how: dict[str, Any] = {
-        "noise": Noise(noise, noise_scale, noise_rows, start=noise_start),
-        "discrepancy": Discrepancy(discrepancy, along=discrepancy_along),
-        "sampler": Sampler(cast(SamplerName, sampler), chains, draws, device),
-        "seed": seed,
-    }
+    off = Discrepancy(discrepancy, along=discrepancy_along)
+    sampled = Sampler(cast(SamplerName, sampler), chains, draws, device)
+    scatter = NoiseAsked(*cast(Any, (noise, noise_scale, noise_rows, noise_start)))
     if len(names) == 1:
         chosen = load_law(names[0], priors=read_priors(priors) if priors else None)
+        of_one = dataclasses.replace(scatter, scale="constant") if scatter.scale == "auto" else scatter
+        how = {"noise": of_one.of(chosen, table), "discrepancy": off, "sampler": sampled, "seed": seed}
         _one(chosen, table, {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}, how, out, as_json)
     else:
         with executor_of(workers, dask) as executor:
-            result = fit_named(law, table, **how, folder=refits, executor=executor)
+            candidates = members(names or default_laws(table), scatter, off, sampled, table)
+            result = fit_laws(candidates, table, folder=refits, executor=executor, seed=seed)
         _show_several(result, table, out, as_json)
 
 

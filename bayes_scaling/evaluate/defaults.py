@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 
 from bayes_scaling.base.messages import listed
+from bayes_scaling.base.names import NoiseName, RowsChoice, ScaleChoice, StartName
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.choices import NoiseChoice, default_noise
+from bayes_scaling.model.choices import NoiseChoice, chosen_noise, default_noise
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import size_of
 from bayes_scaling.model.schedule import STEP_RATE
@@ -91,6 +92,34 @@ def usual_noise(law: Law, runs: Runs) -> NoiseChoice:
     """
     alone = len(law.inputs) == 1 or default_noise(runs).correlated or not size_of(runs)[0]
     return "auto" if alone else Noise(scale="growing")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseAsked:
+    """What is asked of the noise of several laws; what is ``auto`` is as where nothing is asked.
+
+    Attributes
+    ----------
+    family, scale, rows, start : as in `Noise`, the first three or ``auto``
+    """
+
+    family: NoiseName = "auto"
+    scale: ScaleChoice = "auto"
+    rows: RowsChoice = "auto"
+    start: StartName = "learned"
+
+    def of(self, law: Law, runs: Runs) -> Noise:
+        """Return the noise model of a law for a table."""
+        usual = chosen_noise(usual_noise(law, runs), runs, law)
+        rows = usual.rows if self.rows == "auto" else self.rows
+        by_rows: NoiseName = "normal" if rows == "correlated" else "student_t"
+        scale = usual.scale if rows == usual.rows else "constant"
+        return Noise(
+            by_rows if self.family == "auto" else self.family,
+            scale if self.scale == "auto" else self.scale,
+            rows,
+            start=self.start,
+        )
 
 
 def _telling(runs: Runs) -> set[str]:

@@ -11,18 +11,17 @@ from typing import TypedDict, Unpack, overload
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
-from bayes_scaling.base.names import SamplerName
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
 from bayes_scaling.evaluate.candidates import FAST, Candidate, candidates_of, usual_cuts
-from bayes_scaling.evaluate.defaults import default_laws, usual_noise
+from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
 from bayes_scaling.evaluate.refits import Weighed, measured, tasks_of
 from bayes_scaling.inference.fit import fit as fit_law
 from bayes_scaling.inference.fit import refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.inference.sampler import SamplerChoice
+from bayes_scaling.inference.sampler import Sampler, SamplerChoice
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
 from bayes_scaling.model.pooling import Pooling
@@ -103,8 +102,8 @@ def fit(
     law : the table alone, for the default laws by its columns; several laws, as names, `Law` s or `Candidate` s; or one
         `Law`, or what ``load_law`` takes
     runs : the table, where laws are named
-    sampler : ``auto``, ``nuts``, ``laplace``, or a `Sampler`, which also says how many chains and draws, on what
-        device, and may be a method of your own
+    sampler : ``auto``, ``nuts``, ``batched``, ``tempered``, ``laplace``, or a `Sampler`, which also says how many
+        chains and draws, on what device, and may be a method of your own
     folder : of several laws, where refits are kept and found again
     executor : of several laws, whose workers make the fits: a number of processes of this machine, or any executor of
         `concurrent.futures`; by default this process. The result is the same
@@ -152,7 +151,7 @@ def fit(
 
 def members(
     laws: Sequence[str | Law | Candidate],
-    noise: NoiseChoice,
+    noise: NoiseChoice | NoiseAsked,
     discrepancy: DiscrepancyChoice,
     sampler: SamplerChoice,
     runs: Runs,
@@ -162,18 +161,25 @@ def members(
     if baselines:
         raise LawError(f"{baselines[0]} is a baseline, which has no posterior; compare(...) shows it beside laws")
     given = [one.label for one in laws if isinstance(one, Candidate)]
-    below: SamplerName | None = FAST if sampler == "auto" else None
+    asked = NoiseAsked() if noise == "auto" else noise
     found: list[Candidate] = []
     for one in candidates_of(laws, ()):
         if one.label in given:
             found.append(one)
             continue
-        scatter = usual_noise(one.law, runs) if noise == "auto" else noise
+        scatter = asked.of(one.law, runs) if isinstance(asked, NoiseAsked) else asked
         member = dataclasses.replace(
-            one, noise=scatter, sampler=sampler, held_out_sampler=below, discrepancy=discrepancy
+            one, noise=scatter, discrepancy=discrepancy, sampler=sampler, held_out_sampler=_below_cuts(sampler)
         )
         found += [member, *beside(member, runs)]
     return tuple(found)
+
+
+def _below_cuts(sampler: SamplerChoice) -> SamplerChoice | None:
+    """Return what samples below the cuts: an approximation that is good enough for weights, or what was asked for."""
+    if isinstance(sampler, Sampler):
+        return dataclasses.replace(sampler, method=FAST) if sampler.method == "auto" else None
+    return FAST if sampler == "auto" else None
 
 
 def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:

@@ -75,8 +75,8 @@ def fit(
         learned; ``none``, the law is exactly right; or a `Discrepancy`
     pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
         named is shared. A parameter is named as its prior is
-    sampler : ``auto``, ``nuts``, ``laplace``, or a `Sampler`, which also says how many chains and draws, on what
-        device, and may be a method of your own
+    sampler : ``auto``, ``nuts``, ``batched``, ``tempered``, ``laplace``, or a `Sampler`, which also says how many
+        chains and draws, on what device, and may be a method of your own
     seed : the same seed on the same machine gives the same draws
     progress : show a bar; by default on a terminal
 

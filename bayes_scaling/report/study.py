@@ -18,14 +18,12 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.errors import REMEDY, Remedy, StudyError
 from bayes_scaling.evaluate.candidates import EXACT, FAST, TOGETHER, Candidate, Cut, candidates_of, together
-from bayes_scaling.evaluate.defaults import default_laws, usual_noise
+from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
 from bayes_scaling.evaluate.fitting import beside
 from bayes_scaling.laws.catalogue import catalogue_law, is_path, load_law, split_label, tried
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.priors import prior_from_spec
-from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.model.discrepancy import Discrepancy
-from bayes_scaling.model.noise import Noise
 from bayes_scaling.report.tables import (
     Budget,
     Curve,
@@ -200,13 +198,14 @@ class Study(Part):
         if unused:
             raise StudyError(f"laws.priors names {sorted(unused)[0]}, which is not in laws.names")
         sampler: SamplerName = "laplace" if draft else "auto"
+        asked = NoiseAsked(wanted.noise, wanted.noise_scale, wanted.noise_rows, wanted.noise_start)
         found: list[Candidate] = []
         for law in [self._law(name, run_law_files) for name in names]:
             member = Candidate(
                 law.label,
                 law,
                 discrepancy=Discrepancy(wanted.discrepancy, along=wanted.discrepancy_along),
-                noise=self.noise(law, runs),
+                noise=asked.of(law, runs),
                 sampler=sampler,
                 held_out_sampler=FAST,
             )
@@ -233,20 +232,6 @@ class Study(Part):
     def _priors(self, name: str) -> Any:
         given = self.laws.priors.get(name.partition(":")[0], {})
         return {parameter: prior_from_spec(parameter, spec) for parameter, spec in given.items()} or None
-
-    @validated
-    def noise(self, law: Law, runs: Runs) -> Noise:
-        """Return the noise model of a law; what the study leaves open is as of `fit` for several laws."""
-        usual, wanted = chosen_noise(usual_noise(law, runs), runs, law), self.laws
-        rows = usual.rows if wanted.noise_rows == "auto" else wanted.noise_rows
-        by_rows = "normal" if rows == "correlated" else "student_t"
-        scale = usual.scale if rows == usual.rows else "constant"
-        return Noise(
-            by_rows if wanted.noise == "auto" else wanted.noise,
-            scale if wanted.noise_scale == "auto" else wanted.noise_scale,
-            rows,
-            start=wanted.noise_start,
-        )
 
     def cuts(self) -> list[Cut] | None:
         """Return leave-largest-out cuts; None for the default."""

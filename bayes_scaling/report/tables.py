@@ -16,7 +16,7 @@ from bayes_scaling.base.names import (
     DiscrepancyName,
     NoiseName,
     RowsChoice,
-    ScaleName,
+    ScaleChoice,
     StartName,
 )
 from bayes_scaling.decide import costs
@@ -87,7 +87,7 @@ class Laws(Part):
     discrepancy: DiscrepancyName = "brownian"
     discrepancy_along: AlongName = "auto"
     noise: NoiseName = "auto"
-    noise_scale: ScaleName | Literal["auto"] = "auto"
+    noise_scale: ScaleChoice = "auto"
     noise_rows: RowsChoice = "auto"
     noise_start: StartName = "learned"
     cuts: dict[str, list[float]] = {}

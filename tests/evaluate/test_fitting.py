@@ -12,6 +12,8 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.evaluate import fitting as _fitting
 from bayes_scaling.evaluate import refits as _refits
+from bayes_scaling.evaluate.candidates import FAST
+from bayes_scaling.evaluate.defaults import NoiseAsked
 
 LAWS = ["power_law:input=tokens", "delayed_power_law:input=tokens"]
 QUICK = bs.Sampler(draws=500)
@@ -144,3 +146,17 @@ def test_a_baseline_is_no_member() -> None:
     huber = bs.evaluate.Candidate("point fit", bs.load_law(LAWS[0]), method="huber")
     with pytest.raises(bs.errors.LawError, match="point fit is a baseline, which has no posterior; compare"):
         bs.fit([huber], curve())
+
+
+def test_a_sampler_object_and_noise_left_open_mean_what_their_names_mean(chinchilla_runs: bs.Runs) -> None:
+    """As `fit` of the command line gives them, where `forecast` gives names."""
+    laws = ["chinchilla", "power_law:input=tokens"]
+    named = _fitting.members(laws, "auto", "brownian", "auto", chinchilla_runs)
+    given = _fitting.members(laws, NoiseAsked(), bs.Discrepancy(), bs.Sampler(), chinchilla_runs)
+    assert [one.label for one in named] == [one.label for one in given]
+    for one, other in zip(named, given, strict=True):
+        assert one.noise == other.noise
+        assert other.held_out_sampler == bs.Sampler(FAST) and one.held_out_sampler == FAST
+    assert [one.noise.scale for one in named[::2]] == ["growing", "constant"]
+    asked = _fitting.members(laws, NoiseAsked(scale="constant"), "brownian", bs.Sampler("nuts"), chinchilla_runs)
+    assert {one.noise.scale for one in asked} == {"constant"} and {one.held_out_sampler for one in asked} == {None}
