@@ -29,7 +29,7 @@ from bayes_scaling.model.observations import Yardstick
 from bayes_scaling.model.program import model_of
 from bayes_scaling.model.simulate import typical_design
 from bayes_scaling.predict.ensemble import Ensemble, Member
-from bayes_scaling.predict.frontier import _best_split
+from bayes_scaling.predict.frontier import best_split
 from bayes_scaling.predict.paths import OnePath, Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
@@ -145,7 +145,7 @@ def optimum(name: str, flops: float) -> tuple[float, float, float]:
         def log_mean(log_params: jax.Array, log_tokens: jax.Array) -> jax.Array:
             return jnp.log(law.mean(params=jnp.exp(log_params), tokens=jnp.exp(log_tokens), **theta))
 
-        log_params, log_loss = _best_split(log_mean, jnp.asarray(np.log(flops)))
+        log_params, log_loss = best_split(log_mean, jnp.asarray(np.log(flops)))
     params = float(np.exp(log_params))
     return params, flops / (6 * params), float(np.exp(log_loss))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.problem import Problem
 from bayes_scaling.decide.space import Space
-from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance
+from bayes_scaling.predict.cautions import NEARLY, far_beyond, known_columns, off_balance
 
 
 def cautions(problem: Problem, space: Space, runs: Points) -> tuple[str, ...]:
@@ -19,12 +19,16 @@ def cautions(problem: Problem, space: Space, runs: Points) -> tuple[str, ...]:
     """
     run = {name: values[:1] for name, values in runs.items()}
     tables = [known_columns(member.fit.runs) for member in problem.ensemble.members.values()]
-    return (*_ends(run), *off_balance(tables, run, space.batched), *far_beyond(tables, run))
+    return (*_ends(run, space), *off_balance(tables, run, space.batched), *far_beyond(tables, run))
 
 
-def _ends(run: Points) -> Iterator[str]:
-    if run["tokens"][0] < 2:
+def _ends(run: Points, space: Space) -> Iterator[str]:
+    """Say where a plan is as far out as plans go."""
+    ratio = float(run["tokens"][0] / run["params"][0])
+    low, high = space.trusted
+    many = ratio * NEARLY > high
+    if many or ratio < NEARLY * low or run["tokens"][0] < 2:
         yield (
-            "the law wants the whole budget in parameters and none in tokens, which cannot be right: give constraints "
-            "within which you trust the law"
+            f"{ratio:.3g} tokens per parameter is as {'many' if many else 'few'} as plans go to, far from all fitted "
+            "runs, and the law would go further, which can hardly be right: give constraints within which you trust it"
         )

@@ -90,8 +90,7 @@ def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bo
     theta : draws on the device
     reads_batch : whether the law reads batch or steps
     """
-    low, high = space.log_all
-    where = math.log(space.surface.spend), space.setting, low, high
+    where = math.log(space.surface.spend), space.setting, *space.log_range()
     with scope():
         for edge in EDGES:
             found, falls = _at_edge(model, theta, *where, edge)
@@ -112,14 +111,12 @@ def best_with_less(
     optima : of the whole budget; where all draws are at one edge of the batch, smaller budgets stay there
     """
     nodes = NODES * min(1.0, 0.9 * math.log(space.surface.most_params) / LESS)
-    low, high = space.log_all
     edge = float(optima.share[0])
     at_edge = edge in EDGES and bool((optima.share == edge).all())
     held = [optima.log_loss]
     with scope():
         for node in nodes[1:]:
-            # At a fixed D, N is proportional to the budget: so are all limits of N.
-            where = math.log(space.surface.spend) - node, space.setting, max(low - node, 0.0), high - node
+            where = math.log(space.surface.spend) - node, space.setting, *space.log_range(node)
             if at_edge:
                 held.append(_at_edge(model, theta, *where, edge)[0].log_loss)
             else:

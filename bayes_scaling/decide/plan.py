@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
-from bayes_scaling.decide.provenance import LEVELS
+from bayes_scaling.decide.provenance import LEVELS, contained
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.predictive import Predictive
 
@@ -126,7 +126,7 @@ class Plan:
     flat : range of N whose expected loss is within ``flat_within`` of the lowest
     flat_within : in the unit of the loss
     alternatives : by name, published rules, and runs to compare with
-    picks : by law of a comparison, the run that it would choose alone, evaluated by all laws
+    picks : by law of a comparison, the run that it would choose by itself, evaluated by all laws
     weights : of those laws
     rests_on : laws, data and versions, as of `provenance`
     cautions : in sentences, where the plan asks a law for what no fitted run shows
@@ -323,6 +323,11 @@ class Plan:
         }
 
     @property
+    def contains(self) -> str:
+        """What the intervals of the loss contain."""
+        return contained(self.rests_on)
+
+    @property
     def _tuned(self) -> dict[str, list[float]]:
         if self.best_rate is None:
             return {}
@@ -331,7 +336,7 @@ class Plan:
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: the plan, each law's own pick, published rules."""
         rows = [{"choice": "plan", **self.choice.to_dict()}]
-        rows += [{"choice": f"{name} alone", **pick.to_dict()} for name, pick in self.picks.items()]
+        rows += [{"choice": f"{name} by itself", **pick.to_dict()} for name, pick in self.picks.items()]
         rows += [{"choice": name, **rule.to_dict()} for name, rule in self.alternatives.items()]
         return pd.DataFrame(rows)
 

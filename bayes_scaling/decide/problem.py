@@ -24,6 +24,7 @@ from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, BayesScalingWarning, PlanError, Remedy
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.predict.cautions import trusted_ratios
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
 from bayes_scaling.predict.predictive import Predictive
 from bayes_scaling.predict.valleys import RateRule, has_valley
@@ -148,7 +149,9 @@ class Problem:
     def space(self, budget: float) -> Space:
         """Return the runs that a budget can buy."""
         limits = self.limits
-        return Space(self.spending.surface(budget), limits.constraints, limits.given, limits.batched)
+        tables = [member.fit.runs for member in self.ensemble.members.values()]
+        trusted = trusted_ratios(tables)
+        return Space(self.spending.surface(budget), limits.constraints, limits.given, limits.batched, trusted)
 
     def space_of_flops(self, amount: float) -> Space:
         """Return the runs that the price of so many training FLOPs can buy."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.ensemble import Ensemble, used
+from bayes_scaling.predict.forecast import DISAGREEMENT, OWN_ERROR, OWN_ERRORS, contents
 
 LEVELS = (
     *(0.005, 0.01, 0.025, 0.05),
@@ -54,3 +56,12 @@ def of_members(members: dict[str, tuple[float, Fit]]) -> dict[str, Any]:
         "seed": int(manifest["seed"]),
         "versions": dict(manifest["versions"]),
     }
+
+
+def contained(rests_on: Mapping[str, Any]) -> str:
+    """Say what the band of one new run contains, by the laws that it rests on, as of `provenance`."""
+    laws = rests_on["laws"]
+    wrong = any(law["discrepancy"] != "none" for law in laws)
+    if len(laws) == 1:
+        return contents(("parameters",), (OWN_ERROR,) if wrong else ())["new_run"]
+    return contents(("parameters", DISAGREEMENT), (OWN_ERRORS,) if wrong else ())["new_run"]

@@ -29,7 +29,7 @@ from bayes_scaling.base.messages import checked_probability, counted, listed, sh
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
-from bayes_scaling.decide.provenance import LEVELS, provenance
+from bayes_scaling.decide.provenance import LEVELS, contained, provenance
 from bayes_scaling.decide.registration import (
     BANDS,
     digest_of,
@@ -184,7 +184,7 @@ def preregister(
         basis, unit, label = dict(plan["rests_on"]), str(plan["loss_unit"]), str(plan["law"])
         if basis.get("largest_flops"):
             basis["extrapolation"] = training_flops(chosen["params"], chosen["tokens"]) / basis["largest_flops"]
-        contains = "one new run (parameters, the law's own error where it is fitted, run noise)"
+        contains = contained(basis)
     moment = (datetime.datetime.now(datetime.UTC) if now is None else now).isoformat(timespec="seconds")
     content = {
         "format": FORMAT,

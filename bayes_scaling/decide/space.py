@@ -20,6 +20,8 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.surfaces import RATIO, Surface
 from bayes_scaling.predict.valleys import RateRule
 
+ANY_RATIO = (0.0, math.inf)
+
 type Given = float | RateRule
 """An input that a plan does not choose: a number, or a learning rate that follows from size and batch."""
 
@@ -35,17 +37,24 @@ class Space:
     given : inputs of the law that are fixed, or follow from size and batch; ``unique_tokens`` are those that are
         available
     batched : whether the batch is chosen
+    trusted : range of D / N that is sought where constraints say nothing of it, and by each draw's own optimum
     """
 
     surface: Surface
     constraints: Constraints = dataclasses.field(default_factory=Constraints)
     given: Mapping[str, Given] = dataclasses.field(default_factory=dict)
     batched: bool = False
+    trusted: tuple[float, float] = ANY_RATIO
 
     @functools.cached_property
     def within(self) -> tuple[float, float]:
         """The range of N that constraints leave; `PlanError` where they leave none."""
-        return self.constraints.range(self.surface)
+        low, high = self.constraints.range(self.surface)
+        if self.constraints.tokens_per_param != ANY_RATIO:
+            return low, high
+        least, most = _params_between(self.trusted, self.surface)
+        near = max(low, least), min(high, most)
+        return near if near[0] <= near[1] else (low, high)
 
     @property
     def choice_of_batch(self) -> bool:
@@ -60,13 +69,24 @@ class Space:
             return np.array([low]), np.array([high])
         return np.array([low, 0.0]), np.array([high, float(self.choice_of_batch)])
 
-    @functools.cached_property
-    def log_all(self) -> tuple[float, float]:
-        """Range of log N that budget and batch alone leave; each draw's own optimum lies in it."""
-        if not self.batched:
-            return 0.0, math.log(self.surface.most_params)
-        low, high = self.constraints.of_batch.range(self.surface)
-        return math.log(low), math.log(high)
+    def log_range(self, less: float = 0.0) -> tuple[float, float]:
+        """Return the range of log N in which each draw's own optimum is sought, on a budget smaller by exp(-less).
+
+        Budget and batch leave it, and tokens per parameter that are trusted or that constraints allow.
+        """
+        low, high = self.constraints.of_batch.range(self.surface) if self.batched else (1.0, self.surface.most_params)
+        asked = self.constraints.tokens_per_param
+        ratios = (
+            self.trusted if asked == ANY_RATIO else (min(self.trusted[0], asked[0]), max(self.trusted[1], asked[1]))
+        )
+        share = math.exp(-less)
+        surface = dataclasses.replace(
+            self.surface, budget=share * self.surface.budget, flops=share * self.surface.flops
+        )
+        least, most = _params_between(ratios, surface)
+        # At a fixed D, N is proportional to the budget: so are the limits that batch and steps set.
+        top = min(share * high, most)
+        return math.log(min(max(share * low, least, 1.0), top)), math.log(top)
 
     @functools.cached_property
     def setting(self) -> dict[str, Any]:
@@ -96,6 +116,13 @@ class Space:
             low, high = batch_range(np.log(tokens), self.constraints.log_batch)
             batch = np.exp(np.clip(np.log(batch), low, np.maximum(low, high)))
         return run_columns(params, tokens, batch if self.batched else None, self.given)
+
+
+def _params_between(ratios: tuple[float, float], surface: Surface) -> tuple[float, float]:
+    """Return N at the most and at the least tokens per parameter on a budget surface."""
+    low, high = ratios
+    least = surface.params_of_ratio(high) if high < math.inf else 0.0
+    return least, surface.params_of_ratio(low) if low > 0 else math.inf
 
 
 def log_tokens(log_spend: Any, log_params: Any, demand: Any) -> Any:

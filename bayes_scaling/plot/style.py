@@ -142,7 +142,7 @@ def tick_formatter(name: str) -> FuncFormatter:
 def band_name(source: Fit | Ensemble, probability: float, of: str) -> str:
     """Return the legend label of a band: its probability and what it contains."""
     fits = [source] if isinstance(source, Fit) else list(source.fits.values())
-    error = " + which law is right" if len(fits) > 1 else ""
+    error = " + disagreement between laws" if len(fits) > 1 else ""
     error += " + law's error" if any(fit.discrepancy_grid.size for fit in fits) else ""
     return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
 

@@ -14,6 +14,9 @@ OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades of
 SMALLER = 10.0  # times below the smallest fitted run, for sizes
 LARGER = 1000.0  # times above the largest, for sizes and compute
 NEARLY = 1.05  # times up to which sizes are the same
+TRUSTED = (
+    100.0  # times beyond the tokens per parameter of fitted runs, up to where the best split of a budget is sought
+)
 MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
 RATIOS = {
     "tokens per parameter": ("tokens", "params"),
@@ -35,6 +38,20 @@ def known_columns(runs: Runs) -> dict[str, np.ndarray]:
     """Return the sizes of fitted runs, those that follow from others included, ``(n_row,)`` each."""
     known = (*SIZES, "batch_tokens")
     return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
+
+
+def trusted_ratios(tables: Sequence[Runs]) -> tuple[float, float]:
+    """Return the least and most tokens per parameter between which the best split of a budget is sought.
+
+    A law may fall towards a corner that no run is near, such as all parameters and one token.
+    """
+    known = [
+        table["tokens"] / table["params"] for table in map(known_columns, tables) if {"params", "tokens"} <= {*table}
+    ]
+    if not known:
+        return 0.0, np.inf
+    ratios = np.concatenate(known)
+    return float(ratios.min()) / TRUSTED, float(ratios.max()) * TRUSTED
 
 
 def unread(read: Collection[str], fitted: Runs, given: Points) -> Iterator[str]:

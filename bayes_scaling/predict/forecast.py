@@ -42,6 +42,9 @@ KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new
 """What a band can describe: the fitted law, the expected loss, the loss of one run."""
 CURVE = "curve"  # of one run, without the scatter of its single rows: of a trajectory, not of a point
 
+DISAGREEMENT = "disagreement between laws"
+OWN_ERROR, OWN_ERRORS = "the law's own error", "the laws' own error"
+
 
 def contents(known: Sequence[str], error: Sequence[str] = (), own: Sequence[str] = ()) -> dict[str, str]:
     """Say what the bands of each kind contain, and those of the curve of one run.
@@ -123,7 +126,8 @@ class Forecast:
         Parameters
         ----------
         probability : probability that the interval contains, a fraction
-        of : ``new_run`` (everything), ``mean`` (no run noise) or ``fitted`` (parameters only, no error beyond the runs)
+        of : ``new_run`` (everything), ``mean`` (no run noise) or ``fitted`` (parameters, disagreement between
+            laws, and the laws' error as far as the runs show it)
         """
         tail = (1 - checked_probability(probability)) / 2
         return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
@@ -346,7 +350,7 @@ def at_rows_ahead(
     log_mean = fitted + fresh
     residuals = Residuals.of(fit.noise.shape, at_rows, len(log_mean), seed)
     together = Predictive.of(log_mean + own.drawn, scale[:, now:], residuals)
-    error = ("the law's own error",) if fit.discrepancy_grid.size else ()
+    error = (OWN_ERROR,) if fit.discrepancy_grid.size else ()
     deviation = own_deviation(known.runs) if fit.noise.correlated else ()
     departure = (NEW_DEVIATION,) if fit.noise.correlated and not known.runs else ()
     return Forecast(
@@ -389,9 +393,9 @@ def mixed(
         return np.concatenate([getattr(member, of)[chosen[name]] for name, member in members.items()])
 
     some = next(iter(members.values()))
-    known = ("parameters", "law form") if len(members) > 1 else ("parameters",)
+    known = ("parameters", DISAGREEMENT) if len(members) > 1 else ("parameters",)
     said = [member.contains["mean"] for member in members.values()]
-    error = ("the laws' own error",) if any("own error" in words for words in said) else ()
+    error = (OWN_ERRORS,) if any("own error" in words for words in said) else ()
     deviating = [member.continues for member in members.values() if "own deviation" in member.contains["mean"]]
     own = own_deviation(list(dict.fromkeys(itertools.chain.from_iterable(deviating))))
     departs = any(NEW_DEVIATION in member.contains[CURVE] for member in members.values())

@@ -24,6 +24,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Model
+from bayes_scaling.predict.cautions import trusted_ratios
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
 from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import minimise, where_met
@@ -109,6 +110,9 @@ def compute_optimal(
 ) -> Optimum:
     """Split a compute budget over parameters and tokens, for every posterior draw.
 
+    The best split is sought up to 100 times beyond the tokens per parameter of the fitted runs: no law is to be trusted
+    in a corner that no run is near.
+
     Parameters
     ----------
     fit : of a law that takes params and tokens; or several such laws, mixed by weight: an ensemble or a comparison
@@ -141,7 +145,9 @@ def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -
         why = "too few for one parameter and one token" if flops > 0 else "expected a positive number"
         raise ForecastError(f"the budget is {flops:g} FLOPs, {why if flops < np.inf else 'expected a finite number'}")
     with scope():
-        log_params, log_loss = (np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops)))
+        log_params, log_loss = (
+            np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops), _log_ratios(fit))
+        )
     params = np.exp(log_params)
     # Every split of a budget has the same size, so the discrepancy moves the loss and leaves the split alone. A path
     # along params moves the loss of the split that the law calls best.
@@ -217,7 +223,7 @@ def _needed(
     elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
         if fixed:
             raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params use of='tokens'")
-        kind, along = "optimal", "the compute-optimal split"
+        kind, along, given = "optimal", "the compute-optimal split", {"log_ratios": _log_ratios(fit)}
         if tokens_per_param is not None:
             if not tokens_per_param > 0:
                 raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
@@ -232,7 +238,7 @@ def _first_reached(
     fit: Fit,
     group: Mapping[str, str] | None,
     kind: str,
-    given: Mapping[str, float],
+    given: Mapping[str, Any],
     target: float,
     seed: int,
 ) -> np.ndarray:
@@ -303,6 +309,12 @@ def _rest(inputs: Sequence[str], kind: str, given: Mapping[str, float]) -> float
     return float(sum(np.log(given[name]) for name in inputs if name != kind)) if kind in inputs else None
 
 
+def _log_ratios(fit: Fit) -> np.ndarray:
+    """Return the range of log D / N in which the best split is sought, ``(2,)``."""
+    with np.errstate(divide="ignore"):
+        return np.log(trusted_ratios([fit.runs]))
+
+
 def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
     return {name: jnp.asarray(values) for name, values in fit.theta(group).items()}
 
@@ -310,10 +322,14 @@ def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
 # --- solvers for one draw, vectorised over draws -----------------------------------------------------------------
 
 
-def _best_split(log_law: Callable[[Array, Array], Array], log_flops: Any) -> tuple[Array, Array]:
-    """Minimise over log N at fixed compute: (log N, log loss)."""
+def best_split(
+    log_law: Callable[[Array, Array], Array], log_flops: Any, log_ratios: Any = (-np.inf, np.inf)
+) -> tuple[Array, Array]:
+    """Minimise over log N at fixed compute: (log N, log loss); ``log_ratios`` is the range of log D / N."""
     total = log_flops - np.log(FLOPS_PER_PARAM_TOKEN)
-    return minimise(lambda log_params: log_law(log_params, total - log_params), 0.0, total)
+    high = jnp.minimum(total, (total - log_ratios[0]) / 2)
+    low = jnp.minimum(jnp.maximum(0.0, (total - log_ratios[1]) / 2), high)
+    return minimise(lambda log_params: log_law(log_params, total - log_params), low, high)
 
 
 def _log_law_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
@@ -326,10 +342,10 @@ def _log_law_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Arra
 
 @compiled
 def _optimum(model: Model) -> Any:
-    def one(theta: Mapping[str, Any], log_flops: Any) -> tuple[Array, Array]:
-        return _best_split(_log_law_of(model, theta), log_flops)
+    def one(theta: Mapping[str, Any], log_flops: Any, log_ratios: Any) -> tuple[Array, Array]:
+        return best_split(_log_law_of(model, theta), log_flops, log_ratios)
 
-    return jax.jit(jax.vmap(one, (0, None)))
+    return jax.jit(jax.vmap(one, (0, None, None)))
 
 
 @compiled
@@ -338,14 +354,14 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
 
     Parameters
     ----------
-    kind : ``optimal`` or ``ratio`` (log FLOPs, at the best split or at a ratio of tokens to parameters), or an input
-        of the law, the others fixed
+    kind : ``optimal`` (log FLOPs at the best split within ``log_ratios``), ``ratio`` (at a ratio of tokens to
+        parameters), or an input of the law, the others fixed
     """
 
     def log_loss(theta: Mapping[str, Any], log_x: Array, given: Mapping[str, Any]) -> Array:
         log_law = _log_law_of(model, theta)
         if kind == "optimal":
-            return _best_split(log_law, log_x)[1]
+            return best_split(log_law, log_x, given["log_ratios"])[1]
         if kind == "ratio":
             log_ratio = jnp.log(given["ratio"])
             log_params = (log_x - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2

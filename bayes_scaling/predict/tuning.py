@@ -41,8 +41,8 @@ type Axis = Literal["rate", "batch_tokens"]
 class Hyperparameters:
     """Learning rate and batch size of a planned run.
 
-    Intervals contain the uncertainty of the law's parameters, of which law is right where there are several, and of how
-    far the best rate and batch of one size lie from the law's (`bayes_scaling.predict.tuned_sizes`).
+    Intervals contain the uncertainty of the law's parameters, disagreement between laws where there are several, and
+    how far the best rate and batch of one size lie from the law's (`bayes_scaling.predict.tuned_sizes`).
 
     Attributes
     ----------

@@ -23,6 +23,7 @@ from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
+from bayes_scaling.predict.forecast import DISAGREEMENT
 from bayes_scaling.report import changes, curve, decision, provenance, questions, trust
 from bayes_scaling.report.decision import Context
 from bayes_scaling.report.study import Study
@@ -164,7 +165,7 @@ def _bands(comparison: Comparison, draft: bool) -> dict[str, Any]:
     known = ["parameters"]
     weights = used(comparison.weights)
     if len(weights) > 1:
-        known.append("which law is right")
+        known.append(DISAGREEMENT)
     if any(comparison.fits[name].discrepancy_grid.size for name in weights):
         known.append("the laws' own error beyond the runs")
     how = "equal-tailed credible intervals" + (" of a normal approximation" if draft else "")

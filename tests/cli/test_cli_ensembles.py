@@ -40,7 +40,13 @@ def test_one_command_forecasts_from_a_table(folder: Path, quick: list[Any]) -> N
     code, out, err = run("forecast", folder / "runs.csv", *QUESTION, "--target", "1.9", "--out", folder / "kept.nc")
     assert code == 0, err
     text = " ".join(out.split())
-    said = ["Forecast by chinchilla", "P(loss <= 1.9)", "on the mean curve takes", "What each law says alone", "75%"]
+    said = [
+        "Forecast by chinchilla",
+        "P(loss <= 1.9)",
+        "on the mean curve takes",
+        "What each law says by itself",
+        "75%",
+    ]
     for part in (*said, "it would have forecast best", "Weights: scored on the 12 runs above"):
         assert part in text
     assert isinstance(quick[0][0][0], bs.Runs)

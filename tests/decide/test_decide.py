@@ -298,7 +298,7 @@ def test_a_comparison_plans_with_all_its_laws(comparison: bs.Comparison) -> None
     alone = allocate(believed.only("path"), 1e23)
     assert found.picks["path"].params == pytest.approx(alone.params, rel=1e-6)
     assert found.to_dict()["picks"]["path"]["weight"] == pytest.approx(0.7499)
-    assert found.to_frame()["choice"].tolist()[1:3] == ["alone alone", "path alone"]
+    assert found.to_frame()["choice"].tolist()[1:3] == ["alone by itself", "path by itself"]
 
 
 # --- budgets ---

@@ -386,8 +386,25 @@ def test_a_plan_says_where_no_run_has_been(chinchilla: Ensemble, kaplan: Ensembl
     large = allocate(kaplan, 1e22, constraints=Constraints(batch_tokens=(1e9, 1e10)))
     assert any("1e+09 tokens in a batch" in line for line in large.cautions)
     farseer = dict(bs.load_law("farseer").published[0].values)
-    endless = allocate(believed("farseer", farseer, draws=1), 1e22)
-    assert endless.cautions[0].startswith("the law wants the whole budget in parameters")
+    assert (
+        allocate(believed("farseer", farseer, draws=1), 1e22)
+        .cautions[0]
+        .startswith("0.0321 tokens per parameter is as")
+    )
+
+
+def test_a_split_is_not_sought_in_corners_that_no_run_is_near() -> None:
+    """The published constants of this law fall without end towards all parameters and one token."""
+    law = believed("farseer", dict(bs.load_law("farseer").published[0].values), draws=1)
+    (fitted,) = {member.fit.runs for member in law.members.values()}
+    least = float((fitted.column("tokens") / fitted.column("params")).min())
+    plan = allocate(law, 1e22)
+    assert plan.tokens / plan.params == pytest.approx(least / 100)
+    assert plan.optimum_tokens[0] / plan.optimum_params[0] >= least / 100
+    asked = allocate(law, 1e22, constraints=Constraints(tokens_per_param=(least / 1e4, least)))
+    assert asked.tokens / asked.params == pytest.approx(least / 1e4)
+    far = allocate(law, 1e22, constraints=Constraints(params=(1e13, 1e14)))  # where only such runs are allowed
+    assert 1e13 <= far.params <= 1e14
 
 
 # --- surfaces ---

@@ -270,7 +270,7 @@ def test_the_stack_is_a_mixture(comparison: bs.Comparison) -> None:
     spread = ahead.uncertainty()
     parts = spread[["parameters", "law_form", "discrepancy", "run_noise"]]
     np.testing.assert_allclose((parts**2).sum(axis=1), spread["total"] ** 2)
-    assert "law form" in ahead.contains["mean"]
+    assert "disagreement between laws" in ahead.contains["mean"]
     np.testing.assert_array_equal(ahead.new_run, comparison.forecast(tokens=[1e12, 1e13]).new_run)
 
 

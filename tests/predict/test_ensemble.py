@@ -36,7 +36,9 @@ def test_a_mixture_has_as_many_draws_of_each_law_as_its_weight_says(both: Weight
     alone = {name: set(bs.forecast(fit, params=7e10, tokens=1.4e12).fitted[:, 0]) for name, fit in both.fits.items()}
     counts = {name: sum(value in draws for value in forecast.fitted[:, 0]) for name, draws in alone.items()}
     assert counts == {"exact": 1000, "wandering": 3000}
-    assert set(forecast.members) == {"exact", "wandering"} and "law form" in forecast.contains["fitted"]
+    assert (
+        set(forecast.members) == {"exact", "wandering"} and "disagreement between laws" in forecast.contains["fitted"]
+    )
 
 
 def test_comparison_and_ensemble_forecast_the_same(both: Weighted) -> None:

@@ -213,7 +213,9 @@ def test_several_laws_make_one_curve(fit: bs.Fit, runs: bs.Runs) -> None:
 
     for source in (Two(), bs.Ensemble.of(Two(), unconverged=True)):
         found = bs.trajectory(source, **PLANNED, steps=20_000, unconverged=True)
-        assert set(found.forecast.members) == {"one", "other"} and "law form" in found.contains["curve"]
+        assert (
+            set(found.forecast.members) == {"one", "other"} and "disagreement between laws" in found.contains["curve"]
+        )
         assert {"critical_batch", "best_batch"} <= set(found.beside)
         assert found.beside["best_batch"].laws == {"other": 0.25}
 

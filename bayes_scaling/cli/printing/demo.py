@@ -38,12 +38,12 @@ def demo_story(demo: Demo) -> RenderableType:
         measured_table(ahead, above.loss, above.labels, above.table),
         Text(f"{inside} held-out losses are inside the 90% band of one new run; the error is {error}.\n"),
         table(
-            ("law alone", "weight", "inside 90%", "error"),
+            ("law", "weight", "inside 90%", "error"),
             [*rows, ("all of them together", "100%", inside, error)],
-            title="Each law alone on the held-out runs",
+            title="Each law by itself on the held-out runs",
         ),
         Text(
-            "The bands hold uncertainty of the parameters, of which law is right, the laws' own error along the size "
+            "The bands contain parameters, disagreement between laws, the laws' own error along the size "
             "of runs, and run noise.",
             style="italic",
         ),

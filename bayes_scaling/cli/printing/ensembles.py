@@ -45,7 +45,7 @@ def each_law_table(forecast: Forecast, ensemble: Ensemble, probability: float) -
     ]
     where = ", ".join(f"{name} {_number(value)}" for name, value in forecast.points.iloc[_largest(forecast)].items())
     headers = ("law", "weight", "median", f"{probability:.0%} one new run", "why")
-    return Group(table(headers, rows, title=f"What each law says alone of {where}"), *_reasons(ensemble))
+    return Group(table(headers, rows, title=f"What each law says by itself of {where}"), *_reasons(ensemble))
 
 
 def each_law(forecast: Forecast, ensemble: Ensemble, probability: float) -> list[dict[str, Any]]:

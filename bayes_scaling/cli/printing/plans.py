@@ -30,7 +30,7 @@ LEGEND = (
 def plan_table(plan: Plan) -> RenderableType:
     """Return a plan beside published rules, and how it may turn out."""
     choices = {"plan": plan.choice}
-    choices |= {f"{name} alone ({plan.weights[name]:.0%})": pick for name, pick in plan.picks.items()}
+    choices |= {f"{name} by itself ({plan.weights[name]:.0%})": pick for name, pick in plan.picks.items()}
     choices |= dict(plan.alternatives)
     batched = plan.batch_tokens is not None
     headers = ["choice", "params", "tokens", "tokens / param"]
@@ -76,8 +76,8 @@ def _outcome(plan: Plan) -> list[str]:
     lines = [
         f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
         f"{number(plan.goal.incumbent)}, beaten with probability {plan.probability_beats_incumbent:.1%}",
-        f"loss of one new run: 90% {low:.4g} - {high:.4g} {plan.loss_unit} (parameters, the law's own error, run "
-        f"noise); mean of the worst 5% {plan.cvar(0.05):.4g}",
+        f"loss of {plan.contains}: 90% {low:.4g} - {high:.4g} {plan.loss_unit}; mean of the worst 5% "
+        f"{plan.cvar(0.05):.4g}",
     ]
     if not math.isnan(plan.goal.target):
         lines.append(f"P(loss <= {plan.goal.target:g}) = {plan.probability_reaches_target:.1%}")
