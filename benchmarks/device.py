@@ -2,9 +2,9 @@
 
     uv run python benchmarks/device.py --rows 240,10000,100000,1000000
 
-Fits Chinchilla's law, taken to be exact, to simulated runs: 4 chains of 1,000 draws; each fit twice, so that the second
-one compiles nothing. Prints the seconds of both and the largest difference of a posterior median, in posterior standard
-deviations.
+Fits Chinchilla's law without a discrepancy to simulated runs: 4 chains of 1,000 draws; each fit twice, so that the
+second one compiles nothing. Prints the seconds of both and the largest difference of a posterior median, in posterior
+standard deviations.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ no other along. Parts:
 
 tables   many tables of Chinchilla runs, each by the default posterior, all at once (`fit_many`)
 lanes    a few of these tables: one by one in the same program, and side by side
-long     one table of Chinchilla runs, the law taken to be right
+long     one table of Chinchilla runs, the law without a discrepancy
 curves   rows of many training curves of `kaplan_trajectory` by the default posterior
 
 A CPU has two cores. It does the first ``--cpu-tables`` of the tables; effective draws per second compare. Posterior

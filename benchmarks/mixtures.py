@@ -24,7 +24,7 @@ from bayes_scaling.base.names import SAMPLERS, DiscrepancyName, SamplerName
 PARTS = 3
 PER_DOMAIN: dict[str, DiscrepancyName] = {
     "one law per domain": "brownian",
-    "the same, taken to be right": "none",
+    "the same without a discrepancy": "none",
 }
 
 

@@ -206,7 +206,7 @@ class Weighted:
 def fitted(
     laws: tuple[str, ...], rows: pd.DataFrame, most: int, seed: int, method: SamplerName | SamplingMethod = "laplace"
 ) -> Weighted:
-    """Fit each law, with its discrepancy and taken to be right; fits of one pool share programs."""
+    """Fit each law, with its discrepancy and without one; fits of one pool share programs."""
     runs = bs.Runs.from_frame(rows.drop(columns=["cost", "table"]).reset_index(drop=True))
     sampler = bs.Sampler(method, draws=250, like_rows=most)
     fits, scores = {}, {}

@@ -1,6 +1,6 @@
 """Are the posteriors calibrated? Simulation-based calibration of every law of the catalogue.
 
-    uv run python benchmarks/sbc.py                     # 200 tables each, taken to be right and with the discrepancy
+    uv run python benchmarks/sbc.py                     # 200 tables each, without a discrepancy and with one
     uv run python benchmarks/sbc.py --ensemble          # the members that `fit` puts together where no law is named
     uv run python benchmarks/sbc.py --laws chinchilla,nesting --tables 50
     uv run python benchmarks/sbc.py --print             # the table of what is done so far
@@ -9,7 +9,7 @@ Each law draws parameters from its prior, simulates runs over the usual span of 
 noise that `fit` chooses by default, and is fitted to them. The ranks of the true values among posterior draws are
 uniform where the posterior is calibrated. Fits that do not converge are counted and left out, as everywhere else.
 Tables of one law are sampled at once (``--sampler batched``); ``--sampler auto`` samples them one after the other, as
-`fit` does. There are 48 runs where the law is taken to be right, and 24 with the discrepancy, whose path is held at 24
+`fit` does. There are 48 runs where there is no discrepancy, and 24 with one, whose path is held at 24
 sizes: with more sizes than that, what the path does between them counts as scatter. ``--rows 48`` shows what that does.
 
 All laws do a first part of the tables before any does the next. Every part is kept in ``--out`` when it is done and

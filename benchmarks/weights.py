@@ -4,7 +4,7 @@
     uv run python benchmarks/weights.py --data FOLDER --below-cuts
 
 Every public table of parameters and tokens is cut at about a third, a tenth and a thirtieth of its largest run. Below
-each cut every law is fitted, with its discrepancy and taken to be exact, weighed by how it forecast the largest of the
+each cut every law is fitted, with its discrepancy and without one, weighed by how it forecast the largest of the
 runs that it was given, and mixed; the mixture is scored on the runs above. Weights are those of
 `bayes_scaling.evaluate.weights.law_weights`, for several numbers of witnesses. One line chooses that number for each
 table from the other tables.

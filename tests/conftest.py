@@ -52,7 +52,7 @@ class Weighted:
 
 @pytest.fixture(scope="session")
 def ensemble(chinchilla_fit: bs.Fit, wandering_fit: bs.Fit, chinchilla_runs: bs.Runs) -> bs.Ensemble:
-    """One law with its discrepancy and taken to be exact, as `fit` puts them together."""
+    """One law, with its discrepancy and without one, as `fit` puts them together."""
     fits = {"chinchilla": wandering_fit, "chinchilla, law alone": chinchilla_fit}
     said = [
         EvidenceOfLaw("chinchilla", "chinchilla", 2.5, 0.01, 0.9, 3, 0, "it would have forecast best"),

@@ -34,7 +34,7 @@ from bayes_scaling.predict.paths import OnePath, Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 fit_exact = functools.partial(bs.fit, discrepancy="none")
-"""Fit a law that is taken to be exactly right."""
+"""Fit a law without a discrepancy."""
 
 
 def scattered(location: Any, scale: Any, nu: float = math.inf) -> Predictive:

@@ -34,7 +34,8 @@ FAILED, REFUSED = 1, 2
 
 app = typer.Typer(
     cls=Group,
-    help="Bayesian scaling laws: forecast a big training run, and decide what to train.",
+    help="Bayesian scaling laws: forecast a big training run, and decide what to train.\n\n"
+    "Start with: bayes-scaling forecast runs.csv --params 70e9 --tokens 1.4e12",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -45,29 +46,29 @@ laws_app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=
 app.add_typer(laws_app, name="laws")
 laws_app.callback()(laws.laws)
 laws_app.command("show", cls=Command)(laws.laws_show)
-for command in (
-    tables.check,
-    fitting.fit,
-    forecasting.forecast,
-    trajectories.trajectory,
-    comparing.compare,
-    comparing.backtest,
-    deciding.allocate,
-    piloting.pilot,
-    questions.recipes,
-    questions.chain,
-    piloting.midrun,
-    piloting.preregister,
-    piloting.score,
-    reporting.report,
-    forecasting.quantity,
-    tuning.tune,
-    fitting.plot,
-    tables.simulate,
-    forecasting.demo,
+for command, summary in (
+    (tables.check, "Check a table of runs."),
+    (fitting.fit, "Fit laws to a table and save them."),
+    (forecasting.forecast, "Forecast the loss of planned runs."),
+    (trajectories.trajectory, "Forecast the whole loss curve of a run."),
+    (comparing.compare, "Compare laws by held-out large runs."),
+    (comparing.backtest, "Count how often forecasts of your own tables held."),
+    (deciding.allocate, "Choose the best run for a budget."),
+    (piloting.pilot, "Choose pilot runs to buy before a big run."),
+    (questions.recipes, "Compare recipes at the scale of the big run."),
+    (questions.chain, "Forecast the score of a benchmark."),
+    (piloting.midrun, "Stop, finish or extend a run under way."),
+    (piloting.preregister, "Register the forecast of a run before it is trained."),
+    (piloting.score, "Score a registered forecast; keep a track record."),
+    (reporting.report, "Make a report from a study file."),
+    (forecasting.quantity, "Compute a quantity of a law, such as B_crit."),
+    (tuning.tune, "Choose learning rate and batch size of a run."),
+    (fitting.plot, "Draw a fit, and the forecast of a run."),
+    (tables.simulate, "Simulate runs on a grid."),
+    (forecasting.demo, "Fit small bundled runs, forecast the large ones."),
 ):
-    app.command(cls=Command)(command)
-app.command("import", cls=Command)(importing.import_runs)
+    app.command(cls=Command, short_help=summary)(command)
+app.command("import", cls=Command, short_help="Import runs of W&B, MLflow or TensorBoard.")(importing.import_runs)
 
 
 def run() -> int:

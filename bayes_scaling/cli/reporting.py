@@ -29,7 +29,9 @@ def report(
     dask: DaskAddress = "",
     unconverged: Unconverged = False,
 ) -> None:
-    """Make a report from a study file. Exits with code 3 if a law did not converge.
+    """Make a report from a study file.
+
+    Exits with code 3 if no law converged and --unconverged was given.
 
     Example: bayes-scaling report study.toml --out report/
     """

@@ -43,7 +43,7 @@ class Candidate:
     label : shown in tables
     law : what is fitted
     method : ``posterior``, or a baseline: ``huber`` (Huber loss, bootstrap), ``squares`` (least squares, bootstrap),
-        ``laplace`` (the law taken to be right, normal approximation at the mode), ``conformal`` (split-conformal) or
+        ``laplace`` (without a discrepancy, normal approximation at the mode), ``conformal`` (split-conformal) or
         ``together`` (its members, weighed anew below every cut)
     discrepancy, noise, sampler : of a posterior, as of `fit`
     held_out_sampler : of its fits below cuts; by default as ``sampler``

@@ -55,7 +55,7 @@ def compare(
     laws : names of laws, laws, or `Candidate` s
     runs : the table
     cuts : where the largest runs are held out; by default at a 3rd, a 10th and a 30th of the largest one
-    alongside : what each law is shown with: ``exact``, the law taken to be exactly right, without a discrepancy, which
+    alongside : what each law is shown with: ``exact``, the law without a discrepancy, which
         may earn weight; and baselines, which never do: ``huber`` and ``squares``, point fits with a bootstrap,
         ``laplace``, the normal approximation of the law alone, and ``conformal``, split-conformal intervals. With
         ``together``, all laws as one: fitted and weighed by `fit` to the runs below each cut, whose own largest runs

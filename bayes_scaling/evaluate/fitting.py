@@ -38,7 +38,7 @@ class ModelOptions(TypedDict, total=False):
         Student-t with a scale that may grow towards small runs
     discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
         learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is fitted with another
-        one, too: a law of one input with ``trend``, any other taken to be exact
+        one, too: a law of one input with ``trend``, any other without one
     """
 
     noise: NoiseChoice
@@ -115,7 +115,7 @@ def fit(
     -------
     Fit or Ensemble
         Of one law a `Fit`, marked as not converged, not refused, when even stronger settings do not help; forecasts
-        from it refuse. Of several an `Ensemble`: each law twice, with its discrepancy and taken to be exact (of one
+        from it refuse. Of several an `Ensemble`: each law twice, with its discrepancy and without one (of one
         input: with a discrepancy of kind ``trend``, that goes on for a while the way it went), weighed by
         how it would have forecast the largest runs from those below a 3rd, a 10th and a 30th of the largest one. With
         too few runs to hold any out, all laws weigh the same. A fit that did not converge is left out with a warning.
@@ -186,7 +186,7 @@ def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
     """Return a law once more, with another discrepancy; nothing beside a law that is asked for as exact.
 
     A law of one input has a smooth path beside its rough one: a curve may go through stages, and rise, as no such law
-    does. Any other law is also taken to be exact, and so is one of many curves, which deviate from it as they may.
+    does. Any other law is also fitted without one, and so is one of many curves, which deviate from it as they may.
     """
     kind = chosen_discrepancy(member.discrepancy).kind
     if kind == "none":

@@ -1,1 +1,1 @@
-"""Step 3, the generative model: law, noise, discrepancy and pooling as one NumPyro program."""
+"""Step 3, the generative model: law, noise, discrepancy and pooling as one NumPyro program. Hands on `Model`."""

@@ -134,7 +134,7 @@ class Discrepancy:
         return tau, dataclasses.replace(tau, name="tau_batch", meaning=meaning, source="as of tau")
 
     def axes(self, law: Law) -> tuple[Axis, ...]:
-        """Return what each path runs along, or would if the law were not taken to be exact."""
+        """Return what each path runs along, or would if the law had a discrepancy."""
         if self.along in AXES:
             axes = AXES[self.along]
             missing = [name for axis in axes for name in axis.inputs if name not in law.inputs]
@@ -147,7 +147,7 @@ class Discrepancy:
         return (Axis(size_inputs(law)),)
 
     def paths(self, law: Law) -> tuple[Axis, ...]:
-        """Return what each path runs along: none for a law that is taken to be exact, or that has no size."""
+        """Return what each path runs along: none for a law without a discrepancy, or that has no size."""
         return () if self.kind == "none" else tuple(axis for axis in self.axes(law) if axis.inputs)
 
     def places(self, law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -253,7 +253,7 @@ class DiscrepancyGrid:
 
     Attributes
     ----------
-    paths : along each of `Discrepancy.axes`; none for a law that is taken to be exactly right
+    paths : along each of `Discrepancy.axes`; none for a law without a discrepancy
     """
 
     paths: tuple[PathGrid, ...]

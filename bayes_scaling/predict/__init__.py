@@ -1,1 +1,1 @@
-"""Step 5, predictions for runs that were not trained. Passes on `Ensemble` and `Forecast`."""
+"""Step 5, predictions for runs that were not trained. Hands on `Ensemble` and `Forecast`."""

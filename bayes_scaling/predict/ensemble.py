@@ -39,7 +39,7 @@ from bayes_scaling.predict.saving import Saved, load_ensemble, save_ensemble
 BLOCK = 32  # points that are evaluated together
 LEAST_WEIGHT = 1e-3  # laws with less weight are left out
 TREND = ", trend"  # ends the label of a law with a smooth discrepancy, beside itself with a rough one
-ALONE = ", law alone"  # ends the label of a law that is taken to be exactly right, beside itself with a discrepancy
+ALONE = ", law alone"  # ends the label of a law without a discrepancy, beside itself with a discrepancy
 
 
 class WeightedFits(Protocol):
@@ -301,7 +301,7 @@ class Ensemble:
         Returns
         -------
         pandas.DataFrame
-            One row per law, with its discrepancy and taken to be exact: ``member`` (its label), ``law``, ``weight``,
+            One row per law, with its discrepancy and without one: ``member`` (its label), ``law``, ``weight``,
             ``log_score`` (mean log density per held-out run), ``error`` (root mean square of the log error there),
             ``inside_90`` (share of held-out runs inside their 90 % intervals), ``refits`` below cuts, how many of them
             are ``unconverged``, and ``why`` in a sentence.

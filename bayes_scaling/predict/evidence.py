@@ -15,7 +15,7 @@ from bayes_scaling.inference.validity import EVIDENCE, EVIDENCE_OF_LAW, refuse_o
 
 @dataclasses.dataclass(frozen=True)
 class EvidenceOfLaw:
-    """How one law, with its discrepancy or taken to be exact, would have forecast the largest runs.
+    """How one law, with its discrepancy or without one, would have forecast the largest runs.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Evidence:
     cuts : above which runs were held out, in words; none where there are too few runs
     held_out : number of runs that were held out at any cut
     why : where the weights come from, in a sentence
-    laws : one for each law, with its discrepancy and taken to be exact, those left out included
+    laws : one for each law, with its discrepancy and without one, those left out included
     """
 
     cuts: tuple[str, ...]

@@ -36,7 +36,7 @@ PLANNED_RUN = "planned run"
 BAND = 0.9  # probability of intervals where none is asked for
 COMPUTE_SHARE = "run_compute_share"  # quantity of laws that count C_min, the compute of a run at a very small batch
 KINDS: Mapping[str, str] = {
-    "mean": "what the law expects of such runs",
+    "mean": "what the law expects of such runs, of one under way with its own deviation so far",
     CURVE: "this run's own curve",
     "new_run": "single evaluations of this run",
 }

@@ -1,7 +1,7 @@
 """Our answer to a table: several laws together, as `bayes_scaling.fit` weighs them.
 
-A single law, and laws whose parameters vary between groups of runs, are mixed by equal weights: with the discrepancy
-and taken to be exact.
+A single law, and laws whose parameters vary between groups of runs, are mixed by equal weights: with a discrepancy
+and without one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The tasks of SLDBench and ScaleBench: TASK_train.csv, TASK_test.csv.
 
-One setting for all of them: the laws that a task names, each with its discrepancy and taken to be exact, mixed by equal
+One setting for all of them: the laws that a task names, each with its discrepancy and without one, mixed by equal
 weights; where a task has groups, every parameter of a law comes from a population of groups, and losses are in units of
 their group's median, so that only what a law says is pooled. R2 of the median forecast over all test rows of a target,
 all groups together, at least -1; then the mean over targets.

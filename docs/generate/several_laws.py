@@ -207,7 +207,7 @@ def main() -> None:
         }
         for name, figure in pictures.items():
             figure.savefig(folder / f"{name}.png", dpi=150)
-    print(f"{len(below)} runs fitted, {len(above)} larger ones held out; laws taken to be right")
+    print(f"{len(below)} runs fitted, {len(above)} larger ones held out; laws without a discrepancy")
     rows, few = by_rows(comparison.scores), comparison.weights
     far = np.sqrt(FURTHEST / 6 / RATIO)
     for name, fit in exact.items():

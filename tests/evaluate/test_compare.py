@@ -104,7 +104,7 @@ def test_the_law_that_made_the_data_wins() -> None:
     assert len(table) == 12 and table["weight"].isna().sum() == 8
     held = bs.load_law(LAWS[1]).label
     bare = f"{held}, law alone"
-    wrong = table.set_index("candidate")  # taken to be right, it misses what its discrepancy covers
+    wrong = table.set_index("candidate")  # without a discrepancy, it misses what its discrepancy covers
     assert wrong.loc[held, "inside_90%"] > wrong.loc[bare, "inside_90%"]
     assert wrong.loc[held, "log_score"] > wrong.loc[bare, "log_score"]
 

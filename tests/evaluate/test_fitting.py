@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def together(folder: Path) -> bs.Ensemble:
-    """Two laws, taken to be exact to be quick."""
+    """Two laws without a discrepancy to be quick."""
     return bs.fit(LAWS, curve(), discrepancy="none", noise="normal", sampler=QUICK, folder=folder)
 
 

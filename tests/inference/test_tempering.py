@@ -113,7 +113,7 @@ def test_powers_go_from_the_prior_to_the_posterior(chinchilla_runs: bs.Runs) -> 
 
 
 def asked(law: Law, runs: bs.Runs) -> Problem:
-    """Return the posterior of a law that is taken to be exact."""
+    """Return the posterior of a law without a discrepancy."""
     composition = composed(law, runs, "normal", "none", None)
     return ask(composition, runs, Sampler(), 0, lambda stage, done: None).problem
 

@@ -38,7 +38,7 @@ def fit_summary(fit: Fit) -> RenderableType:
     parts: list[RenderableType] = [
         Text(
             f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise, "
-            + ("law taken to be right" if fit.discrepancy.kind == "none" else "with a discrepancy of the law"),
+            + ("law without a discrepancy" if fit.discrepancy.kind == "none" else "with a discrepancy of the law"),
             style="bold",
         ),
         Text(f"    {fit.law.formula}"),
