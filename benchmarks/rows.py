@@ -4,9 +4,9 @@
     uv run python benchmarks/rows.py --rows 1000,10000,100000
 
 Simulates runs by Chinchilla's law and fits it without a discrepancy, by the normal approximation. Every size has a
-process of its own, whose peak memory is printed after each step. ``check`` reads the CSV and says what it cannot teach, as the
-command does; ``outliers`` and ``influence`` are `find_outliers` and `find_influential`. The last line has the slope of
-seconds between the two largest sizes on log scales: 1 is linear.
+process of its own, whose peak memory is printed after each step. ``check`` reads the CSV and says what it cannot teach,
+as the command does; ``outliers`` and ``influence`` are `find_outliers` and `find_influential`. The last line has the
+slope of seconds between the two largest sizes on log scales: 1 is linear.
 """
 
 from __future__ import annotations
