@@ -154,13 +154,17 @@ def midrun(
     from bayes_scaling.cli.printing.plans import midrun_table
     from bayes_scaling.decide.midrun import midrun as compare_options
     from bayes_scaling.inference.result import Fit
+    from bayes_scaling.predict.so_far import along_curves
 
     fitted = saved_fit(source, law)
     if not isinstance(fitted, Fit):
-        raise PlanError(
-            f"{source.name} holds several laws, and the curve of a run is continued by one: choose it, as in "
-            f"--law {fitted.leading.law.label!r}"
+        able = [fit.law.label for fit in (fitted.leading, *fitted.fits.values()) if along_curves(fit)]
+        remedy = (
+            f"choose it, as in --law {able[0]!r}"
+            if able
+            else "none of them reads steps or tokens, so fit one that does"
         )
+        raise PlanError(f"{source.name} holds several laws, and the curve of a run is continued by one: {remedy}")
     found = compare_options(
         fitted,
         run,

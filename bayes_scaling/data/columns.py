@@ -42,6 +42,12 @@ RULES = (
         f"flops / ({FLOPS_PER_PARAM_TOKEN:g} params)",
         lambda params, flops: flops / (FLOPS_PER_PARAM_TOKEN * params),
     ),
+    Rule(
+        "params",
+        ("tokens", "flops"),
+        f"flops / ({FLOPS_PER_PARAM_TOKEN:g} tokens)",
+        lambda tokens, flops: flops / (FLOPS_PER_PARAM_TOKEN * tokens),
+    ),
     Rule("steps", ("tokens", "batch_tokens"), "tokens / batch_tokens", lambda tokens, batch: tokens / batch),
     Rule(
         "flops",

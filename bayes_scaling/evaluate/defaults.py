@@ -9,7 +9,7 @@ import numpy as np
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.names import NoiseName, RowsChoice, ScaleChoice, StartName
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import REMEDY, DataError, Remedy
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import NoiseChoice, chosen_noise, default_noise
 from bayes_scaling.model.noise import Noise
@@ -40,8 +40,10 @@ class Default:
     there: tuple[str, ...] = ()
 
 
+REPEATED = ("repeated_data", "repeated_data:exponents=free")
 DEFAULTS = (
-    Default(("params", "tokens", "unique_tokens"), ("repeated_data", "repeated_data:exponents=free")),
+    Default(("params", "tokens", "unique_tokens"), REPEATED),
+    Default(("unique_tokens",), REPEATED, there=("params", "tokens")),
     Default(("params", "tokens", "learning_rate"), ("nesting_schedule", "chinchilla"), curves=True),
     Default(("tokens", "steps", "learning_rate"), ("nesting_schedule", "multi_power"), curves=True, there=("params",)),
     Default(("steps", "learning_rate"), ("multi_power", "annealing"), curves=True),
@@ -52,6 +54,7 @@ DEFAULTS = (
     ),
     Default(("params", "tokens", "batch_tokens"), ("chinchilla", "three_term", "kaplan_trajectory:form=irreducible")),
     Default(("params", "tokens"), ("chinchilla", "kaplan_joint", "nesting", "farseer")),
+    Default(("params", "steps"), ("kaplan_steps",), curves=True),
     *(
         Default((column,), (f"power_law:input={column}", f"delayed_power_law:input={column}"))
         for column in ("tokens", "params", "flops")
@@ -78,9 +81,12 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
         if there.issuperset(row.columns) and known and (curves or not row.curves):
             return row.laws
     columns = sorted({column for row in DEFAULTS for column in row.columns})
+    varying = [name for name in columns if name in runs and len(np.unique(runs.column(name))) > 1]
+    why = f"none reads {listed(varying)} alone" if varying else f"none of {listed(columns)} varies in it"
     raise DataError(
-        f"there are no default laws for {runs.source}: none of {listed(columns)} varies in it; name a law that reads "
-        "what does, as in fit('my_law.py', runs)"
+        f"there are no default laws for {runs.source}: {why}; name a law that reads what varies, {REMEDY}, or map "
+        "params or tokens",
+        Remedy("law", value="my_law.py"),
     )
 
 
@@ -126,7 +132,9 @@ def _telling(runs: Runs) -> set[str]:
     """Return the columns that say something: that vary, and do so for their own sake."""
     columns = {column for row in DEFAULTS for column in row.columns}
     there = {name for name in columns if name in runs and len(np.unique(runs.column(name))) > 1}
-    if "unique_tokens" in runs and (runs.column("tokens") > runs.column("unique_tokens")).any():
+    # Where all text is read once, and where all runs read the same text as often, repetition says nothing.
+    repeats = "unique_tokens" in runs and (runs.column("tokens") > runs.column("unique_tokens")).any()
+    if repeats and {"tokens", "unique_tokens"} & there:
         there |= {"unique_tokens"}
     else:
         there -= {"unique_tokens"}

@@ -212,7 +212,9 @@ class PathGrid:
         smoothness = discrepancy.smoothness
         memory = MEMORY if discrepancy.kind == "trend" else 0.0
         centre = float(places.mean())
-        knots = _well_spread(np.unique(places), axis.knots)
+        distinct = np.unique(places)
+        distinct = distinct[np.append(True, np.diff(distinct) > NEARLY)]  # equal products of inputs differ by rounding
+        knots = _well_spread(distinct, axis.knots)
         knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero
         covariance = _covariance(knots, knots, centre, smoothness, memory)
         factor = np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance)))

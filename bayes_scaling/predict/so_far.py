@@ -8,7 +8,7 @@ from collections.abc import Container
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import listed
+from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
@@ -47,8 +47,13 @@ def curve_so_far(fit: Fit, run: str) -> tuple[pd.DataFrame, str]:
         When the fitted table has no such run, or the law does not read it as a curve.
     """
     so_far, along = rows_so_far(fit.runs.table, run), along_curves(fit)
-    if not along or len(so_far) < 2:
-        raise ForecastError(f"run {run!r} is no curve: {fit.law.label} with {len(so_far)} of its rows")
+    if not along:
+        raise ForecastError(
+            f"run {shown(run)} cannot be continued by {fit.law.label}, which reads {listed(fit.law.inputs)}: fit a law "
+            "that reads steps or tokens along the run"
+        )
+    if len(so_far) < 2:
+        raise ForecastError(f"run {shown(run)} has one row in the fitted table, expected two or more to go on from")
     return so_far.sort_values(along, kind="stable").reset_index(drop=True), along
 
 

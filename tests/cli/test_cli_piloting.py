@@ -95,4 +95,4 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
 
 def test_a_run_that_is_no_curve_cannot_be_continued(folder: Path) -> None:
     code, _, err = run("midrun", folder / "fit.nc", "--run", "sim-1", "--until", 1e30)
-    assert code == 2 and "is no curve" in err
+    assert code == 2 and "has one row in the fitted table" in err

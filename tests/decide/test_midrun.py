@@ -114,7 +114,7 @@ def test_rows_ahead_go_on(fit: bs.Fit) -> None:
 
 
 def test_runs_of_one_row_are_no_curves(chinchilla_fit: bs.Fit) -> None:
-    with pytest.raises(bs.errors.ForecastError, match="'sim-1' is no curve: chinchilla with 1 of its rows"):
+    with pytest.raises(bs.errors.ForecastError, match="run 'sim-1' has one row in the fitted table"):
         bs.continued(chinchilla_fit, "sim-1", {"tokens": [1e12]})
 
 

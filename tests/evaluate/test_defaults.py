@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate.defaults import DEFAULTS, default_laws
+from bayes_scaling.evaluate.defaults import DEFAULTS, REPEATED, default_laws
 from tests.support import design
 
 ND = ("chinchilla", "kaplan_joint", "nesting", "farseer")
@@ -32,7 +32,9 @@ def test_every_default_law_is_in_the_catalogue() -> None:
         ({"tokens": 1e10}, ("power_law:input=params", "delayed_power_law:input=params")),
         ({"batch_tokens": 1e6}, ND),
         ({"unique_tokens": 1e15}, ND),
-        ({"unique_tokens": 1e9}, ("repeated_data", "repeated_data:exponents=free")),
+        ({"unique_tokens": 1e9}, REPEATED),
+        ({"params": 1e9, "tokens": 1e10, "unique_tokens": np.geomspace(1e8, 1e10, 24)}, REPEATED),
+        ({"tokens": 1e10, "unique_tokens": 1e9}, ("power_law:input=params", "delayed_power_law:input=params")),
         ({"batch_tokens": np.tile([1e5, 1e6], 12)}, ("chinchilla", "three_term", "kaplan_trajectory:form=irreducible")),
     ],
 )
@@ -50,7 +52,26 @@ def test_one_input_is_enough() -> None:
     assert default_laws(runs) == ("power_law:input=flops", "delayed_power_law:input=flops")
 
 
+def test_tokens_and_flops_are_a_table_of_two_inputs() -> None:
+    rows = design(24)
+    flops = 6 * rows["params"] * rows["tokens"]
+    runs = bs.Runs.from_frame(rows[["tokens"]].assign(flops=flops, loss=np.linspace(3.0, 2.0, 24)))
+    np.testing.assert_allclose(runs.column("params"), rows["params"], rtol=1e-12)
+    assert default_laws(runs) == ND and "params derived as flops / (6 tokens)" in runs.notes
+
+
+def test_curves_over_steps_read_them() -> None:
+    steps = np.tile(np.geomspace(100, 1e4, 8), 3)
+    rows = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 8), "steps": steps, "loss": 2 + steps**-0.3})
+    curves = bs.Runs.from_frame(rows.assign(params=np.repeat([1e6, 1e7, 1e8], 8)))
+    assert default_laws(curves) == ("kaplan_steps",)
+    with pytest.raises(bs.errors.DataError, match="none reads steps alone; name a law that reads what varies"):
+        default_laws(bs.Runs.from_frame(rows))
+
+
 def test_a_table_without_default_laws_is_refused() -> None:
     runs = bs.Runs.from_frame(pd.DataFrame({"temperature": [1.0, 2.0], "loss": [3.0, 2.0]}))
-    with pytest.raises(bs.errors.DataError, match="there are no default laws for .*; name a law that reads what does"):
+    with pytest.raises(
+        bs.errors.DataError, match="there are no default laws for .*; name a law that reads what varies, "
+    ):
         bs.fit(runs)

@@ -13,7 +13,7 @@ import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.draws import parts
 from bayes_scaling.inference.many import fit_many
-from bayes_scaling.model.discrepancy import KNOTS, DiscrepancyGrid, _covariance, log_size, size_inputs
+from bayes_scaling.model.discrepancy import KNOTS, Axis, DiscrepancyGrid, PathGrid, _covariance, log_size, size_inputs
 from bayes_scaling.predict.paths import Paths
 from tests.support import design, fit_exact
 
@@ -40,6 +40,16 @@ def test_size_is_compute_or_what_there_is_of_it() -> None:
     shares = {"code": np.array([0.0, 0.5]), "web": np.array([0.2, 0.1])}
     assert log_size(bs.load_law("mixture:domains=code+web+books"), shares) == pytest.approx(np.log([0.03, 0.53]))
     assert [name for name in bs.available_laws() if not size_inputs(bs.load_law(name))] == ["mixture_targets"]
+
+
+def test_knots_do_not_depend_on_rounding() -> None:
+    """Equal products of params and tokens may differ in their last digits."""
+    places = np.repeat(np.linspace(30.0, 40.0, 6), 2)
+    rounded = places.copy()
+    rounded[::2] = np.nextafter(places[::2], np.inf)
+    knots = [PathGrid.of(bs.Discrepancy(), Axis(("params", "tokens")), where).knots for where in (places, rounded)]
+    np.testing.assert_allclose(*knots, rtol=1e-12)
+    assert len(knots[0]) == 6
 
 
 def mixture_runs() -> bs.Runs:
