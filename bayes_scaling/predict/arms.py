@@ -195,8 +195,10 @@ class ArmCurves:
 
         Notes
         -----
-        The law's own error, as far as all arms share it, moves their curves alike: it is held at its value at the
-        arm's run, so a multiplier is a distance between two curves, and not between two turns of one rough path.
+        What all arms share of the law's error moves their curves alike, and so each arm's error is held at its value at
+        the arm's run: a multiplier is a distance between two curves, and not between two turns of one rough path. Of an
+        arm's own error that is an approximation, which matters where multipliers are large: there intervals of one arm
+        over another, and of the other over it, are not exactly inverse.
         """
         log_sizes, arm, over = np.log(self.sizes), self._known(arm), self._known(over)
         if at is not None and loss is None:

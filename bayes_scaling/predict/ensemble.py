@@ -302,7 +302,7 @@ class Ensemble:
         -------
         pandas.DataFrame
             One row per law, with its discrepancy and without one: ``member`` (its label), ``law``, ``weight``,
-            ``log_score`` (mean log density per held-out run), ``error`` (root mean square of the log error there),
+            ``log_score`` (mean log density of held-out rows), ``error`` (root mean square of the log error there),
             ``inside_90`` (share of held-out runs inside their 90 % intervals), ``refits`` below cuts, how many of them
             are ``unconverged``, and ``why`` in a sentence.
         """

@@ -20,7 +20,7 @@ class EvidenceOfLaw:
     Attributes
     ----------
     member, law : labels in the ensemble and of the law
-    log_score : mean log density per held-out run; NaN where nothing was held out
+    log_score : mean log density over the held-out rows of all cuts alike; NaN where nothing was held out
     error : root mean square of the log error there
     inside_90 : share of held-out runs inside their 90 % intervals
     refits, unconverged : fits below cuts, and how many of them did not converge
