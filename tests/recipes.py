@@ -697,7 +697,6 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Study.of": (bs.Study.of, {"content": w.study, "source": "it"}),
         "Study.read": (bs.Study.read, {"path": w.study_file}),
         "Study.candidates": (bs.Study.of(w.study).candidates, {"runs": runs, "draft": True, "run_law_files": False}),
-        "Study.noise": (bs.Study.of(w.study).noise, {"law": bs.load_law("chinchilla"), "runs": runs}),
         "make_report": (
             bs.make_report,
             {

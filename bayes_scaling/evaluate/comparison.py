@@ -85,9 +85,9 @@ class Comparison:
         pandas.DataFrame
             Best first: ``candidate``, ``log_score`` (mean over held-out runs: one that several cuts hold out counts
             once, and a cut by the share of the largest run that it keeps; other means count the rows of all cuts
-            alike), ``difference`` to the best candidate with weight with its standard error ``difference_se`` (paired over runs: cuts that hold out the same run
-            count as one), ``weight`` and ``loo_weight`` (missing for baselines), ``rmsle``, ``crps``, ``width``,
-            coverage, ``loo`` (sum over rows), ``converged``.
+            alike), ``difference`` to the best candidate with weight with its standard error ``difference_se``
+            (paired over runs: cuts that hold out the same run count as one), ``weight`` and ``loo_weight`` (missing
+            for baselines), ``rmsle``, ``crps``, ``width``, coverage, ``loo`` (sum over rows), ``converged``.
         """
         per_run = self.per_run()
         means = per_run.mean()

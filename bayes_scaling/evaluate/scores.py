@@ -94,8 +94,8 @@ def summarise(scores: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per group: ``n`` (rows), ``rmsle`` (root mean square of the log error), ``log_score``, ``crps``,
-        ``width`` (means over rows: a run that several cuts hold out counts as often), and the share of runs inside 50, 80
-        and 90 % intervals.
+        ``width`` (means over rows: a run that several cuts hold out counts as often), and the share of runs inside 50,
+        80 and 90 % intervals.
     """
 
     def one(group: pd.DataFrame) -> pd.Series:
