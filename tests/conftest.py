@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +18,10 @@ import bayes_scaling as bs
 from bayes_scaling.model.simulate import grid, simulate
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 from tests.support import design, fit_exact
+
+# Tests start a hundred processes, and each would compile the package again where no bytecode is kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.load_profile("tests")
