@@ -83,6 +83,7 @@ def test_laws_together_are_shown_and_earn_no_weight(with_together: bs.Comparison
     }
 
 
+@pytest.mark.slow
 def test_laws_together_are_found_again(with_together: bs.Comparison, folder: Path) -> None:
     refits = with_together.refits.set_index("candidate")
     options: dict[str, Any] = {"cuts": CUTS, "loo": False, "folder": folder, "seed": 0}

@@ -78,6 +78,7 @@ def same(one: bs.Comparison, other: bs.Comparison) -> None:
         np.testing.assert_array_equal(one.left_one_out[name], other.left_one_out[name])
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_makes_the_same_fit() -> None:
     """A pool of one's own: a fit travels as its frozen parts, and the law is found again by its name."""
     tasks = [Again(candidate(), curve(seed), 16, 0, "once more") for seed in (0, 1)]

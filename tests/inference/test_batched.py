@@ -212,6 +212,7 @@ print(json.dumps([len(jax.devices()), [fit.sampler_used for fit in fits]]))
 """
 
 
+@pytest.mark.slow
 def test_devices_share_the_batch(tmp_path: Path, tables: list[bs.Runs], fits: list[bs.Fit]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SHARDED, str(tmp_path / "draws.npy")],

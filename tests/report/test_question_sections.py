@@ -11,14 +11,15 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.plot.numbers import over
+from bayes_scaling.report.render import Report
 
 BAD = "<b>rpj|"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two recipes, of which one is better by a factor of compute, and scores of small models."""
-    folder = tmp_path_factory.mktemp("study")
+    place = tmp_path_factory.mktemp("study")
     constants = bs.load_law("chinchilla").at("besiroglu2024").constants.values
     parts = []
     for seed, (recipe, factor) in enumerate({"c4": 1.0, BAD: 0.6}.items()):
@@ -26,15 +27,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ours = {**constants, "A": constants["A"] * factor ** constants["alpha"], "sigma": 0.005}
         runs = bs.simulate("chinchilla", table, ours, noise=bs.Noise("normal"), seed=seed)
         parts.append(runs.table.assign(recipe=recipe, run=[f"{seed}-{i}" for i in range(len(table))]))
-    pd.concat(parts).to_csv(folder / "runs.csv", index=False)
+    pd.concat(parts).to_csv(place / "runs.csv", index=False)
     loss = np.linspace(2.2, 3.4, 12)
     score = 1 - 0.75 * np.minimum(np.exp(0.9 * (loss - 3.4)), 1.0)
-    pd.DataFrame({"loss": loss, "score": np.round(score * 500) / 500}).to_csv(folder / "scores.csv", index=False)
-    return folder
+    pd.DataFrame({"loss": loss, "score": np.round(score * 500) / 500}).to_csv(place / "scores.csv", index=False)
+    return place
 
 
-def study(folder: Path, **tables: Any) -> bs.Study:
-    path = folder / "study.toml"
+def study(place: Path, **tables: Any) -> bs.Study:
+    path = place / "study.toml"
     text = ['[data]\nfile = "runs.csv"', '[laws]\nnames = ["chinchilla"]\nalongside = []', "[budget]\namount = 1e22"]
     for name, content in tables.items():
         lines = [f"{key} = {value!r}".replace("'", '"') for key, value in content.items()]
@@ -43,8 +44,8 @@ def study(folder: Path, **tables: Any) -> bs.Study:
     return bs.Study.read(path)
 
 
-def test_both_sections_answer_for_the_recommended_run(folder: Path) -> None:
-    asked = study(folder, recipes={"baseline": "c4"}, scores={"file": "scores.csv", "questions": 500, "target": 0.7})
+def test_both_sections_answer_for_the_recommended_run(place: Path) -> None:
+    asked = study(place, recipes={"baseline": "c4"}, scores={"file": "scores.csv", "questions": 500, "target": 0.7})
     report = bs.make_report(asked, draft=True, progress=False)
     recipes, scores = report.content["recipes"], report.content["scores"]
     assert {row["irreducible"] for row in recipes["recipes"]} == {"shared", "own"}
@@ -60,8 +61,7 @@ def test_both_sections_answer_for_the_recommended_run(folder: Path) -> None:
         assert "Which recipe?" in text and "Which score?" in text and BAD not in text
 
 
-def test_a_report_without_them_has_none(folder: Path) -> None:
-    report = bs.make_report(study(folder), draft=True, progress=False)
+def test_a_report_without_them_has_none(report: Report) -> None:
     assert report.content["recipes"] is None and report.content["scores"] is None
     assert "Which recipe?" not in report.html and "Which score?" not in report.markdown
 
@@ -77,7 +77,7 @@ def test_a_report_without_them_has_none(folder: Path) -> None:
         ({"scores": {"file": "scores.csv", "score": "loss"}}, "score"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(folder: Path, tables: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_answered_is_refused(place: Path, tables: dict[str, Any], said: str) -> None:
     with pytest.raises(bs.BayesScalingError, match=said) as refused:
-        bs.make_report(study(folder, **tables), draft=True, progress=False)
+        bs.make_report(study(place, **tables), draft=True, progress=False)
     assert "\n" not in str(refused.value)
