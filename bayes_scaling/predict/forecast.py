@@ -446,6 +446,8 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     else:
         table = points.table if isinstance(points, Runs) else points
         frame = table[[name for name in table if name in known]].reset_index(drop=True)
+        if not len(frame):
+            raise ForecastError(f"the table of {PLANNED} has no rows; expected one row for each run to forecast")
     numbers = [str(name) for name in frame if name not in named]
     frame = numeric(frame, numbers, Origin(PLANNED, {}), law.may_be_zero)
     frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])

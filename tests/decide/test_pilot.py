@@ -294,6 +294,7 @@ def test_same_seed_same_pilots(few: Ensemble, plan: bs.PilotPlan) -> None:
     [
         ({"budget": None}, "say what the pilots are for"),
         ({"forecast_at": {"params": 1e9, "tokens": 1e10}}, "say what the pilots are for"),
+        ({"budget": None, "forecast_at": {"params": [], "tokens": []}}, "params of a run: got no numbers"),
         ({"pilot_budget": -1.0}, "the pilot budget is -1"),
         ({"pilot_budget": 2e23}, "less than the budget of 1e.23"),
         ({"pilot_budget": 1e10}, "pays for none of the candidates"),

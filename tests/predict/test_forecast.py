@@ -186,3 +186,5 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         forecast.probability_below(-1)
     with pytest.raises(bs.errors.ForecastError, match="either as a table or by name"):
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), params=1e9)
+    with pytest.raises(bs.errors.ForecastError, match="the planned runs has no rows; expected one row for each run"):
+        bs.forecast(chinchilla_fit, pd.DataFrame([POINT]).iloc[:0])
