@@ -18,7 +18,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import nulled
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_probability, listed, odds, shown
 from bayes_scaling.base.names import IRREDUCIBLE
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.designs import Offer
@@ -203,7 +203,7 @@ class RecipeComparison:
         size = f"{self.budget:.3g} {self.unit}"
         facts = (
             f"at {size} {rival} is worth {_times(found.median)} the {self.unit} of {self.baseline} "
-            f"(90 %: {_times(low)} to {_times(high)}), and the odds that it is ahead are {self.ahead(rival):.0%}"
+            f"(90 %: {_times(low)} to {_times(high)}), and the odds that it is ahead are {odds(self.ahead(rival))}"
         )
         first = f"Promote {best}" if best != self.baseline else f"Drop {listed(rest)}: keep {self.baseline}"
         text = f"{first}; {facts}."
@@ -211,7 +211,7 @@ class RecipeComparison:
             text = f"{self.pilots.verdict} Without them: {first[0].lower()}{first[1:]}; {facts}."
         for other in self.curves:
             if other != self.irreducible:
-                text += f" With {_READINGS[other]} the odds are {self.ahead(rival, irreducible=_reading(other)):.0%}."
+                text += f" With {_READINGS[other]} the odds are {odds(self.ahead(rival, irreducible=_reading(other)))}."
         if self.target is not None and not self.speedup(rival, loss=self.target).defined:
             largest = self._curves().sizes[-1]
             text += f" Neither reaches a loss of {self.target:.4g} up to {largest:.3g} {self.unit}."

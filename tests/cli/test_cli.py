@@ -161,7 +161,14 @@ def test_what_says_how_a_table_is_read_is_refused_of_a_fit(folder: Path, option:
 
 def test_an_unreachable_target_is_said(folder: Path) -> None:
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4")
-    assert "0.0%" in out and "out of reach" in out
+    assert "0.0%" in out and "loss 0.4 nats/token on the mean curve is out of reach" in out and "inf " not in out
+    assert "the probability that it can be reached at all is" in out
+
+
+def test_probabilities_of_bands_are_written_as_asked(folder: Path) -> None:
+    bands = ("--prob", "0.975,0.995,0.9999")
+    _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", *bands)
+    assert all(band in out for band in ("97.5%", "99.5%", "99.99%")) and "100%" not in out
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4", "--json")
     assert json.loads(out)["required"]["median"] is None and json.loads(out)["required"]["probability_reachable"] == 0
 
