@@ -26,6 +26,7 @@ from bayes_scaling.cli._options import (
     TableOrFit,
     Tokens,
     Unconverged,
+    asked_table,
     fits_in,
     groups_in,
     inputs_of,
@@ -84,11 +85,12 @@ def forecast(
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if out is not None and source.suffix.lower() == ".nc":
         raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
-    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed)
-    loaded = asked.fitted(lambda runs: refuse_no_question(given, table, law, runs), workers, dask)
+    ahead = None if table is None else asked_table(table, "--table", columns)
+    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed, asks=ahead is not None)
+    loaded = asked.fitted(lambda runs: refuse_no_question(given, ahead, law, runs), workers, dask)
     if out is not None:
         loaded.save(out)
-    result = planned_forecast(loaded, given, table, seed, unconverged)
+    result = planned_forecast(loaded, given, ahead, seed, unconverged)
     requirement = None if target is None else _requirement(loaded, target, unconverged)
     together = loaded if isinstance(loaded, Ensemble) and len(loaded.members) > 1 else None
     if as_json:

@@ -18,6 +18,7 @@ import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.base import names
 from bayes_scaling.evaluate.candidates import BASELINES, EXACT, TOGETHER
+from bayes_scaling.inference import fit as fitting
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
@@ -130,6 +131,36 @@ def test_forecast_of_a_table(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "plan.csv").write_text("params,tokens\n7e10,1.4e12\n")
     code, out, _ = run("forecast", folder / "fit.nc", "--table", tmp_path / "plan.csv", "--json")
     assert code == 0 and json.loads(out)["points"][0]["params"] == 7e10
+
+
+def test_columns_are_named_in_planned_runs_as_in_fitted_ones(folder: Path, tmp_path: Path) -> None:
+    point = ("forecast", folder / "fit.nc", "--json")
+    _, expected, _ = run(*point, "--params", "7e10", "--tokens", "1.4e12")
+    (tmp_path / "plan.csv").write_text("N,seen\n7e10,1.4e12\n")
+    code, out, _ = run(*point, "--table", tmp_path / "plan.csv", "--columns", "tokens=seen,loss=not here")
+    assert code == 0 and json.loads(out) == json.loads(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot read --table"),
+        ("params,tokens\n", "the planned runs has no rows"),
+        ("params,tokens\n1e9,many\n", "'many' is not a number"),
+        ("params\n1e9\n", "tokens is missing"),
+    ],
+)
+def test_planned_runs_that_cannot_be_are_refused_before_a_table_is_fitted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, says: str
+) -> None:
+    monkeypatch.setattr(fitting, "parts", lambda *_, **__: pytest.fail("a fit began"))
+    if text is not None:
+        (tmp_path / "plan.csv").write_text(text)
+    ask = ("forecast", folder / "runs.csv", "--law", "chinchilla", "--table", tmp_path / "plan.csv")
+    code, _, err = run(*ask)
+    assert code == 2 and says in err
+    code, _, err = run(*ask, "--params", "1e9")
+    assert code == 2 and (says in err or "either as a table or by name" in err)
 
 
 def test_a_table_that_looks_wrong_is_said_to_before_the_answer(tmp_path: Path, chinchilla_runs: bs.Runs) -> None:
