@@ -91,7 +91,7 @@ def forecast(
     if out is not None:
         loaded.save(out)
     result = planned_forecast(loaded, given, ahead, seed, unconverged)
-    requirement = None if target is None else _requirement(loaded, target, unconverged)
+    requirement = None if target is None else _requirement(loaded, target, seed, unconverged)
     together = loaded if isinstance(loaded, Ensemble) and len(loaded.members) > 1 else None
     if as_json:
         content = json.loads(result.to_json(probabilities, target))
@@ -109,13 +109,13 @@ def forecast(
     show(*parts)
 
 
-def _requirement(loaded: Fit | Ensemble, target: float, unconverged: bool) -> Requirement | None:
+def _requirement(loaded: Fit | Ensemble, target: float, seed: int, unconverged: bool) -> Requirement | None:
     """Return what a loss takes, where the laws have one answer: a split of compute, or their only input."""
     from bayes_scaling.predict.frontier import required
 
     inputs = {fit.law.inputs for fit in fits_in(loaded)}
     simple = all(set(one) == {"params", "tokens"} for one in inputs) or (len(inputs) == 1 and len(min(inputs)) == 1)
-    return required(loaded, target, unconverged=unconverged) if simple and not groups_in(loaded) else None
+    return required(loaded, target, seed=seed, unconverged=unconverged) if simple and not groups_in(loaded) else None
 
 
 def quantity(

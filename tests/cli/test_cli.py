@@ -196,6 +196,16 @@ def test_an_unreachable_target_is_said(folder: Path) -> None:
     assert "the probability that it can be reached at all is" in out
 
 
+def test_the_compute_of_a_target_goes_by_the_seed(folder: Path) -> None:
+    point = ("forecast", folder / "drift.nc", "--params", "7e10", "--tokens", "1e12", "--target", "2.1", "--json")
+    run("fit", folder / "runs.csv", "--law", "chinchilla", "--out", folder / "drift.nc", "--sampler", "laplace",
+        "--discrepancy", "brownian")  # fmt: skip
+    found = [json.loads(run(*point, "--seed", seed, "--unconverged")[1])["required"] for seed in (1, 2)]
+    assert found[0] != found[1]
+    needed = bs.required(bs.load_fit(folder / "drift.nc"), 2.1, seed=2, unconverged=True)
+    assert found[1]["median"] == needed.quantile(0.5)
+
+
 def test_probabilities_of_bands_are_written_as_asked(folder: Path) -> None:
     bands = ("--prob", "0.975,0.995,0.9999")
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", *bands)
