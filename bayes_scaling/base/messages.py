@@ -78,8 +78,8 @@ def checked_probability(value: float, what: str = "probability") -> float:
     return float(value)
 
 
-def checked_loss(value: float, unit: str = "") -> float:
+def checked_loss(value: float, unit: str = "", what: str = "target loss") -> float:
     """Return a target loss, which is positive and finite."""
     if not (math.isfinite(value) and value > 0):
-        raise ForecastError(f"target loss is {value:g}, expected a positive number{f' in {unit}' if unit else ''}")
+        raise ForecastError(f"{what} is {value:g}, expected a positive number{f' in {unit}' if unit else ''}")
     return float(value)

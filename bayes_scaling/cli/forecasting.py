@@ -74,7 +74,7 @@ def forecast(
     Example: bayes-scaling forecast runs.csv --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
     check_outputs([Output("--out", out, (".nc",))], {"the table of runs": source, "--table": table})
-    from bayes_scaling.base.messages import checked_probability
+    from bayes_scaling.base.messages import checked_loss, checked_probability
     from bayes_scaling.cli.printing.ensembles import each_law, each_law_table, ensemble_content
     from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_content, requirement_line
     from bayes_scaling.cli.printing.layout import show
@@ -82,6 +82,8 @@ def forecast(
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     widest = max(probabilities)
+    if target is not None:
+        checked_loss(target, what="--target: target loss")
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if out is not None and source.suffix.lower() == ".nc":
         raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")

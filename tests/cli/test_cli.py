@@ -196,6 +196,11 @@ def test_an_unreachable_target_is_said(folder: Path) -> None:
     assert "the probability that it can be reached at all is" in out
 
 
+def test_a_target_that_is_no_loss_names_its_option(folder: Path) -> None:
+    code, _, err = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "nan")
+    assert code == 2 and "--target: target loss is nan, expected a positive number" in err
+
+
 def test_the_compute_of_a_target_goes_by_the_seed(folder: Path) -> None:
     point = ("forecast", folder / "drift.nc", "--params", "7e10", "--tokens", "1e12", "--target", "2.1", "--json")
     run("fit", folder / "runs.csv", "--law", "chinchilla", "--out", folder / "drift.nc", "--sampler", "laplace",
