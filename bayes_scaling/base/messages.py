@@ -55,6 +55,21 @@ def folded(name: str) -> str:
     return re.sub(r"[\s/-]+", "_", name.strip().lower())
 
 
+def percent(probability: float) -> str:
+    """Return the probability of a band in percent, with all of its digits: 90%, 97.5% or 99.99%."""
+    return f"{100 * probability:.12g}%"
+
+
+def odds(value: float, digits: int = 0) -> str:
+    """Return a probability that was worked out in percent, with some decimals; only a certain event gets 0% or 100%."""
+    share, least = 100 * value, 10.0**-digits
+    if value < 1 and share >= 100 - least / 2:
+        return f"> {100 - least:.{digits}f}%"
+    if value > 0 and share <= least / 2:
+        return f"< {least:.{digits}f}%"
+    return f"{share:.{digits}f}%"
+
+
 def checked_probability(value: float, what: str = "probability") -> float:
     """Return a probability strictly between 0 and 1; the error says when it looks like a percentage."""
     if not 0 < value < 1:
@@ -63,8 +78,8 @@ def checked_probability(value: float, what: str = "probability") -> float:
     return float(value)
 
 
-def checked_loss(value: float, unit: str = "") -> float:
+def checked_loss(value: float, unit: str = "", what: str = "target loss") -> float:
     """Return a target loss, which is positive and finite."""
     if not (math.isfinite(value) and value > 0):
-        raise ForecastError(f"target loss is {value:g}, expected a positive number{f' in {unit}' if unit else ''}")
+        raise ForecastError(f"{what} is {value:g}, expected a positive number{f' in {unit}' if unit else ''}")
     return float(value)

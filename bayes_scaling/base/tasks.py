@@ -10,7 +10,6 @@ import abc
 import dataclasses
 import pickle
 import sys
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from pathlib import Path
@@ -21,8 +20,8 @@ from bayes_scaling.base.cores import at_most
 from bayes_scaling.base.executors import TRIES, Processes, cores_of
 from bayes_scaling.base.messages import counted
 from bayes_scaling.base.progress import Progress, part_of
-from bayes_scaling.base.warned import each_warning_once
-from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
+from bayes_scaling.base.warned import each_warning_once, warn_caller
+from bayes_scaling.errors import BayesScalingError, WorkerError, WriteError
 
 
 class Task[R](abc.ABC):
@@ -231,7 +230,7 @@ class _Work:
         if self._died > self.replaced:
             self.replaced = self._died
             said = "a worker process ended before its task was done (killed, or out of memory); another one does it"
-            warnings.warn(said, BayesScalingWarning, stacklevel=5)
+            warn_caller(said)
 
 
 def _failed(future: Future[Any]) -> bool:

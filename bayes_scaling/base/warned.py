@@ -1,11 +1,21 @@
-"""Warnings that many tasks would repeat."""
+"""Warnings that point at whoever called this package, and those that many tasks would repeat."""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from bayes_scaling.errors import BayesScalingWarning
+
+PACKAGE = str(Path(__file__).parents[1])
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line outside of this package that called it, however deep inside the reason was found."""
+    warnings.warn(message, BayesScalingWarning, skip_file_prefixes=(PACKAGE,))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from bayes_scaling.cli._workers import executor_of, refuse_without_fits
 from bayes_scaling.errors import BayesScalingWarning, DataError, ForecastError, LawError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_scaling.data.runs import Runs
     from bayes_scaling.inference.result import Fit
     from bayes_scaling.predict.ensemble import Ensemble
@@ -80,11 +82,31 @@ Points = Annotated[
 def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) -> Any:
     from bayes_scaling.data.runs import Runs
 
+    return Runs.read(path, columns=mapping_of(columns), loss_unit=loss_unit, params_convention=params_convention)
+
+
+def mapping_of(columns: str) -> dict[str, str]:
+    """Read ``params=N,tokens=D``."""
     pairs = [item.partition("=") for item in columns.split(",") if item]
     if any(not name or not theirs for name, _, theirs in pairs):
         raise DataError(f"cannot read --columns {columns!r}; expected params=N,tokens=D")
-    mapping = {name.strip(): theirs.strip() for name, _, theirs in pairs}
-    return Runs.read(path, columns=mapping, loss_unit=loss_unit, params_convention=params_convention)
+    return {name.strip(): theirs.strip() for name, _, theirs in pairs}
+
+
+def asked_table(path: Path, option: str, columns: str = "") -> pd.DataFrame:
+    """Read the table of planned or measured runs that an option names.
+
+    Parameters
+    ----------
+    columns : as ``--columns`` says for the table of runs; those that are in this one too have these names here
+    """
+    from bayes_scaling.data.runs import read_asked
+
+    mapping = mapping_of(columns)
+    try:
+        return read_asked(path, mapping)
+    except DataError as error:
+        raise DataError(f"cannot read {option}: {error}") from None
 
 
 def warn_of(runs: Runs, source: str = "") -> None:
@@ -126,6 +148,7 @@ class TableOrFit:
     ----------
     path : the file
     law, columns, loss_unit, params_convention, seed : as the options say
+    asks : whether a table of planned runs is given too, whose columns may have the names of ``columns``
     """
 
     path: Path
@@ -134,6 +157,7 @@ class TableOrFit:
     loss_unit: str
     params_convention: str
     seed: int
+    asks: bool = False
 
     def fitted(
         self, refuse: Callable[[Runs], None] | None = None, workers: int | None = None, dask: str = ""
@@ -160,7 +184,7 @@ class TableOrFit:
     def _refuse_of_tables(self) -> None:
         """Refuse options that say how a table is read, where none is."""
         for name, usual in AS_A_TABLE_IS_READ.items():
-            if getattr(self, name) != usual:
+            if getattr(self, name) != usual and not (name == "columns" and self.asks):
                 raise DataError(
                     f"--{name.replace('_', '-')} says how a table is read, and {self.path.name} holds one that was "
                     "read already; leave it out"
@@ -208,35 +232,29 @@ def law_names(text: str) -> list[str]:
     return names
 
 
-def refuse_no_question(given: dict[str, Any], table: Path | None, laws: str, runs: Runs) -> None:
+def refuse_no_question(given: dict[str, Any], table: pd.DataFrame | None, laws: str, runs: Runs) -> None:
     """Refuse a forecast of nothing, or of runs that lack an input or cannot be, before anything is fitted."""
-    from bayes_scaling.data.columns import derive_missing, table_of
-    from bayes_scaling.data.validation import Origin, numeric
+    from bayes_scaling.data.columns import table_of
     from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.model.schedule import Schedule
-    from bayes_scaling.predict.forecast import PLANNED, refuse_missing_inputs
+    from bayes_scaling.predict.forecast import refuse_missing_inputs, refuse_two_ways, rows_known
 
-    if table is not None:
-        return
-    if not given:
+    refuse_two_ways(table, given)
+    if table is None and not given:
         raise ForecastError("say which runs to forecast, like --params 70e9 --tokens 1.4e12, or --table FILE")
-    numbers = {name: value for name, value in given.items() if not isinstance(value, str)}
-    frame = table_of(numbers)
+    frame = table_of(given) if table is None else table
     for law in map(load_law, law_names(laws) or default_laws(runs)):
-        counted = numeric(frame, list(numbers), Origin(PLANNED, {}), law.may_be_zero)
-        known = derive_missing({str(name): counted[name] for name in counted})[0]
-        refuse_missing_inputs(law, known, Schedule.usual(law, runs))
+        refuse_missing_inputs(law, rows_known(law, frame), Schedule.usual(law, runs))
 
 
 def planned_forecast(
-    loaded: Fit | Ensemble, given: dict[str, Any], table: Path | None, seed: int, unconverged: bool
+    loaded: Fit | Ensemble, given: dict[str, Any], table: pd.DataFrame | None, seed: int, unconverged: bool
 ) -> Any:
-    from bayes_scaling.data.reading import read_table
     from bayes_scaling.predict import forecast as _forecast
 
     if table is not None:
-        return _forecast.forecast(loaded, read_table(table), seed=seed, unconverged=unconverged, **given)
+        return _forecast.forecast(loaded, table, seed=seed, unconverged=unconverged, **given)
     if not given:
         options = {"params": "--params N", "tokens": "--tokens D", "flops": "--flops C"}
         inputs = dict.fromkeys(name for fit in fits_in(loaded) for name in fit.law.inputs)

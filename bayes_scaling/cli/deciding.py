@@ -85,7 +85,9 @@ def allocate(
     ladder: Annotated[
         float | None, typer.Option(help="Fraction of the budget for a ladder of small runs first.")
     ] = None,
-    reserve: Annotated[float, typer.Option(help="Fraction of the budget to hold back, with --ladder.")] = 0.0,
+    reserve: Annotated[
+        float | None, typer.Option(help="Fraction of the budget to hold back, with --ladder; 0.05 by default.")
+    ] = None,
     law: LawOfSource = "",
     columns: Columns = "",
     loss_unit: LossUnit = "nats/token",
@@ -121,7 +123,7 @@ def allocate(
         if asked and models is not None:
             listed = "--candidates" if candidates else "--shapes"
             raise PlanError(f"{name} does not choose among {listed}, only among any sizes: ask without {listed}")
-    if reserve and ladder is None:
+    if reserve is not None and ladder is None:
         raise PlanError("--reserve needs a ladder; add --ladder FRACTION")
     fitted = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted()
     given, group = fixed(at, groups_in(fitted))
@@ -170,7 +172,7 @@ class _Answers:
         plan = self.problem.allocate(self.budget, candidates=self.models, compare_with=others)
         self._add("plan", plan.to_dict(), plan_table(plan))
 
-    def more(self, budgets: str, odds: str, runs: int, share: float | None, reserve: float) -> None:
+    def more(self, budgets: str, odds: str, runs: int, share: float | None, reserve: float | None) -> None:
         if budgets:
             self.curve(numbers(budgets, "--budgets"))
         if odds:
@@ -202,10 +204,11 @@ class _Answers:
         split = self.problem.portfolio(self.budget, runs)
         self._add("runs", split.to_dict(), portfolio_table(split))
 
-    def ladder(self, share: float, reserve: float) -> None:
+    def ladder(self, share: float, reserve: float | None) -> None:
         from bayes_scaling.cli.printing.plans import ladder_table
 
-        rungs = self.problem.ladder(self.budget, share=share, reserve=reserve, candidates=self.models)
+        kept: dict[str, Any] = {} if reserve is None else {"reserve": reserve}
+        rungs = self.problem.ladder(self.budget, share=share, candidates=self.models, **kept)
         self._add("ladder", rungs.to_dict(), ladder_table(rungs))
 
     def _add(self, name: str, content: Any, table: RenderableType) -> None:

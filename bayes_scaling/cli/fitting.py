@@ -40,6 +40,7 @@ from bayes_scaling.cli._options import (
     Seed,
     Tokens,
     Unconverged,
+    asked_table,
     fits_in,
     inputs_of,
     law_names,
@@ -227,6 +228,7 @@ def plot(
     refuse_unknown_format(file_format)
     holds = tuple(f"{name}.{file_format}" for name in PICTURES)
     check_outputs([Output("--out", out, holds=holds)], {"the fit": fit_file, "--table": table})
+    ahead = None if table is None else asked_table(table, "--table")
     loaded = saved_fit(fit_file, law)
     for fitted in fits_in(loaded):
         fitted.require_convergence(unconverged)
@@ -235,6 +237,6 @@ def plot(
     if target is not None and not (given or table):
         raise ForecastError("--target needs a forecast to mark; add --params and --tokens, or --table FILE")
     if given or table:
-        planned = planned_forecast(loaded, given, table, 0, unconverged)
+        planned = planned_forecast(loaded, given, ahead, 0, unconverged)
     for path in save_pictures(loaded, out, planned, target=target, file_format=file_format):
         typer.echo(path)

@@ -26,6 +26,7 @@ from bayes_scaling.cli._options import (
     TableOrFit,
     Tokens,
     Unconverged,
+    asked_table,
     fits_in,
     groups_in,
     inputs_of,
@@ -73,7 +74,7 @@ def forecast(
     Example: bayes-scaling forecast runs.csv --params 70e9 --tokens 1.4e12 --target 1.95 --prob 0.5,0.9
     """
     check_outputs([Output("--out", out, (".nc",))], {"the table of runs": source, "--table": table})
-    from bayes_scaling.base.messages import checked_probability
+    from bayes_scaling.base.messages import checked_loss, checked_probability
     from bayes_scaling.cli.printing.ensembles import each_law, each_law_table, ensemble_content
     from bayes_scaling.cli.printing.forecasts import forecast_table, requirement_content, requirement_line
     from bayes_scaling.cli.printing.layout import show
@@ -81,15 +82,18 @@ def forecast(
 
     probabilities = [checked_probability(number(p, "--prob"), "--prob") for p in prob.split(",")]
     widest = max(probabilities)
+    if target is not None:
+        checked_loss(target, what="--target: target loss")
     given = {**inputs_of({"params": params, "tokens": tokens, "flops": flops}), **named(at)}
     if out is not None and source.suffix.lower() == ".nc":
         raise DataError("--out saves laws that are fitted now, and these are saved already; leave it out")
-    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed)
-    loaded = asked.fitted(lambda runs: refuse_no_question(given, table, law, runs), workers, dask)
+    ahead = None if table is None else asked_table(table, "--table", columns)
+    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed, asks=ahead is not None)
+    loaded = asked.fitted(lambda runs: refuse_no_question(given, ahead, law, runs), workers, dask)
     if out is not None:
         loaded.save(out)
-    result = planned_forecast(loaded, given, table, seed, unconverged)
-    requirement = None if target is None else _requirement(loaded, target, unconverged)
+    result = planned_forecast(loaded, given, ahead, seed, unconverged)
+    requirement = None if target is None else _requirement(loaded, target, seed, unconverged)
     together = loaded if isinstance(loaded, Ensemble) and len(loaded.members) > 1 else None
     if as_json:
         content = json.loads(result.to_json(probabilities, target))
@@ -107,13 +111,13 @@ def forecast(
     show(*parts)
 
 
-def _requirement(loaded: Fit | Ensemble, target: float, unconverged: bool) -> Requirement | None:
+def _requirement(loaded: Fit | Ensemble, target: float, seed: int, unconverged: bool) -> Requirement | None:
     """Return what a loss takes, where the laws have one answer: a split of compute, or their only input."""
     from bayes_scaling.predict.frontier import required
 
     inputs = {fit.law.inputs for fit in fits_in(loaded)}
     simple = all(set(one) == {"params", "tokens"} for one in inputs) or (len(inputs) == 1 and len(min(inputs)) == 1)
-    return required(loaded, target, unconverged=unconverged) if simple and not groups_in(loaded) else None
+    return required(loaded, target, seed=seed, unconverged=unconverged) if simple and not groups_in(loaded) else None
 
 
 def quantity(

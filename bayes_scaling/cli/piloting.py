@@ -17,6 +17,7 @@ from bayes_scaling.cli._options import (
     LawOfFit,
     Seed,
     Unconverged,
+    asked_table,
     drawn,
     groups_in,
     inputs_of,
@@ -95,7 +96,7 @@ def pilot(
             "say which pilots to choose from: either --offers TABLE, or --between INPUT=LEAST:MOST for each input"
         )
     if offers is not None:
-        candidates: Any = _table(offers, "--offers")
+        candidates: Any = asked_table(offers, "--offers")
     else:
         pairs = [item.partition("=") for item in between or []]
         candidates = {name.strip(): tuple(numbers(text.replace(":", ","), "--between")) for name, _, text in pairs}
@@ -257,7 +258,7 @@ def score(
     if (not loss) == (runs is None):
         raise DataError("say what was measured: either --loss LOSS or --runs TABLE")
     registered = Registered.read(source)
-    measured: Any = _table(runs, "--runs") if runs is not None else numbers(loss, "--loss")
+    measured: Any = asked_table(runs, "--runs") if runs is not None else numbers(loss, "--loss")
     scores = score_registered(registered, measured)
     kept = TrackRecord(pd.DataFrame()).add(scores) if record is None else TrackRecord.append(record, scores)
     if as_json:
@@ -270,13 +271,3 @@ def score(
         )
     else:
         show(*(Text(f"warning: {one}") for one in kept.unread), record_table(scores, kept))
-
-
-def _table(path: Path, option: str) -> Any:
-    """Read the table that an option names."""
-    from bayes_scaling.data.reading import read_table
-
-    try:
-        return read_table(path)
-    except DataError as error:
-        raise DataError(f"cannot read {option}: {error}") from None

@@ -19,6 +19,7 @@ from bayes_scaling.cli._options import (
     Source,
     TableOrFit,
     Unconverged,
+    asked_table,
     named,
     number,
     numbers,
@@ -96,7 +97,7 @@ def trajectory(
     given |= {name: value if isinstance(value, str) else _alone(value) for name, value in named(at).items()}
     if not {"steps", "tokens"} & set(given):
         raise ForecastError("say how long the run is: --steps S, or --tokens D for a table without steps")
-    seen = None if measured is None else _measured(measured, "steps" if "steps" in given else "tokens")
+    seen = None if measured is None else _measured(measured, "steps" if "steps" in given else "tokens", columns)
 
     def refuse(table: Runs) -> None:
         if run:
@@ -104,7 +105,8 @@ def trajectory(
         else:
             refuse_no_question(given, None, law, table)
 
-    loaded = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted(refuse, workers, dask)
+    asked = TableOrFit(source, law, columns, loss_unit, params_convention, seed, asks=seen is not None)
+    loaded = asked.fitted(refuse, workers, dask)
     found = follow(loaded, run=run, seed=seed, unconverged=unconverged, **given)
     content = json.loads(found.to_json(probabilities, targets))
     if rows is not None:
@@ -129,17 +131,18 @@ def _alone(values: list[float]) -> float | list[float]:
     return values[0] if len(values) == 1 else values
 
 
-def _measured(path: Path, along: str) -> pd.DataFrame:
+def _measured(path: Path, along: str, columns: str) -> pd.DataFrame:
     """Read the rows that were measured of a run: positive numbers of the column that orders them, and the loss."""
-    from bayes_scaling.data.reading import read_table
+    from bayes_scaling.data.runs import named_as_runs
     from bayes_scaling.data.validation import Origin, numeric
 
+    table = asked_table(path, "--measured", columns)
     try:
-        found = read_table(path)
+        found, spelled = named_as_runs(table, (along, "loss"), path.name)
         if missing := [name for name in (along, "loss") if name not in found]:
             raise DataError(f"{path.name} has no column {missing[0]}; expected {along} and loss")
         if found.empty:
             raise DataError(f"{path.name} has no rows; leave it out until there are some")
-        return numeric(found, [along, "loss"], Origin(path.name, {}), frozenset())
+        return numeric(found, [along, "loss"], Origin(path.name, spelled), frozenset())
     except DataError as error:
         raise DataError(f"cannot read --measured: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -344,12 +344,67 @@ def _named(
     -------
     the renamed table, a mapping from canonical to original names, and notes
     """
-    spelled = _mapping(frame, columns, source)
-    notes = []
-    for ours, spellings in SPELLINGS.items():
+    spelled, notes = _spelled(frame, _mapping(frame, columns, source), SPELLINGS, source)
+    table, replaced = _renamed(frame, spelled)
+    notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
+    return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
+
+
+def read_asked(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read a file of planned or measured runs, and give its columns the names of a mapping for a table of runs.
+
+    Parameters
+    ----------
+    columns : from canonical names to those of a file; of this one, as far as it has them
+    """
+    frame = read_table(path, _text_columns({"columns": columns}))
+    there = {ours: theirs for ours, theirs in columns.items() if theirs in frame}
+    return _renamed(frame, _mapping(frame, there, plain(path.name)))[0]
+
+
+def named_as_runs(frame: pd.DataFrame, known: Container[str], source: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Rename columns of planned or measured runs to canonical names by their spellings, as those of a table of runs.
+
+    Parameters
+    ----------
+    known : all columns that are looked for, canonical or not; none of them is renamed
+
+    Returns
+    -------
+    the renamed table, and a mapping from canonical to original names
+    """
+    frame, _ = _flat(frame, source)
+    spelled, _ = _spelled(frame, None, [name for name in SPELLINGS if name in known], source, known)
+    return _renamed(frame, spelled)[0], spelled
+
+
+def _renamed(frame: pd.DataFrame, spelled: Mapping[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table with canonical names, and those of columns that gave way to others."""
+    replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
+    return frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()}), replaced
+
+
+def _spelled(
+    frame: pd.DataFrame, mapped: Mapping[str, str] | None, wanted: Iterable[str], source: str, kept: Container[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Find the columns of a table that are canonical ones in another spelling.
+
+    Parameters
+    ----------
+    mapped : from canonical names to those of the table, as the user says; None where no mapping can be given
+    wanted : canonical columns that are looked for
+    kept : columns that have a meaning of their own
+
+    Returns
+    -------
+    a mapping from canonical to original names, and notes
+    """
+    spelled, notes = dict(mapped or {}), list[str]()
+    for ours in wanted:
         if ours in spelled:
             continue
-        free = [name for name in frame.columns if name not in spelled.values()]
+        spellings = SPELLINGS[ours]
+        free = [name for name in frame.columns if name not in spelled.values() and (name == ours or name not in kept)]
         found = [name for name in free if folded(name) in (ours, *spellings)]
         if ours in free:
             others = [name for name in found if name != ours]
@@ -357,22 +412,24 @@ def _named(
                 notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
             continue
         if len(found) > 1 and ours != "run":
-            could = " and ".join(map(shown, found))
-            raise DataError(
-                f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
-            )
-        if ours == "loss" and found and len(folded(found[0])) == 1:
-            _refuse_letter(found[0], free, source)
+            raise _two_meanings(found, ours, source, mapped)
+        if ours == "loss" and found and len(folded(found[0])) == 1 and (likely := _like_a_loss(free)):
+            raise _two_meanings([found[0], likely], ours, source, mapped)
         if found:
             found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
             curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
             spelled[ours] = curves or found[0]
             apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
             notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
-    replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
-    notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
-    table = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()})
-    return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
+    return spelled, notes
+
+
+def _two_meanings(found: list[str], ours: str, source: str, mapped: Mapping[str, str] | None) -> DataError:
+    """Return the error of columns that could both be one."""
+    could = f"{source}: {' and '.join(map(shown, found))} could both be {ours}"
+    if mapped is None:
+        return DataError(f"{could}; rename or drop one")
+    return DataError(f"{could}; say which with {REMEDY}", Remedy("columns", ours, "name"))
 
 
 def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
@@ -412,16 +469,11 @@ def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str,
     return next(filter(names_curves, others), None) if along else None
 
 
-def _refuse_letter(letter: str, free: list[str], source: str) -> None:
-    """Refuse to read one letter as the loss, which may also be a number of layers, beside a column named after one."""
+def _like_a_loss(free: list[str]) -> str:
+    """Return a column named after a loss, beside one letter that may also be a number of layers; empty if none is."""
     known = {spelling for ours, spellings in SPELLINGS.items() for spelling in (ours, *spellings)}
     others = [name for name in free if folded(name) not in known]
-    likely = [name for name in others if any(word in folded(name) for word in LIKE_A_LOSS)]
-    if likely:
-        raise DataError(
-            f"{source}: {shown(letter)} and {shown(likely[0])} could both be loss; say which with {REMEDY}",
-            Remedy("columns", "loss", "name"),
-        )
+    return next((name for name in others if any(word in folded(name) for word in LIKE_A_LOSS)), "")
 
 
 def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> dict[str, str]:

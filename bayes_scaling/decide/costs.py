@@ -105,7 +105,6 @@ class Spending:
         return dataclasses.replace(self, serving=np.zeros_like(self.serving))
 
     @validated
-    @validated
     def draws(self, params: float, tokens: float) -> np.ndarray:
         """Return the cost of a run, ``(n,)``, in the unit of the budget.
 
@@ -347,7 +346,8 @@ def _checked(name: str, value: Uncertain, above: float, most: float) -> Uncertai
     if bad.any():
         first = float(values[bad].flat[0])
         hint = f"; write {first / 100:g} for {first:g} percent" if most == 1.0 and 1 < first <= 100 else ""
-        expected = "a fraction above 0 and at most 1" if most == 1.0 else "a positive finite number"
+        usual = "a finite number, 0 or more" if above < 0 else "a positive finite number"
+        expected = "a fraction above 0 and at most 1" if most == 1.0 else usual
         raise PlanError(f"{name} is {first:g}, expected {expected}{hint}")
     return values
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
+from bayes_scaling.data.runs import named_as_runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.costs import Spending
@@ -206,12 +207,13 @@ def _offered(candidates: pd.DataFrame | Mapping[str, Any], ensemble: Ensemble) -
     if isinstance(candidates, pd.DataFrame):
         known = {name for member in ensemble.members.values() for name in member.fit.law.inputs}
         known |= {"params", "tokens", "steps", "batch_tokens", "flops", "unique_tokens", "cost"}
-        frame = candidates[[name for name in candidates if name in known]].reset_index(drop=True)
+        table, spelled = named_as_runs(candidates, known, "the candidates")
+        frame = table[[name for name in table if name in known]]
         if not len(frame):
             raise PlanError("there are no candidates; give at least one run")
         may_be_zero = [name for member in ensemble.members.values() for name in member.fit.law.may_be_zero]
         inputs = [str(name) for name in frame if name != "cost"]
-        frame = numeric(frame, inputs, Origin("the candidates", {}), may_be_zero)
+        frame = numeric(frame, inputs, Origin("the candidates", spelled), may_be_zero)
         return frame.assign(cost=pd.to_numeric(frame["cost"], errors="coerce")) if "cost" in frame else frame
     axes = {}
     for name, given in candidates.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from bayes_scaling.base.arguments import Seed
 from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.tuning import RATE
 from bayes_scaling.decide.constraints import Constraints
@@ -21,7 +21,7 @@ from bayes_scaling.decide.objectives import Goal, Objective
 from bayes_scaling.decide.search import Score, optimise
 from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
-from bayes_scaling.errors import REMEDY, BayesScalingWarning, PlanError, Remedy
+from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import trusted_ratios
@@ -212,7 +212,8 @@ def _checked_given(ensemble: Ensemble, given: Mapping[str, float]) -> dict[str, 
                 Remedy("constraints", name, ("least", "most")),
             )
         if not any(name in law.inputs for law in laws) and not (name == "batch_tokens" and _reads(ensemble, "steps")):
-            raise PlanError(f"given fixes {name}, which no law reads: {', '.join(law.label for law in laws)}")
+            labels = dict.fromkeys(law.label for law in laws)
+            raise PlanError(f"given fixes {name}, which no law reads: {', '.join(labels)}")
         try:
             out[name] = float(value)
         except (TypeError, ValueError):
@@ -234,7 +235,7 @@ def _that_plan(ensemble: Ensemble) -> Ensemble:
         return ensemble
     laws = list(dict.fromkeys(ensemble.members[name].fit.law.label for name in left_out))
     said = f"{listed(laws)} reads the history of a run, which a plan does not choose: left out of the plan"
-    warnings.warn(said, BayesScalingWarning, stacklevel=5)
+    warn_caller(said)
     return ensemble.without(left_out)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -18,14 +17,15 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import nulled
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_probability, listed, odds, plain, shown
 from bayes_scaling.base.names import IRREDUCIBLE
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.designs import Offer
 from bayes_scaling.decide.payoffs import LEVELS, Payoffs
 from bayes_scaling.decide.pilot import Appraiser, best_pilots, thinned
 from bayes_scaling.decide.pilot_plan import PilotPlan
-from bayes_scaling.errors import BayesScalingWarning, ConvergenceError, PlanError
+from bayes_scaling.errors import ConvergenceError, PlanError
 from bayes_scaling.evaluate.arms import Arms, arms_laws, fitted_arms, one_scale, recipes_of
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.law import Law
@@ -200,18 +200,19 @@ class RecipeComparison:
         rival = best if best != self.baseline else min(rest, key=lambda name: self.expected_losses[name])
         found = self.speedup(rival)
         low, high = found.interval()
+        ahead, kept, named = odds(self.ahead(rival)), plain(self.baseline), plain(best)
         size = f"{self.budget:.3g} {self.unit}"
         facts = (
-            f"at {size} {rival} is worth {_times(found.median)} the {self.unit} of {self.baseline} "
-            f"(90 %: {_times(low)} to {_times(high)}), and the odds that it is ahead are {self.ahead(rival):.0%}"
+            f"at {size} {plain(rival)} is worth {_times(found.median)} the {self.unit} of {kept} "
+            f"(90 %: {_times(low)} to {_times(high)}), and the odds that it is ahead are {ahead}"
         )
-        first = f"Promote {best}" if best != self.baseline else f"Drop {listed(rest)}: keep {self.baseline}"
+        first = f"Promote {named}" if best != self.baseline else f"Drop {listed(rest)}: keep {kept}"
         text = f"{first}; {facts}."
         if self.decision == "buy" and self.pilots is not None:
             text = f"{self.pilots.verdict} Without them: {first[0].lower()}{first[1:]}; {facts}."
         for other in self.curves:
             if other != self.irreducible:
-                text += f" With {_READINGS[other]} the odds are {self.ahead(rival, irreducible=_reading(other)):.0%}."
+                text += f" With {_READINGS[other]} the odds are {odds(self.ahead(rival, irreducible=_reading(other)))}."
         if self.target is not None and not self.speedup(rival, loss=self.target).defined:
             largest = self._curves().sizes[-1]
             text += f" Neither reaches a loss of {self.target:.4g} up to {largest:.3g} {self.unit}."
@@ -404,7 +405,7 @@ def _readings(laws: Sequence[Law], runs: Runs, by: str, decides: str, options: R
         except ConvergenceError as error:
             if reading == decides:
                 raise
-            warnings.warn(f"with {_READINGS[reading]}, which is left out, {error}", BayesScalingWarning, stacklevel=4)
+            warn_caller(f"with {_READINGS[reading]}, which is left out, {error}")
     return {reading: readings[reading] for reading in _possible(laws) if reading in readings}
 
 

@@ -27,6 +27,7 @@ from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_new
 from bayes_scaling.base.messages import checked_probability, counted, listed, shown
 from bayes_scaling.data.columns import RULES, derive_missing
+from bayes_scaling.data.runs import named_as_runs
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, contained, provenance
@@ -309,6 +310,8 @@ def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.nd
 
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:
     """Find registered runs in a table by their inputs."""
+    read = {"loss", *map(str, runs), *(name for rule in RULES for name in (rule.name, *rule.needs))}
+    table, _ = named_as_runs(table, read, "the table of measured runs")
     known = _with_derived(table)
     names = _independent([str(name) for name in runs if name in known])
     lacking = _independent([str(name) for name in ("loss", *runs) if name not in known], names)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayes_scaling.base.json_text import is_number
-from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.base.messages import listed, percent, plain, shown
 from bayes_scaling.data.tuning import RATE
 from bayes_scaling.decide.provenance import LEVELS
 from bayes_scaling.errors import LawError
@@ -207,7 +207,7 @@ def problem_of_score(score: Mapping[str, Any]) -> str:
     for band in BANDS:
         said, edge = score[inside_field(band)], abs(abs(score["pit"] - 0.5) - band / 2)
         if edge > 1e-9 and said is not (abs(score["pit"] - 0.5) <= band / 2):
-            return f"it says that the {band:.0%} band held: {said}, but its pit is {shown(score['pit'])}"
+            return f"it says that the {percent(band)} band held: {said}, but its pit is {shown(score['pit'])}"
     return ""
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +29,9 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.names import IRREDUCIBLE
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingWarning, DataError, LawError
+from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.inference.fit import fit
 from bayes_scaling.inference.result import Fit
@@ -122,7 +122,7 @@ def fitted_arms(
         if law.label not in fits:
             floored = with_absolute_floor(law)
             if irreducible == "shared" and law.irreducible is not None and floored is law:
-                warnings.warn(_FOLLOWS.format(law.label), BayesScalingWarning, stacklevel=5)
+                warn_caller(_FOLLOWS.format(law.label))
             fits[law.label] = fit(
                 floored,
                 runs,
@@ -152,7 +152,7 @@ def _usable(fits: dict[str, Fit], irreducible: str, unconverged: bool) -> dict[s
         fits[left_out[0]].require_convergence()
     for name in left_out:
         said = f"{name} did not converge ({'; '.join(fits[name].problems)}), and has no say where irreducible is"
-        warnings.warn(f"{said} {irreducible}", BayesScalingWarning, stacklevel=6)
+        warn_caller(f"{said} {irreducible}")
     return {name: one for name, one in fits.items() if name not in left_out}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -13,8 +12,9 @@ from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import ArgumentError, BayesScalingWarning, ConvergenceError, LawError
+from bayes_scaling.errors import ArgumentError, ConvergenceError, LawError
 from bayes_scaling.evaluate.candidates import FAST, Candidate, candidates_of, usual_cuts
 from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
 from bayes_scaling.evaluate.refits import Weighed, measured, tasks_of
@@ -222,5 +222,5 @@ def _together(
         )
     for label, problems in left_out.items():
         said = f"{label} did not converge ({problems}), and is left out of the ensemble"
-        warnings.warn(said, BayesScalingWarning, stacklevel=4)
+        warn_caller(said)
     return Ensemble.of(Weighed.of(candidates, made, cuts, runs), seed)

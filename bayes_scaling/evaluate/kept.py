@@ -7,15 +7,14 @@ import dataclasses
 import functools
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.evaluate.candidates import Candidate
 
 
@@ -106,4 +105,4 @@ def say_again(path: Path) -> None:
     """Say that a file is not what was kept there, and remove it, so that it is said once."""
     with contextlib.suppress(OSError):
         path.unlink()
-    warnings.warn(f"{path} is not the refit that was kept there; fitting again", BayesScalingWarning, stacklevel=3)
+    warn_caller(f"{path} is not the refit that was kept there; fitting again")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from typing import Any
 
 import jax
 import numpy as np
 
 from bayes_scaling.base.programs import compiled
-from bayes_scaling.errors import BayesScalingWarning
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.inference.compiled import constrained, potentials
 from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.problem import Problem, moved
@@ -73,10 +72,8 @@ def _with_some_scatter(problem: Problem) -> Problem:
         return problem
     if problem.mode.u[problem.coordinates.index(SCATTER)] > math.log(EXACT):
         return problem
-    warnings.warn(
-        f"a law describes these runs exactly, as none does measured runs: a loss is taken as known to {KNOWN_TO:.2%}",
-        BayesScalingWarning,
-        stacklevel=6,
+    warn_caller(
+        f"a law describes these runs exactly, as none does measured runs: a loss is taken as known to {KNOWN_TO:.2%}"
     )
     log_loss = np.asarray(problem.data.log_loss)
     off = KNOWN_TO * np.random.default_rng(0).standard_normal(log_loss.shape)

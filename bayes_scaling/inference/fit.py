@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,9 +17,10 @@ from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.scope import LARGE_TABLE, scope
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
-from bayes_scaling.errors import BayesScalingWarning, DataError
+from bayes_scaling.errors import DataError
 from bayes_scaling.inference.chains import Progress
 from bayes_scaling.inference.compiled import constrained, placed, value_and_gradient
 from bayes_scaling.inference.coordinates import sampled_model, with_good_geometry
@@ -231,23 +231,19 @@ def _warn_of_sizes_taken_for_one(composition: Composition, runs: Runs) -> None:
         return
     sizes = np.unique(runs.column("params"))
     if len(sizes) > 1:
-        warnings.warn(
+        warn_caller(
             f"{runs.source} has curves of {len(sizes)} sizes, {sizes[0]:.3g} to {sizes[-1]:.3g} parameters, which "
             f"{law.label} takes for one: it reads {listed(law.inputs)} alone. Fit one size at a time, pool a parameter "
-            "by params, or name a law that reads params",
-            BayesScalingWarning,
-            stacklevel=4,
+            "by params, or name a law that reads params"
         )
 
 
 def _warn_of_rows_taken_for_one_run(law: Law, runs: Runs) -> None:
     """Warn where a law of whole schedules is fitted to rows of which nothing says which run they are of."""
     if law.features is not None and "run" not in runs and len(runs) > 1:
-        warnings.warn(
+        warn_caller(
             f"{runs.source} has no column run, and {law.label} reads the learning rate of whole runs: all rows are "
-            "taken for one run. Give each row the id of its run",
-            BayesScalingWarning,
-            stacklevel=4,
+            "taken for one run. Give each row the id of its run"
         )
 
 

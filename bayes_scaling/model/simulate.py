@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,10 +15,12 @@ from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
-from bayes_scaling.laws.parameters import ReferencePoint, resolve
+from bayes_scaling.laws.parameters import Parameter, ReferencePoint, resolve
+from bayes_scaling.laws.priors import span
 from bayes_scaling.model.choices import DiscrepancyChoice, chosen_discrepancy
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
@@ -140,7 +142,11 @@ def simulate(
     missing = [name for name in law.inputs if name not in table]
     if missing:
         raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
-    columns = {str(name): table[name].to_numpy(float) for name in table if name in (*law.inputs, *ALONG, "loss_se")}
+    if not len(table):
+        raise LawError("the design has no rows; expected one row for each run to simulate")
+    taken = [str(name) for name in table if name in (*law.inputs, *ALONG, "loss_se")]
+    counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
+    columns = {name: counted[name].to_numpy(float) for name in taken}
     if "run" in table:
         columns["run"] = pd.factorize(table["run"])[0]
     columns, _ = derive_missing(columns)
@@ -151,8 +157,14 @@ def simulate(
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
+    _refuse_outside((*noise.parameters, *discrepancy.parameters), given)
     theta = {**draw_prior(law, noise, discrepancy, at, seed), **given}
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
+    if not (np.isfinite(loss) & (loss > 0)).all():
+        _refuse_outside(law.sampled, given)
+        raise LawError(
+            f"these constants give no positive loss of law {law.label} everywhere in the design; change them"
+        )
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
     begins = noise.departing
@@ -177,6 +189,14 @@ def simulate(
         (*runs.notes, f"truth: {truth}; seed {seed}"),
         runs.warnings,
     )
+
+
+def _refuse_outside(rows: Iterable[Parameter], given: Mapping[str, float]) -> None:
+    """Refuse constants below the support of their priors, or of what a prior describes in their place."""
+    for row in rows:
+        least = span(row.prior)[0]
+        if row.name in given and given[row.name] < least:
+            raise LawError(f"constant {row.name} is {given[row.name]:g}, expected a number from {least:g} on")
 
 
 def _drawn_discrepancy(

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.messages import percent
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.plot.style import (
     BLUE,
@@ -56,7 +57,7 @@ def plot_laws(ensemble: Ensemble, forecast: Forecast, target: float | None = Non
     at = np.arange(len(rows))
     for probability, of, width, colour in INTERVALS:
         ends = np.array([one.interval(probability, of)[point] for _, _, one in rows])
-        label = f"{probability:.0%} of {'one new run' if of == 'new_run' else 'the mean curve'}"
+        label = f"{percent(probability)} of {'one new run' if of == 'new_run' else 'the mean curve'}"
         ax.hlines(at, *ends.T, color=colour, linewidth=width, label=label)
     ax.scatter([float(one.median()[point]) for _, _, one in rows], at, zorder=5, **MEDIAN)
     if target is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from bayes_scaling.base.messages import odds
 from bayes_scaling.plot.style import short_number
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -32,11 +33,7 @@ def loss(value: float) -> str:
 
 def probability(value: float) -> str:
     """Return a probability in percent; only a certain event gets 0 % or 100 %."""
-    if 0.995 <= value < 1:
-        return "> 99 %"
-    if 0 < value <= 0.005:
-        return "< 1 %"
-    return f"{100 * value:.0f} %"
+    return odds(value).replace("%", " %")
 
 
 TINY = 1e-4  # change of the loss below which only that is said

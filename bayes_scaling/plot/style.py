@@ -20,7 +20,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
-from bayes_scaling.base.messages import checked_loss, checked_probability
+from bayes_scaling.base.messages import checked_loss, checked_probability, percent
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -144,7 +144,7 @@ def band_name(source: Fit | Ensemble, probability: float, of: str) -> str:
     fits = [source] if isinstance(source, Fit) else list(source.fits.values())
     error = " + disagreement between laws" if len(fits) > 1 else ""
     error += " + law's error" if any(fit.discrepancy_grid.size for fit in fits) else ""
-    return f"{100 * probability:.4g}% of {CONTENTS[of].format(error=error)}"
+    return f"{percent(probability)} of {CONTENTS[of].format(error=error)}"
 
 
 def axis_label(fit: Fit, name: str) -> str:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.messages import percent
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -114,12 +115,16 @@ def _draw_curve(ax: Axes, trajectory: Trajectory) -> None:
     x = trajectory.positions
     for share, shade in checked_bands(BANDS):
         edges = smoothed(trajectory.interval(share, "new_run").T, trajectory.interval(share).T)
-        label = f"{share:.0%} at each row alone"
+        label = f"{percent(share)} at each row alone"
         ax.fill_between(x, *edges, color=BLUE, alpha=shade, linewidth=0, label=label)
     whole = smoothed(trajectory.simultaneous(WIDE, "new_run").T, trajectory.simultaneous(WIDE).T)
     both = np.append(x, np.append(np.nan, x)), np.append(whole[0], np.append(np.nan, whole[1]))
     ax.plot(
-        *both, color=BLUE, linewidth=1.0, linestyle="--", label=f"{WIDE:.0%} of whole curves at these {len(x)} rows"
+        *both,
+        color=BLUE,
+        linewidth=1.0,
+        linestyle="--",
+        label=f"{percent(WIDE)} of whole curves at these {len(x)} rows",
     )
     ax.plot(x, trajectory.median(), color=BLUE, linewidth=1.4, label="median")
     ax.set_title(escaped_text(textwrap.fill(f"bands: {trajectory.contains['new_run']}", TITLE)))
@@ -128,7 +133,7 @@ def _draw_curve(ax: Axes, trajectory: Trajectory) -> None:
 def _draw_plan(ax: Axes, plan: Trajectory) -> None:
     """Draw what was forecast of the run before it began."""
     edges = smoothed(plan.interval(WIDE, "new_run").T, plan.interval(WIDE).T)
-    label = f"{WIDE:.0%} at each row alone, before the run"
+    label = f"{percent(WIDE)} at each row alone, before the run"
     ax.fill_between(plan.positions, *edges, color=GREY, alpha=0.25, linewidth=0, label=label)
     ax.plot(plan.positions, plan.median(), color=GREY, linewidth=1.2, label="median, before the run")
 
@@ -142,7 +147,7 @@ def _draw_target(ax: Axes, trajectory: Trajectory, target: float) -> None:
     ax.axhline(target, label=f"target {target:g} {unit}, {odds}", **line)
     low, high = np.minimum(needed.interval(WIDE), trajectory.positions[-1])
     if needed.reachable > 0 and low < high:
-        label = f"where it is reached, {WIDE:.0%} (cut at the end of the run)"
+        label = f"where it is reached, {percent(WIDE)} (cut at the end of the run)"
         ax.hlines(target, low, high, color=PURPLE, linewidth=4, zorder=4, label=label)
 
 
@@ -150,7 +155,7 @@ def _draw_critical(ax: Axes, trajectory: Trajectory) -> None:
     """Draw the critical batch at the losses of the run, and the batch of the run."""
     found = trajectory.beside["critical_batch"]
     x, (low, high) = trajectory.positions, found.interval(WIDE).T
-    ax.fill_between(x, low, high, color=GREEN, alpha=0.25, linewidth=0, label=f"{WIDE:.0%} of the critical batch")
+    ax.fill_between(x, low, high, color=GREEN, alpha=0.25, linewidth=0, label=f"{percent(WIDE)} of the critical batch")
     ax.plot(x, found.median(), color=GREEN, linewidth=1.4)
     ax.plot(x, trajectory.points["batch_tokens"], color=VERMILLION, linewidth=1.4, label="batch of this run")
     log_axis(ax, ax.yaxis, "batch_tokens", "batch size B [tokens/step]")
@@ -164,7 +169,7 @@ def _draw_shares(ax: Axes, trajectory: Trajectory) -> None:
         found = trajectory.beside[name]
         whole = _steps(trajectory) if name == "run_minimum_steps" else np.ones(len(x))
         low, high = found.interval(WIDE).T / whole
-        ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{WIDE:.0%} of {label}")
+        ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{percent(WIDE)} of {label}")
         ax.plot(x, found.median() / whole, color=colour, linewidth=1.4)
     ax.set(ylim=(0, 1), ylabel="share of the run's own")
     ax.set_title("fewest steps and least compute for its losses")

@@ -169,8 +169,9 @@ class ArmCurves:
 
     @validated
     def ahead(self, arm: str, over: str, size: float) -> float:
-        """Return the probability that an arm has the lower expected loss at a size."""
-        return float((self.at(arm, size) < self.at(over, size)).mean())
+        """Return the probability that an arm has the lower expected loss at a size; a tie counts half."""
+        one, other = self.at(arm, size), self.at(over, size)
+        return float((one < other).mean() + (one == other).mean() / 2)
 
     @validated
     def best(self, size: float) -> dict[str, float]:

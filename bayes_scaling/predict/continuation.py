@@ -16,11 +16,21 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.data.columns import table_of
+from bayes_scaling.data.runs import named_as_runs
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
-from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, planned, taken_draws, weighted
+from bayes_scaling.predict.forecast import (
+    PLANNED,
+    Forecast,
+    at_rows_ahead,
+    columns_known,
+    mixed,
+    planned,
+    taken_draws,
+    weighted,
+)
 from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
 
@@ -89,7 +99,8 @@ def _rows_ahead(
     fit: Fit, run: str, so_far: pd.DataFrame, along: str, ahead: Mapping[str, Any] | pd.DataFrame
 ) -> pd.DataFrame:
     """Return the future rows of a run, with the columns that are constant in its rows so far filled in."""
-    frame = table_of(dict(ahead)) if isinstance(ahead, Mapping) else ahead.reset_index(drop=True)
+    table = table_of(dict(ahead)) if isinstance(ahead, Mapping) else ahead
+    frame, _ = named_as_runs(table, columns_known(fit.law, fit.groups.columns), PLANNED)
     if "params" in frame and "params" in so_far and (given := _others(so_far, frame)):
         raise ForecastError(f"run {run!r} has {so_far['params'].iloc[0]:.6g} params, not {given}; leave params out")
     same = [name for name in so_far if name not in frame and name != "loss" and so_far[name].nunique() == 1]

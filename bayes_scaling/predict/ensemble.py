@@ -379,8 +379,9 @@ class Ensemble:
             raise PlanError("inputs of a run: expected numbers, or rows of equal length") from None
         for name, values in given.items():
             least = 0.0 if name in may_be_zero else math.ulp(0.0)
-            if values.ndim != 1 or not (np.isfinite(values).all() and (values >= least).all()):
-                raise PlanError(f"{name} of a run: expected positive numbers, or one row of them")
+            if values.ndim != 1 or not (values.size and np.isfinite(values).all() and (values >= least).all()):
+                got = "" if values.size else "got no numbers, "
+                raise PlanError(f"{name} of a run: {got}expected positive numbers, or one row of them")
         given = derive_missing(given)[0]
         for member in self.members.values():
             missing = missing_inputs(member.fit.law, given, member.fit.yardstick.schedule)

@@ -15,7 +15,7 @@ from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_loss, checked_probability, listed
 from bayes_scaling.data.columns import derive_missing, table_of
 from bayes_scaling.data.consistency import odd_rows, refuse_impossible
-from bayes_scaling.data.runs import Runs
+from bayes_scaling.data.runs import Runs, named_as_runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.at_rows import few_of, with_few_draws
@@ -297,7 +297,10 @@ def _of_fit(
     """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
     found = at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed, draws)
-    names = inputs if points is None else (points.table if isinstance(points, Runs) else points)
+    names: Container[str] = inputs
+    if points is not None:
+        table = points.table if isinstance(points, Runs) else points
+        names = named_as_runs(table, columns_known(fit.law, fit.groups.columns), PLANNED)[0]
     given = {name: frame[name].to_numpy(float) for name in INPUTS if name in names and name in frame}
     said = unread((*fit.law.inputs, *fit.groups.columns), fit.runs, given)
     return dataclasses.replace(found, cautions=(*said, *found.cautions))
@@ -433,23 +436,14 @@ def paths_at(
 
 def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> pd.DataFrame:
     """Return future runs as a table of positive numbers that has every input of the fit's law."""
-    if points is not None and inputs:
-        raise ForecastError("give future runs either as a table or by name, not both")
+    refuse_two_ways(points, inputs)
     law = fit.law
-    named = {"run", *fit.groups.columns}
-    known = {*INPUTS, *law.columns, *named}
     if points is None:
-        unknown = [name for name in inputs if name not in known]
+        unknown = [name for name in inputs if name not in columns_known(law, fit.groups.columns)]
         if unknown:
             raise ForecastError(f"{unknown[0]!r} is no input of a run; law {law.label} needs {', '.join(law.inputs)}")
-        frame = table_of(inputs)
-    else:
-        table = points.table if isinstance(points, Runs) else points
-        frame = table[[name for name in table if name in known]].reset_index(drop=True)
-    numbers = [str(name) for name in frame if name not in named]
-    frame = numeric(frame, numbers, Origin(PLANNED, {}), law.may_be_zero)
-    frame = frame.assign(**derive_missing({str(name): frame[name] for name in frame if name not in named})[0])
-    refuse_impossible(frame, Origin(PLANNED, {}))
+        points = table_of(inputs)
+    frame = rows_known(law, points.table if isinstance(points, Runs) else points, fit.groups.columns)
     refuse_missing_inputs(law, frame, fit.yardstick.schedule)
     if (
         STEP_RATE in law.inputs
@@ -463,6 +457,44 @@ def planned(fit: Fit, points: pd.DataFrame | Runs | None, inputs: Mapping[str, A
     for column, labels in zip(fit.groups.columns, fit.groups.labels, strict=True):
         if column not in frame:
             raise ForecastError(f"say the {column} of each future run: {listed(labels, 8)}, or a new one")
+    return frame
+
+
+def refuse_two_ways(points: pd.DataFrame | Runs | None, inputs: Mapping[str, Any]) -> None:
+    """Refuse future runs that are given twice."""
+    if points is not None and inputs:
+        raise ForecastError("give future runs either as a table or by name, not both")
+
+
+def columns_known(law: Law, groups: Sequence[str]) -> set[str]:
+    """Return the columns that are read of future runs, for a law and columns that name groups."""
+    return {*INPUTS, *law.columns, "run", *groups}
+
+
+def rows_known(law: Law, table: pd.DataFrame, groups: Sequence[str] = ()) -> pd.DataFrame:
+    """Return what is read of a table of future runs, in positive numbers, with the columns that follow.
+
+    Parameters
+    ----------
+    table : with canonical columns, or columns spelled as in a table of runs
+    groups : columns that name groups
+
+    Raises
+    ------
+    ForecastError
+        When the table has no rows.
+    DataError
+        When a cell is no positive number, or numbers of a row contradict each other.
+    """
+    known, named = columns_known(law, groups), {"run", *groups}
+    table, spelled = named_as_runs(table, known, PLANNED)
+    frame, origin = table[[name for name in table if name in known]], Origin(PLANNED, spelled)
+    if not len(frame):
+        raise ForecastError(f"the table of {PLANNED} has no rows; expected one row for each run to forecast")
+    numbers = [str(name) for name in frame if name not in named]
+    frame = numeric(frame, numbers, origin, law.may_be_zero)
+    frame = frame.assign(**derive_missing({name: frame[name] for name in numbers})[0])
+    refuse_impossible(frame, origin)
     return frame
 
 

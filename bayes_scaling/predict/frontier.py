@@ -13,12 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_loss, checked_probability
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
@@ -217,7 +219,8 @@ def _needed(
             raise ForecastError(
                 f"{of} to reach a loss needs these other inputs fixed: {needed}; got {', '.join(fixed) or 'none'}"
             )
-        given = {name: float(value) for name, value in fixed.items()}
+        counted = numeric(pd.DataFrame([dict(fixed)]), list(fixed), Origin("the inputs", {}), law.may_be_zero)
+        given = {name: float(counted[name].iloc[0]) for name in fixed}
         along = ", ".join(f"{name} = {value:g}" for name, value in fixed.items()) or "the only input"
         kind = of
     elif of == "flops" and set(law.inputs) == {"params", "tokens"}:
@@ -225,8 +228,8 @@ def _needed(
             raise ForecastError("with of='flops' give tokens_per_param or nothing; to fix params use of='tokens'")
         kind, along, given = "optimal", "the compute-optimal split", {"log_ratios": _log_ratios(fit)}
         if tokens_per_param is not None:
-            if not tokens_per_param > 0:
-                raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive number")
+            if not 0 < tokens_per_param < np.inf:
+                raise ForecastError(f"tokens_per_param is {tokens_per_param:g}, expected a positive, finite number")
             kind, along, given = "ratio", f"{tokens_per_param:g} tokens per parameter", {"ratio": tokens_per_param}
     else:
         raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")

@@ -306,7 +306,7 @@ def trajectory(
             )
     along = _along_of(inputs)
     so_far = curve_so_far(fits[0], run)[0] if run else fits[0].runs.table.iloc[:0]
-    rows = _rows(fits[0], along, inputs[along], so_far)
+    rows = _rows(fits[0], along, inputs, so_far)
     others = {name: value for name, value in inputs.items() if name != along}
     if not _is_list(inputs[along]) and (lists := [name for name, value in others.items() if _is_list(value)]):
         raise ForecastError(f"{lists[0]} is a list, so give {along} as a list of equal length too, one for each row")
@@ -339,8 +339,9 @@ def _along_of(inputs: Mapping[str, Any]) -> str:
     return wanted[0]
 
 
-def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
-    """Return the positions of the rows of a run, in order."""
+def _rows(fit: Fit, along: str, inputs: Mapping[str, Any], so_far: pd.DataFrame) -> np.ndarray:
+    """Return the positions of the rows of a run, in order; those of a planned run are after whole steps."""
+    given = inputs[along]
     values = np.atleast_1d(_numbers(along, given))
     if values.ndim != 1 or not (len(values) and np.isfinite(values).all() and (values > 0).all()):
         raise ForecastError(f"{along} is {shown(given)}, expected positive numbers")
@@ -357,12 +358,21 @@ def _rows(fit: Fit, along: str, given: Any, so_far: pd.DataFrame) -> np.ndarray:
             raise ForecastError(
                 f"the run is at {along} {_number(first)} already; give an end beyond, not {_number(end)}"
             )
-    else:
-        known = derive_missing({name: fit.runs.column(name) for name in (*LENGTHS, "batch_tokens") if name in fit.runs})
-        smallest = float(np.min(known[0][along])) if along in known[0] else end
-        first = min(smallest, EARLIEST * end)
-    places = np.geomspace(first, end, ROWS)
-    return np.unique(np.append(np.ceil(places[:-1]), end)) if along == "steps" and not len(so_far) else places
+        return np.geomspace(first, end, ROWS)
+    known = derive_missing({name: fit.runs.column(name) for name in (*LENGTHS, "batch_tokens") if name in fit.runs})[0]
+    step = _step(along, inputs.get("batch_tokens")) if "steps" in known else None
+    unit, counted = (1.0, along) if step is None else (step, "steps")
+    smallest = float(np.min(known[counted])) if counted in known else end / unit
+    places = np.geomspace(min(smallest, EARLIEST * end / unit), end / unit, ROWS)
+    return places if step is None else np.unique(np.append(np.minimum(np.ceil(places[:-1]) * unit, end), end))
+
+
+def _step(along: str, batch: Any) -> float | None:
+    """Return the length of one step of a planned run; None where no batch says how many tokens it has."""
+    if along == "steps":
+        return 1.0
+    size = np.nan if batch is None or _is_list(batch) else float(_numbers("batch_tokens", batch))
+    return size if np.isfinite(size) and size >= 1 else None  # what is no batch is refused by its cell
 
 
 def _of_no_curves(fit: Fit) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.base import names
 from bayes_scaling.evaluate.candidates import BASELINES, EXACT, TOGETHER
+from bayes_scaling.inference import fit as fitting
 from bayes_scaling.inference import loading
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.inference.store import digest_of
@@ -132,6 +133,36 @@ def test_forecast_of_a_table(folder: Path, tmp_path: Path) -> None:
     assert code == 0 and json.loads(out)["points"][0]["params"] == 7e10
 
 
+def test_columns_are_named_in_planned_runs_as_in_fitted_ones(folder: Path, tmp_path: Path) -> None:
+    point = ("forecast", folder / "fit.nc", "--json")
+    _, expected, _ = run(*point, "--params", "7e10", "--tokens", "1.4e12")
+    (tmp_path / "plan.csv").write_text("N,seen\n7e10,1.4e12\n")
+    code, out, _ = run(*point, "--table", tmp_path / "plan.csv", "--columns", "tokens=seen,loss=not here")
+    assert code == 0 and json.loads(out) == json.loads(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot read --table"),
+        ("params,tokens\n", "the planned runs has no rows"),
+        ("params,tokens\n1e9,many\n", "'many' is not a number"),
+        ("params\n1e9\n", "tokens is missing"),
+    ],
+)
+def test_planned_runs_that_cannot_be_are_refused_before_a_table_is_fitted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, says: str
+) -> None:
+    monkeypatch.setattr(fitting, "parts", lambda *_, **__: pytest.fail("a fit began"))
+    if text is not None:
+        (tmp_path / "plan.csv").write_text(text)
+    ask = ("forecast", folder / "runs.csv", "--law", "chinchilla", "--table", tmp_path / "plan.csv")
+    code, _, err = run(*ask)
+    assert code == 2 and says in err
+    code, _, err = run(*ask, "--params", "1e9")
+    assert code == 2 and (says in err or "either as a table or by name" in err)
+
+
 def test_a_table_that_looks_wrong_is_said_to_before_the_answer(tmp_path: Path, chinchilla_runs: bs.Runs) -> None:
     """Whoever only asks for the answer reads the warnings, too; they leave JSON as it is."""
     table = chinchilla_runs.table[["tokens", "loss"]].assign(**{"params (M)": chinchilla_runs.column("params") / 1e6})
@@ -161,7 +192,29 @@ def test_what_says_how_a_table_is_read_is_refused_of_a_fit(folder: Path, option:
 
 def test_an_unreachable_target_is_said(folder: Path) -> None:
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4")
-    assert "0.0%" in out and "out of reach" in out
+    assert "0.0%" in out and "loss 0.4 nats/token on the mean curve is out of reach" in out and "inf " not in out
+    assert "the probability that it can be reached at all is" in out
+
+
+def test_a_target_that_is_no_loss_names_its_option(folder: Path) -> None:
+    code, _, err = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "nan")
+    assert code == 2 and "--target: target loss is nan, expected a positive number" in err
+
+
+def test_the_compute_of_a_target_goes_by_the_seed(folder: Path) -> None:
+    point = ("forecast", folder / "drift.nc", "--params", "7e10", "--tokens", "1e12", "--target", "2.1", "--json")
+    run("fit", folder / "runs.csv", "--law", "chinchilla", "--out", folder / "drift.nc", "--sampler", "laplace",
+        "--discrepancy", "brownian")  # fmt: skip
+    found = [json.loads(run(*point, "--seed", seed, "--unconverged")[1])["required"] for seed in (1, 2)]
+    assert found[0] != found[1]
+    needed = bs.required(bs.load_fit(folder / "drift.nc"), 2.1, seed=2, unconverged=True)
+    assert found[1]["median"] == needed.quantile(0.5)
+
+
+def test_probabilities_of_bands_are_written_as_asked(folder: Path) -> None:
+    bands = ("--prob", "0.975,0.995,0.9999")
+    _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", *bands)
+    assert all(band in out for band in ("97.5%", "99.5%", "99.99%")) and "100%" not in out
     _, out, _ = run("forecast", folder / "fit.nc", "--params", "7e10", "--tokens", "1e12", "--target", "0.4", "--json")
     assert json.loads(out)["required"]["median"] is None and json.loads(out)["required"]["probability_reachable"] == 0
 

@@ -119,6 +119,7 @@ def test_several_runs_odds_ladders_and_shapes(folder: Path) -> None:
         (("--budget", "1e22", "--odds", "0.5"), "--target LOSS"),
         (("--budget", "1e22", "--target", "2", "--odds", "50"), "write 0.5 for 50 percent"),
         (("--budget", "1e22", "--reserve", "0.5"), "add --ladder FRACTION"),
+        (("--budget", "1e22", "--reserve", "0"), "add --ladder FRACTION"),
         (("--budget", "1e22", "--ladder", "5"), "write 0.05 for 5 percent"),
         (("--budget", "1e22", "--limit", "size=3"), "cannot read --limit 'size=3'"),
         (("--budget", "1e22", "--limit", "params=1e9:7B"), "'7B' is not a number"),
@@ -175,3 +176,8 @@ def test_the_printed_median_is_that_of_the_json(chinchilla_fit: bs.Fit) -> None:
 def test_batches_and_epochs_are_shown() -> None:
     text = printed(bs.allocate(believed("three_term", THREE), 1e21))
     assert "batch [tokens]" in text and "steps" in text and "batch_tokens" in text and "epochs" not in text
+
+
+def test_a_ladder_holds_back_what_it_does_in_python(folder: Path) -> None:
+    code, out, _ = run("allocate", folder / "fit.nc", "--budget", "1e22", "--ladder", "0.1", "--json")
+    assert code == 0 and json.loads(out)["ladder"]["reserve"] == pytest.approx(0.05 * 1e22)

@@ -62,7 +62,7 @@ def test_the_start_of_curves_and_paths_of_the_discrepancy_can_be_named(tmp_path:
     for options in ((), ("--noise-start", "none", "--discrepancy-along", "params")):
         code, _, err = run("fit", tmp_path / "curves.csv", *options)
         assert code == 0, err
-    said = [(how["noise"].rows, how["noise"].start, how["discrepancy"].along) for _, how in quick]
+    said = [(one.noise.rows, one.noise.start, one.discrepancy.along) for ((one, *_), _), _ in quick]
     assert said == [("correlated", "learned", "auto"), ("correlated", "none", "params")]
 
 

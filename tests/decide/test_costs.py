@@ -93,6 +93,7 @@ def test_lifetime_optimum_is_sardanas(beliefs: Ensemble) -> None:
         (lambda: money(PEAK, [0.4, 0.5], [1.0, 2.0, 3.0]).spending(), "numbers of draws differ"),
         (lambda: lifetime(-1e9), "serving_tokens is -1e"),
         (lambda: lifetime(math.nan), "serving_tokens is nan"),
+        (lambda: lifetime(math.inf), "serving_tokens is inf, expected a finite number, 0 or more"),
     ],
 )
 def test_bad_costs_are_explained(ask: Any, says: str) -> None:

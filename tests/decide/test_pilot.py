@@ -294,6 +294,7 @@ def test_same_seed_same_pilots(few: Ensemble, plan: bs.PilotPlan) -> None:
     [
         ({"budget": None}, "say what the pilots are for"),
         ({"forecast_at": {"params": 1e9, "tokens": 1e10}}, "say what the pilots are for"),
+        ({"budget": None, "forecast_at": {"params": [], "tokens": []}}, "params of a run: got no numbers"),
         ({"pilot_budget": -1.0}, "the pilot budget is -1"),
         ({"pilot_budget": 2e23}, "less than the budget of 1e.23"),
         ({"pilot_budget": 1e10}, "pays for none of the candidates"),
@@ -320,3 +321,8 @@ def test_candidates_that_are_no_runs_are_named(few: Ensemble, params: Any) -> No
     offers = pd.DataFrame({"params": [1e8, params], "tokens": [1e9, 1e9]})
     with pytest.raises(bs.errors.DataError, match="the candidates, row 2, column params"):
         bs.pilot(few, offers, 1e21, budget=BUDGET)
+
+
+def test_candidates_are_spelled_like_fitted_runs(few: Ensemble, plan: bs.PilotPlan) -> None:
+    offers = OFFERS.rename(columns={"params": "N", "tokens": "D"})
+    pd.testing.assert_frame_equal(bs.pilot(few, offers, 0.02 * BUDGET, budget=BUDGET).runs, plan.runs)

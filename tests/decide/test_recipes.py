@@ -248,3 +248,32 @@ def test_speedups_hold_the_truth() -> None:
             low, high = made.speedup("b", irreducible=reading).interval()  # type: ignore[arg-type]
             hits.append(low <= true <= high)
     assert np.mean(hits) >= 0.6
+
+
+def test_a_recipe_is_as_good_as_itself(found: bs.RecipeComparison) -> None:
+    assert found.ahead("a", over="a") == 0.5
+
+
+def test_a_verdict_is_one_line_whatever_recipes_are_called(found: bs.RecipeComparison) -> None:
+    names = {"a": "a", "b": "b\nc"}
+    curves = {
+        reading: dataclasses.replace(one, arms={names[name]: arm for name, arm in one.arms.items()})
+        for reading, one in found.curves.items()
+    }
+    readings = {
+        reading: dataclasses.replace(one, arms={names[name]: arm for name, arm in one.arms.items()})
+        for reading, one in found.readings.items()
+    }
+    said = dataclasses.replace(found, curves=curves, readings=readings).verdict
+    assert said.startswith("Promote 'b\\nc'; at 1e+22 FLOPs 'b\\nc' is worth") and "\n" not in said
+
+
+def test_a_warning_points_at_the_caller(found: bs.RecipeComparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = found.readings["shared"].fits["chinchilla"]
+    settled = dataclasses.replace(good, diagnostics=Diagnostics(1.0, 4000, 4000, 0, 1.0))
+    bad = dataclasses.replace(good, diagnostics=Diagnostics(4.0, 4000, 4000, 0, 1.0, "E"))
+    made = {"chinchilla": settled, "nesting": bad}
+    monkeypatch.setattr(arms, "fit", lambda law, *_, **__: made[law.label])
+    with pytest.warns(bs.errors.BayesScalingWarning, match="nesting did not converge") as said:
+        bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0, law=list(made))
+    assert {warning.filename for warning in said if "nesting" in str(warning.message)} == {__file__}

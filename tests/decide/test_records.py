@@ -94,6 +94,12 @@ def test_a_run_is_found_by_inputs_that_say_the_same(registered: bs.Registered, c
     assert scores["run"].tolist() == [0] and scores["loss"].tolist() == [2.5]
 
 
+def test_measured_runs_are_spelled_like_fitted_ones(registered: bs.Registered) -> None:
+    table = pd.DataFrame({"N": [1e9, 1e9], "D": [2e10, 3e10], "val_loss": [2.5, 9.0]})
+    assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
+    assert bs.score_registered(registered, table.assign(loss=2.6))["loss"].tolist() == [2.6]
+
+
 def test_a_row_that_is_there_twice_counts_once(registered: bs.Registered) -> None:
     table = pd.DataFrame({"params": [1e9, 1e9], "tokens": 2e10, "loss": 2.5})
     assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
@@ -260,7 +266,7 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
         (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
-        (pd.DataFrame({"params": [1e9], "D": [2e10], "loss": [2.0]}), "has params, D, loss; it needs tokens too"),
+        (pd.DataFrame({"params": [1e9], "seen": [2e10], "loss": [2.0]}), "has params, seen, loss; it needs tokens too"),
         (
             pd.DataFrame({"params": [1e9, 5e8, 1e9], "tokens": 2e10, "loss": [2.31, 3.0, 2.3]}),
             "rows 1, 3 of the table are all registered run 0, with losses of 2.3 to 2.31: a forecast is of one run",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,20 @@ def test_mistakes_are_explained() -> None:
         bs.simulate("chinchilla", design(), {"gamma": 1.0})
     with pytest.raises(bs.errors.LawError, match="no published constants"):
         bs.simulate("chinchilla", design(), "nobody1999")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("change", "constants", "says"),
+    [
+        (lambda table: table.iloc[:0], {}, "the design has no rows; expected one row for each run"),
+        (lambda table: table.assign(params=-1.0), {}, "the design, row 1, column params: -1 is negative"),
+        (lambda table: table, {"E": -5.0}, "constant E is -5, expected a number from 0 on"),
+        (lambda table: table, {"sigma": -1.0}, "constant sigma is -1, expected a number from 0 on"),
+        (lambda table: table, {"nu": -2.0}, "constant nu is -2, expected a number from 0 on"),
+    ],
+)
+def test_what_is_wrong_with_design_or_constants_is_said(change: Any, constants: dict[str, float], says: str) -> None:
+    known = {"E": 1.7, "A": 400.0, "B": 400.0, "alpha": 0.3, "beta": 0.3}
+    with pytest.raises(bs.BayesScalingError, match=says):
+        bs.simulate("chinchilla", change(design()), {**known, **constants})

@@ -195,3 +195,13 @@ def test_separate_runs_are_not_continued(below: pd.DataFrame, ahead: pd.DataFram
     """Where rows are independent, a name says nothing."""
     fit = fit_exact(LAWS[0], bs.Runs.from_frame(below), noise="normal", sampler="laplace", seed=0)
     assert bs.forecast(fit, ahead, unconverged=True).continues == ()
+
+
+def test_rows_ahead_are_spelled_like_fitted_ones(fit: bs.Fit, ahead: pd.DataFrame) -> None:
+    spelled = bs.continued(fit, "big", ahead[["tokens"]].rename(columns={"tokens": "tokens_seen"}))
+    np.testing.assert_array_equal(spelled.mean, bs.continued(fit, "big", ahead[["tokens"]]).mean)
+
+
+def test_no_rows_ahead_are_refused(fit: bs.Fit, ahead: pd.DataFrame) -> None:
+    with pytest.raises(bs.errors.ForecastError, match="has no rows; expected one row for each run"):
+        bs.continued(fit, "big", ahead[["tokens"]].iloc[:0])

@@ -92,6 +92,18 @@ def test_a_table_and_names_give_the_same(chinchilla_fit: bs.Fit) -> None:
     assert not np.array_equal(by_name.new_run, bs.forecast(chinchilla_fit, **POINT, seed=4).new_run)
 
 
+def test_planned_runs_are_spelled_like_fitted_ones(chinchilla_fit: bs.Fit) -> None:
+    table = pd.DataFrame({"N": [7e10], "training tokens": [1.4e12]})
+    by_name = bs.forecast(chinchilla_fit, **POINT)
+    np.testing.assert_array_equal(bs.forecast(chinchilla_fit, table).new_run, by_name.new_run)
+    np.testing.assert_array_equal(bs.forecast(chinchilla_fit, table.assign(tokens=1.4e12, D=1.0)).mean, by_name.mean)
+    assert list(table) == ["N", "training tokens"]
+    with pytest.raises(bs.errors.DataError, match=r"row 1, column N \(read as params\): -1 is negative"):
+        bs.forecast(chinchilla_fit, table.assign(N=-1))
+    with pytest.raises(bs.errors.DataError, match="'N' and 'n_params' could both be params; rename or drop one"):
+        bs.forecast(chinchilla_fit, table.assign(n_params=1e9))
+
+
 def test_steps_and_batch_give_tokens(chinchilla_fit: bs.Fit) -> None:
     points = pd.DataFrame({"params": [7e10], "steps": [7e5], "batch_tokens": [2e6]})
     np.testing.assert_array_equal(bs.forecast(chinchilla_fit, points).mean, bs.forecast(chinchilla_fit, **POINT).mean)
@@ -186,3 +198,5 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         forecast.probability_below(-1)
     with pytest.raises(bs.errors.ForecastError, match="either as a table or by name"):
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), params=1e9)
+    with pytest.raises(bs.errors.ForecastError, match="the planned runs has no rows; expected one row for each run"):
+        bs.forecast(chinchilla_fit, pd.DataFrame([POINT]).iloc[:0])

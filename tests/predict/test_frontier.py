@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit) -> None:
         (lambda: bs.required(chinchilla_fit, 2.0, of="tokens"), "needs these other inputs fixed: params; got none"),
         (lambda: bs.required(chinchilla_fit, 2.0, params=1e9), "to fix params use of='tokens'"),
         (lambda: bs.required(chinchilla_fit, 2.0, tokens_per_param=-2), "tokens_per_param is -2"),
+        (lambda: bs.required(chinchilla_fit, 2.0, tokens_per_param=math.inf), "tokens_per_param is inf"),
         (lambda: bs.required(chinchilla_fit, 2.0).interval(95), "write 0.95 for 95 percent"),
         (lambda: bs.compute_optimal(chinchilla_fit, 1e23).interval("flops"), "not 'flops'"),
     ):
@@ -148,3 +150,9 @@ def test_a_fit_to_whole_curves_is_saved_with_what_its_paths_run_along(curve_fit:
     drawn = [bs.forecast(fit, **planned, unconverged=True).new_run for fit in (curve_fit, again)]
     np.testing.assert_array_equal(*drawn)
     assert again.discrepancy == curve_fit.discrepancy
+
+
+@pytest.mark.parametrize(("params", "says"), [(-5.0, "-5 is negative"), (0.0, "0 is zero"), (math.inf, "is infinite")])
+def test_an_impossible_input_that_is_fixed_is_refused(chinchilla_fit: bs.Fit, params: float, says: str) -> None:
+    with pytest.raises(bs.errors.DataError, match=f"the inputs, row 1, column params: .*{says}"):
+        bs.required(chinchilla_fit, 2.0, of="tokens", params=params)

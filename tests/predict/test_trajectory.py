@@ -91,6 +91,17 @@ def test_an_end_gives_rows_from_the_first_fitted_step_on(planned: bs.Trajectory)
 # --- bands ---
 
 
+@pytest.mark.parametrize("batch", [64.0, 5e5])
+def test_a_run_by_tokens_has_the_rows_of_one_by_steps(fit: bs.Fit, batch: float) -> None:
+    """The smallest fitted run by tokens may have a batch larger or smaller than this one."""
+    run = {"params": 1e9, "batch_tokens": batch}
+    by_tokens, by_steps = bs.trajectory(fit, **run, tokens=20_000 * batch), bs.trajectory(fit, **run, steps=20_000)
+    np.testing.assert_array_equal(by_tokens.points["steps"], by_steps.points["steps"])
+    np.testing.assert_array_equal(by_tokens.forecast.curve, by_steps.forecast.curve)
+    between = bs.trajectory(fit, **run, tokens=20_000.5 * batch).points["steps"]
+    assert between.iloc[-1] == 20_000.5 and (between.iloc[:-1] % 1 == 0).all() and between.is_monotonic_increasing
+
+
 def test_a_simultaneous_band_holds_whole_draws(planned: bs.Trajectory) -> None:
     for of in ("mean", "curve", "new_run"):
         low, high = planned.simultaneous(0.8, of).T

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.json_text import nulled
+from bayes_scaling.base.messages import percent
 from bayes_scaling.cli.printing.layout import MISSING, number, table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def each_law_table(forecast: Forecast, ensemble: Ensemble, probability: float) -
         for row in each_law(forecast, ensemble, probability)
     ]
     where = ", ".join(f"{name} {_number(value)}" for name, value in forecast.points.iloc[_largest(forecast)].items())
-    headers = ("law", "weight", "median", f"{probability:.0%} one new run", "why")
+    headers = ("law", "weight", "median", f"{percent(probability)} one new run", "why")
     return Group(table(headers, rows, title=f"What each law says by itself of {where}"), *_reasons(ensemble))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import odds, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
     ]
     for of, word in (("mean", "mean curve"), ("new_run", "one new run")):
         for p in probabilities:
-            headers.append(f"{p:.0%} {word}")
+            headers.append(f"{percent(p)} {word}")
             low, high = frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]
             columns.append([f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)])
     if target is not None:
         headers.append(f"P(loss <= {target:g})")
-        columns.append([f"{p:.1%}" for p in frame["probability_below_target"]])
+        columns.append([odds(p, 1) for p in frame["probability_below_target"]])
     note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
     cautions = [Text(f"caution: {line}", style="yellow") for line in forecast.cautions]
     title = f"Forecast by {forecast.label}"
@@ -43,12 +45,16 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     """Return in one sentence what a target loss takes."""
     low, high = requirement.interval(probability)
     what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
+    target, middle = f"loss {requirement.loss:g} {unit} on the mean curve", requirement.quantile(0.5)
+    if math.isinf(middle):
+        can = f"the probability that it can be reached at all is {odds(requirement.reachable, 1)}"
+        return Text(f"{target} is out of reach along {requirement.along}: {can}")
+    least, most = ("out of reach" if math.isinf(end) else f"{end:.3g}" for end in (low, high))
     sentence = (
-        f"loss {requirement.loss:g} {unit} on the mean curve takes {requirement.quantile(0.5):.3g} {what} "
-        f"({probability:.0%}: {low:.3g} - {high:.3g}) along {requirement.along}"
+        f"{target} takes {middle:.3g} {what} ({percent(probability)}: {least} - {most}) along {requirement.along}"
     )
     if requirement.reachable < 1:
-        sentence += f"; with probability {1 - requirement.reachable:.1%} it is out of reach at any size"
+        sentence += f"; with probability {odds(1 - requirement.reachable, 1)} it is out of reach at any size"
     return Text(sentence)
 
 
@@ -71,13 +77,13 @@ def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableTyp
     """Return a quantity at each point with its interval."""
     frame = quantity.to_frame(probability)
     inputs = [str(name) for name in quantity.points]
-    headers = [*inputs, f"median [{quantity.unit}]", f"{probability:.0%} interval", "defined"]
+    headers = [*inputs, f"median [{quantity.unit}]", f"{percent(probability)} interval", "defined"]
     rows = [
         [
             *(float(row[name]) for name in inputs),
             float(row["median"]),
             f"{number(float(row['low']))} - {number(float(row['high']))}",
-            f"{row['defined']:.0%}",
+            odds(row["defined"]),
         ]
         for _, row in frame.iterrows()
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import odds, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ def _outcome(plan: Plan) -> list[str]:
     low, high = plan.interval(0.9)
     lines = [
         f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
-        f"{number(plan.goal.incumbent)}, beaten with probability {plan.probability_beats_incumbent:.1%}",
+        f"{number(plan.goal.incumbent)}, beaten with probability {odds(plan.probability_beats_incumbent, 1)}",
         f"loss of {plan.contains}: 90% {low:.4g} - {high:.4g} {plan.loss_unit}; mean of the worst 5% "
         f"{plan.cvar(0.05):.4g}",
     ]
     if not math.isnan(plan.goal.target):
-        lines.append(f"P(loss <= {plan.goal.target:g}) = {plan.probability_reaches_target:.1%}")
+        lines.append(f"P(loss <= {plan.goal.target:g}) = {odds(plan.probability_reaches_target, 1)}")
     cheap, dear = plan.interval(0.9, "cost")
     if dear > cheap * (1 + 1e-9):
         lines.append(f"cost: 90% {number(cheap)} - {number(dear)} {plan.unit}")
@@ -125,7 +126,7 @@ def curve_table(curve: pd.DataFrame, unit: str) -> RenderableType:
 def odds_table(smallest: pd.DataFrame, target: float, unit: str) -> RenderableType:
     """Return the smallest budgets that reach a loss with some probability."""
     rows = [
-        [f"{row['probability']:.0%}", float(row["budget"]), float(row["params"]), float(row["tokens"]), str(row["why"])]
+        [percent(row["probability"]), float(row["budget"]), float(row["params"]), float(row["tokens"]), str(row["why"])]
         for row in smallest.to_dict(orient="records")
     ]
     headers = ("probability", f"budget [{unit}]", "params", "tokens", "")
@@ -208,8 +209,8 @@ def midrun_table(found: MidRun) -> RenderableType:
             f"{row['low']:.4g} - {row['high']:.4g}",
             f"{row['value']:.4g} +- {row['value_se']:.1g}",
             row["net"],
-            f"{row['beats_incumbent']:.0%}",
-            *([f"{row['reaches_target']:.0%}"] if target else []),
+            odds(row["beats_incumbent"]),
+            *([odds(row["reaches_target"])] if target else []),
         ]
         for row in found.options.to_dict(orient="records")
     ]

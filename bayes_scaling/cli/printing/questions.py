@@ -7,7 +7,7 @@ import math
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.base.messages import listed
+from bayes_scaling.base.messages import listed, odds
 from bayes_scaling.cli.printing.layout import number, table
 from bayes_scaling.cli.printing.plans import pilot_table
 from bayes_scaling.decide.recipes import RecipeComparison
@@ -33,8 +33,8 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
             row["irreducible"],
             row["multiplier"],
             f"{number(row['low'])} to {number(row['high'])}",
-            f"{row['ahead']:.0%}",
-            f"{row['crosses']:.0%}",
+            odds(row["ahead"]),
+            odds(row["crosses"]),
             "-" if math.isnan(row["one_scale"]) else f"{row['one_scale'] - 1:+.2%}",
         ]
         for row in frame.to_dict(orient="records")
@@ -54,7 +54,7 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
     if found.target is not None:
         wanted = [
             [row["recipe"], row["irreducible"], row["multiplier_to_target"], number(row["target_low"]),
-             number(row["target_high"]), f"{row['target_defined']:.0%}"]
+             number(row["target_high"]), odds(row["target_defined"])]
             for row in frame.to_dict(orient="records")
         ]  # fmt: skip
         headers = ["recipe", "irreducible loss", "multiplier", "low", "high", "odds that one gets there"]
@@ -100,8 +100,11 @@ def needs_words(needed: Requirement) -> str:
     """Say what a score needs in a sentence."""
     if not needed.reachable:
         return f"A score of {needed.loss:.4g} is out of reach: in no draw does the link get there."
-    low, high = needed.interval(0.9)
+    can = f"the odds that it can be reached at all are {odds(needed.reachable)}"
+    if math.isinf(needed.quantile(0.5)):
+        return f"A score of {needed.loss:.4g} is out of reach along {needed.along}: {can}."
+    low, high = ("out of reach" if math.isinf(end) else number(end) for end in needed.interval(0.9))
     return (
-        f"A score of {needed.loss:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90 %: {number(low)} to "
-        f"{number(high)}) along {needed.along}; the odds that it can be reached at all are {needed.reachable:.0%}."
+        f"A score of {needed.loss:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90 %: {low} to {high}) along "
+        f"{needed.along}; {can}."
     )

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
+from bayes_scaling.base.messages import odds, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ def _curve(found: Trajectory, probabilities: Sequence[float]) -> RenderableType:
     columns: list[list[Any]] = [*(list(frame[name].astype(float)) for name in growing), list(frame["curve_median"])]
     for of, word in (("curve", "curve"), ("new_run", "one evaluation")):
         for p in probabilities:
-            headers.append(f"{p:.0%} {word}")
+            headers.append(f"{percent(p)} {word}")
             columns.append(_ranges(frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]))
     widest = max(probabilities)
-    headers.append(f"{widest:.0%} whole curve")
+    headers.append(f"{percent(widest)} whole curve")
     columns.append(_ranges(frame[f"curve_whole_{widest:g}_low"], frame[f"curve_whole_{widest:g}_high"]))
     title = f"Loss curve of {found.name}, by {found.forecast.label}"
     return table(headers, zip(*columns, strict=True), title=title)
@@ -61,17 +62,17 @@ def reached_line(found: Trajectory, loss: float, probability: float) -> str:
     if reached["odds"] == 0:
         return f"loss {loss:g} {unit} is not reached within {end} in any of {len(found.draws())} draws"
     if reached["odds"] == 1:
-        odds = f"loss {loss:g} {unit} is reached within {end} in all of {len(found.draws())} draws"
+        said = f"loss {loss:g} {unit} is reached within {end} in all of {len(found.draws())} draws"
     else:
-        odds = f"loss {loss:g} {unit} is reached within {end} with probability {reached['odds']:.1%}"
+        said = f"loss {loss:g} {unit} is reached within {end} with probability {odds(reached['odds'], 1)}"
     counted_in = [of for of in ("steps", "tokens") if of in reached]
     if reached[counted_in[0]]["median"] is None:
-        return f"{odds}; in most draws it is not reached by then"
-    said = []
+        return f"{said}; in most draws it is not reached by then"
+    places = []
     for of in counted_in:
         middle, low, high = (reached[of][name] for name in ("median", "low", "high"))
-        said.append(f"{number(middle)} {of} ({probability:.0%}: {number(low)} - {_end(high)})")
-    return f"{odds}: at {', '.join(said)}"
+        places.append(f"{number(middle)} {of} ({percent(probability)}: {number(low)} - {_end(high)})")
+    return f"{said}: at {', '.join(places)}"
 
 
 def _end(value: float | None) -> str:
@@ -97,5 +98,5 @@ def _beside(found: Trajectory, probability: float) -> list[RenderableType]:
         for _, row in last.iterrows()
     ]
     title = f"Beside it, at the end of the run (loss {last['loss'].iloc[0]:.4g} {found.forecast.loss_unit})"
-    headers = ["quantity", "meaning", "median", f"{probability:.0%} interval"]
+    headers = ["quantity", "meaning", "median", f"{percent(probability)} interval"]
     return [table(headers, rows, title=title)]
