@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.base.messages import counted, odds, percent
+from bayes_scaling.base.messages import computed_percent, counted, percent
 from bayes_scaling.laws import read_priors
 from tests.support import THREE, believed, run
 
@@ -151,6 +151,11 @@ def test_an_option_that_would_be_lost_is_refused(options: list[str], says: str, 
 def test_only_a_certain_event_gets_a_hundred_percent() -> None:
     """Of a plan, the terminal said 100% where the report said > 99 %."""
     said = {0: "0%", 1e-9: "< 1%", 0.3: "30%", 0.994: "99%", 1 - 1e-15: "> 99%", 1: "100%"}
-    assert {value: odds(value) for value in said} == said
-    assert [odds(value, 1) for value in (1e-9, 0.9994, 0.9996, 1)] == ["< 0.1%", "99.9%", "> 99.9%", "100.0%"]
+    assert {value: computed_percent(value) for value in said} == said
+    assert [computed_percent(value, 1) for value in (1e-9, 0.9994, 0.9996, 1)] == [
+        "< 0.1%",
+        "99.9%",
+        "> 99.9%",
+        "100.0%",
+    ]
     assert [percent(value) for value in (0.9, 0.07, 0.975, 0.9999)] == ["90%", "7%", "97.5%", "99.99%"]

@@ -60,7 +60,7 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.12g}%"
 
 
-def odds(value: float, digits: int = 0) -> str:
+def computed_percent(value: float, digits: int = 0) -> str:
     """Return a probability that was worked out in percent, with some decimals; only a certain event gets 0% or 100%."""
     share, least = 100 * value, 10.0**-digits
     if value < 1 and share >= 100 - least / 2:

@@ -112,7 +112,7 @@ def chain(
     ] = None,
     chance: Annotated[float, typer.Option(help="Score of guessing: 0.25 for four choices.")] = 0.0,
     target: Annotated[
-        float | None, typer.Option(help="A score that is wanted: its odds, and the compute that it needs.")
+        float | None, typer.Option(help="A score that is wanted: its probability, and the compute that it needs.")
     ] = None,
     direct: Annotated[
         Path | None, typer.Option(help="Saved fit (.nc) of the error rate against compute, to show beside.")

@@ -53,7 +53,7 @@ def trajectory(
         str, typer.Option(help="Instead of a planned run, the id of one that is under way, with rows in the table.")
     ] = "",
     target_loss: Annotated[
-        str, typer.Option(help="Losses to reach, comma-separated; prints steps, tokens and odds.")
+        str, typer.Option(help="Losses to reach, comma-separated; prints steps, tokens and probability.")
     ] = "",
     prob: Annotated[str, typer.Option(help="Probabilities of the bands, comma-separated fractions.")] = "0.5,0.9",
     measured: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import odds
+from bayes_scaling.base.messages import computed_percent
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, Shape
@@ -167,5 +167,5 @@ def _why(problem: Problem, most: float, top: float) -> str:
     under = "" if limits.constraints == Constraints() else " under these constraints"
     return (
         f"P(loss <= {problem.goal.target:g}) is at most {most:.3g}{under}, up to {top:.3g} {problem.spending.unit}; "
-        f"in {odds(above)} of draws even an endless run is expected to stay above the target"
+        f"in {computed_percent(above)} of draws even an endless run is expected to stay above the target"
     )

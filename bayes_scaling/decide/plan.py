@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import odds, shown
+from bayes_scaling.base.messages import computed_percent, shown
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
@@ -242,7 +242,7 @@ class Plan:
         low, high = self.interval(0.9)
         target = ""
         if not math.isnan(self.goal.target):
-            target = f" and reaches the target with probability {odds(self.probability_reaches_target)}"
+            target = f" and reaches the target with probability {computed_percent(self.probability_reaches_target)}"
         tuned = ""
         if self.batch_tokens is not None and self.peak_learning_rate is not None:
             tuned = f" in batches of {self.batch_tokens:.3g} with a peak learning rate of {self.peak_learning_rate:.3g}"
@@ -252,7 +252,7 @@ class Plan:
         return (
             f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens{tuned} for {self.cost:.3g} {self.unit}. "
             f"The loss will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent "
-            f"with probability {odds(self.probability_beats_incumbent)}{target}."
+            f"with probability {computed_percent(self.probability_beats_incumbent)}{target}."
         )
 
     @validated

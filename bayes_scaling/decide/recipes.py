@@ -17,7 +17,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import nulled
-from bayes_scaling.base.messages import checked_probability, listed, odds, plain, shown
+from bayes_scaling.base.messages import checked_probability, computed_percent, listed, plain, shown
 from bayes_scaling.base.names import IRREDUCIBLE
 from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
@@ -144,7 +144,7 @@ class RecipeComparison:
         over: str | None = None,
         irreducible: IrreducibleChoice | None = None,
     ) -> float:
-        """Return the odds that a recipe has a lower expected loss than another; arguments as of `speedup`."""
+        """Return the probability that a recipe has a lower expected loss than another; arguments as of `speedup`."""
         size = self.budget if at is None else at
         return self._curves(irreducible).ahead(recipe, self.baseline if over is None else over, size)
 
@@ -200,11 +200,11 @@ class RecipeComparison:
         rival = best if best != self.baseline else min(rest, key=lambda name: self.expected_losses[name])
         found = self.speedup(rival)
         low, high = found.interval()
-        ahead, kept, named = odds(self.ahead(rival)), plain(self.baseline), plain(best)
+        ahead, kept, named = computed_percent(self.ahead(rival)), plain(self.baseline), plain(best)
         size = f"{self.budget:.3g} {self.unit}"
         facts = (
             f"at {size} {plain(rival)} is worth {_times(found.median)} the {self.unit} of {kept} "
-            f"(90 %: {_times(low)} to {_times(high)}), and the odds that it is ahead are {ahead}"
+            f"(90 %: {_times(low)} to {_times(high)}), and it is ahead with probability {ahead}"
         )
         first = f"Promote {named}" if best != self.baseline else f"Drop {listed(rest)}: keep {kept}"
         text = f"{first}; {facts}."
@@ -212,7 +212,8 @@ class RecipeComparison:
             text = f"{self.pilots.verdict} Without them: {first[0].lower()}{first[1:]}; {facts}."
         for other in self.curves:
             if other != self.irreducible:
-                text += f" With {_READINGS[other]} the odds are {odds(self.ahead(rival, irreducible=_reading(other)))}."
+                otherwise = computed_percent(self.ahead(rival, irreducible=_reading(other)))
+                text += f" With {_READINGS[other]} the probability is {otherwise}."
         if self.target is not None and not self.speedup(rival, loss=self.target).defined:
             largest = self._curves().sizes[-1]
             text += f" Neither reaches a loss of {self.target:.4g} up to {largest:.3g} {self.unit}."
@@ -229,9 +230,9 @@ class RecipeComparison:
         Returns
         -------
         pandas.DataFrame
-            ``recipe``, ``irreducible``, ``multiplier`` at the budget with ``low`` and ``high``, ``ahead`` (odds there),
-            ``crosses`` (odds that the curves cross between the smallest run and the budget), ``crossing`` (median size,
-            of the draws that cross), ``expected_loss``, ``one_scale`` (ratio of losses at the largest common scale,
+            ``recipe``, ``irreducible``, ``multiplier`` at the budget with ``low`` and ``high``, ``ahead`` (probability
+            there), ``crosses`` (probability that the curves cross between the smallest run and the budget), ``crossing``
+            (median size, of the draws that cross), ``expected_loss``, ``one_scale`` (ratio of losses at the largest common scale,
             NaN without one) and, with a target, ``multiplier_to_target`` with its interval and ``target_defined``.
         """
         checked_probability(probability)

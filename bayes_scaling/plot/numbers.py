@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from bayes_scaling.base.messages import odds
+from bayes_scaling.base.messages import computed_percent
 from bayes_scaling.plot.style import short_number
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -33,7 +33,7 @@ def loss(value: float) -> str:
 
 def probability(value: float) -> str:
     """Return a probability in percent; only a certain event gets 0 % or 100 %."""
-    return odds(value).replace("%", " %")
+    return computed_percent(value).replace("%", " %")
 
 
 TINY = 1e-4  # change of the loss below which only that is said

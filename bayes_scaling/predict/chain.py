@@ -96,7 +96,7 @@ class ScoreForecast:
 
     @validated
     def probability_above(self, score: float, task: str | None = None, of: str = "measured") -> np.ndarray:
-        """Return the odds of a score at least as high, ``(n_point,)``; arguments as of `draws`."""
+        """Return the probability of a score at least as high, ``(n_point,)``; arguments as of `draws`."""
         checked_score(score)
         return np.asarray((self.draws(task, of) >= score).mean(axis=0))
 
@@ -123,7 +123,7 @@ class ScoreForecast:
         Parameters
         ----------
         probability : of the intervals
-        target : adds the odds of a measured score at least as high, ``P(score >= target)``
+        target : adds the probability of a measured score at least as high, ``P(score >= target)``
         """
         rows = []
         names = [*self.tasks, *([None] if len(self.tasks) > 1 else [])]
@@ -349,7 +349,7 @@ def chain(
     unconverged: bool = False,
     seed: Seed = 0,
 ) -> Chain:
-    """Chain a fit of the loss and a fit of the error against the loss: forecasts, odds and budgets of a score.
+    """Chain a fit of the loss and a fit of the error against the loss: forecasts, probabilities and budgets of a score.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class Requirement:
         return self.quantile(tail), self.quantile(1 - tail)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return target, median, 90 % interval and odds as plain values, for JSON; None where it is infinite."""
+        """Return target, median, 90 % interval and probability as plain values, for JSON; None where it is infinite."""
         ends = [value if np.isfinite(value) else None for value in (*self.interval(0.9), self.quantile(0.5))]
         kept = {"target": self.loss, "of": self.of, "along": self.along, "reachable": self.reachable}
         return {**kept, "low": ends[0], "high": ends[1], "median": ends[2]}

@@ -215,7 +215,7 @@ class Trajectory:
         Parameters
         ----------
         probabilities : probabilities that the bands contain, as fractions
-        targets : losses; where each is reached, and with which odds
+        targets : losses; where each is reached, and with which probability
         """
         widest = max(probabilities, default=BAND)
         last = self.beside_frame(widest)
@@ -238,7 +238,7 @@ class Trajectory:
 
     @validated
     def reached(self, loss: float, probability: float = 0.9) -> dict[str, Any]:
-        """Say where a loss is reached as plain values: odds, and steps and tokens with an interval, None if never.
+        """Say where a loss is reached as plain values: ``odds``, its probability; steps and tokens with an interval, None if never.
 
         Parameters
         ----------

@@ -196,7 +196,7 @@ class Curve(Part):
     params, batch_tokens : of a planned run
     steps, tokens : where it ends; one of them
     run : or the id of a run under way, with rows in the table
-    targets : losses; the report says where each is reached, and with which odds
+    targets : losses; the report says where each is reached, and with which probability
     """
 
     params: float | None = pydantic.Field(default=None, gt=0)

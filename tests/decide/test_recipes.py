@@ -50,7 +50,7 @@ def test_both_readings_are_shown_beside_the_usual_ranking(found: bs.RecipeCompar
     assert (frame["one_scale"] < 1).all(), "b is better at the largest common scale"
     assert {"multiplier_to_target", "target_defined"} <= set(frame)
     assert found.decision == "promote" and found.verdict.startswith("Promote b; at 1e+22 FLOPs b is worth")
-    assert "With an irreducible loss of each recipe's own the odds are" in found.verdict
+    assert "With an irreducible loss of each recipe's own the probability is" in found.verdict
     content = found.to_dict()
     assert content["decision"] == "promote" and content["pilots"] is None and len(content["recipes"]) == 2
     back = found.speedup("a", over="b")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.base.messages import odds, percent
+from bayes_scaling.base.messages import computed_percent, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
             columns.append([f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)])
     if target is not None:
         headers.append(f"P(loss <= {target:g})")
-        columns.append([odds(p, 1) for p in frame["probability_below_target"]])
+        columns.append([computed_percent(p, 1) for p in frame["probability_below_target"]])
     note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
     cautions = [Text(f"caution: {line}", style="yellow") for line in forecast.cautions]
     title = f"Forecast by {forecast.label}"
@@ -47,14 +47,16 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
     target, middle = f"loss {requirement.loss:g} {unit} on the mean curve", requirement.quantile(0.5)
     if math.isinf(middle):
-        can = f"the probability that it can be reached at all is {odds(requirement.reachable, 1)}"
+        can = f"the probability that it can be reached at all is {computed_percent(requirement.reachable, 1)}"
         return Text(f"{target} is out of reach along {requirement.along}: {can}")
     least, most = ("out of reach" if math.isinf(end) else f"{end:.3g}" for end in (low, high))
     sentence = (
         f"{target} takes {middle:.3g} {what} ({percent(probability)}: {least} - {most}) along {requirement.along}"
     )
     if requirement.reachable < 1:
-        sentence += f"; with probability {odds(1 - requirement.reachable, 1)} it is out of reach at any size"
+        sentence += (
+            f"; with probability {computed_percent(1 - requirement.reachable, 1)} it is out of reach at any size"
+        )
     return Text(sentence)
 
 
@@ -83,7 +85,7 @@ def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableTyp
             *(float(row[name]) for name in inputs),
             float(row["median"]),
             f"{number(float(row['low']))} - {number(float(row['high']))}",
-            odds(row["defined"]),
+            computed_percent(row["defined"]),
         ]
         for _, row in frame.iterrows()
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.base.messages import odds, percent
+from bayes_scaling.base.messages import computed_percent, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -76,12 +76,13 @@ def _outcome(plan: Plan) -> list[str]:
     low, high = plan.interval(0.9)
     lines = [
         f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
-        f"{number(plan.goal.incumbent)}, beaten with probability {odds(plan.probability_beats_incumbent, 1)}",
+        f"{number(plan.goal.incumbent)}, beaten with probability "
+        f"{computed_percent(plan.probability_beats_incumbent, 1)}",
         f"loss of {plan.contains}: 90% {low:.4g} - {high:.4g} {plan.loss_unit}; mean of the worst 5% "
         f"{plan.cvar(0.05):.4g}",
     ]
     if not math.isnan(plan.goal.target):
-        lines.append(f"P(loss <= {plan.goal.target:g}) = {odds(plan.probability_reaches_target, 1)}")
+        lines.append(f"P(loss <= {plan.goal.target:g}) = {computed_percent(plan.probability_reaches_target, 1)}")
     cheap, dear = plan.interval(0.9, "cost")
     if dear > cheap * (1 + 1e-9):
         lines.append(f"cost: 90% {number(cheap)} - {number(dear)} {plan.unit}")
@@ -209,8 +210,8 @@ def midrun_table(found: MidRun) -> RenderableType:
             f"{row['low']:.4g} - {row['high']:.4g}",
             f"{row['value']:.4g} +- {row['value_se']:.1g}",
             row["net"],
-            odds(row["beats_incumbent"]),
-            *([odds(row["reaches_target"])] if target else []),
+            computed_percent(row["beats_incumbent"]),
+            *([computed_percent(row["reaches_target"])] if target else []),
         ]
         for row in found.options.to_dict(orient="records")
     ]

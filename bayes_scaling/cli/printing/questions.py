@@ -7,7 +7,7 @@ import math
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bayes_scaling.base.messages import listed, odds
+from bayes_scaling.base.messages import computed_percent, listed
 from bayes_scaling.cli.printing.layout import number, table
 from bayes_scaling.cli.printing.plans import pilot_table
 from bayes_scaling.decide.recipes import RecipeComparison
@@ -23,8 +23,8 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
         "irreducible loss",
         "multiplier",
         "90 %",
-        "odds ahead",
-        "odds of crossing",
+        "P(ahead)",
+        "P(crossing)",
         "loss at one scale",
     ]
     rows = [
@@ -33,8 +33,8 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
             row["irreducible"],
             row["multiplier"],
             f"{number(row['low'])} to {number(row['high'])}",
-            odds(row["ahead"]),
-            odds(row["crosses"]),
+            computed_percent(row["ahead"]),
+            computed_percent(row["crosses"]),
             "-" if math.isnan(row["one_scale"]) else f"{row['one_scale'] - 1:+.2%}",
         ]
         for row in frame.to_dict(orient="records")
@@ -54,10 +54,10 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
     if found.target is not None:
         wanted = [
             [row["recipe"], row["irreducible"], row["multiplier_to_target"], number(row["target_low"]),
-             number(row["target_high"]), odds(row["target_defined"])]
+             number(row["target_high"]), computed_percent(row["target_defined"])]
             for row in frame.to_dict(orient="records")
         ]  # fmt: skip
-        headers = ["recipe", "irreducible loss", "multiplier", "low", "high", "odds that one gets there"]
+        headers = ["recipe", "irreducible loss", "multiplier", "low", "high", "P(one gets there)"]
         parts.append(table(headers, wanted, title=f"to a loss of {found.target:.4g}"))
     if found.pilots is not None:
         parts.append(pilot_table(found.pilots))
@@ -100,7 +100,7 @@ def needs_words(needed: Requirement) -> str:
     """Say what a score needs in a sentence."""
     if not needed.reachable:
         return f"A score of {needed.loss:.4g} is out of reach: in no draw does the link get there."
-    can = f"the odds that it can be reached at all are {odds(needed.reachable)}"
+    can = f"the probability that it can be reached at all is {computed_percent(needed.reachable)}"
     if math.isinf(needed.quantile(0.5)):
         return f"A score of {needed.loss:.4g} is out of reach along {needed.along}: {can}."
     low, high = ("out of reach" if math.isinf(end) else number(end) for end in needed.interval(0.9))

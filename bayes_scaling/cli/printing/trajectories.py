@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from bayes_scaling.base.messages import odds, percent
+from bayes_scaling.base.messages import computed_percent, percent
 from bayes_scaling.cli.printing.layout import number, table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _ranges(low: Any, high: Any) -> list[str]:
 
 
 def reached_line(found: Trajectory, loss: float, probability: float) -> str:
-    """Return in one sentence where a loss is reached, and with which odds."""
+    """Return in one sentence where a loss is reached, and with which probability."""
     unit, reached = found.forecast.loss_unit, found.reached(loss, probability)
     end = f"{number(float(found.positions[-1]))} {found.along}"
     if reached["odds"] == 0:
@@ -64,7 +64,7 @@ def reached_line(found: Trajectory, loss: float, probability: float) -> str:
     if reached["odds"] == 1:
         said = f"loss {loss:g} {unit} is reached within {end} in all of {len(found.draws())} draws"
     else:
-        said = f"loss {loss:g} {unit} is reached within {end} with probability {odds(reached['odds'], 1)}"
+        said = f"loss {loss:g} {unit} is reached within {end} with probability {computed_percent(reached['odds'], 1)}"
     counted_in = [of for of in ("steps", "tokens") if of in reached]
     if reached[counted_in[0]]["median"] is None:
         return f"{said}; in most draws it is not reached by then"
