@@ -16,6 +16,7 @@ from bayes_scaling.base.messages import counted, encodable, folded, listed, plai
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
+from bayes_scaling.data.hints import filled, likely_losses
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
@@ -43,9 +44,6 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "run": ("run_id", "run_name", "id", "name"),
 }
 """Canonical columns, and other spellings that are recognised, in any case, with blanks, hyphens or slashes."""
-
-LIKE_A_LOSS = ("loss", "bpb", "nll", "perplexity", "ppl", "cross_entropy")
-"""Parts of names that other columns of losses have."""
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
 HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were
@@ -345,13 +343,16 @@ def _named(
     the renamed table, a mapping from canonical to original names, and notes
     """
     spelled = _mapping(frame, columns, source)
-    notes = []
+    notes, passed = list[str](), list[str]()
     for ours, spellings in SPELLINGS.items():
         if ours in spelled:
             continue
         free = [name for name in frame.columns if name not in spelled.values()]
-        found = [name for name in free if folded(name) in (ours, *spellings)]
-        if ours in free:
+        found, empty = _holding([name for name in free if folded(name) in (ours, *spellings)], frame, ours)
+        what = "run id" if ours == "run" else "number"
+        notes += [f"column {shown(name)} passed over: it holds no {what}" for name in empty]
+        passed += empty
+        if ours in found:
             others = [name for name in found if name != ours]
             if others and ours != "run":
                 notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
@@ -362,7 +363,7 @@ def _named(
                 f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
             )
         if ours == "loss" and found and len(folded(found[0])) == 1:
-            _refuse_letter(found[0], free, source)
+            _refuse_letter(found[0], [name for name in free if filled(frame[name], with_numbers=True)], source)
         if found:
             found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
             curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
@@ -370,9 +371,19 @@ def _named(
             apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
             notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
     replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
-    notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
+    notes += [
+        f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}"
+        for ours in replaced
+        if ours not in passed
+    ]
     table = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()})
     return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
+
+
+def _holding(names: list[str], frame: pd.DataFrame, ours: str) -> tuple[list[str], list[str]]:
+    """Split candidates for a column into those that hold what it needs, or all where none does, and the others."""
+    found = [name for name in names if len(names) == 1 or filled(frame[name], with_numbers=ours != "run")] or names
+    return found, [name for name in names if name not in found]
 
 
 def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
@@ -416,7 +427,7 @@ def _refuse_letter(letter: str, free: list[str], source: str) -> None:
     """Refuse to read one letter as the loss, which may also be a number of layers, beside a column named after one."""
     known = {spelling for ours, spellings in SPELLINGS.items() for spelling in (ours, *spellings)}
     others = [name for name in free if folded(name) not in known]
-    likely = [name for name in others if any(word in folded(name) for word in LIKE_A_LOSS)]
+    likely = likely_losses(others)
     if likely:
         raise DataError(
             f"{source}: {shown(letter)} and {shown(likely[0])} could both be loss; say which with {REMEDY}",

@@ -69,6 +69,33 @@ def test_a_canonical_name_wins_over_other_spellings_and_it_is_said() -> None:
     assert runs.column("val_loss").tolist() == [9.0] * 4
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan"), "", " ", "nan"])
+def test_an_empty_column_does_not_win_over_a_filled_one(nothing: Any) -> None:
+    frame = table().rename(columns={"loss": "test/loss"}).assign(loss=nothing, run=nothing, name=["a", "b", "c", "d"])
+    runs = Runs.from_frame(frame)
+    assert runs.loss.tolist() == table()["loss"].tolist() and runs.labels == ["a", "b", "c", "d"]
+    assert runs.notes[:2] == ("column 'loss' passed over: it holds no number", "column 'test/loss' read as loss")
+    assert runs.notes[2] == "column 'run' passed over: it holds no run id" and not any("aside" in n for n in runs.notes)
+    message = refusal(lambda: Runs.from_frame(table(loss=nothing, val_loss=nothing)))
+    assert "row 1, column loss: the value is missing" in message
+
+
+def test_only_columns_of_numbers_compete() -> None:
+    frame = table(model_size=["small", "small", "medium", "large"]).rename(columns={"params": "n_params"})
+    runs = Runs.from_frame(frame)
+    assert runs.column("params").tolist() == table()["params"].tolist() and "model_size" in runs
+    assert runs.notes[:2] == (
+        "column 'model_size' passed over: it holds no number",
+        "column 'n_params' read as params",
+    )
+    written = frame.assign(model_size=["1e7", "2e7", "4e7", "big"])  # numbers as text, one of them spoiled
+    assert "'n_params' and 'model_size' could both be params" in refusal(lambda: Runs.from_frame(written))
+    alone = frame.drop(columns="n_params").assign(model_size="1B")
+    assert "column model_size (read as params): '1B' is not a number" in refusal(lambda: Runs.from_frame(alone))
+    letter = table(loss_kind="nll").rename(columns={"loss": "L"})
+    assert Runs.from_frame(letter).loss.tolist() == table()["loss"].tolist()
+
+
 def test_of_several_names_for_a_run_the_most_explicit_is_taken() -> None:
     runs = Runs.from_frame(table(name="a", id=[3, 2, 1, 0], run_id=["w", "x", "y", "z"]))
     assert runs.labels == ["w", "x", "y", "z"]
