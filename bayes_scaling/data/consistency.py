@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.data.hints import filled, words
 from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.tuning import RATE, tuning_of
@@ -20,12 +19,20 @@ FLOPS_FACTOR = 10.0
 FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
+LIKE_SIZES = {
+    "params": {"param", "params", "parameter", "parameters"},
+    "tokens": {"token", "tokens"},
+    "flops": {"flop", "flops", "gflops", "compute"},
+    "steps": {"iterations"},
+}
+"""Words in names of columns that look like those of a size."""
 CANONICAL = ("batch_tokens", "unique_tokens", "loss", "loss_se", "steps", "peak_learning_rate")
 OF_SOMETHING_ELSE = frozenset((
     "batch", "unique", "max", "min", "per", "vocab", "vocabulary", "context", "sequence", "seq", "length", "embedding",
-    "generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate",
+    "generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate", "optimal", "dtype",
+    "time", "hours", "seconds", "cost", "multiplier", "utilization", "warmup", "interval",
 ))  # fmt: skip
-"""Words in names of columns of tokens, parameters or FLOPs that are not those of a run."""
+"""Words in names of columns of tokens, parameters, FLOPs or steps that are not those of a run."""
 
 
 def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
@@ -185,10 +192,10 @@ def _goes_on(at: np.ndarray, log_loss: np.ndarray, start: int, fall: int) -> boo
 def _unread_sizes(table: pd.DataFrame) -> list[str]:
     """Return a warning for each size that no column was read as, though the name of one looks like it."""
     odd = []
-    numbers = [str(name) for name in table.select_dtypes("number") if name not in CANONICAL]
-    words = {name: set(re.findall("[a-z]+", name.lower())) for name in numbers}
-    for size, spelled in (("params", "param params parameters"), ("tokens", "token tokens"), ("flops", "flop flops")):
-        like = [name for name, of in words.items() if of & {*spelled.split()} and not of & OF_SOMETHING_ELSE]
+    numbers = [str(name) for name, cells in table.select_dtypes("number").items() if filled(cells, with_numbers=True)]
+    named = {name: words(name) for name in numbers if name not in CANONICAL}
+    for size, spelled in LIKE_SIZES.items():
+        like = [name for name, of in named.items() if of & spelled and not of & OF_SOMETHING_ELSE]
         if size not in table and like:
             odd.append(
                 f"no column was read as {size}, though {shown(like[0])} looks like it: rename it, or map it to {size}, "

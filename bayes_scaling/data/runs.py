@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import counted, encodable, folded, listed, plai
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
-from bayes_scaling.data.hints import filled, likely_losses
+from bayes_scaling.data.hints import RARER, filled, likely_losses
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
@@ -29,17 +29,27 @@ from bayes_scaling.data.validation import (
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "params": ("n", "n_params", "num_params", "parameters", "param_count", "model_size", "model_params"),
-    "tokens": ("d", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "token_count"),
+    "params": (
+        *("n", "n_params", "num_params", "parameters", "param_count", "model_size", "model_params"),
+        *RARER["params"],
+    ),
+    "tokens": (
+        *("d", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "token_count"),
+        *RARER["tokens"],
+    ),
     "unique_tokens": ("u", "u_d", "n_unique_tokens", "distinct_tokens"),
-    "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop"),
+    "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop", *RARER["flops"]),
     "steps": (
         *("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
         *("_step", "global_step", "iteration", "iterations", "iter"),
+        *RARER["steps"],
     ),
     "batch_tokens": ("b", "batch_size_tokens", "tokens_per_step", "tokens_per_batch"),
     "peak_learning_rate": ("peak_lr", "max_lr", "max_learning_rate"),
-    "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
+    "loss": (
+        *("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
+        *RARER["loss"],
+    ),
     "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
     "run": ("run_id", "run_name", "id", "name"),
 }
@@ -352,11 +362,15 @@ def _named(
         what = "run id" if ours == "run" else "number"
         notes += [f"column {shown(name)} passed over: it holds no {what}" for name in empty]
         passed += empty
+        rarer = [name for name in found if folded(name) in RARER.get(ours, ())]
         if ours in found:
-            others = [name for name in found if name != ours]
+            others = [name for name in found if name != ours and name not in rarer]
             if others and ours != "run":
                 notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
             continue
+        if len(found) > len(rarer) > 0:
+            found = [name for name in found if name not in rarer]
+            notes.append(f"{listed(rarer)} kept as extra columns, since {shown(found[0])} is more usual for {ours}")
         if len(found) > 1 and ours != "run":
             could = " and ".join(map(shown, found))
             raise DataError(

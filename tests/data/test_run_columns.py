@@ -96,6 +96,29 @@ def test_only_columns_of_numbers_compete() -> None:
     assert Runs.from_frame(letter).loss.tolist() == table()["loss"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rarer"),
+    [
+        ("tokens", "tokens", "total_tokens"),
+        ("tokens", "n_tokens", "total_tokens"),
+        ("params", "n_params", "Total Params"),
+        ("loss", "val_loss", "final_val_loss"),
+        ("loss", "val_loss", "lm_loss"),
+    ],
+)
+def test_a_rarer_spelling_yields_to_a_usual_one(ours: str, theirs: str, rarer: str) -> None:
+    frame = table().rename(columns={ours: theirs})
+    runs = Runs.from_frame(frame.assign(**{rarer: 7.0}))
+    assert runs.column(ours).tolist() == table()[ours].tolist() and runs.column(rarer).tolist() == [7.0] * 4
+    kept = f"{rarer} kept as extra columns, since '{theirs}' is more usual for {ours}"
+    assert runs.notes[: theirs != ours] == (() if theirs == ours else (kept,))
+
+
+def test_two_rarer_spellings_are_asked_about() -> None:
+    frame = table().rename(columns={"tokens": "total_tokens"}).assign(tokens_trained=1e9)
+    assert "'total_tokens' and 'tokens_trained' could both be tokens" in refusal(lambda: Runs.from_frame(frame))
+
+
 def test_of_several_names_for_a_run_the_most_explicit_is_taken() -> None:
     runs = Runs.from_frame(table(name="a", id=[3, 2, 1, 0], run_id=["w", "x", "y", "z"]))
     assert runs.labels == ["w", "x", "y", "z"]
