@@ -1,4 +1,4 @@
-"""What columns hold and what their names say: which hold anything, and which may be a loss."""
+"""What columns hold and what their names say: which hold anything, may be a loss, or come from an export of a panel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import folded
 from bayes_scaling.data.validation import number
+from bayes_scaling.errors import DataError
 
 RARER: Mapping[str, tuple[str, ...]] = {
     "params": ("parameter_count", "num_parameters", "total_params", "params_total", "total_parameters"),
@@ -19,8 +20,10 @@ RARER: Mapping[str, tuple[str, ...]] = {
 }
 """Spellings of canonical columns that yield to the others, since a table may have both, like a budget and what ran."""
 
-LIKE_A_LOSS = ("loss", "bpb", "nll", "perplexity", "ppl", "cross_entropy")
+LIKE_A_LOSS = ("loss", "bpb", "bpc", "nll", "perplexity", "ppl", "cross_entropy")
 """Parts of names that other columns of losses have."""
+OF_A_LOSS = frozenset(("scale", "weight", "std", "stderr", "se", "init", "initial"))
+"""Words in names of columns that belong to a loss, and are none."""
 
 
 def words(name: str) -> set[str]:
@@ -37,6 +40,17 @@ def filled(cells: pd.Series, with_numbers: bool) -> bool:
     return any(not with_numbers if value is None else value == value for value in values)
 
 
-def likely_losses(names: Iterable[str]) -> list[str]:
-    """Return the names that look like those of losses."""
-    return [name for name in names if any(part in folded(name) for part in LIKE_A_LOSS)]
+def likely_losses(table: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers whose names look like those of losses, evaluated ones before those of training."""
+    names = [name for name in table.columns if any(part in folded(name) for part in LIKE_A_LOSS)]
+    likely = [name for name in names if not words(name) & OF_A_LOSS and filled(table[name], with_numbers=True)]
+    return sorted(likely, key=lambda name: bool(words(name) & {"train", "training"}))
+
+
+def refuse_panel(names: Iterable[str], source: str) -> None:
+    """Refuse the export of one panel of Weights & Biases, which has one column per run."""
+    if any(name.endswith("__MIN") for name in names):
+        raise DataError(
+            f"{source} is the export of one panel, a metric with its MIN and MAX but without config; export the runs "
+            "table, or run histories"
+        )

@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import counted, encodable, folded, listed, plai
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
-from bayes_scaling.data.hints import RARER, filled, likely_losses
+from bayes_scaling.data.hints import RARER, filled, likely_losses, refuse_panel
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
@@ -377,7 +377,7 @@ def _named(
                 f"{source}: {could} could both be {ours}; say which with {REMEDY}", Remedy("columns", ours, "name")
             )
         if ours == "loss" and found and len(folded(found[0])) == 1:
-            _refuse_letter(found[0], [name for name in free if filled(frame[name], with_numbers=True)], source)
+            _refuse_letter(found[0], frame[free], source)
         if found:
             found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
             curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
@@ -403,7 +403,12 @@ def _holding(names: list[str], frame: pd.DataFrame, ours: str) -> tuple[list[str
 def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
     """Refuse a table without a loss or without a number beside it; note where it has no size."""
     if "loss" not in table:
-        raise DataError(f"{source} has no loss column {have}; map one with {REMEDY}", Remedy("columns", "loss", "name"))
+        refuse_panel(table.columns, source)
+        likely = likely_losses(table)
+        like = f"; {listed(likely, 5)} may be {'it' if len(likely) == 1 else 'among them'}" if likely else ""
+        raise DataError(
+            f"{source} has no loss column {have}{like}; map one with {REMEDY}", Remedy("columns", "loss", "name")
+        )
     sizes = ("params", "tokens", "flops", "steps")
     if any(name in table for name in sizes):
         return []
@@ -437,11 +442,10 @@ def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str,
     return next(filter(names_curves, others), None) if along else None
 
 
-def _refuse_letter(letter: str, free: list[str], source: str) -> None:
+def _refuse_letter(letter: str, free: pd.DataFrame, source: str) -> None:
     """Refuse to read one letter as the loss, which may also be a number of layers, beside a column named after one."""
     known = {spelling for ours, spellings in SPELLINGS.items() for spelling in (ours, *spellings)}
-    others = [name for name in free if folded(name) not in known]
-    likely = likely_losses(others)
+    likely = likely_losses(free[[name for name in free.columns if folded(name) not in known]])
     if likely:
         raise DataError(
             f"{source}: {shown(letter)} and {shown(likely[0])} could both be loss; say which with {REMEDY}",

@@ -170,6 +170,31 @@ def test_columns_that_must_be_there() -> None:
     assert "and 470 more" in refusal(lambda: Runs.from_frame(many))
 
 
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"val_bpc": 2.0}, "; val_bpc may be it; map one with"),
+        ({"eval/paloma/macro_loss": 3.0, "loss_scale": 4.0}, "; eval/paloma/macro_loss may be it; map one"),
+        (
+            {"final_train_loss": 2.0, "perplexity": 9.0},
+            "; perplexity, final_train_loss may be among them; map one with",
+        ),
+        ({"loss_kind": "nll", "obj_loss_bits": [1.0, None, 1.2, 1.3]}, "; obj_loss_bits may be it; map one"),
+        ({"lossless": "yes"}, "(it has params, tokens, gloss, lossless); map one with"),
+    ],
+)
+def test_columns_that_may_be_the_loss_are_named(columns: dict[str, Any], says: str) -> None:
+    frame = table().drop(columns="loss").assign(gloss="x", **columns)
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert message.startswith("the table has no loss column") and says in message
+
+
+def test_the_export_of_a_panel_is_explained() -> None:
+    panel = pd.DataFrame({"Step": [1, 2], **{f"a - test/loss{end}": [3.0, 2.0] for end in ("", "__MIN", "__MAX")}})
+    assert "the table is the export of one panel, a metric with its MIN" in refusal(lambda: Runs.from_frame(panel))
+    assert Runs.from_frame(panel, columns={"loss": "a - test/loss"}).loss.tolist() == [3.0, 2.0]
+
+
 @pytest.mark.parametrize("name", ["params", "tokens", "flops", "steps"])
 def test_one_measure_of_size_is_enough(name: str) -> None:
     runs = Runs.from_frame(pd.DataFrame({name: [1e9, 1e10], "loss": [3.0, 2.0]}))

@@ -123,7 +123,7 @@ def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.csv", "Step,a - loss,a - loss__MIN\n1,2,2\n", "export of one panel"),
+        ("x.csv", "Step,a - loss,a - loss__MIN\n1,2,2\n", "x.csv is the export of one panel"),
         ("x.csv", "run,loss,tokens\na,3,1e6\na,2,2e6\n", "several rows of one run and no _step"),
         ("x.csv", "run,_step,loss\na,1,3\na,1,2\n", "repeats a _step of one run"),
         ("x.json", "[1, 2]", "holds 1; expected objects"),

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_scaling.base.messages import folded, listed, plain, shown
+from bayes_scaling.data.hints import refuse_panel
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat
 from bayes_scaling.data.reading import read_csv, read_parquet
 from bayes_scaling.data.validation import number
@@ -31,9 +32,9 @@ def exported(path: Path) -> list[Logged | LeftOut]:
     ending = path.suffix.lower()
     if ending == ".csv":
         titles = {folded(str(title)) for title in read_csv(path)}
-        rows = _rows(read_csv(path, titles))  # as text, because an empty cell and a logged NaN differ
+        rows = _rows(read_csv(path, titles), path)  # as text, because an empty cell and a logged NaN differ
     elif ending == ".parquet":
-        rows = _rows(read_parquet(path))
+        rows = _rows(read_parquet(path), path)
     elif ending in ENDINGS:
         rows = _json(path, lines=ending != ".json")
     else:
@@ -48,13 +49,9 @@ def exported(path: Path) -> list[Logged | LeftOut]:
     return _flat(rows, path)
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
+def _rows(frame: pd.DataFrame, path: Path) -> list[Row]:
     """Return rows as mappings without their empty cells."""
-    if any(str(title).endswith("__MIN") for title in frame):
-        raise DataError(
-            "this is the export of one panel, a metric with its MIN and MAX but without config; export the runs "
-            "table, or run histories"
-        )
+    refuse_panel(map(str, frame), plain(path.name))
     records = frame.astype(object).to_dict("records")
     return [{str(key): cell for key, cell in row.items() if cell is not None and not _gap(cell)} for row in records]
 
