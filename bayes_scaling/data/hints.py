@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from bayes_scaling.base.messages import folded
+from bayes_scaling.base.messages import folded, shown
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import DataError
 
@@ -24,6 +24,16 @@ LIKE_A_LOSS = ("loss", "bpb", "bpc", "nll", "perplexity", "ppl", "cross_entropy"
 """Parts of names that other columns of losses have."""
 OF_A_LOSS = frozenset(("scale", "weight", "std", "stderr", "se", "init", "initial"))
 """Words in names of columns that belong to a loss, and are none."""
+UNITS = {
+    "perplexity": ("perplexity", "take its logarithm"),
+    "ppl": ("perplexity", "take its logarithm"),
+    "bpb": ("bits per byte", "multiply it by ln 2"),
+    "bpc": ("bits per character", "multiply it by ln 2"),
+    "bits": ("bits", "multiply it by ln 2"),
+}
+"""Words in names of columns that say another unit than nats per token: the unit, and what makes nats of it."""
+BY_NAME = ", and its name says "
+"""Stands in warnings that follow from the name of a column, not from its cells."""
 
 
 def words(name: str) -> set[str]:
@@ -45,6 +55,15 @@ def likely_losses(table: pd.DataFrame) -> list[str]:
     names = [name for name in table.columns if any(part in folded(name) for part in LIKE_A_LOSS)]
     likely = [name for name in names if not words(name) & OF_A_LOSS and filled(table[name], with_numbers=True)]
     return sorted(likely, key=lambda name: bool(words(name) & {"train", "training"}))
+
+
+def other_units(name: str, loss_unit: str) -> list[str]:
+    """Return a warning where a loss is read in nats per token, and the name of its column says another unit."""
+    said = [UNITS[word] for word in UNITS if word in words(name)] if loss_unit == "nats/token" else []
+    return [
+        f"column {shown(name)} is read as a loss in nats per token{BY_NAME}{unit}: {cure}, or give the loss unit"
+        for unit, cure in said[:1]
+    ]
 
 
 def refuse_panel(names: Iterable[str], source: str) -> None:

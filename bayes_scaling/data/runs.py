@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import counted, encodable, folded, listed, plai
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
-from bayes_scaling.data.hints import RARER, filled, likely_losses, refuse_panel
+from bayes_scaling.data.hints import BY_NAME, RARER, filled, likely_losses, other_units, refuse_panel
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
@@ -133,7 +133,7 @@ class Runs:
             loss_unit=loss_unit,
             source=source,
             notes=(*indexed, *notes, *derived),
-            warnings=oddities(table, loss_unit),
+            warnings=(*other_units(spelled.get("loss", "loss"), loss_unit), *oddities(table, loss_unit)),
         )
 
     @classmethod
@@ -233,7 +233,8 @@ class Runs:
         table = self.table[chosen].reset_index(drop=True)
         if table.empty:
             raise DataError(f"no row of {self.source} is left after the selection")
-        return dataclasses.replace(self, table=table, warnings=oddities(table, self.loss_unit))
+        by_name = (said for said in self.warnings if BY_NAME in said)
+        return dataclasses.replace(self, table=table, warnings=(*by_name, *oddities(table, self.loss_unit)))
 
     def cut(self, column: str, at: float) -> tuple[Runs, Runs]:
         """Split into rows with ``column <= at`` and rows above, to fit the first and score the second."""

@@ -74,6 +74,11 @@ def test_a_key_that_means_two_things_is_asked_about() -> None:
     assert assembled(run, loss="metrics.loss", groups=("config.loss",)).table["config.loss"][0] == "cross_entropy"
 
 
+def test_a_key_that_says_another_unit_is_a_warning() -> None:
+    run = logged(tokens=[(1, 1e6), (2, 2e6)], val_bpc=[(1, 3.0), (2, 2.5)])
+    assert any("'val_bpc'" in said and "bits per character" in said for said in assembled(run, loss="val_bpc").warnings)
+
+
 def test_runs_that_fail_the_check_are_named() -> None:
     good = logged("good", tokens=[(1, 1e6)], loss=[(1, 3.0)])
     bad = logged("bad", config={"n": "70B"}, tokens=[(1, 1e6)], loss=[(1, 3.0)])

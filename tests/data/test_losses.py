@@ -57,6 +57,27 @@ def test_a_loss_that_nothing_can_have_is_refused(loss: float) -> None:
     assert "no loss is that small" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("perplexity", "its name says perplexity: take its logarithm, or give the loss unit"),
+        ("val/PPL", "its name says perplexity: take its logarithm"),
+        ("val_bpc", "its name says bits per character: multiply it by ln 2"),
+        ("eval/bpb", "its name says bits per byte"),
+        ("loss_bits_indist", "its name says bits: multiply"),
+    ],
+)
+def test_a_name_that_says_another_unit_is_a_warning(name: str, says: str) -> None:
+    frame = falling().rename(columns={"loss": name})
+    runs = Runs.from_frame(frame, columns={"loss": name})
+    (said,) = runs.warnings
+    assert said.startswith(f"column '{name}' is read as a loss in nats per token") and says in said
+    assert runs.where(np.arange(24) < 12).warnings == (said,)
+    assert Runs.from_frame(frame, columns={"loss": name}, loss_unit="bits").warnings == ()
+    other = frame.rename(columns={name: "habits_loss"})
+    assert Runs.from_frame(other, columns={"loss": "habits_loss"}).warnings == ()
+
+
 def test_bundled_tables_raise_no_alarm() -> None:
     for name in bs.datasets.TABLES:
         assert bs.datasets.load(name).warnings == ()

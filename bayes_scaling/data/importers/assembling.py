@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.data.hints import other_units
 from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
 from bayes_scaling.data.runs import NUMERIC, SPELLINGS, Runs
 from bayes_scaling.data.validation import number
@@ -76,7 +77,11 @@ def assemble(
         params_convention=params_convention,
         loss_unit=loss_unit,
     )
-    return dataclasses.replace(runs, notes=(*notes, *map(str, left), *runs.notes))
+    return dataclasses.replace(
+        runs,
+        notes=(*notes, *map(str, left), *runs.notes),
+        warnings=(*other_units(wanted["loss"], loss_unit), *runs.warnings),
+    )
 
 
 def plural(many: int, what: str) -> str:
