@@ -51,7 +51,7 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
 
 
 def _diverged(table: pd.DataFrame, loss: np.ndarray, middle: float) -> np.ndarray:
-    """Return which losses are far above the median, and above that of rows with as few or fewer tokens, steps and FLOPs.
+    """Return which losses are far above the median, also of rows with as few or fewer tokens, steps and FLOPs.
 
     The first rows of a curve and the smallest runs have a high loss without having diverged.
     """

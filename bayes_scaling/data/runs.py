@@ -413,12 +413,16 @@ def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
     sizes = ("params", "tokens", "flops", "steps")
     if any(name in table for name in sizes):
         return []
-    none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
-    remedy = Remedy("columns", "params", "name")
     # A law may read only columns of its own, such as a position, but the table must have at least one number.
-    if all(name in ("loss", "loss_se", "run") for name in table.select_dtypes("number")):
-        raise DataError(f"{none} {REMEDY}", remedy)
-    return [f"{none} {remedy.in_python()}, unless a law reads a column of its own"]
+    others = [name for name in table if name not in ("loss", "loss_se", "run")]
+    if not any(filled(table[name], with_numbers=True) for name in others):
+        raise DataError(
+            f"{source} has none of {', '.join(sizes)} {have}; map one with {REMEDY}",
+            Remedy("columns", "params", "name"),
+        )
+    return [
+        f"no column is read as params, tokens, flops or steps {have}: map one, unless a law reads a column of its own"
+    ]
 
 
 def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -> str | None:

@@ -23,6 +23,9 @@ ALONG = ("tokens", "steps", "flops")
 """Columns that grow along a run."""
 
 OWN_STEP = "_step"
+LAST = Remedy("last", value=True)
+KEEP_LAST = "the option that keeps the last row of each run"
+"""`LAST` in the notes of an import, which are printed as they are."""
 
 
 class _Unusable(Exception):
@@ -59,13 +62,15 @@ def assemble(
             table = _table(run, wanted, set(groups), last, said, planned)
             Runs.from_frame(table, source=f"run {plain(run.run)}", loss_unit=loss_unit)
         except (_Unusable, DataError) as reason:
-            left.append(LeftOut(run.run, str(reason).removeprefix(f"run {plain(run.run)}, ")))
+            left.append(LeftOut(run.run, _why(reason, run.run)))
             continue
         tables.append(table)
         counts.update(said)
         unfinished += [run] if run.finished is False else []
     if not tables:
-        raise DataError(f"no run of {source} can be used; {'; '.join(map(str, left[:3]))}")
+        same = len(left) > 1 and len({one.why for one in left}) == 1
+        why = f": {left[0].why}" if same else f"; {'; '.join(map(str, left[:3]))}"
+        raise DataError(f"no run of {source} can be used{why}", *([LAST] if REMEDY in why else []))
     notes = [note for one in found if isinstance(one, Logged) for note in one.notes]
     notes += [f"{what}: {plural(many, 'row')}" for what, many in counts.items() if many]
     if unfinished:
@@ -79,7 +84,7 @@ def assemble(
     )
     return dataclasses.replace(
         runs,
-        notes=(*notes, *map(str, left), *runs.notes),
+        notes=(*notes, *(str(one).replace(REMEDY, KEEP_LAST) for one in left), *runs.notes),
         warnings=(*other_units(wanted["loss"], loss_unit), *runs.warnings),
     )
 
@@ -212,6 +217,16 @@ def _table(
     return frame
 
 
+def _why(reason: Exception, run: str) -> str:
+    """Return why a run cannot be used, without its name; a mapping is worded as keys, and `LAST` is left open."""
+    if isinstance(reason, DataError):
+        text = reason.worded(lambda remedy: REMEDY if remedy == LAST else f"{remedy.key}=KEY")
+    else:
+        text = str(reason)
+    text = text.removeprefix(f"run {plain(run)}, ")
+    return f"it {text.removeprefix(has)}" if text.startswith(has := f"run {plain(run)} ") else text
+
+
 def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
     return found or ("", None)
 
@@ -229,14 +244,14 @@ def _refuse_plans(
         raise DataError(
             f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
             f"add {REMEDY}, or map one",
-            Remedy("last", value=True),
+            LAST,
         )
     if planned and curve:
         key = plain(wanted[planned[0]])
         raise DataError(
             f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot distinguish "
             f"the rows of a curve: add {REMEDY}, or map a metric that grows along the run",
-            Remedy("last", value=True),
+            LAST,
         )
     if planned and run.finished is False and (planned[0] in repeated or found[planned[0]][0] in PLANS):
         raise _Unusable(
