@@ -200,6 +200,9 @@ def _table(
     later = frame[usable].duplicated(along, keep="last") if along else pd.Series(False, index=frame.index[usable])
     frame = frame[usable][~later]
     if frame.empty:
+        zero = [name for name in ALONG if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
+        if zero:
+            raise _Unusable(f"{zero[0]} is 0 ({plain(wanted[zero[0]])}), so training had not begun")
         raise _Unusable(f"it logged no {listed(wanted[name] for name in found if name not in groups)} by the same step")
     frame = frame.tail(1) if last else frame
     for name, apart in elsewhere.items():

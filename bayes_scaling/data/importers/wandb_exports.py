@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,26 @@ from bayes_scaling.base.messages import folded, listed, plain, shown
 from bayes_scaling.data.hints import refuse_panel
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat
 from bayes_scaling.data.reading import read_csv, read_parquet
+from bayes_scaling.data.runs import SPELLINGS
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import DataError
 
 ENDINGS = (".csv", ".parquet", ".json", ".jsonl", ".ndjson")
 _NAMES = ("run", "name", "run_name", "display_name", "run_id", "id")
 _STEPS = ("_step", "step")
+_COUNTERS = tuple(word for word in SPELLINGS["steps"] if len(word) > 1 and word not in _STEPS)
 _NESTED = ("config", "summary", "history")
 
 Row = dict[str, Any]
 
 
-def exported(path: Path) -> list[Logged | LeftOut]:
-    """Read an export by its ending; empty cells are absent, and NaN stays NaN."""
+def exported(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
+    """Read an export by its ending; empty cells are absent, and NaN stays NaN.
+
+    Parameters
+    ----------
+    columns : canonical names to the keys that are asked for; that of steps may count the rows of a history
+    """
     ending = path.suffix.lower()
     if ending == ".csv":
         titles = {folded(str(title)) for title in read_csv(path)}
@@ -46,7 +54,7 @@ def exported(path: Path) -> list[Logged | LeftOut]:
     rows = [{key: _literal(value) if key in _NESTED else value for key, value in row.items()} for row in rows]
     if any(isinstance(row.get(name), Mapping | list) for row in rows for name in _NESTED):
         return [_object(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
-    return _flat(rows, path)
+    return _flat(rows, path, columns)
 
 
 def _rows(frame: pd.DataFrame, path: Path) -> list[Row]:
@@ -134,6 +142,27 @@ def _step_of(rows: Sequence[Row]) -> str | None:
     return next((key for word in _STEPS for key in titles if folded(key) == word), None)
 
 
+def _counter_of(rows: Sequence[Row], cells: Mapping[str, Sequence[str]], columns: Mapping[str, str]) -> str | None:
+    """Return the key that counts the steps of curves under another name, the one mapped to steps first; None without.
+
+    It may also be the length of runs, which are alike or of several sizes then, so curves must have one size and grow.
+    """
+    titles = dict.fromkeys(key for row in rows for key in row)
+    mapped, size = (
+        columns.get(name, "").removeprefix("columns.").removeprefix("metrics.") for name in ("steps", "params")
+    )
+    one_size = len({str(row.get(size)) for row in rows}) == 1
+    unique = [name for name, inside in cells.items() if len({*inside}) == len(rows)]
+    if len(rows) < 2 or not all(_counts_rows(name, cells[name]) for name in unique):
+        return None
+    for key in dict.fromkeys((mapped, *(title for word in _COUNTERS for title in titles if folded(title) == word))):
+        values = [math.nan if (value := number(row.get(key))) is None else value for row in rows]
+        grows = all(before < after for before, after in pairwise(values))
+        if (grows and one_size) if not cells else any(_are_curves(rows, inside, key) for inside in cells.values()):
+            return key
+    return None
+
+
 def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     """Return the metrics of a history; rows without a step are counted."""
     series = Series()
@@ -146,12 +175,12 @@ def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     return series
 
 
-def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
+def _flat(rows: list[Row], path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     """Return the runs of a table: one row per run, or one per step of one or several runs."""
     titles = list(dict.fromkeys(key for row in rows for key in row))
     names = [key for word in _NAMES for key in titles if folded(key) == word]
     cells = {name: [str(row.get(name, "")) for row in rows] for name in names}
-    step = _step_of(rows)
+    step = _step_of(rows) or _counter_of(rows, cells, columns)
     curves = [] if step is None else [name for name in names if _are_curves(rows, cells[name], step)]
     single = [name for name in names if len(set(cells[name])) == len(rows) > 1 or (len(rows) == 1 and step is None)]
     if step is not None and curves and all(_counts_rows(name, cells[name]) for name in single):
