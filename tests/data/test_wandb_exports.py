@@ -90,6 +90,17 @@ def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) 
         assert runs.column("steps").tolist() == [1, 2, 3], name
 
 
+def test_keys_in_any_nested_cell_are_mapped_with_dots(tmp_path: Path) -> None:
+    sizes = [(1e6, {"steps": 10, "of": {"seed": 1}}), (2e6, {"steps": 20, "of": {"seed": 2}})]
+    lines = [json.dumps({"n": n, "train": train, "val_loss": 3.0, "curve": [[1, 2]]}) for n, train in sizes]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    mapping = {"params": "n", "steps": "train.steps", "loss": "val_loss"}
+    runs = bs.importers.import_wandb(tmp_path / "x.jsonl", mapping, groups=["train.of.seed"])
+    assert runs.column("steps").tolist() == [10, 20] and runs.table["train.of.seed"].tolist() == [1, 2]
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "x.jsonl", mapping | {"steps": "train.step"}))
+    assert "no run of x.jsonl has 'train.step'" in message and "train.of.seed, train.steps" in message
+
+
 ITERATIONS = {"params": "params", "steps": "iter", "loss": "val_loss"}
 
 

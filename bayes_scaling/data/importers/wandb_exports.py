@@ -54,7 +54,7 @@ def exported(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     rows = [{key: _literal(value) if key in _NESTED else value for key, value in row.items()} for row in rows]
     if any(isinstance(row.get(name), Mapping | list) for row in rows for name in _NESTED):
         return [_object(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
-    return _flat(rows, path, columns)
+    return _flat([dict(flat(row)) for row in rows], path, columns)
 
 
 def _rows(frame: pd.DataFrame, path: Path) -> list[Row]:
@@ -258,5 +258,5 @@ def _history(rows: list[Row], name: str, step: str) -> Logged:
         texts = {row[key] for row in rows if isinstance(row.get(key), str)}
         if len(texts) == 1 and number(next(iter(texts))) is None:
             once[key] = texts.pop()
-    series = _series([dict(flat(row)) for row in rows], step)
+    series = _series(rows, step)
     return Logged(name, name, series.metrics, {"columns": once}, _state(rows[-1]), series.overwritten)
