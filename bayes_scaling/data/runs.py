@@ -153,7 +153,7 @@ class Runs:
 
     @classmethod
     def read(cls, path: str | Path, **options: Any) -> Runs:
-        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.ndjson``."""
+        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl``, ``.ndjson`` or ``.json``."""
         return cls.from_frame(read_table(_file(path), _text_columns(options)), **_sourced(path, options))
 
     # --- reading ---
