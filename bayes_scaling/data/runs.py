@@ -369,7 +369,7 @@ def _named(
             if others and ours != "run":
                 notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
             continue
-        if len(found) > len(rarer) > 0:
+        if rarer and any(ours != "loss" or len(folded(name)) > 1 for name in found if name not in rarer):
             found = [name for name in found if name not in rarer]
             notes.append(f"{listed(rarer)} kept as extra columns, since {shown(found[0])} is more usual for {ours}")
         if len(found) > 1 and ours != "run":

@@ -114,6 +114,11 @@ def test_a_rarer_spelling_yields_to_a_usual_one(ours: str, theirs: str, rarer: s
     assert runs.notes[: theirs != ours] == (() if theirs == ours else (kept,))
 
 
+def test_a_rarer_spelling_of_the_loss_does_not_yield_to_a_letter() -> None:
+    frame = table().rename(columns={"loss": "final_val_loss"}).assign(L=[2, 4, 8, 16])
+    assert "'final_val_loss' and 'L' could both be loss" in refusal(lambda: Runs.from_frame(frame))
+
+
 def test_two_rarer_spellings_are_asked_about() -> None:
     frame = table().rename(columns={"tokens": "total_tokens"}).assign(tokens_trained=1e9)
     assert "'total_tokens' and 'tokens_trained' could both be tokens" in refusal(lambda: Runs.from_frame(frame))
