@@ -115,6 +115,7 @@ def test_a_counter_that_is_not_called_step_makes_one_curve(tmp_path: Path) -> No
     runs = bs.importers.import_wandb(path, ITERATIONS)
     assert runs.labels == ["tiny"] * 3 and runs.column("steps").tolist() == [250, 500, 750]
     assert said(runs, "training had not begun", "1 row")
+    assert said(runs, "the rows of tiny.json are read as one run, whose steps iter counts")
     path.write_text(json.dumps([{"count": row.pop("iter"), **row} for row in iterations()]))
     assert bs.importers.import_wandb(path, ITERATIONS | {"steps": "count"}).labels == ["tiny"] * 3
     path.write_text(json.dumps([*iterations(name="a"), *iterations(name="b")]))

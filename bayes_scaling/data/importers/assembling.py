@@ -226,7 +226,7 @@ def _why(reason: Exception, run: str) -> str:
         text = reason.worded(lambda remedy: REMEDY if remedy == LAST else f"{remedy.key}=KEY")
     else:
         text = str(reason)
-    text = text.removeprefix(f"run {plain(run)}, ")
+    text = text.removeprefix(f"run {plain(run)}, ").removeprefix(f"run {plain(run)}: ")
     return f"it {text.removeprefix(has)}" if text.startswith(has := f"run {plain(run)} ") else text
 
 

@@ -198,7 +198,9 @@ def _flat(rows: list[Row], path: Path, columns: Mapping[str, str]) -> list[Logge
         )
     if names:
         raise DataError(f"{plain(path.name)} repeats a {plain(step)} of one {listed(names)}; add a column with run ids")
-    return [_history(rows, path.stem, step)]
+    known = folded(step) in _STEPS
+    note = f"the rows of {plain(path.name)} are read as one run, whose steps {plain(step)} counts"
+    return [*_noted([_history(rows, path.stem, step)], [] if known else [note])]
 
 
 def _are_curves(rows: Sequence[Row], cells: Sequence[str], step: str) -> bool:
