@@ -42,7 +42,9 @@ LawsToFit = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed; the same seed gives the same numbers.")]
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
-RunsFile = Annotated[Path, typer.Argument(help="Table of runs (.csv, .tsv, .parquet or .jsonl).", show_default=False)]
+RunsFile = Annotated[
+    Path, typer.Argument(help="Table of runs (.csv, .tsv, .json, .jsonl or .parquet).", show_default=False)
+]
 FitFile = Annotated[Path, typer.Argument(help="What 'bayes-scaling fit --out' saved (.nc).", show_default=False)]
 LawOfFit = Annotated[
     str,
@@ -100,7 +102,7 @@ def asked_table(path: Path, option: str, columns: str = "") -> pd.DataFrame:
     ----------
     columns : as ``--columns`` says for the table of runs; those that are in this one too have these names here
     """
-    from bayes_scaling.data.runs import read_asked
+    from bayes_scaling.data.naming import read_asked
 
     mapping = mapping_of(columns)
     try:

@@ -133,7 +133,7 @@ def _alone(values: list[float]) -> float | list[float]:
 
 def _measured(path: Path, along: str, columns: str) -> pd.DataFrame:
     """Read the rows that were measured of a run: positive numbers of the column that orders them, and the loss."""
-    from bayes_scaling.data.runs import named_as_runs
+    from bayes_scaling.data.naming import named_as_runs
     from bayes_scaling.data.validation import Origin, numeric
 
     table = asked_table(path, "--measured", columns)

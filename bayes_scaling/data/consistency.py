@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.data.hints import filled, words
 from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
 from bayes_scaling.data.tuning import RATE, tuning_of
@@ -18,14 +17,23 @@ from bayes_scaling.errors import REMEDY, DataError, Remedy
 FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
+TWINS = 0.1  # share of rows that repeat another run from which they are told
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
+LIKE_SIZES = {
+    "params": {"param", "params", "parameter", "parameters"},
+    "tokens": {"token", "tokens"},
+    "flops": {"flop", "flops", "gflops", "compute"},
+    "steps": {"iterations"},
+}
+"""Words in names of columns that look like those of a size."""
 CANONICAL = ("batch_tokens", "unique_tokens", "loss", "loss_se", "steps", "peak_learning_rate")
 OF_SOMETHING_ELSE = frozenset((
     "batch", "unique", "max", "min", "per", "vocab", "vocabulary", "context", "sequence", "seq", "length", "embedding",
-    "generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate",
+    "generated", "second", "day", "eval", "val", "ratio", "share", "fraction", "lr", "rate", "optimal", "dtype",
+    "time", "hours", "seconds", "cost", "multiplier", "utilization", "warmup", "interval",
 ))  # fmt: skip
-"""Words in names of columns of tokens, parameters or FLOPs that are not those of a run."""
+"""Words in names of columns of tokens, parameters, FLOPs or steps that are not those of a run."""
 
 
 def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
@@ -136,6 +144,21 @@ def odd_rows(table: pd.DataFrame) -> list[str]:
     return odd
 
 
+def _twins(table: pd.DataFrame) -> list[str]:
+    """Return a warning where runs of other ids repeat sizes and loss of runs before them, to the last digit."""
+    sizes = [name for name in ("params", "tokens", "flops", "steps") if name in table]
+    if "run" not in table or not sizes:
+        return []
+    same = table.duplicated([*table.select_dtypes("number").columns]).to_numpy()
+    if same.sum() < TWINS * len(table):
+        return []
+    row = int(np.flatnonzero(same)[0])
+    return [
+        f"row {row + 1} has every number of a run before it{others(same)}: are runs in the table twice, under other "
+        "ids? Copies make a fit too sure, and may keep it from converging"
+    ]
+
+
 def _odd_flops(table: pd.DataFrame) -> list[str]:
     """Return a warning where FLOPs are counted by another rule than those of planned runs."""
     if not {"params", "tokens", "flops"} <= set(table):
@@ -185,10 +208,10 @@ def _goes_on(at: np.ndarray, log_loss: np.ndarray, start: int, fall: int) -> boo
 def _unread_sizes(table: pd.DataFrame) -> list[str]:
     """Return a warning for each size that no column was read as, though the name of one looks like it."""
     odd = []
-    numbers = [str(name) for name in table.select_dtypes("number") if name not in CANONICAL]
-    words = {name: set(re.findall("[a-z]+", name.lower())) for name in numbers}
-    for size, spelled in (("params", "param params parameters"), ("tokens", "token tokens"), ("flops", "flop flops")):
-        like = [name for name, of in words.items() if of & {*spelled.split()} and not of & OF_SOMETHING_ELSE]
+    numbers = [str(name) for name, cells in table.select_dtypes("number").items() if filled(cells, with_numbers=True)]
+    named = {name: words(name) for name in numbers if name not in CANONICAL}
+    for size, spelled in LIKE_SIZES.items():
+        like = [name for name, of in named.items() if of & spelled and not of & OF_SOMETHING_ELSE]
         if size not in table and like:
             odd.append(
                 f"no column was read as {size}, though {shown(like[0])} looks like it: rename it, or map it to {size}, "
@@ -226,7 +249,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    odd += [*odd_rows(table), *_odd_flops(table), *_restarts(table), *_unread_sizes(table)]
+    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *_unread_sizes(table)]
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)

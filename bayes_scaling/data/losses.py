@@ -32,7 +32,7 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
         yield f"the median loss is {middle:.3g} nats per token, above any vocabulary's: is it a perplexity?"
     if loss_unit == "nats/token" and middle < TINY:
         yield f"the median loss is {middle:.3g} nats per token, below that of any text: is it in another unit?"
-    if (far := loss > HIGH * middle).any():
+    if (far := _diverged(table, loss, middle)).any():
         row = int(np.flatnonzero(far)[0])
         yield (
             f"{counted(int(far.sum()), 'loss is', 'losses are')} over five times the median "
@@ -48,6 +48,23 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
         yield from _rising(table, loss)
         if loss_unit == "nats/token" and len(loss) > 2 and (loss == np.round(loss)).all():
             yield "every loss is a whole number: is this the right column?"
+
+
+def _diverged(table: pd.DataFrame, loss: np.ndarray, middle: float) -> np.ndarray:
+    """Return which losses are far above the median, also of rows with as few or fewer tokens, steps and FLOPs.
+
+    The first rows of a curve and the smallest runs have a high loss without having diverged.
+    """
+    far = loss > HIGH * middle
+    sizes = [name for name in ("tokens", "steps", "flops") if name in table] or [*({"params"} & {*table.columns})]
+    for name in sizes if far.any() else ():
+        size = table[name].to_numpy()
+        order = np.argsort(size, kind="stable")
+        # The lower of two middle losses, so that one row that is larger than another is judged by it.
+        smaller = pd.Series(loss[order]).expanding().quantile(0.5, interpolation="lower")
+        smaller = smaller.groupby(size[order]).transform("last")  # of rows as small, all count
+        far[order] &= loss[order] > HIGH * smaller.to_numpy()
+    return far
 
 
 def _rising(table: pd.DataFrame, loss: np.ndarray) -> Iterator[str]:

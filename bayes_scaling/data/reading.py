@@ -28,14 +28,19 @@ _FOREIGN: Mapping[bytes, str] = {
 """First bytes of formats whose files often have a wrong ending."""
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
-"""Endings of files that hold tables."""
+"""Endings of files that hold tables; a ``.json`` may hold anything, so it is read as one only where it is named."""
+
+_ARRAY = (
+    'expected an array of flat objects, one per run, like [{"loss": 2.1}]; what a tracker exported goes through '
+    "bayes-scaling import wandb"
+)
 
 _WHOLE = frozenset("0123456789-")
 _DECIMAL = _WHOLE | frozenset(".eE+")
 
 
 def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Read a file by its ending, one of `TABLES`; ``text`` as in `read_csv`."""
+    """Read a file by its ending, one of `TABLES` or ``.json``; ``text`` as in `read_csv`."""
     ending = path.suffix.lower()
     if ending in (".csv", ".tsv"):
         return read_csv(path, text, COMMAS if ending == ".csv" else TABS)
@@ -43,8 +48,11 @@ def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
         return read_parquet(path)
     if ending in (".jsonl", ".ndjson"):
         return read_json_lines(path)
+    if ending == ".json":
+        return _read_json(path)
     raise DataError(
-        f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; expected one of {', '.join(TABLES)}"
+        f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; expected one of "
+        f"{', '.join((*TABLES, '.json'))}"
     )
 
 
@@ -168,20 +176,45 @@ def read_json_lines(path: Path) -> pd.DataFrame:
     for line, content in enumerate(_text(path, "a file of JSON lines").split("\n"), start=1):
         if not content.strip():
             continue
-        try:
-            row = json.loads(content, object_pairs_hook=_without_doubles, parse_int=_whole)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(
-                f"{name}, line {line}: {shown(content.strip(), 40)} is not JSON ({plain(reason)}); "
-                "expected one JSON object per line"
-            ) from error
-        if "\\ud" in content.lower() and not encodable(json.dumps(row, ensure_ascii=False)):
-            raise DataError(f"{name}, line {line}: half of a surrogate pair (\\ud...) is not text; correct the escape")
+        row = _decoded(content, f"{name}, line {line}", "expected one JSON object per line")
         if not isinstance(row, dict):
             kind = "an array" if isinstance(row, list) else shown(row, 40)
             raise DataError(f'{name}, line {line}: expected a JSON object like {{"loss": 2.1}}, not {kind}')
         rows.append(row)
+    return _framed(rows, name)
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    """Read a JSON file that holds an array of objects of plain values."""
+    name = plain(path.name)
+    rows = _decoded(_text(path, "a JSON file"), name, _ARRAY)
+    if not isinstance(rows, list) or not rows:
+        kind = "an object" if isinstance(rows, dict) else shown(rows, 40)
+        raise DataError(f"{name} holds {kind}; {_ARRAY}")
+    for place, row in enumerate(rows, start=1):
+        nested = [key for key, cell in row.items() if isinstance(cell, dict | list)] if isinstance(row, dict) else []
+        if nested or not isinstance(row, dict):
+            kind = f"a nested {plain(nested[0])}" if nested else "an array" if isinstance(row, list) else shown(row, 40)
+            raise DataError(f"{name}, row {place} is {'an object with ' if nested else ''}{kind}; {_ARRAY}")
+    return _framed(rows, name)
+
+
+def _decoded(content: str, place: str, expected: str) -> Any:
+    """Return what JSON text holds; doubled keys and what is not text are refused, too."""
+    try:
+        found = json.loads(content, object_pairs_hook=_without_doubles, parse_int=_whole)
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            reason = error.msg + (f" in line {error.lineno}" if error.lineno > 1 else "")
+        raise DataError(f"{place}: {shown(content.strip(), 40)} is not JSON ({plain(reason)}); {expected}") from error
+    if "\\ud" in content.lower() and not encodable(json.dumps(found, ensure_ascii=False)):
+        raise DataError(f"{place}: half of a surrogate pair (\\ud...) is not text; correct the escape")
+    return found
+
+
+def _framed(rows: Sequence[Mapping[str, Any]], name: str) -> pd.DataFrame:
+    """Return rows that may lack keys as a table."""
     names = list(dict.fromkeys(key for row in rows for key in row))
     if not names:
         raise DataError(f'{name} holds only empty objects: expected one run per object, like {{"loss": 2.1}}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import check_fields, validated
-from bayes_scaling.base.messages import counted, encodable, folded, listed, plain, shown
+from bayes_scaling.base.messages import counted, listed, plain, shown
 from bayes_scaling.base.names import CONVENTIONS
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
+from bayes_scaling.data.hints import BY_NAME, other_units
+from bayes_scaling.data.naming import HASHED, NUMERIC, SPELLINGS, flat, named, text_columns
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
     Origin,
@@ -26,29 +28,6 @@ from bayes_scaling.data.validation import (
     run_ids,
 )
 from bayes_scaling.errors import REMEDY, DataError, Remedy
-
-SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "params": ("n", "n_params", "num_params", "parameters", "param_count", "model_size", "model_params"),
-    "tokens": ("d", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "token_count"),
-    "unique_tokens": ("u", "u_d", "n_unique_tokens", "distinct_tokens"),
-    "flops": ("c", "compute", "train_flops", "training_flops", "total_flops", "flop"),
-    "steps": (
-        *("s", "step", "n_steps", "num_steps", "train_steps", "training_steps"),
-        *("_step", "global_step", "iteration", "iterations", "iter"),
-    ),
-    "batch_tokens": ("b", "batch_size_tokens", "tokens_per_step", "tokens_per_batch"),
-    "peak_learning_rate": ("peak_lr", "max_lr", "max_learning_rate"),
-    "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "y"),
-    "loss_se": ("loss_std_error", "loss_stderr", "se", "stderr", "standard_error"),
-    "run": ("run_id", "run_name", "id", "name"),
-}
-"""Canonical columns, and other spellings that are recognised, in any case, with blanks, hyphens or slashes."""
-
-LIKE_A_LOSS = ("loss", "bpb", "nll", "perplexity", "ppl", "cross_entropy")
-"""Parts of names that other columns of losses have."""
-
-NUMERIC = tuple(name for name in SPELLINGS if name != "run")
-HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,10 +86,10 @@ class Runs:
         if not isinstance(loss_unit, str) or not loss_unit.strip():
             raise DataError(f"loss_unit is {shown(loss_unit)}; expected text like 'nats/token'")
         source = plain(str(source), 120)
-        frame, indexed = _flat(frame, source)
+        frame, indexed = flat(frame, source)
         if not len(frame):
             raise DataError(f"{source} has no rows: expected one row per training run")
-        table, spelled, notes = _named(frame, {} if columns is None else columns, source)
+        table, spelled, notes = named(frame, {} if columns is None else columns, source)
         origin = Origin(source, spelled)
         table = numeric(table, [name for name in NUMERIC if name in table], origin)
         if "run" in table:
@@ -125,13 +104,13 @@ class Runs:
             loss_unit=loss_unit,
             source=source,
             notes=(*indexed, *notes, *derived),
-            warnings=oddities(table, loss_unit),
+            warnings=(*other_units(spelled.get("loss", "loss"), loss_unit), *oddities(table, loss_unit)),
         )
 
     @classmethod
     def from_csv(cls, path: str | Path, **options: Any) -> Runs:
         """Read a CSV with a header line; ``options`` are those of `from_frame`."""
-        return cls.from_frame(read_csv(_file(path), _text_columns(options)), **_sourced(path, options))
+        return cls.from_frame(read_csv(_file(path), text_columns(options)), **_sourced(path, options))
 
     @classmethod
     def from_parquet(cls, path: str | Path, **options: Any) -> Runs:
@@ -145,8 +124,8 @@ class Runs:
 
     @classmethod
     def read(cls, path: str | Path, **options: Any) -> Runs:
-        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.ndjson``."""
-        return cls.from_frame(read_table(_file(path), _text_columns(options)), **_sourced(path, options))
+        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl``, ``.ndjson`` or ``.json``."""
+        return cls.from_frame(read_table(_file(path), text_columns(options)), **_sourced(path, options))
 
     # --- reading ---
 
@@ -225,7 +204,8 @@ class Runs:
         table = self.table[chosen].reset_index(drop=True)
         if table.empty:
             raise DataError(f"no row of {self.source} is left after the selection")
-        return dataclasses.replace(self, table=table, warnings=oddities(table, self.loss_unit))
+        by_name = (said for said in self.warnings if BY_NAME in said)
+        return dataclasses.replace(self, table=table, warnings=(*by_name, *oddities(table, self.loss_unit)))
 
     def cut(self, column: str, at: float) -> tuple[Runs, Runs]:
         """Split into rows with ``column <= at`` and rows above, to fit the first and score the second."""
@@ -304,192 +284,3 @@ def _file(path: str | Path) -> Path:
 
 def _sourced(path: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": Path(path).name, **options}
-
-
-def _text_columns(options: Mapping[str, Any]) -> set[str]:
-    """Return the names of columns that hold run ids, which stay text where they look like numbers."""
-    columns = options.get("columns")
-    mapped = {folded(str(columns["run"]))} if isinstance(columns, Mapping) and "run" in columns else set()
-    return {"run", *SPELLINGS["run"], *mapped}
-
-
-def _flat(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return a copy with column names as text, and with named index levels as columns."""
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"expected a pandas DataFrame with one row per run, got {type(frame).__name__}")
-    if frame.columns.nlevels > 1:
-        raise DataError(f"{source} has column names of {frame.columns.nlevels} levels; give each column one name")
-    titles = [str(name) for name in frame.columns]
-    broken = [title for title in titles if not encodable(title)]
-    if broken:
-        raise DataError(f"{source} has a column named {shown(broken[0])}, which is not valid text; rename it")
-    frame = frame.copy().set_axis(titles, axis="columns")
-    doubled = frame.columns[frame.columns.duplicated()]
-    if len(doubled):
-        raise DataError(f"{source} has two columns named {shown(doubled[0])}; rename or drop one")
-    notes = []
-    for level, title in enumerate(frame.index.names):
-        if title is not None and str(title) not in frame:  # as from groupby and set_index
-            frame[str(title)] = frame.index.get_level_values(level)
-            notes.append(f"index {shown(str(title))} read as a column")
-    return frame.reset_index(drop=True), notes
-
-
-def _named(
-    frame: pd.DataFrame, columns: Mapping[str, str], source: str
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """Rename columns to canonical names: first by the user's mapping, then by known spellings.
-
-    Returns
-    -------
-    the renamed table, a mapping from canonical to original names, and notes
-    """
-    spelled, notes = _spelled(frame, _mapping(frame, columns, source), SPELLINGS, source)
-    table, replaced = _renamed(frame, spelled)
-    notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in replaced]
-    return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
-
-
-def read_asked(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Read a file of planned or measured runs, and give its columns the names of a mapping for a table of runs.
-
-    Parameters
-    ----------
-    columns : from canonical names to those of a file; of this one, as far as it has them
-    """
-    frame = read_table(path, _text_columns({"columns": columns}))
-    there = {ours: theirs for ours, theirs in columns.items() if theirs in frame}
-    return _renamed(frame, _mapping(frame, there, plain(path.name)))[0]
-
-
-def named_as_runs(frame: pd.DataFrame, known: Container[str], source: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Rename columns of planned or measured runs to canonical names by their spellings, as those of a table of runs.
-
-    Parameters
-    ----------
-    known : all columns that are looked for, canonical or not; none of them is renamed
-
-    Returns
-    -------
-    the renamed table, and a mapping from canonical to original names
-    """
-    frame, _ = _flat(frame, source)
-    spelled, _ = _spelled(frame, None, [name for name in SPELLINGS if name in known], source, known)
-    return _renamed(frame, spelled)[0], spelled
-
-
-def _renamed(frame: pd.DataFrame, spelled: Mapping[str, str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table with canonical names, and those of columns that gave way to others."""
-    replaced = [ours for ours, theirs in spelled.items() if ours in frame and ours not in spelled.values()]
-    return frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in spelled.items()}), replaced
-
-
-def _spelled(
-    frame: pd.DataFrame, mapped: Mapping[str, str] | None, wanted: Iterable[str], source: str, kept: Container[str] = ()
-) -> tuple[dict[str, str], list[str]]:
-    """Find the columns of a table that are canonical ones in another spelling.
-
-    Parameters
-    ----------
-    mapped : from canonical names to those of the table, as the user says; None where no mapping can be given
-    wanted : canonical columns that are looked for
-    kept : columns that have a meaning of their own
-
-    Returns
-    -------
-    a mapping from canonical to original names, and notes
-    """
-    spelled, notes = dict(mapped or {}), list[str]()
-    for ours in wanted:
-        if ours in spelled:
-            continue
-        spellings = SPELLINGS[ours]
-        free = [name for name in frame.columns if name not in spelled.values() and (name == ours or name not in kept)]
-        found = [name for name in free if folded(name) in (ours, *spellings)]
-        if ours in free:
-            others = [name for name in found if name != ours]
-            if others and ours != "run":
-                notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
-            continue
-        if len(found) > 1 and ours != "run":
-            raise _two_meanings(found, ours, source, mapped)
-        if ours == "loss" and found and len(folded(found[0])) == 1 and (likely := _like_a_loss(free)):
-            raise _two_meanings([found[0], likely], ours, source, mapped)
-        if found:
-            found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
-            curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
-            spelled[ours] = curves or found[0]
-            apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
-            notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
-    return spelled, notes
-
-
-def _two_meanings(found: list[str], ours: str, source: str, mapped: Mapping[str, str] | None) -> DataError:
-    """Return the error of columns that could both be one."""
-    could = f"{source}: {' and '.join(map(shown, found))} could both be {ours}"
-    if mapped is None:
-        return DataError(f"{could}; rename or drop one")
-    return DataError(f"{could}; say which with {REMEDY}", Remedy("columns", ours, "name"))
-
-
-def _notes_on_sizes(table: pd.DataFrame, have: str, source: str) -> list[str]:
-    """Refuse a table without a loss or without a number beside it; note where it has no size."""
-    if "loss" not in table:
-        raise DataError(f"{source} has no loss column {have}; map one with {REMEDY}", Remedy("columns", "loss", "name"))
-    sizes = ("params", "tokens", "flops", "steps")
-    if any(name in table for name in sizes):
-        return []
-    none = f"{source} has none of {', '.join(sizes)} {have}; map one with"
-    remedy = Remedy("columns", "params", "name")
-    # A law may read only columns of its own, such as a position, but the table must have at least one number.
-    if all(name in ("loss", "loss_se", "run") for name in table.select_dtypes("number")):
-        raise DataError(f"{none} {REMEDY}", remedy)
-    return [f"{none} {remedy.in_python()}, unless a law reads a column of its own"]
-
-
-def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str, str]) -> str | None:
-    """Return the column that names training curves, where the one that would be read as run, an id, counts rows.
-
-    Rows of a curve share their name and size, and no two of them are at the same tokens, steps or FLOPs.
-    """
-    counter, *others = found
-    if folded(counter) != "id" or frame[counter].duplicated().any():
-        return None
-    size = spelled.get("params", "params")
-    along = [name for name in (spelled.get(ours, ours) for ours in ("tokens", "steps", "flops")) if name in frame]
-    cells = frame[[name for name in frame if name in (*others, size, *along)]].astype(
-        str
-    )  # a cell may hold what cannot be compared otherwise, like a list
-
-    def names_curves(name: str) -> bool:
-        repeats = bool(cells[name].duplicated().any())
-        of_one_size = size not in cells or bool((cells.groupby(name)[size].nunique() == 1).all())
-        return repeats and of_one_size and not any(cells.duplicated([name, column]).any() for column in along)
-
-    return next(filter(names_curves, others), None) if along else None
-
-
-def _like_a_loss(free: list[str]) -> str:
-    """Return a column named after a loss, beside one letter that may also be a number of layers; empty if none is."""
-    known = {spelling for ours, spellings in SPELLINGS.items() for spelling in (ours, *spellings)}
-    others = [name for name in free if folded(name) not in known]
-    return next((name for name in others if any(word in folded(name) for word in LIKE_A_LOSS)), "")
-
-
-def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> dict[str, str]:
-    """Return the user's mapping once it is checked."""
-    if not isinstance(columns, Mapping):
-        raise DataError(f"columns is {shown(columns)}; expected a mapping like {{'loss': 'val_loss'}}")
-    unknown = [name for name in columns if name not in SPELLINGS]
-    if unknown:
-        raise DataError(f"the column mapping names {shown(unknown[0])}; canonical columns are {', '.join(SPELLINGS)}")
-    mapping = {ours: str(theirs) for ours, theirs in columns.items()}
-    for ours, theirs in mapping.items():
-        if theirs not in frame:
-            raise DataError(f"{source} has no column {shown(theirs)} to read as {ours}; it has {listed(frame.columns)}")
-        twice = [other for other, column in mapping.items() if column == theirs]
-        if len(twice) > 1:
-            raise DataError(
-                f"the column mapping reads {shown(theirs)} as {' and as '.join(twice)}; a column has one meaning"
-            )
-    return mapping

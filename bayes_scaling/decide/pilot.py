@@ -18,7 +18,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
-from bayes_scaling.data.runs import named_as_runs
+from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.decide import designs
 from bayes_scaling.decide.costs import Spending

@@ -231,9 +231,10 @@ class RecipeComparison:
         -------
         pandas.DataFrame
             ``recipe``, ``irreducible``, ``multiplier`` at the budget with ``low`` and ``high``, ``ahead`` (probability
-            there), ``crosses`` (probability that the curves cross between the smallest run and the budget), ``crossing``
-            (median size, of the draws that cross), ``expected_loss``, ``one_scale`` (ratio of losses at the largest common scale,
-            NaN without one) and, with a target, ``multiplier_to_target`` with its interval and ``target_defined``.
+            there), ``crosses`` (probability that the curves cross between the smallest run and the budget),
+            ``crossing`` (median size, of the draws that cross), ``expected_loss``, ``one_scale`` (ratio of losses at
+            the largest common scale, NaN without one) and, with a target, ``multiplier_to_target`` with its interval
+            and ``target_defined``.
         """
         checked_probability(probability)
         ratios = {

@@ -27,7 +27,7 @@ from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_new
 from bayes_scaling.base.messages import checked_probability, counted, listed, shown
 from bayes_scaling.data.columns import RULES, derive_missing
-from bayes_scaling.data.runs import named_as_runs
+from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, contained, provenance

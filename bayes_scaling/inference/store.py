@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_scaling.base.files import write_bytes
-from bayes_scaling.data.runs import NUMERIC
+from bayes_scaling.data.naming import NUMERIC
 from bayes_scaling.errors import BayesScalingError, FitError, WriteError
 from bayes_scaling.model.composition import spelled_out
 from bayes_scaling.model.pooling import varies_over

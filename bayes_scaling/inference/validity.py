@@ -19,7 +19,7 @@ import numpy as np
 from bayes_scaling.base.json_text import is_number
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.scope import scope
-from bayes_scaling.data.runs import SPELLINGS
+from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.inference.compiled import in_groups
 from bayes_scaling.inference.draws import device_draws, flattened, parts
 from bayes_scaling.inference.result import Fit

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.data.columns import table_of
-from bayes_scaling.data.runs import named_as_runs
+from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS

@@ -15,7 +15,8 @@ from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_loss, checked_probability, listed
 from bayes_scaling.data.columns import derive_missing, table_of
 from bayes_scaling.data.consistency import odd_rows, refuse_impossible
-from bayes_scaling.data.runs import Runs, named_as_runs
+from bayes_scaling.data.naming import named_as_runs
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.at_rows import few_of, with_few_draws

@@ -238,7 +238,7 @@ class Trajectory:
 
     @validated
     def reached(self, loss: float, probability: float = 0.9) -> dict[str, Any]:
-        """Say where a loss is reached as plain values: ``odds``, its probability; steps and tokens with an interval, None if never.
+        """Say where a loss is reached as plain values: ``odds``, its probability; steps and tokens, None if never.
 
         Parameters
         ----------

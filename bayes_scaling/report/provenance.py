@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.data.runs import NUMERIC, Runs
+from bayes_scaling.data.naming import NUMERIC
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.comparison import Comparison

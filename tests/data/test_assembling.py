@@ -74,6 +74,35 @@ def test_a_key_that_means_two_things_is_asked_about() -> None:
     assert assembled(run, loss="metrics.loss", groups=("config.loss",)).table["config.loss"][0] == "cross_entropy"
 
 
+def test_a_key_that_says_another_unit_is_a_warning() -> None:
+    run = logged(tokens=[(1, 1e6), (2, 2e6)], val_bpc=[(1, 3.0), (2, 2.5)])
+    assert any("'val_bpc'" in said and "bits per character" in said for said in assembled(run, loss="val_bpc").warnings)
+
+
+def test_what_all_runs_lack_is_said_once_and_without_the_syntax_of_python() -> None:
+    runs = [logged(name, config={"kind": "a"}, loss=[(1, 3.0)]) for name in "abc"]
+    message = refusal(lambda: assemble(runs, {"loss": "loss"}, "here", True, ["kind"], "total", "nats/token"))
+    assert message == (
+        "no run of here can be used: it has none of params, tokens, flops, steps (it has run, loss, kind); "
+        "map one with params=KEY"
+    )
+    curves = [logged(name, config={"n": 1e6}, loss=[(1, 3.0), (2, 2.5)]) for name in "abc"]
+    mapping = {"params": "n", "loss": "loss"}
+    message = refusal(lambda: assemble(curves, mapping, "here", False, (), "total", "nats/token"))
+    assert message.startswith("no run of here can be used: none of tokens") and message.count("last=True") == 1
+    one = logged("d", config={"n": 1e6}, loss=[(1, 3.0)])
+    runs_left = assemble([*curves, one], mapping, "here", False, (), "total", "nats/token")
+    assert said(runs_left, "left out: run a: none of tokens", "add the option that keeps the last row of each run")
+
+
+def test_a_number_that_was_written_as_text_is_enough_beside_the_loss() -> None:
+    runs = [logged(name, config={"depth": depth}, loss=[(1, 3.0)]) for name, depth in (("a", "9"), ("b", "12"))]
+    found = assemble(runs, {"loss": "loss"}, "here", True, ["depth"], "total", "nats/token")
+    assert found.column("depth").tolist() == [9, 12]
+    (note,) = [note for note in found.notes if "no column is read as params, tokens, flops or steps" in note]
+    assert "columns=" not in note and note.endswith("map one, unless a law reads a column of its own")
+
+
 def test_runs_that_fail_the_check_are_named() -> None:
     good = logged("good", tokens=[(1, 1e6)], loss=[(1, 3.0)])
     bad = logged("bad", config={"n": "70B"}, tokens=[(1, 1e6)], loss=[(1, 3.0)])

@@ -141,6 +141,24 @@ def test_rows_in_another_order_were_not_reset(steps: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "column"),
+    [
+        ("params", "active parameter"),
+        ("tokens", "throughput/all_tokens"),
+        ("flops", "throughput/total_gflops"),
+        ("flops", "compute spent"),
+        ("steps", "all_iterations"),
+    ],
+)
+def test_a_column_that_looks_like_an_unread_size_is_named(size: str, column: str) -> None:
+    frame = pd.DataFrame({"depth": [4, 8, 12], "loss": [4.0, 3.5, 3.2], column: [1e9, 2e9, 4e9]})
+    (said,) = Runs.from_frame(frame).warnings
+    assert said.startswith(f"no column was read as {size}, though '{column}' looks like it")
+    for other in (f"{column}_per_second", f"{column}_optimal"):
+        assert Runs.from_frame(frame.rename(columns={column: other})).warnings == ()
+
+
+@pytest.mark.parametrize(
     "column",
     [
         {"tokenizer": "gpt2"},
@@ -149,9 +167,24 @@ def test_rows_in_another_order_were_not_reset(steps: list[float]) -> None:
         {"max_tokens_generated": 5},
         {"bytes_per_token": 4.2},
         {"parametrization": "mup"},
+        {"compute_optimal": 1},
+        {"compute_dtype": 16},
+        {"compute_class": "A"},
+        {"total_compute": None},
     ],
 )
 def test_columns_of_something_else_are_no_sizes(column: dict[str, object]) -> None:
-    for size in ("params", "tokens"):
-        frame = table().drop(columns=size).assign(**column)  # type: ignore[arg-type]
+    for sizes in (["params"], ["tokens"], ["params", "tokens"]):
+        frame = table(position=range(1, 5)).drop(columns=sizes).assign(**column)  # type: ignore[arg-type]
         assert not any("looks like it" in line for line in Runs.from_frame(frame).warnings)
+
+
+def test_copies_of_runs_under_other_ids_are_a_warning() -> None:
+    rows = table(run=[f"a{i}" for i in range(4)])
+    twice = pd.concat([rows, rows.assign(run=[f"b{i}" for i in range(4)])], ignore_index=True)
+    (said,) = [line for line in Runs.from_frame(twice).warnings if "under other ids" in line]
+    assert said.startswith("row 5 has every number of a run before it (and 3 more rows)")
+    seeds = twice.assign(loss=twice["loss"] * np.where(np.arange(8) < 4, 1.0, 1.001))
+    few = pd.concat([rows, seeds.iloc[4:], seeds.assign(run=[f"c{i}" for i in range(8)], params=3e7)[:4]])
+    for other in (rows, seeds, few):
+        assert not any("under other ids" in line for line in Runs.from_frame(other).warnings)

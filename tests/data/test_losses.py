@@ -57,6 +57,48 @@ def test_a_loss_that_nothing_can_have_is_refused(loss: float) -> None:
     assert "no loss is that small" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("perplexity", "its name says perplexity: take its logarithm, or give the loss unit"),
+        ("val/PPL", "its name says perplexity: take its logarithm"),
+        ("val_bpc", "its name says bits per character: multiply it by ln 2"),
+        ("eval/bpb", "its name says bits per byte"),
+        ("loss_bits_indist", "its name says bits: multiply"),
+    ],
+)
+def test_a_name_that_says_another_unit_is_a_warning(name: str, says: str) -> None:
+    frame = falling().rename(columns={"loss": name})
+    runs = Runs.from_frame(frame, columns={"loss": name})
+    (said,) = runs.warnings
+    assert said.startswith(f"column '{name}' is read as a loss in nats per token") and says in said
+    assert runs.where(np.arange(24) < 12).warnings == (said,)
+    assert Runs.from_frame(frame, columns={"loss": name}, loss_unit="bits").warnings == ()
+    other = frame.rename(columns={name: "habits_loss"})
+    assert Runs.from_frame(other, columns={"loss": "habits_loss"}).warnings == ()
+
+
+def test_a_loss_that_is_high_because_the_row_is_early_or_small_has_not_diverged() -> None:
+    steps = np.arange(1.0, 41)
+    curve = pd.DataFrame({"tokens": 4e4 * steps, "loss": 3 + 97 / steps})
+    assert Runs.from_frame(curve).warnings == ()
+    small = pd.DataFrame({"params": 1e3 * 4.0 ** np.arange(9), "loss": 1e-2 + 1.0 / 2.0 ** np.arange(9)})
+    assert Runs.from_frame(small, loss_unit="error").warnings == ()
+    # A large model that has seen little, beside small ones at their end.
+    models = pd.DataFrame({
+        "params": [1e6] * 6 + [1e9], "tokens": [1e6, 1e9, 2e9, 4e9, 8e9, 16e9, 1e6], "loss": [9.0, *[1.0] * 5, 9.5],
+    })  # fmt: skip
+    assert not any("diverged" in said for said in Runs.from_frame(models).warnings)
+
+
+@pytest.mark.parametrize("row", [1, 5, 23])
+def test_a_run_that_diverged_among_larger_ones_is_named(row: int) -> None:
+    frame = falling().sort_values("tokens", ignore_index=True)
+    frame = frame.assign(params=1e8 * np.arange(1, 25), tokens=1e9 * np.arange(1, 25))
+    (said,) = Runs.from_frame(frame.assign(loss=frame["loss"].where(frame.index != row, 60.0))).warnings
+    assert said.startswith("1 loss is over five times the median") and f"(row {row + 1}: 60): diverged runs" in said
+
+
 def test_bundled_tables_raise_no_alarm() -> None:
     for name in bs.datasets.TABLES:
         assert bs.datasets.load(name).warnings == ()

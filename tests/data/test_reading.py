@@ -240,6 +240,45 @@ def test_json_objects_may_lack_keys_and_nest_elsewhere(folder: Path) -> None:
     assert "row 2, column params" in lacking and "missing" in lacking
 
 
+# --- a JSON array ---
+
+
+def test_a_json_array_of_flat_objects_is_a_table(folder: Path) -> None:
+    rows = [{"params": 1e6, "loss": 3.1, "run": "007"}, {"loss": 2.9, "params": 10**17 + 1, "run": "\u00e9"}]
+    runs = Runs.read(written(folder, json.dumps(rows, indent=2), "runs.JSON"))
+    assert runs.labels == ["007", "\u00e9"] and runs.loss.tolist() == [3.1, 2.9]
+    lines = Runs.read(written(folder, "\n".join(map(json.dumps, rows)), "runs.jsonl"))
+    assert runs.content_hash == lines.content_hash
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"runs": [{"loss": 3}]}', ["runs.json holds an object", "bayes-scaling import wandb"]),
+        ("[]", ["runs.json holds []", "bayes-scaling import wandb"]),
+        ("3", ["runs.json holds 3", "bayes-scaling import wandb"]),
+        ('[{"loss": 3}, 4]', ["row 2 is 4", "bayes-scaling import wandb"]),
+        ('[{"loss": 3}, [4]]', ["row 2 is an array", "bayes-scaling import wandb"]),
+        ('[{"loss": 3}, {"loss": 3, "config": {"n": 1}}]', ["row 2 is an object with a nested config", "import wandb"]),
+        ('[{"loss": 3},\n{"loss": [3]}]', ["row 2 is an object with a nested loss", "import wandb"]),
+        ('{"loss": 3}\n{"loss": 4}', ["Extra data in line 2", "array of flat objects", "import wandb"]),
+        ('[{"loss": 3,\n}]', ["is not JSON", "import wandb"]),
+        ('[{"loss": 3, "loss": 4}]', ["'loss' comes twice"]),
+        ("[" * 100_000, ["is not JSON"]),
+        ("[{}, {}]", ["only empty objects"]),
+        ('[{"loss": 3, "run": "\\ud800"}]', ["surrogate"]),
+        (b'[{"loss": 3, "tag": "\xe9"}]', ["0xe9"]),
+        ("", ["empty"]),
+        (" ", ["blank"]),
+        ('[{"params": 1e6, "loss": 3}, {"params": 2e6, "loss": null}]', ["row 2", "column loss", "missing"]),
+    ],
+)
+def test_json_refusals_say_what_is_wrong(folder: Path, content: str | bytes, words: list[str]) -> None:
+    message = refusal(lambda: Runs.read(written(folder, content, "runs.json")))
+    for word in ["runs.json", *words]:
+        assert word in message
+
+
 # --- Parquet ---
 
 
@@ -271,7 +310,7 @@ def test_paths_that_are_no_table(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(lambda: Runs.read("x" * 5000 + ".csv"))
     for name, ending in (("runs.txt", ".txt"), ("runs", "nothing"), ("runs.csv.gz", ".gz")):
         message = refusal(lambda name=name: read_table(written(tmp_path, GOOD, name)))  # type: ignore[misc]
-        assert f"{name} ends in {ending}; expected one of .csv, .tsv, .parquet, .jsonl, .ndjson" in message
+        assert f"{name} ends in {ending}; expected one of .csv, .tsv, .parquet, .jsonl, .ndjson, .json" in message
     for path in (None, 3, pd.DataFrame({"loss": [1.0]})):
         assert "expected the path of a file" in refusal(lambda path=path: Runs.read(path))  # type: ignore[misc]
 

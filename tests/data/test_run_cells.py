@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_scaling import Runs
-from bayes_scaling.data.runs import NUMERIC, SPELLINGS
+from bayes_scaling.data.naming import NUMERIC, SPELLINGS
 from bayes_scaling.errors import DataError
 from tests.data.run_tables import spoiled, table
 from tests.support import refusal

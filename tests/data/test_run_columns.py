@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_scaling import Runs
-from bayes_scaling.data.runs import SPELLINGS
+from bayes_scaling.data.naming import SPELLINGS
 from tests.data.run_tables import table, whole_table
 from tests.support import refusal
 
@@ -69,6 +69,61 @@ def test_a_canonical_name_wins_over_other_spellings_and_it_is_said() -> None:
     assert runs.column("val_loss").tolist() == [9.0] * 4
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan"), "", " ", "nan"])
+def test_an_empty_column_does_not_win_over_a_filled_one(nothing: Any) -> None:
+    frame = table().rename(columns={"loss": "test/loss"}).assign(loss=nothing, run=nothing, name=["a", "b", "c", "d"])
+    runs = Runs.from_frame(frame)
+    assert runs.loss.tolist() == table()["loss"].tolist() and runs.labels == ["a", "b", "c", "d"]
+    assert runs.notes[:2] == ("column 'loss' passed over: it holds no number", "column 'test/loss' read as loss")
+    assert runs.notes[2] == "column 'run' passed over: it holds no run id" and not any("aside" in n for n in runs.notes)
+    message = refusal(lambda: Runs.from_frame(table(loss=nothing, val_loss=nothing)))
+    assert "row 1, column loss: the value is missing" in message
+
+
+def test_only_columns_of_numbers_compete() -> None:
+    frame = table(model_size=["small", "small", "medium", "large"]).rename(columns={"params": "n_params"})
+    runs = Runs.from_frame(frame)
+    assert runs.column("params").tolist() == table()["params"].tolist() and "model_size" in runs
+    assert runs.notes[:2] == (
+        "column 'model_size' passed over: it holds no number",
+        "column 'n_params' read as params",
+    )
+    written = frame.assign(model_size=["1e7", "2e7", "4e7", "big"])  # numbers as text, one of them spoiled
+    assert "'n_params' and 'model_size' could both be params" in refusal(lambda: Runs.from_frame(written))
+    alone = frame.drop(columns="n_params").assign(model_size="1B")
+    assert "column model_size (read as params): '1B' is not a number" in refusal(lambda: Runs.from_frame(alone))
+    letter = table(loss_kind="nll").rename(columns={"loss": "L"})
+    assert Runs.from_frame(letter).loss.tolist() == table()["loss"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rarer"),
+    [
+        ("tokens", "tokens", "total_tokens"),
+        ("tokens", "n_tokens", "total_tokens"),
+        ("params", "n_params", "Total Params"),
+        ("loss", "val_loss", "final_val_loss"),
+        ("loss", "val_loss", "lm_loss"),
+    ],
+)
+def test_a_rarer_spelling_yields_to_a_usual_one(ours: str, theirs: str, rarer: str) -> None:
+    frame = table().rename(columns={ours: theirs})
+    runs = Runs.from_frame(frame.assign(**{rarer: 7.0}))
+    assert runs.column(ours).tolist() == table()[ours].tolist() and runs.column(rarer).tolist() == [7.0] * 4
+    kept = f"{rarer} kept as extra columns, since '{theirs}' is more usual for {ours}"
+    assert runs.notes[: theirs != ours] == (() if theirs == ours else (kept,))
+
+
+def test_a_rarer_spelling_of_the_loss_does_not_yield_to_a_letter() -> None:
+    frame = table().rename(columns={"loss": "final_val_loss"}).assign(L=[2, 4, 8, 16])
+    assert "'final_val_loss' and 'L' could both be loss" in refusal(lambda: Runs.from_frame(frame))
+
+
+def test_two_rarer_spellings_are_asked_about() -> None:
+    frame = table().rename(columns={"tokens": "total_tokens"}).assign(tokens_trained=1e9)
+    assert "'total_tokens' and 'tokens_trained' could both be tokens" in refusal(lambda: Runs.from_frame(frame))
+
+
 def test_of_several_names_for_a_run_the_most_explicit_is_taken() -> None:
     runs = Runs.from_frame(table(name="a", id=[3, 2, 1, 0], run_id=["w", "x", "y", "z"]))
     assert runs.labels == ["w", "x", "y", "z"]
@@ -115,9 +170,37 @@ def test_columns_that_must_be_there() -> None:
     message = refusal(lambda: Runs.from_frame(table()[["loss"]].assign(size="1B")))
     assert "none of params, tokens, flops, steps (it has loss, size); map one with columns={'params': ...}" in message
     (note,) = Runs.from_frame(table()[["loss"]].assign(position=range(1, 1 + len(table())))).notes
-    assert "none of params, tokens, flops, steps (it has loss, position)" in note and "a column of its own" in note
+    assert note == (
+        "no column is read as params, tokens, flops or steps (it has loss, position): map one, unless a law reads a "
+        "column of its own"
+    )
     many = pd.DataFrame({f"column {i}": [1.0] for i in range(500)})
     assert "and 470 more" in refusal(lambda: Runs.from_frame(many))
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"val_bpc": 2.0}, "; val_bpc may be it; map one with"),
+        ({"eval/paloma/macro_loss": 3.0, "loss_scale": 4.0}, "; eval/paloma/macro_loss may be it; map one"),
+        (
+            {"final_train_loss": 2.0, "perplexity": 9.0},
+            "; perplexity, final_train_loss may be among them; map one with",
+        ),
+        ({"loss_kind": "nll", "obj_loss_bits": [1.0, None, 1.2, 1.3]}, "; obj_loss_bits may be it; map one"),
+        ({"lossless": "yes"}, "(it has params, tokens, gloss, lossless); map one with"),
+    ],
+)
+def test_columns_that_may_be_the_loss_are_named(columns: dict[str, Any], says: str) -> None:
+    frame = table().drop(columns="loss").assign(gloss="x", **columns)
+    message = refusal(lambda: Runs.from_frame(frame))
+    assert message.startswith("the table has no loss column") and says in message
+
+
+def test_the_export_of_a_panel_is_explained() -> None:
+    panel = pd.DataFrame({"Step": [1, 2], **{f"a - test/loss{end}": [3.0, 2.0] for end in ("", "__MIN", "__MAX")}})
+    assert "the table is the export of one panel, a metric with its MIN" in refusal(lambda: Runs.from_frame(panel))
+    assert Runs.from_frame(panel, columns={"loss": "a - test/loss"}).loss.tolist() == [3.0, 2.0]
 
 
 @pytest.mark.parametrize("name", ["params", "tokens", "flops", "steps"])

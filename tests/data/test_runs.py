@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bayes_scaling import Runs
 from bayes_scaling.base.names import CONVENTIONS
-from bayes_scaling.data.runs import HASHED, NUMERIC
+from bayes_scaling.data.naming import HASHED, NUMERIC
 from bayes_scaling.data.scores import score_runs
 from tests.data.run_tables import table, whole_table
 from tests.support import refusal

@@ -90,6 +90,61 @@ def test_wandb_steps_are_those_of_wandb_in_any_order_of_columns(tmp_path: Path) 
         assert runs.column("steps").tolist() == [1, 2, 3], name
 
 
+def test_keys_in_any_nested_cell_are_mapped_with_dots(tmp_path: Path) -> None:
+    sizes = [(1e6, {"steps": 10, "of": {"seed": 1}}), (2e6, {"steps": 20, "of": {"seed": 2}})]
+    lines = [json.dumps({"n": n, "train": train, "val_loss": 3.0, "curve": [[1, 2]]}) for n, train in sizes]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    mapping = {"params": "n", "steps": "train.steps", "loss": "val_loss"}
+    runs = bs.importers.import_wandb(tmp_path / "x.jsonl", mapping, groups=["train.of.seed"])
+    assert runs.column("steps").tolist() == [10, 20] and runs.table["train.of.seed"].tolist() == [1, 2]
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "x.jsonl", mapping | {"steps": "train.step"}))
+    assert "no run of x.jsonl has 'train.step'" in message and "train.of.seed, train.steps" in message
+
+
+ITERATIONS = {"params": "params", "steps": "iter", "loss": "val_loss"}
+
+
+def iterations(**columns: object) -> list[dict[str, object]]:
+    """Rows of one run as a script of one's own writes them: no name of the run, and another name of the step."""
+    return [{"iter": 250 * i, "val_loss": 4 - i / 2, "params": 1e6, **columns} for i in range(4)]
+
+
+def test_a_counter_that_is_not_called_step_makes_one_curve(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(iterations()))
+    runs = bs.importers.import_wandb(path, ITERATIONS)
+    assert runs.labels == ["tiny"] * 3 and runs.column("steps").tolist() == [250, 500, 750]
+    assert said(runs, "training had not begun", "1 row")
+    assert said(runs, "the rows of tiny.json are read as one run, whose steps iter counts")
+    path.write_text(json.dumps([{"count": row.pop("iter"), **row} for row in iterations()]))
+    assert bs.importers.import_wandb(path, ITERATIONS | {"steps": "count"}).labels == ["tiny"] * 3
+    path.write_text(json.dumps([*iterations(name="a"), *iterations(name="b")]))
+    assert bs.importers.import_wandb(path, ITERATIONS).labels == ["a"] * 3 + ["b"] * 3
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        [{"params": 1e6 * i} for i in (1, 2, 3, 4)],
+        [{"iter": 1000, "seed": i} for i in range(4)],
+        [{"name": name} for name in "abcd"],
+    ],
+)
+def test_a_length_of_runs_is_no_counter(tmp_path: Path, differing: list[dict[str, object]]) -> None:
+    rows_ = [
+        row | {"iter": 250 * i + 250} | other
+        for i, (row, other) in enumerate(zip(iterations(), differing, strict=True))
+    ]
+    (tmp_path / "x.json").write_text(json.dumps(rows_))
+    assert len(set(bs.importers.import_wandb(tmp_path / "x.json", ITERATIONS).labels)) == 4
+
+
+def test_a_run_at_step_zero_is_said_to_be_there(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(iterations()[:1]))
+    message = refusal(lambda: bs.importers.import_wandb(tmp_path / "x.json", ITERATIONS))
+    assert message.endswith("run x 1: steps is 0 (iter), so training had not begun")
+
+
 def history_of(names: list[str], **columns: object) -> pd.DataFrame:
     """Three steps of every run, at other steps than those of the run before."""
     steps = np.arange(1, 3 * len(names) + 1)
@@ -123,7 +178,7 @@ def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.csv", "Step,a - loss,a - loss__MIN\n1,2,2\n", "export of one panel"),
+        ("x.csv", "Step,a - loss,a - loss__MIN\n1,2,2\n", "x.csv is the export of one panel"),
         ("x.csv", "run,loss,tokens\na,3,1e6\na,2,2e6\n", "several rows of one run and no _step"),
         ("x.csv", "run,_step,loss\na,1,3\na,1,2\n", "repeats a _step of one run"),
         ("x.json", "[1, 2]", "holds 1; expected objects"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def runs_summary(runs: Runs) -> RenderableType:
     """Return the ranges of a table, and what was recognised, derived, or looks odd."""
-    from bayes_scaling.data.runs import NUMERIC
+    from bayes_scaling.data.naming import NUMERIC
 
     rows = []
     for name in NUMERIC:

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.data.hints import other_units
 from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
-from bayes_scaling.data.runs import NUMERIC, SPELLINGS, Runs
+from bayes_scaling.data.naming import NUMERIC, SPELLINGS
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
@@ -22,6 +24,9 @@ ALONG = ("tokens", "steps", "flops")
 """Columns that grow along a run."""
 
 OWN_STEP = "_step"
+LAST = Remedy("last", value=True)
+KEEP_LAST = "the option that keeps the last row of each run"
+"""`LAST` in the notes of an import, which are printed as they are."""
 
 
 class _Unusable(Exception):
@@ -58,13 +63,15 @@ def assemble(
             table = _table(run, wanted, set(groups), last, said, planned)
             Runs.from_frame(table, source=f"run {plain(run.run)}", loss_unit=loss_unit)
         except (_Unusable, DataError) as reason:
-            left.append(LeftOut(run.run, str(reason).removeprefix(f"run {plain(run.run)}, ")))
+            left.append(LeftOut(run.run, _why(reason, run.run)))
             continue
         tables.append(table)
         counts.update(said)
         unfinished += [run] if run.finished is False else []
     if not tables:
-        raise DataError(f"no run of {source} can be used; {'; '.join(map(str, left[:3]))}")
+        same = len(left) > 1 and len({one.why for one in left}) == 1
+        why = f": {left[0].why}" if same else f"; {'; '.join(map(str, left[:3]))}"
+        raise DataError(f"no run of {source} can be used{why}", *([LAST] if REMEDY in why else []))
     notes = [note for one in found if isinstance(one, Logged) for note in one.notes]
     notes += [f"{what}: {plural(many, 'row')}" for what, many in counts.items() if many]
     if unfinished:
@@ -76,7 +83,11 @@ def assemble(
         params_convention=params_convention,
         loss_unit=loss_unit,
     )
-    return dataclasses.replace(runs, notes=(*notes, *map(str, left), *runs.notes))
+    return dataclasses.replace(
+        runs,
+        notes=(*notes, *(str(one).replace(REMEDY, KEEP_LAST) for one in left), *runs.notes),
+        warnings=(*other_units(wanted["loss"], loss_unit), *runs.warnings),
+    )
 
 
 def plural(many: int, what: str) -> str:
@@ -190,6 +201,9 @@ def _table(
     later = frame[usable].duplicated(along, keep="last") if along else pd.Series(False, index=frame.index[usable])
     frame = frame[usable][~later]
     if frame.empty:
+        zero = [name for name in ALONG if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
+        if zero:
+            raise _Unusable(f"{zero[0]} is 0 ({plain(wanted[zero[0]])}), so training had not begun")
         raise _Unusable(f"it logged no {listed(wanted[name] for name in found if name not in groups)} by the same step")
     frame = frame.tail(1) if last else frame
     for name, apart in elsewhere.items():
@@ -205,6 +219,16 @@ def _table(
         many = run.overwritten.get(key.removeprefix("metrics."), 0)
         said[f"{plain(key)} logged more than once at a step, the last value counts"] += many
     return frame
+
+
+def _why(reason: Exception, run: str) -> str:
+    """Return why a run cannot be used, without its name; a mapping is worded as keys, and `LAST` is left open."""
+    if isinstance(reason, DataError):
+        text = reason.worded(lambda remedy: REMEDY if remedy == LAST else f"{remedy.key}=KEY")
+    else:
+        text = str(reason)
+    text = text.removeprefix(f"run {plain(run)}, ").removeprefix(f"run {plain(run)}: ")
+    return f"it {text.removeprefix(has)}" if text.startswith(has := f"run {plain(run)} ") else text
 
 
 def _pair(found: tuple[str, Any] | None) -> tuple[str, Any]:
@@ -224,14 +248,14 @@ def _refuse_plans(
         raise DataError(
             f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
             f"add {REMEDY}, or map one",
-            Remedy("last", value=True),
+            LAST,
         )
     if planned and curve:
         key = plain(wanted[planned[0]])
         raise DataError(
             f"{planned[0]} is one number for a whole run ({key} of {found[planned[0]][0]}), so it cannot distinguish "
             f"the rows of a curve: add {REMEDY}, or map a metric that grows along the run",
-            Remedy("last", value=True),
+            LAST,
         )
     if planned and run.finished is False and (planned[0] in repeated or found[planned[0]][0] in PLANS):
         raise _Unusable(

@@ -65,13 +65,13 @@ def import_wandb(
     """
     path = local(path, "a wandb folder or an export")
     return assemble(
-        named_apart(_runs(path)), columns, path.name or str(path), last, groups, params_convention, loss_unit
+        named_apart(_runs(path, columns)), columns, path.name or str(path), last, groups, params_convention, loss_unit
     )
 
 
-def _runs(path: Path) -> list[Logged | LeftOut]:
+def _runs(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     if path.is_file():
-        return _from_logs([path]) if path.suffix == ".wandb" else exported(path)
+        return _from_logs([path]) if path.suffix == ".wandb" else exported(path, columns)
     logs = sorted({file.resolve() for file in path.rglob("run-*.wandb")})
     if logs:
         return _from_logs(logs)
@@ -81,7 +81,7 @@ def _runs(path: Path) -> list[Logged | LeftOut]:
     found: list[Logged | LeftOut] = []
     for file in files:
         try:
-            found += exported(file)
+            found += exported(file, columns)
         except DataError as error:
             found.append(LeftOut(file.name, str(error).removeprefix(f"{plain(file.name)} ")))
     return found

@@ -7,13 +7,16 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bayes_scaling.base.messages import folded, listed, plain, shown
+from bayes_scaling.data.hints import refuse_panel
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat
+from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.data.reading import read_csv, read_parquet
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import DataError
@@ -21,19 +24,25 @@ from bayes_scaling.errors import DataError
 ENDINGS = (".csv", ".parquet", ".json", ".jsonl", ".ndjson")
 _NAMES = ("run", "name", "run_name", "display_name", "run_id", "id")
 _STEPS = ("_step", "step")
+_COUNTERS = tuple(word for word in SPELLINGS["steps"] if len(word) > 1 and word not in _STEPS)
 _NESTED = ("config", "summary", "history")
 
 Row = dict[str, Any]
 
 
-def exported(path: Path) -> list[Logged | LeftOut]:
-    """Read an export by its ending; empty cells are absent, and NaN stays NaN."""
+def exported(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
+    """Read an export by its ending; empty cells are absent, and NaN stays NaN.
+
+    Parameters
+    ----------
+    columns : canonical names to the keys that are asked for; that of steps may count the rows of a history
+    """
     ending = path.suffix.lower()
     if ending == ".csv":
         titles = {folded(str(title)) for title in read_csv(path)}
-        rows = _rows(read_csv(path, titles))  # as text, because an empty cell and a logged NaN differ
+        rows = _rows(read_csv(path, titles), path)  # as text, because an empty cell and a logged NaN differ
     elif ending == ".parquet":
-        rows = _rows(read_parquet(path))
+        rows = _rows(read_parquet(path), path)
     elif ending in ENDINGS:
         rows = _json(path, lines=ending != ".json")
     else:
@@ -45,16 +54,12 @@ def exported(path: Path) -> list[Logged | LeftOut]:
     rows = [{key: _literal(value) if key in _NESTED else value for key, value in row.items()} for row in rows]
     if any(isinstance(row.get(name), Mapping | list) for row in rows for name in _NESTED):
         return [_object(row, f"{path.stem} {i}") for i, row in enumerate(rows, start=1)]
-    return _flat(rows, path)
+    return _flat([dict(flat(row)) for row in rows], path, columns)
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
+def _rows(frame: pd.DataFrame, path: Path) -> list[Row]:
     """Return rows as mappings without their empty cells."""
-    if any(str(title).endswith("__MIN") for title in frame):
-        raise DataError(
-            "this is the export of one panel, a metric with its MIN and MAX but without config; export the runs "
-            "table, or run histories"
-        )
+    refuse_panel(map(str, frame), plain(path.name))
     records = frame.astype(object).to_dict("records")
     return [{str(key): cell for key, cell in row.items() if cell is not None and not _gap(cell)} for row in records]
 
@@ -137,6 +142,27 @@ def _step_of(rows: Sequence[Row]) -> str | None:
     return next((key for word in _STEPS for key in titles if folded(key) == word), None)
 
 
+def _counter_of(rows: Sequence[Row], cells: Mapping[str, Sequence[str]], columns: Mapping[str, str]) -> str | None:
+    """Return the key that counts the steps of curves under another name, the one mapped to steps first; None without.
+
+    It may also be the length of runs, which are alike or of several sizes then, so curves must have one size and grow.
+    """
+    titles = dict.fromkeys(key for row in rows for key in row)
+    mapped, size = (
+        columns.get(name, "").removeprefix("columns.").removeprefix("metrics.") for name in ("steps", "params")
+    )
+    one_size = len({str(row.get(size)) for row in rows}) == 1
+    unique = [name for name, inside in cells.items() if len({*inside}) == len(rows)]
+    if len(rows) < 2 or not all(_counts_rows(name, cells[name]) for name in unique):
+        return None
+    for key in dict.fromkeys((mapped, *(title for word in _COUNTERS for title in titles if folded(title) == word))):
+        values = [math.nan if (value := number(row.get(key))) is None else value for row in rows]
+        grows = all(before < after for before, after in pairwise(values))
+        if (grows and one_size) if not cells else any(_are_curves(rows, inside, key) for inside in cells.values()):
+            return key
+    return None
+
+
 def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     """Return the metrics of a history; rows without a step are counted."""
     series = Series()
@@ -149,12 +175,12 @@ def _series(rows: Sequence[Row], step_key: str | None) -> Series:
     return series
 
 
-def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
+def _flat(rows: list[Row], path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     """Return the runs of a table: one row per run, or one per step of one or several runs."""
     titles = list(dict.fromkeys(key for row in rows for key in row))
     names = [key for word in _NAMES for key in titles if folded(key) == word]
     cells = {name: [str(row.get(name, "")) for row in rows] for name in names}
-    step = _step_of(rows)
+    step = _step_of(rows) or _counter_of(rows, cells, columns)
     curves = [] if step is None else [name for name in names if _are_curves(rows, cells[name], step)]
     single = [name for name in names if len(set(cells[name])) == len(rows) > 1 or (len(rows) == 1 and step is None)]
     if step is not None and curves and all(_counts_rows(name, cells[name]) for name in single):
@@ -172,7 +198,9 @@ def _flat(rows: list[Row], path: Path) -> list[Logged | LeftOut]:
         )
     if names:
         raise DataError(f"{plain(path.name)} repeats a {plain(step)} of one {listed(names)}; add a column with run ids")
-    return [_history(rows, path.stem, step)]
+    known = folded(step) in _STEPS
+    note = f"the rows of {plain(path.name)} are read as one run, whose steps {plain(step)} counts"
+    return [*_noted([_history(rows, path.stem, step)], [] if known else [note])]
 
 
 def _are_curves(rows: Sequence[Row], cells: Sequence[str], step: str) -> bool:
@@ -232,5 +260,5 @@ def _history(rows: list[Row], name: str, step: str) -> Logged:
         texts = {row[key] for row in rows if isinstance(row.get(key), str)}
         if len(texts) == 1 and number(next(iter(texts))) is None:
             once[key] = texts.pop()
-    series = _series([dict(flat(row)) for row in rows], step)
+    series = _series(rows, step)
     return Logged(name, name, series.metrics, {"columns": once}, _state(rows[-1]), series.overwritten)
