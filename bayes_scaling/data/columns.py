@@ -81,18 +81,19 @@ def table_of(inputs: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(arrays)
 
 
-def derive_missing(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def derive_missing(columns: Mapping[str, Any], unless: Collection[str] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Add the columns that follow from the existing ones.
 
     Parameters
     ----------
     columns : in raw units, numbers or arrays of any kind
+    unless : columns that are not derived
 
     Returns
     -------
     all columns, and a sentence for each derived one
     """
-    known, rules = dict(columns), _applied(columns)
+    known, rules = dict(columns), _applied(columns, unless)
     for rule in rules:
         known[rule.name] = rule.value(*(known[need] for need in rule.needs))
     return known, tuple(f"{rule.name} derived as {rule.words}" for rule in rules)
@@ -109,11 +110,11 @@ def behind(read: Collection[str], given: Collection[str]) -> set[str]:
     return found & {*given}
 
 
-def _applied(given: Collection[str]) -> list[Rule]:
-    """Return the rules that columns follow by, in their order, where some are given."""
+def _applied(given: Collection[str], unless: Collection[str] = ()) -> list[Rule]:
+    """Return the rules that columns follow by, in their order, where some are given and others are not derived."""
     known, rules = {*given}, list[Rule]()
     for rule in RULES:
-        if rule.name not in known and known.issuperset(rule.needs):
+        if rule.name not in (*known, *unless) and known.issuperset(rule.needs):
             known.add(rule.name)
             rules.append(rule)
     return rules

@@ -94,7 +94,10 @@ class Runs:
         table = numeric(table, [name for name in NUMERIC if name in table], origin)
         if "run" in table:
             table["run"] = run_ids(table["run"], origin)
-        columns, derived = derive_missing({name: table[name] for name in SPELLINGS if name in table})
+        # FLOPs are counted in many ways along a curve, whose run has one size: it does not follow from them.
+        curves = "run" in table and table["run"].duplicated().any()
+        there = {name: table[name] for name in SPELLINGS if name in table}
+        columns, derived = derive_missing(there, unless=("params",) if curves else ())
         table = table.assign(**columns)
         refuse_contradictions(table, origin)
         table = table[[*(name for name in SPELLINGS if name in table), *(c for c in table if c not in SPELLINGS)]]

@@ -58,6 +58,8 @@ def test_tokens_and_flops_are_a_table_of_two_inputs() -> None:
     runs = bs.Runs.from_frame(rows[["tokens"]].assign(flops=flops, loss=np.linspace(3.0, 2.0, 24)))
     np.testing.assert_allclose(runs.column("params"), rows["params"], rtol=1e-12)
     assert default_laws(runs) == ND and "params derived as flops / (6 tokens)" in runs.notes
+    curves = runs.table[["tokens", "flops", "loss"]].assign(run=np.repeat(["a", "b"], 12))
+    assert "params" not in bs.Runs.from_frame(curves), "FLOPs of a curve may be counted otherwise, and its size is one"
 
 
 def test_curves_over_steps_read_them() -> None:
