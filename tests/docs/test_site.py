@@ -40,12 +40,13 @@ def generate() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every page a table of runs in an empty folder, with the study file where the repository has it."""
+    """Give every page a table of runs in an empty folder, with study and sweep where the repository has them."""
     table = bs.simulate("chinchilla", design(), "besiroglu2024", seed=1).table
     table["dataset"] = np.where(np.arange(len(table)) % 2, "c4", "rpj")
     table.rename(columns={"params": "N", "tokens": "D"}).to_csv(tmp_path / "runs.csv", index=False)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "study.toml").write_bytes((DOCS / "study.toml").read_bytes())
+    for name in ("docs/study.toml", "bayes_scaling/data/datasets/stdlib_sweep.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes((DOCS.parent / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
