@@ -154,19 +154,8 @@ def test_help_has_an_example_and_says_that_several_values_are_paired(folder: Pat
 
 @pytest.mark.slow
 def test_runs_are_fitted_first(folder: Path) -> None:
-    code, out, err = run(
-        *(
-            "allocate",
-            folder / "runs.csv",
-            "--law",
-            "chinchilla",
-            "--budget",
-            "1e21",
-            "--objective",
-            "expected_loss",
-            "--json",
-        )
-    )
+    asked = ("--law", "chinchilla", "--budget", "1e21", "--objective", "expected_loss", "--json")
+    code, out, err = run("allocate", folder / "runs.csv", *asked)
     assert code == 0, err
     low, high = json.loads(out)["plan"]["optimum_params_90"]
     assert 1e9 < low < high < 1e10
