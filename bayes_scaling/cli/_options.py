@@ -240,7 +240,7 @@ def refuse_no_question(given: dict[str, Any], table: pd.DataFrame | None, laws: 
     from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.laws.catalogue import load_law
     from bayes_scaling.model.schedule import Schedule
-    from bayes_scaling.predict.forecast import refuse_missing_inputs, refuse_two_ways, rows_known
+    from bayes_scaling.predict.planned import refuse_missing_inputs, refuse_two_ways, rows_known
 
     refuse_two_ways(table, given)
     if table is None and not given:

@@ -21,16 +21,8 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
-from bayes_scaling.predict.forecast import (
-    PLANNED,
-    Forecast,
-    at_rows_ahead,
-    columns_known,
-    mixed,
-    planned,
-    taken_draws,
-    weighted,
-)
+from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, taken_draws, weighted
+from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
 
