@@ -84,12 +84,8 @@ def named(
     """
     spelled, notes = _spelled(frame, _mapping(frame, columns, source), SPELLINGS, source)
     table, replaced = _renamed(frame, spelled)
-    passed = [f"column {shown(ours)} passed over" for ours in replaced]
-    notes += [
-        f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}"
-        for ours, said in zip(replaced, passed, strict=True)
-        if not any(note.startswith(said) for note in notes)
-    ]
+    asked = [ours for ours in replaced if ours in columns]  # the others hold nothing, which is said already
+    notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in asked]
     return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
 
 

@@ -25,9 +25,8 @@ def cautions(problem: Problem, space: Space, runs: Points) -> tuple[str, ...]:
 def _ends(run: Points, space: Space) -> Iterator[str]:
     """Say where a plan is as far out as plans go."""
     ratio = float(run["tokens"][0] / run["params"][0])
-    low, high = space.trusted
-    many = ratio * NEARLY > high
-    if many or ratio < NEARLY * low or run["tokens"][0] < 2:
+    few, many = (end / NEARLY < ratio < end * NEARLY for end in space.trusted)
+    if few or many or run["tokens"][0] < 2:
         yield (
             f"{ratio:.3g} tokens per parameter is as {'many' if many else 'few'} as plans go to, far from all fitted "
             "runs, and the law would go further, which can hardly be right: give constraints within which you trust it"

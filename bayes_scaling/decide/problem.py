@@ -149,9 +149,12 @@ class Problem:
     def space(self, budget: float) -> Space:
         """Return the runs that a budget can buy."""
         limits = self.limits
-        tables = [member.fit.runs for member in self.ensemble.members.values()]
-        trusted = trusted_ratios(tables)
-        return Space(self.spending.surface(budget), limits.constraints, limits.given, limits.batched, trusted)
+        return Space(self.spending.surface(budget), limits.constraints, limits.given, limits.batched, self.trusted)
+
+    @functools.cached_property
+    def trusted(self) -> tuple[float, float]:
+        """Least and most tokens per parameter between which a best split is sought."""
+        return trusted_ratios([member.fit.runs for member in self.ensemble.members.values()])
 
     def space_of_flops(self, amount: float) -> Space:
         """Return the runs that the price of so many training FLOPs can buy."""

@@ -403,6 +403,7 @@ def test_a_split_is_not_sought_in_corners_that_no_run_is_near() -> None:
     assert plan.optimum_tokens[0] / plan.optimum_params[0] >= least / 100
     asked = allocate(law, 1e22, constraints=Constraints(tokens_per_param=(least / 1e4, least)))
     assert asked.tokens / asked.params == pytest.approx(least / 1e4)
+    assert not any("give constraints" in line for line in asked.cautions), "they were given"
     far = allocate(law, 1e22, constraints=Constraints(params=(1e13, 1e14)))  # where only such runs are allowed
     assert 1e13 <= far.params <= 1e14
 
