@@ -11,7 +11,7 @@ from bayes_scaling.base.names import NoiseName, RowsChoice, ScaleChoice, StartNa
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.choices import NoiseChoice, chosen_noise, default_noise
+from bayes_scaling.model.choices import default_noise
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import size_of
 from bayes_scaling.model.schedule import STEP_RATE
@@ -90,16 +90,6 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
     )
 
 
-def usual_noise(law: Law, runs: Runs) -> NoiseChoice:
-    """Return how runs scatter around a law of an ensemble where no noise is named.
-
-    Small runs are tuned less well, and laws fit them less well, than large ones. A scale that may grow towards small
-    runs lets the large ones, which say most about the largest, count for more (``benchmarks/weights.py --noise``).
-    """
-    alone = len(law.inputs) == 1 or default_noise(runs).correlated or not size_of(runs)[0]
-    return "auto" if alone else Noise(scale="growing")
-
-
 @dataclasses.dataclass(frozen=True)
 class NoiseAsked:
     """What is asked of the noise of several laws; what is ``auto`` is as where nothing is asked.
@@ -115,14 +105,20 @@ class NoiseAsked:
     start: StartName = "learned"
 
     def of(self, law: Law, runs: Runs) -> Noise:
-        """Return the noise model of a law for a table."""
-        usual = chosen_noise(usual_noise(law, runs), runs, law)
-        rows = usual.rows if self.rows == "auto" else self.rows
+        """Return the noise model of a law for a table.
+
+        Small runs are tuned less well, and laws fit them less well, than large ones. A scale that may grow towards
+        small runs lets the large ones, which say most about the largest, count for more (``benchmarks/weights.py``).
+        """
+        usual = default_noise(runs).rows
+        rows = usual if self.rows == "auto" else self.rows
         by_rows: NoiseName = "normal" if rows == "correlated" else "student_t"
-        scale = usual.scale if rows == usual.rows else "constant"
+        separate = rows == usual == "independent"
+        grows = separate and len(law.inputs) > 1 and bool(size_of(runs)[0])
+        by_law: ScaleChoice = "growing" if grows else "constant"
         return Noise(
             by_rows if self.family == "auto" else self.family,
-            scale if self.scale == "auto" else self.scale,
+            by_law if self.scale == "auto" else self.scale,
             rows,
             start=self.start,
         )
