@@ -14,9 +14,7 @@ OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades of
 SMALLER = 10.0  # times below the smallest fitted run, for sizes
 LARGER = 1000.0  # times above the largest, for sizes and compute
 NEARLY = 1.05  # times up to which sizes are the same
-TRUSTED = (
-    100.0  # times beyond the tokens per parameter of fitted runs, up to where the best split of a budget is sought
-)
+TRUSTED = 100.0  # times beyond the tokens per parameter of fitted runs, up to which a best split is sought
 MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
 RATIOS = {
     "tokens per parameter": ("tokens", "params"),
