@@ -33,6 +33,13 @@ def shown(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def printing(text: str) -> str:
+    """Return lines of text without characters that a terminal would act on: escapes, changes of direction."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "" for c in text)
+
+
 def listed(names: Iterable[Any], limit: int = 30) -> str:
     """Return names with commas between them, the first ``limit`` of them."""
     texts = [plain(str(name)) for name in names]

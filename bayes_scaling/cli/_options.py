@@ -284,6 +284,13 @@ def named(at: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def group_name(value: str | list[float]) -> str:
+    """Return the name of a group that `named` read, as tables have it: a whole number without an exponent."""
+    if isinstance(value, str):
+        return value
+    return ",".join(str(int(one)) if one.is_integer() else str(one) for one in value)
+
+
 def pooled(text: str) -> tuple[str, str, str]:
     """Read ``alpha=partial:dataset`` as parameter, mode and column."""
     name, _, rest = text.partition("=")
