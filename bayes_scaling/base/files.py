@@ -249,6 +249,13 @@ def _failed(path: Path, error: OSError) -> WriteError:
     return WriteError(f"cannot write {path}: {error.strerror or error}")
 
 
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8; a pipe, which would be waited for, is an `OSError`."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, expected a file", str(path))
+    return path.read_text(encoding="utf-8-sig")
+
+
 # --- lines ----------------------------------------------------------------------------------------------------------
 
 
