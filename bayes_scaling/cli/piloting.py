@@ -237,6 +237,11 @@ def preregister(
         registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
     registered.save(out)
     typer.echo(f"{out}: {counted(len(registered.runs), 'run')}, digest {registered.digest}")
+    inputs = ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:.4g}'}"
+        for name, value in registered.content["runs"][0]["inputs"].items()
+    )
+    typer.echo(printing(f"{inputs}: {registered.verdict}"))
     for caveat in registered.content["caveats"]:
         typer.echo(f"caveat: {printing(caveat)}")
 

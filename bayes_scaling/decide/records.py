@@ -25,7 +25,7 @@ import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import text_of, write_new
-from bayes_scaling.base.messages import checked_probability, counted, listed, shown
+from bayes_scaling.base.messages import checked_probability, counted, listed, plain, shown
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.units import training_flops
@@ -348,7 +348,13 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             )
         pairs += [(place, float(loss)) for loss in found]
     if not pairs:
-        raise DataError(f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)}")
+        first = ", ".join(
+            f"{name} {value if isinstance(value, str) else f'{value:.8g}'}" for name, value in runs.iloc[0].items()
+        )
+        raise DataError(
+            f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)} to a millionth; "
+            f"registered is {plain(first, 160)}: if it was trained at rounded sizes, give its loss alone"
+        )
     return pairs
 
 

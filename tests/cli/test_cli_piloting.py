@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -67,6 +68,7 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
     code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
     assert code == 0 and "digest" in out
+    assert re.search(r"params \S+, tokens \S+: Registered .*: the loss will be [\d.]+ to [\d.]+ nats/token", out)
     plan = json.loads((folder / "plan.json").read_text())["plan"]
     loss = plan["loss_quantiles"]["0.4"]
     code, out, _ = run("score", on_record, "--loss", loss, "--record", record)

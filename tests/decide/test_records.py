@@ -265,6 +265,10 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([1.0], "of 2 runs, and 1 loss was given"),
         ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
+        (
+            pd.DataFrame({"params": [1.001e9], "tokens": [2e10], "loss": [2.0]}),
+            "registered is params 1e\\+09, tokens 2e\\+10.* rounded sizes, give its loss",
+        ),
         (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
         (pd.DataFrame({"params": [1e9], "seen": [2e10], "loss": [2.0]}), "has params, seen, loss; it needs tokens too"),
         (
