@@ -246,23 +246,24 @@ def score_registered(
         levels, quantiles = registered.quantiles(place)
         pit, density = _read(levels, quantiles, math.log(loss))
         middle = float(np.exp(_log_loss_at(levels, quantiles, np.array(0.5))))
-        rows.append(
-            {
-                **registered.content["runs"][place]["inputs"],  # first: an input may have the name of a field
-                "digest": registered.digest,
-                "registered": registered.content["registered"],
-                "scored": moment,
-                "name": registered.content["name"],
-                "law": registered.content["law"],
-                "run": place,
-                "loss": loss,
-                "median": middle,
-                "error": math.log(loss) - math.log(middle),
-                "pit": pit,
-                "log_score": density,
-                **{inside_field(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
-            }
-        )
+        name = {
+            "digest": registered.digest,
+            "registered": registered.content["registered"],
+            "scored": moment,
+            "name": registered.content["name"],
+            "law": registered.content["law"],
+            "run": place,
+        }
+        score = {
+            "loss": loss,
+            "median": middle,
+            "error": math.log(loss) - math.log(middle),
+            "pit": pit,
+            "log_score": density,
+            **{inside_field(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
+        }
+        inputs = registered.content["runs"][place]["inputs"]
+        rows.append({**name, **inputs, **name, **score})  # an input may have the name of a field, which stays
     return pd.DataFrame(rows)
 
 
