@@ -22,6 +22,7 @@ import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from bayes_scaling.base.files import write_bytes
+from bayes_scaling.base.messages import encodable
 from bayes_scaling.base.switch import Switch
 from bayes_scaling.errors import BayesScalingError
 
@@ -35,14 +36,22 @@ DIGEST = 32  # bytes of a SHA-256
 def cache_folder() -> Path:
     """Return the user's cache folder for compiled programs (``BAYES_SCALING_CACHE`` overrides it)."""
     if given := os.environ.get("BAYES_SCALING_CACHE"):
-        return Path(given).expanduser()
+        return _at_home(Path(given))
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", "~"))
     elif sys.platform == "darwin":
         base = Path("~/Library/Caches")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "bayes_scaling" / "xla"
+    return _at_home(base) / "bayes_scaling" / "xla"
+
+
+def _at_home(path: Path) -> Path:
+    """Return a path with ``~`` written out; where there is no such home, as it is, so that nothing is kept there."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 class Programs:
@@ -60,6 +69,8 @@ class Programs:
         """Return a program, or None if there is none that is whole."""
         path = self._file(key)
         try:
+            if not path.is_file():  # a pipe would be waited for
+                return None
             content = path.read_bytes()
         except OSError:
             return None
@@ -121,6 +132,8 @@ def _update(settings: Mapping[str, Any]) -> None:
 @functools.lru_cache(maxsize=8)
 def _made(folder: Path) -> bool:
     """Create the folder; if the home directory is read-only, the only cost is compiling again."""
+    if str(folder).startswith("~") or not encodable(str(folder)):
+        return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -7,6 +7,7 @@ What a killed process leaves under such a name is removed by the next process th
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import itertools
@@ -127,7 +128,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     """
     ending = path.suffix.lower()
     if ending == ".csv":
-        return write_text(table.to_csv(index=False), path)
+        return write_text(csv_text(table), path)
     if ending == ".jsonl":
         cells = table.astype(object).where(table.notna(), None).to_dict("records")
         return write_text("".join(json_text(row) + "\n" for row in cells), path)
@@ -139,6 +140,13 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         return write_whole(path, lambda partial: table.to_parquet(partial, index=False))
     except ImportError as error:
         raise DataError(f"writing {path.name} needs pyarrow: pip install 'bayes-scaling[parquet]'") from error
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV, with quotes around bare returns and leading blanks of cells, or readers lose them."""
+    texts = [cell for name in table for cell in (name, *table[name]) if isinstance(cell, str)]
+    lost = any("\r" in text or text[:1].isspace() for text in texts)
+    return str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if lost else csv.QUOTE_MINIMAL))
 
 
 def drop_partial_files() -> None:
@@ -239,6 +247,13 @@ def _refuse_unusual(path: Path) -> None:
 
 def _failed(path: Path, error: OSError) -> WriteError:
     return WriteError(f"cannot write {path}: {error.strerror or error}")
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8; a pipe, which would be waited for, is an `OSError`."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, expected a file", str(path))
+    return path.read_text(encoding="utf-8-sig")
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,6 +32,14 @@ def shown(value: Any, limit: int = 80) -> str:
         text = f"a {type(value).__name__}"
     text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def printing(text: str) -> str:
+    """Return lines of text without characters that a terminal would act on: escapes, changes of direction."""
+    if text.isprintable():
+        return text
+    seen = (c if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs" else " " * c.isspace() for c in text)
+    return "".join(seen)
 
 
 def listed(names: Iterable[Any], limit: int = 30) -> str:

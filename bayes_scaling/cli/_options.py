@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_scaling.base.files import write_text
+from bayes_scaling.base.files import csv_text, write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
 from bayes_scaling.cli._workers import executor_of, refuse_without_fits
@@ -284,6 +284,13 @@ def named(at: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def group_name(value: str | list[float]) -> str:
+    """Return the name of a group that `named` read, as tables have it: a whole number without an exponent."""
+    if isinstance(value, str):
+        return value
+    return ",".join(str(int(one)) if one.is_integer() else str(one) for one in value)
+
+
 def pooled(text: str) -> tuple[str, str, str]:
     """Read ``alpha=partial:dataset`` as parameter, mode and column."""
     name, _, rest = text.partition("=")
@@ -315,7 +322,7 @@ def number(text: str, option: str) -> float:
 
 
 def write_csv(table: Any, path: Path) -> Path:
-    return write_text(table.to_csv(index=False), path)
+    return write_text(csv_text(table), path)
 
 
 def write_json(content: Any, path: Path) -> Path:

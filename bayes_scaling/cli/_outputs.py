@@ -123,7 +123,12 @@ def _same(one: Path, other: Path) -> bool:
     """Return whether two paths are one file, or would be."""
     if one.exists() and other.exists():
         return one.samefile(other)
-    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
+    return _place(one) == _place(other)
+
+
+def _place(path: Path) -> str:
+    """Return where a path leads; not by `Path.resolve`, which fails for a link to itself."""
+    return os.path.normcase(os.path.realpath(path))
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

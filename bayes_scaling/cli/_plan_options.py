@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_scaling.base.messages import shown
-from bayes_scaling.cli._options import named, number, numbers
+from bayes_scaling.cli._options import group_name, named, number, numbers
 from bayes_scaling.decide.names import COSTS, cost_names, objective_names
 from bayes_scaling.errors import PlanError
 
@@ -118,7 +118,7 @@ def fixed(at: list[str] | None, groups: tuple[str, ...]) -> tuple[dict[str, floa
     given, group = {}, {}
     for name, value in named(at).items():
         if name in groups:
-            group[name] = value if isinstance(value, str) else ",".join(f"{x:g}" for x in value)
+            group[name] = group_name(value)
         elif isinstance(value, str) or len(value) != 1:
             raise PlanError(f"--at {name} fixes an input of the run, expected one number")
         else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from bayes_scaling.base.messages import printing
 from bayes_scaling.base.warned import each_warning_once
 from bayes_scaling.cli import (
     comparing,
@@ -119,7 +120,7 @@ def _close_output() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Print our own warnings as a line, others as Python does."""
     if issubclass(category, BayesScalingWarning):
-        typer.echo(f"warning: {message}", err=True)
+        typer.echo(f"warning: {printing(str(message))}", err=True)
     else:
         _shown_by_python(message, category, *where, **more)
 

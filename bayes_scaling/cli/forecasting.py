@@ -28,6 +28,7 @@ from bayes_scaling.cli._options import (
     Unconverged,
     asked_table,
     fits_in,
+    group_name,
     groups_in,
     inputs_of,
     named,
@@ -141,7 +142,7 @@ def quantity(
 
     loaded = saved_fit(fit_file, law)
     given = named(at)
-    group = {column: str(given.pop(column)) for column in groups_in(loaded) if column in given}
+    group = {column: group_name(given.pop(column)) for column in groups_in(loaded) if column in given}
     found = _quantities.quantity(loaded, name, group=group, unconverged=unconverged, **given)
     if as_json:
         points = json.loads(found.to_frame(prob).to_json(orient="records"))

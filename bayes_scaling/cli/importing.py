@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bayes_scaling.base.files import TABLES, write_table
+from bayes_scaling.base.messages import printing
 from bayes_scaling.base.names import TRACKERS, listed_as_choice
 from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError
@@ -55,7 +56,7 @@ def import_runs(
     imported = [name for name in runs.table if name in {"run", *mapping, *groups}]
     write_table(runs.table[imported], out)
     for line in (*runs.notes, *(f"warning: {one}" for one in runs.warnings)):
-        typer.echo(line)
+        typer.echo(printing(line))
     typer.echo(f"{runs.counted} written to {out}")
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_scaling.base.files import refuse_taken
-from bayes_scaling.base.messages import counted
+from bayes_scaling.base.files import refuse_taken, text_of
+from bayes_scaling.base.messages import counted, printing
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -212,7 +212,7 @@ def preregister(
     refuse_taken(out)
     from bayes_scaling.decide.records import preregister as put
 
-    if source.suffix == ".nc":
+    if source.suffix.lower() == ".nc":
         from bayes_scaling.predict.forecast import forecast
 
         fitted = saved_fit(source, law)
@@ -220,15 +220,30 @@ def preregister(
         ahead = forecast(fitted, seed=seed, unconverged=unconverged, **planned)
         registered = put(ahead, rests_on=fitted, name=name, note=note)
     else:
+        said = {"--params": params, "--tokens": tokens, "--at": at, "--law": law, "--seed": seed}
+        lost = [option for option, value in {**said, "--unconverged": unconverged}.items() if value]
+        if lost:
+            raise DataError(
+                f"{lost[0]} is about the forecast of a fit, and {source.name} is read as a plan, which has its run "
+                "already; leave it out, or give what 'bayes-scaling fit --out' saved (.nc)"
+            )
         try:
-            plan = json.loads(source.read_text(encoding="utf-8"))
+            plan = json.loads(text_of(source))
         except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"cannot read {source} as a plan: {error}") from None
+            raise DataError(
+                f"cannot read {source} as a plan ({error}); expected what 'bayes-scaling allocate --json' printed, or "
+                "what 'bayes-scaling fit --out' saved (.nc)"
+            ) from None
         registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
     registered.save(out)
     typer.echo(f"{out}: {counted(len(registered.runs), 'run')}, digest {registered.digest}")
+    inputs = ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:.4g}'}"
+        for name, value in registered.content["runs"][0]["inputs"].items()
+    )
+    typer.echo(printing(f"{inputs}: {registered.verdict}"))
     for caveat in registered.content["caveats"]:
-        typer.echo(f"caveat: {caveat}")
+        typer.echo(f"caveat: {printing(caveat)}")
 
 
 def score(

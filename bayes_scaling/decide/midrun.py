@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
@@ -17,7 +18,7 @@ from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, pr
 from bayes_scaling.decide.problem import GoalOptions, checked_goal
 from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.spelling import cost_of, objective_of
-from bayes_scaling.errors import REMEDY, PlanError, Remedy
+from bayes_scaling.errors import REMEDY, BayesScalingWarning, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.forecast import Forecast
@@ -147,6 +148,8 @@ def midrun(
     goal = _goal(fit, run, objective, options)
     rows: Mapping[str, Any] | pd.DataFrame = {along: ends} if ahead is None else ahead
     found = continued(fit, run, rows, seed=options.get("seed", 0), unconverged=options.get("unconverged", False))
+    for caution in found.cautions:
+        warnings.warn(caution, BayesScalingWarning, stacklevel=2)
     places = _places(found, run, along, ends)
     paid = _paid(found, run, places, spending)
     predictive = found.predictive.at(places)

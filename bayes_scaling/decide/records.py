@@ -24,8 +24,8 @@ import pandas as pd
 import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
-from bayes_scaling.base.files import write_new
-from bayes_scaling.base.messages import checked_probability, counted, listed, shown
+from bayes_scaling.base.files import text_of, write_new
+from bayes_scaling.base.messages import checked_probability, counted, listed, plain, shown
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.units import training_flops
@@ -124,7 +124,7 @@ class Registered:
         """Read a file; refuse one that was changed since it was written."""
         path = Path(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(text_of(path), object_pairs_hook=_each_once)
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read {path} as a registered forecast: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -246,24 +246,34 @@ def score_registered(
         levels, quantiles = registered.quantiles(place)
         pit, density = _read(levels, quantiles, math.log(loss))
         middle = float(np.exp(_log_loss_at(levels, quantiles, np.array(0.5))))
-        rows.append(
-            {
-                "digest": registered.digest,
-                "registered": registered.content["registered"],
-                "scored": moment,
-                "name": registered.content["name"],
-                "law": registered.content["law"],
-                "run": place,
-                **registered.content["runs"][place]["inputs"],
-                "loss": loss,
-                "median": middle,
-                "error": math.log(loss / middle),
-                "pit": pit,
-                "log_score": density,
-                **{inside_field(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
-            }
-        )
+        name = {
+            "digest": registered.digest,
+            "registered": registered.content["registered"],
+            "scored": moment,
+            "name": registered.content["name"],
+            "law": registered.content["law"],
+            "run": place,
+        }
+        score = {
+            "loss": loss,
+            "median": middle,
+            "error": math.log(loss) - math.log(middle),
+            "pit": pit,
+            "log_score": density,
+            **{inside_field(band): abs(pit - 0.5) <= band / 2 for band in BANDS},
+        }
+        inputs = registered.content["runs"][place]["inputs"]
+        rows.append({**name, **inputs, **name, **score})  # an input may have the name of a field, which stays
     return pd.DataFrame(rows)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; a reader would see the first of two values, and a program takes the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{shown(next(name for name in names if names.count(name) > 1))} comes twice")
+    return found
 
 
 def _farthest(extrapolation: np.ndarray) -> float | None:
@@ -339,7 +349,13 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             )
         pairs += [(place, float(loss)) for loss in found]
     if not pairs:
-        raise DataError(f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)}")
+        first = ", ".join(
+            f"{name} {value if isinstance(value, str) else f'{value:.8g}'}" for name, value in runs.iloc[0].items()
+        )
+        raise DataError(
+            f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)} to a millionth; "
+            f"registered is {plain(first, 160)}: if it was trained at rounded sizes, give its loss alone"
+        )
     return pairs
 
 

@@ -202,7 +202,9 @@ def problem_of_score(score: Mapping[str, Any]) -> str:
         return f"its loss is {shown(score['loss'])} and its median {shown(score['median'])}, expected positive numbers"
     if not 0 <= score["pit"] <= 1:
         return f"its pit is {shown(score['pit'])}, expected a probability"
-    if not math.isclose(score["error"], math.log(score["loss"] / score["median"]), rel_tol=1e-6, abs_tol=1e-9):
+    if not math.isclose(
+        score["error"], math.log(score["loss"]) - math.log(score["median"]), rel_tol=1e-6, abs_tol=1e-9
+    ):
         return f"its error is {shown(score['error'])}, but its loss over its median is not e to that"
     for band in BANDS:
         said, edge = score[inside_field(band)], abs(abs(score["pit"] - 0.5) - band / 2)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -41,6 +42,8 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pool, checked_pooling
 
 GIVE_LAW = Remedy("law", value="file")
+PACKED = 1000  # times as many bytes as in the file: more, deflate does not make of them
+SPARE = 2**26  # bytes beyond that
 
 
 def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
@@ -161,6 +164,7 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
     if path.suffix.lower() in TABLES:
         raise FitError(f"{path.name} is a table; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
+        _refuse_odd_structure(path)
         # xarray leaves a warnings filter of its own behind.
         with (
             warnings.catch_warnings(),
@@ -176,6 +180,31 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
         raise FitError(
             f"{path.name} is not a whole {kind.name} file ({reason}); it may be truncated or foreign"
         ) from error
+
+
+def _refuse_odd_structure(path: Path) -> None:
+    """Refuse what leads out of the file or into itself, and arrays of more bytes than were ever written."""
+    with h5py.File(path) as file:
+        waiting, bytes_of_arrays = [file["/"]], 0
+        seen = {h5py.h5o.get_info(file["/"].id).addr}
+        while waiting:
+            group = waiting.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise Unbelievable(f"{plain(name)} is a link to another place")
+                part = group[name]
+                if isinstance(part, h5py.Dataset):
+                    if part.is_virtual or part.external:
+                        raise Unbelievable(f"{plain(name)} lies in another file")
+                    bytes_of_arrays += part.nbytes
+                    continue
+                place = h5py.h5o.get_info(part.id).addr
+                if place in seen:
+                    raise Unbelievable(f"its part {plain(name)} is there twice")
+                seen.add(place)
+                waiting += [part] if isinstance(part, h5py.Group) else []
+    if bytes_of_arrays > PACKED * path.stat().st_size + SPARE:
+        raise Unbelievable(f"it claims {bytes_of_arrays:.3g} bytes of arrays in a file of {path.stat().st_size:,}")
 
 
 def _refuse_other_kinds(attrs: Mapping[Any, Any], path: Path, kind: Kind) -> None:

@@ -17,6 +17,7 @@ import numpyro.distributions as dist
 import scipy.special
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.files import text_of
 from bayes_scaling.errors import LawError
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -277,7 +278,7 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
     path = Path(path)
     name = path.name if path.name.isprintable() and len(path.name) <= 80 else _shown(path.name)
     try:
-        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = tomllib.loads(text_of(path))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, tomllib.TOMLDecodeError):
             reason = f"is not TOML: {error}"

@@ -99,9 +99,11 @@ def plot_traces(fit: Fit) -> Figure:
     figure = new_figure(fit, "Chains", 9.0, 1.25 * len(names) + 1.4)
     grid = figure.subplots(len(names), 2, squeeze=False, sharex="col", width_ratios=(1, 2))
     diverging = {"diverging": np.asarray(fit.stats["diverging"], bool)}
-    data = arviz_base.from_dict({"posterior": dict(fit.draws), "sample_stats": diverging})
+    safe = {name: name.replace("/", "\u2215") for name in names}  # a group may have a slash, which ends a name there
+    draws = {safe[name]: values for name, values in fit.draws.items()}
+    data = arviz_base.from_dict({"posterior": draws, "sample_stats": diverging})
     for column, draw in enumerate((plots.plot_rank, plots.plot_trace)):
-        panels = xr.Dataset({name: ((), ax) for name, ax in zip(names, grid[:, column], strict=True)})
+        panels = xr.Dataset({safe[name]: ((), ax) for name, ax in zip(names, grid[:, column], strict=True)})
         on = xr.DataTree.from_dict({"/": xr.Dataset({"figure": ((), figure)}), "plot": panels})
         # Given our own axes, ArviZ does not open a pyplot figure.
         collection = plots.PlotCollection(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
-from bayes_scaling.base.messages import checked_loss, checked_probability, percent
+from bayes_scaling.base.messages import checked_loss, checked_probability, percent, printing
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -87,8 +88,8 @@ type Bands = Sequence[tuple[float, float]]
 
 
 def escaped_text(text: object) -> str:
-    """Return text from data, escaped so that Matplotlib prints it unchanged."""
-    return str(text).replace("$", r"\$")
+    """Return text from data, escaped so that Matplotlib prints it unchanged, without what cannot be seen."""
+    return printing(str(text)).replace("$", r"\$")
 
 
 def symbol_of(name: str) -> str:
@@ -283,4 +284,6 @@ def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
 
 def saved(figure: Figure, path: Path) -> Path:
     """Write a figure atomically; return the path."""
-    return write_whole(path, lambda partial: figure.savefig(partial, format=path.suffix[1:]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # such a character of a name is drawn as a box
+        return write_whole(path, lambda partial: figure.savefig(partial, format=path.suffix[1:]))

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
+from bayes_scaling.base.messages import plain
 from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.errors import ForecastError
@@ -83,7 +84,15 @@ def _of_fit(
         points=frame,
         label=f"{fit.law.label}, run {run} continued",
         extrapolation=frame[along].to_numpy(float) / float(so_far[along].iloc[-1]),
-        cautions=(),
+        cautions=() if fit.noise.correlated else (_taken_apart(run, len(so_far)),),
+    )
+
+
+def _taken_apart(run: str, rows: int) -> str:
+    """Say that the rows of a run were fitted as if each were a run of its own."""
+    return (
+        f"the {rows} rows of run {plain(run)} were fitted as separate runs, so its own deviation from the law is left "
+        "out: fit with correlated rows (--noise-rows correlated, Noise(rows='correlated'))"
     )
 
 

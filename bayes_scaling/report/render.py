@@ -17,6 +17,7 @@ from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.files import write_text
 from bayes_scaling.base.json_text import json_text
+from bayes_scaling.base.messages import printing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.plot.numbers import NOTHING, written
 from bayes_scaling.plot.plans import pictures
@@ -25,7 +26,7 @@ from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import in_words_of_the_study
 
 HELD = "{the content}"  # where the page holds it
-SPECIAL = re.compile(r"([\\`*_\[\]|~#])")  # characters with a meaning in Markdown; < and & are escaped as in HTML
+SPECIAL = re.compile(r"([\\`*_\[\]|~#$])")  # characters with a meaning in Markdown; < and & are escaped as in HTML
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,8 +148,7 @@ def _environment(kind: str) -> jinja2.Environment:
     )
     number = _html_number if kind == "html" else _markdown_number
     made.filters |= {"num": number, "filled": functools.partial(_filled, number), "place": _place}
-    if kind == "markdown":
-        made.finalize = _markdown_text
+    made.finalize = _seen if kind == "html" else _markdown_text
     made.globals["strong"] = _html_strong if kind == "html" else _markdown_strong
     return made
 
@@ -176,8 +176,13 @@ def _markdown_text(value: Any) -> Any:
     """Return text from data, escaped so that Markdown shows it unchanged; markup is kept."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    text = SPECIAL.sub(r"\\\1", " ".join(value.split()))
+    text = SPECIAL.sub(r"\\\1", " ".join(printing(value).split()))
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def _seen(value: Any) -> Any:
+    """Return text from data without characters that change its direction, or a terminal in which the page is read."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printing(value)
 
 
 def _filled(number: Any, verdict: Mapping[str, Any]) -> Markup:

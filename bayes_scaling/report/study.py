@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import pydantic
 
 from bayes_scaling.base.arguments import FilePath, validated
+from bayes_scaling.base.files import text_of
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.data import datasets
@@ -107,12 +108,15 @@ class Study(Part):
         """
         path = Path(path)
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            content = tomllib.loads(text_of(path))
         except OSError as error:
             raise StudyError(f"cannot read {path.name}: {error.strerror or error}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StudyError(f"{path.name} is not TOML: {error}") from error
-        study = cls.of(content, path.name)
+        try:
+            study = cls.of(content, path.name)
+        except RecursionError:
+            raise StudyError(f"{path.name} has tables within tables without end; expected those of a study") from None
         study._folder = path.parent
         return study
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.text import Text
 
 import bayes_scaling as bs
+from bayes_scaling.cli._options import group_name, named
+from bayes_scaling.cli.printing.layout import show, table
 from tests.support import design, run
 
 
@@ -115,3 +118,16 @@ def test_mistakes_with_groups_are_one_line(pooled_file: Path, arguments: tuple[s
     code, out, err = run(*(a.format(folder=pooled_file.parent) for a in arguments))
     assert code == 2 and out == "" and words in err, err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["c4", "1", "20240101", "1.5", "a,b"])
+def test_a_group_is_called_as_in_the_table(name: str) -> None:
+    assert group_name(named([f"lab={name}"])["lab"]) == name
+
+
+def test_names_of_data_do_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "\x1b]0;title\x07\x1b[31mred\u202e"
+    show(table([odd], [[odd]], title=odd), Text(odd))
+    assert capsys.readouterr().out.count("]0;title[31mred") == 4
+    show(Text(odd))
+    assert "\x1b" not in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -67,6 +68,7 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
     code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
     assert code == 0 and "digest" in out
+    assert re.search(r"params \S+, tokens \S+: Registered .*: the loss will be [\d.]+ to [\d.]+ nats/token", out)
     plan = json.loads((folder / "plan.json").read_text())["plan"]
     loss = plan["loss_quantiles"]["0.4"]
     code, out, _ = run("score", on_record, "--loss", loss, "--record", record)
@@ -81,6 +83,10 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     for wrong, says in (
         (("preregister", folder / "plan.json", "--out", on_record), "never overwritten"),
         (("preregister", folder / "offers.csv", "--out", tmp_path / "x.json"), "as a plan"),
+        (
+            ("preregister", folder / "plan.json", "--out", tmp_path / "x.json", "--params", "1e9"),
+            "--params is about the forecast of a fit",
+        ),
         (("score", on_record), "say what was measured"),
         (("score", on_record, "--runs", tmp_path / "none.csv"), "cannot read"),
         (("score", folder / "plan.json", "--loss", 2), "not a registered forecast"),
@@ -91,6 +97,14 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     code, out, _ = run("preregister", folder / "fit.nc", *fitted)
     assert code == 0
     assert bs.Registered.read(tmp_path / "fitted.json").content["rests_on"]["data"]["rows"] == 48
+
+
+def test_a_caveat_does_nothing_to_a_terminal(folder: Path, tmp_path: Path) -> None:
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["plan"]["rests_on"]["laws"][0]["problems"] = ["\x1b[31mred\u202e"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    code, out, _ = run("preregister", tmp_path / "plan.json", "--out", tmp_path / "forecast.json")
+    assert code == 0 and "did not converge: [31mred\n" in out
 
 
 def test_a_run_that_is_no_curve_cannot_be_continued(folder: Path) -> None:

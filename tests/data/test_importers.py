@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,6 +247,104 @@ def test_places_that_hold_nothing(read: Callable[..., bs.Runs], words: str, tmp_
     assert "file" in refusal(lambda: read(tmp_path / "file", MAP))
 
 
+# --- files that are made to break an import ---
+
+SCHEMA = """
+CREATE TABLE runs (run_uuid, name, status, experiment_id, lifecycle_stage, start_time);
+CREATE TABLE experiments (experiment_id, name); CREATE TABLE params (run_uuid, key, value);
+CREATE TABLE tags (run_uuid, key, value); CREATE TABLE metrics (run_uuid, key, step, value, is_nan, timestamp);
+INSERT INTO runs VALUES ('r', 'a', 'FINISHED', 1, 'active', 1); INSERT INTO params VALUES ('r', 'n', '1e9');
+INSERT INTO metrics VALUES ('r', 'loss', 1, 3.0, 0, 1), ('r', 'tokens', 1, 1e9, 0, 1);
+"""
+KEYS = {"params": "n", "tokens": "tokens", "loss": "loss"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"config": {"n": 1e9, "deep": "DEEP"}}, "nested more than 100 deep"),
+        ({"history": [{"_step": 10**30, "tokens": 1e9, "loss": 3.0}]}, "a step is 1e+30"),
+        ({"history": [{"_step": 1e300, "tokens": 1e9, "loss": 3.0}]}, "a step is 1e+300"),
+        ({"config": "{[]: 1}"}, "neither JSON nor a Python literal"),
+        ({"name": "\ud800"}, "which is not valid text"),
+        ({"name": "a\0b"}, "which is not valid text"),
+    ],
+)
+def test_exports_that_no_tracker_wrote_are_refused(changed: dict[str, object], words: str, tmp_path: Path) -> None:
+    one = {"name": "a", "config": {"n": 1e9}, "history": [{"_step": 1, "tokens": 1e9, "loss": 3.0}], **changed}
+    text = json.dumps([one]).replace('"DEEP"', '{"a": ' * 990 + "1" + "}" * 990)
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    assert words in refusal(lambda: bs.importers.import_wandb(tmp_path / "x.json", KEYS))
+
+
+@pytest.mark.parametrize("step", ["Infinity", "[1]", "null", "1" + 30 * "0"])
+def test_a_run_file_with_an_impossible_step_is_damaged(step: str, tmp_path: Path) -> None:
+    def field(number: int, content: bytes) -> bytes:
+        size = len(content)
+        tag = (number << 3 | 2).to_bytes(1) if number < 16 else bytes([number << 3 & 0x7F | 0x82, number >> 4])
+        return tag + (bytes([size]) if size < 128 else bytes([size & 0x7F | 0x80, size >> 7])) + content
+
+    items = b"".join(
+        field(1, field(1, key.encode()) + field(16, text.encode())) for key, text in (("loss", "3.0"), ("_step", step))
+    )
+    record = field(2, items)
+    head = struct.pack("<IHB", zlib.crc32(b"\x01" + record), len(record), 1)
+    (tmp_path / "run-a.wandb").write_bytes(b":W&B\xe1\xbe\x00" + head + record)
+    assert "a step is" in refusal(lambda: bs.importers.import_wandb(tmp_path, KEYS))
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ("status: [1]", "diverged"),
+        ("&a {run_name: *a}", "repeats its parts"),
+        ("a: " + "[" * 3000 + "]" * 3000, "not plain YAML"),
+        (
+            "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)),
+            "repeats its parts",
+        ),
+    ],
+)
+def test_yaml_without_end_is_refused(meta: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "0" / "r" / "metrics").mkdir(parents=True)
+    (tmp_path / "0" / "meta.yaml").write_text("name: sizes")
+    (tmp_path / "0" / "r" / "meta.yaml").write_text(meta)
+    (tmp_path / "0" / "r" / "metrics" / "loss").write_text("1 nan 1")
+    (tmp_path / "0" / "r" / "metrics" / "tokens").write_text("1 1e9 1")
+    assert words in refusal(lambda: bs.importers.import_mlflow(tmp_path, {"tokens": "tokens", "loss": "loss"}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("UPDATE metrics SET step = 9e999", "at step inf is damaged"),
+        ("UPDATE metrics SET step = 1e30", "at step 1e+30 is damaged"),
+        (
+            "DROP TABLE tags; CREATE VIEW tags AS WITH RECURSIVE c(run_uuid, key, value) AS "
+            "(SELECT 'r', 'a', 'b' UNION ALL SELECT * FROM c) SELECT * FROM c",
+            "tags is no table",
+        ),
+    ],
+)
+def test_a_store_that_mlflow_did_not_write_is_refused(changed: str, words: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as store:
+        store.executescript(SCHEMA)
+        assert len(bs.importers.import_mlflow(tmp_path / "x.db", KEYS)) == 1
+        store.executescript(changed)
+    assert words in refusal(lambda: bs.importers.import_mlflow(tmp_path / "x.db", KEYS))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with names")
+def test_pipes_and_links_to_themselves_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run-pipe.wandb")
+    (tmp_path / "run-loop.wandb").symlink_to("run-loop.wandb")
+    said = refusal(lambda: bs.importers.import_wandb(tmp_path, KEYS))
+    assert "run-pipe.wandb is not a file" in said and "run-loop.wandb cannot be read" in said
+    assert "is not a file" in refusal(lambda: bs.importers.import_mlflow(tmp_path / "run-pipe.wandb", KEYS))
+    code, _, err = run("import", "wandb", tmp_path, "--map", "tokens=tokens,loss=loss", "--out", tmp_path / "x.csv")
+    assert code == 2 and "holds no runs that can be read" in err
+
+
 # --- the command ---
 
 
@@ -293,3 +393,9 @@ def test_json_lines_hold_numbers_exactly(tmp_path: Path) -> None:
         {"params": 0.1 + 0.2, "n": 1, "data": "c4"},
         {"params": None, "n": 2, "data": None},
     ]
+
+
+def test_csv_holds_names_exactly(tmp_path: Path) -> None:
+    names = ["a", " a", "a\rb", "a\nb", 'a"b', "a,b", "007"]
+    frame = pd.DataFrame({"run": names, "params": 1e9, "tokens": 1e9, "loss": 3.0})
+    assert list(bs.Runs.read(write_table(frame, tmp_path / "x.csv")).table["run"]) == names

@@ -265,6 +265,10 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([1.0], "of 2 runs, and 1 loss was given"),
         ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
+        (
+            pd.DataFrame({"params": [1.001e9], "tokens": [2e10], "loss": [2.0]}),
+            "registered is params 1e\\+09, tokens 2e\\+10.* rounded sizes, give its loss",
+        ),
         (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
         (pd.DataFrame({"params": [1e9], "seen": [2e10], "loss": [2.0]}), "has params, seen, loss; it needs tokens too"),
         (
@@ -277,6 +281,32 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
 def test_bad_outcomes_are_explained(registered: bs.Registered, losses: Any, says: str) -> None:
     with pytest.raises(bs.errors.BayesScalingError, match=says):
         bs.score_registered(registered, losses)
+
+
+def test_an_input_with_the_name_of_a_field_changes_no_score(registered: bs.Registered, tmp_path: Path) -> None:
+    content = json.loads(json.dumps(registered.content))
+    for run in content["runs"]:
+        run["inputs"] |= {"digest": "another", "run": 7.0, "pit": 0.5, "name": "c4"}
+    scores = bs.score_registered(bs.Registered(content), [2.0, 2.0], now=LATER)
+    assert set(scores["digest"]) == {bs.Registered(content).digest} and list(scores["run"]) == [0, 1]
+    record = bs.TrackRecord.append(tmp_path / "record.jsonl", scores)
+    assert len(bs.TrackRecord.read(tmp_path / "record.jsonl").scores) == len(record.scores) == 2
+
+
+def test_losses_far_from_their_median_are_scored(registered: bs.Registered, tmp_path: Path) -> None:
+    content = json.loads(json.dumps(registered.content))
+    for run in content["runs"]:
+        run["quantiles"] = {"0.05": 1e290, "0.95": 1e300}
+    scores = bs.score_registered(bs.Registered(content), [1e-300, 1e-300], now=LATER)
+    bs.TrackRecord.append(tmp_path / "record.jsonl", scores)
+    assert not bs.TrackRecord.read(tmp_path / "record.jsonl").unread
+
+
+def test_a_key_that_comes_twice_is_refused(registered: bs.Registered, tmp_path: Path) -> None:
+    path = registered.save(tmp_path / "forecast.json")
+    path.write_text(path.read_text().replace('"name": ', '"name": "another", "name": '))
+    with pytest.raises(bs.errors.DataError, match="'name' comes twice"):
+        bs.Registered.read(path)
 
 
 def test_other_files_are_refused(forecast: bs.Forecast, tmp_path: Path) -> None:

@@ -276,6 +276,47 @@ def test_missing_parts_are_named(saved: Path, tmp_path: Path) -> None:
         assert "hollow.nc is not a whole fit file" in refusal_of(functools.partial(bs.load_fit, path))
 
 
+def test_a_file_that_leads_elsewhere_or_claims_too_much_is_refused(saved: Path, tmp_path: Path) -> None:
+    def elsewhere(link: Any) -> Callable[[h5py.File], None]:
+        def change(file: h5py.File) -> None:
+            del file["posterior"]
+            file["posterior"] = link
+
+        return change
+
+    def virtual(file: h5py.File) -> None:
+        shape = file["posterior/alpha"].shape
+        layout = h5py.VirtualLayout(shape=shape, dtype="f8")
+        layout[:] = h5py.VirtualSource(str(saved), "posterior/alpha", shape=shape)
+        del file["posterior/alpha"]
+        file.create_virtual_dataset("posterior/alpha", layout)
+
+    def outside(file: h5py.File) -> None:
+        shape = file["posterior/alpha"].shape
+        del file["posterior/alpha"]
+        raw = [(str(saved), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("posterior/alpha", shape=shape, dtype="f8", external=raw)
+
+    def vast(file: h5py.File) -> None:
+        del file["posterior/alpha"]
+        file.create_dataset("posterior/alpha", shape=(4, 10**12), dtype="f8", chunks=(1, 1000))
+
+    changes: tuple[tuple[Callable[[h5py.File], Any], str], ...] = (
+        (elsewhere(h5py.ExternalLink(str(saved), "posterior")), "posterior is a link to another place"),
+        (elsewhere(h5py.SoftLink("/posterior")), "posterior is a link to another place"),
+        (lambda file: file["posterior"].__setitem__("again", file["/"]), "its part again is there twice"),
+        (virtual, "alpha lies in another file"),
+        (outside, "alpha lies in another file"),
+        (vast, "it claims 3.2e+13 bytes of arrays"),
+    )
+    for change, words in changes:
+        path = tmp_path / "odd.nc"
+        shutil.copy(saved, path)
+        with h5py.File(path, "a") as file:
+            change(file)
+        assert words in refusal_of(functools.partial(bs.load_fit, path))
+
+
 @pytest.mark.slow
 def test_flipped_bits_are_seen_or_do_not_matter(saved: Path, tmp_path: Path) -> None:
     whole, rng, refused = saved.read_bytes(), np.random.default_rng(0), 0

@@ -189,6 +189,12 @@ def test_traces_show_every_parameter_and_leave_no_pyplot_figure(fit: bs.Fit) -> 
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
+def test_traces_of_groups_with_a_slash_in_their_names_are_drawn(fit: bs.Fit) -> None:
+    draws = {name if name != "alpha" else "alpha[c4/en]": values for name, values in fit.draws.items()}
+    figure = bs.plot.traces(dataclasses.replace(fit, draws=draws))
+    assert any("c4/en" in ax.get_ylabel() for ax in figure.axes)
+
+
 def test_exponents_and_published_constants(fit: bs.Fit) -> None:
     figure = bs.plot.exponents(fit)
     region = "of the posterior (highest-density region)"

@@ -197,6 +197,14 @@ def test_separate_runs_are_not_continued(below: pd.DataFrame, ahead: pd.DataFram
     assert bs.forecast(fit, ahead, unconverged=True).continues == ()
 
 
+def test_a_curve_whose_rows_were_fitted_as_separate_runs_is_said(below: pd.DataFrame, ahead: pd.DataFrame) -> None:
+    fit = fit_exact(LAWS[0], bs.Runs.from_frame(below), noise="normal", sampler="laplace", seed=0)
+    rows = ahead[["tokens"]]
+    assert "own deviation from the law is left out" in bs.continued(fit, "big", rows, unconverged=True).cautions[0]
+    with pytest.warns(bs.errors.BayesScalingWarning, match="rows of run big were fitted as separate runs"):
+        bs.midrun(fit, "big", float(rows["tokens"].iloc[-1]), unconverged=True)
+
+
 def test_rows_ahead_are_spelled_like_fitted_ones(fit: bs.Fit, ahead: pd.DataFrame) -> None:
     spelled = bs.continued(fit, "big", ahead[["tokens"]].rename(columns={"tokens": "tokens_seen"}))
     np.testing.assert_array_equal(spelled.mean, bs.continued(fit, "big", ahead[["tokens"]]).mean)

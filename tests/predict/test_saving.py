@@ -63,6 +63,12 @@ def test_each_kind_of_file_says_how_it_is_read(
         ensemble.save(tmp_path)
 
 
+def test_a_file_that_says_it_was_created_by_numbers_holds_no_ensemble(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "odd.nc", "w") as file:
+        file.attrs["created_by"] = np.arange(3)
+    assert not holds_ensemble(tmp_path / "odd.nc")
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, keep: float) -> None:
     whole = saved.read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EVIL = "<script>alert(1)</script> | *x* `y`"
+EVIL = "<script>alert(1)</script> | *x* `y` $z_1$"
 
 
 STUDY = f"""

@@ -27,7 +27,7 @@ from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.plot import numbers as words
 from bayes_scaling.report import decision, provenance, trust
-from bayes_scaling.report.render import Report
+from bayes_scaling.report.render import Report, _environment
 from bayes_scaling.report.study import Study
 from tests.report.hostile_study import EVIL, STUDY
 from tests.support import LAW_FILE, design, run
@@ -365,6 +365,14 @@ def test_checklist_lists_what_is_missing(report: Report) -> None:
     assert rows[provenance.QUESTIONS["optimiser"]] == EVIL
     assert rows[provenance.QUESTIONS["tokeniser"]] is None and rows["Number of runs"] == "48 runs"
     assert report.html.count(">missing<") == sum(answer is None for answer in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("html", "a[31mb $x$ &lt;i&gt; 5\u00a0%"), ("markdown", "a\\[31mb \\$x\\$ &lt;i&gt; 5 %")]
+)
+def test_text_of_data_does_nothing_but_be_read(kind: str, shown: str) -> None:
+    text = _environment(kind).from_string("{{ text }}").render(text="a\x1b[31m\u202eb $x$ <i> 5\u00a0%")
+    assert text == shown
 
 
 def test_laws_are_cited() -> None:

@@ -48,6 +48,10 @@ def test_bad_studies_get_one_sentence(changed: dict[str, Any], said: str) -> Non
 def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(bs.errors.StudyError, match=r"cannot read study.toml"):
         Study.read(tmp_path / "study.toml")
+    for text in ("x = " + "[" * 3000, "[" + ".".join(["a"] * 3000) + "]"):
+        (tmp_path / "study.toml").write_text(text)
+        with pytest.raises(bs.errors.StudyError, match=r"study.toml (is not TOML|has tables within tables)"):
+            Study.read(tmp_path / "study.toml")
     (tmp_path / "study.toml").write_text("title = ")
     with pytest.raises(bs.errors.StudyError, match=r"study.toml is not TOML"):
         Study.read(tmp_path / "study.toml")

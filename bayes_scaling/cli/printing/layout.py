@@ -1,27 +1,39 @@
 """How the terminal prints: tables, numbers, paragraphs.
 
-Text that comes from data goes through `rich.text.Text`, which does not interpret markup.
+Text that comes from data goes through `rich.text.Text`, which does not interpret markup, and through a console that
+leaves out characters that a terminal would act on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from bayes_scaling.base.messages import printing
 
 MISSING = "-"  # for a number that is not there
 
 
+class _Console(Console):
+    """A console that prints nothing of data but what can be seen; its own colours are added after that."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printing(segment.text))
+
+
 def show(*parts: RenderableType) -> None:
     """Print to standard output; a pipe gets full lines instead of the width of some terminal."""
-    console = Console(soft_wrap=False)
+    console = _Console(soft_wrap=False)
     if not console.is_terminal:
-        console = Console(width=160)
+        console = _Console(width=160)
     console.print(*parts, sep="\n")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.base.messages import encodable, listed, plain, shown
 from bayes_scaling.data.hints import other_units
 from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
 from bayes_scaling.data.naming import NUMERIC, SPELLINGS
@@ -168,6 +168,7 @@ def _table(
     run: Logged, wanted: Mapping[str, str], groups: set[str], last: bool, said: Counter[str], planned: set[str]
 ) -> pd.DataFrame:
     """Return the rows of a run; ``said`` counts rows by what was done to them."""
+    _refuse_broken_text(run.run, "name")
     found = {name: (OWN_STEP, None) if key == OWN_STEP else _found(run, key) for name, key in wanted.items()}
     missing = [wanted[name] for name, what in found.items() if what is None and name not in groups]
     if missing:
@@ -192,7 +193,7 @@ def _table(
         elif kind == "metrics":
             table[name], elsewhere[name] = _at(steps, value, along=name in ALONG)
         else:
-            table[name] = _real(value, key) if name in NUMERIC else _cell(value)
+            table[name] = _real(value, key) if name in NUMERIC else _cell(value, key)
         if kind == "metrics" or name in ALONG:
             usable &= np.isfinite(table[name])
             usable &= (np.asarray(table[name]) > 0) | (name not in ALONG)
@@ -289,9 +290,16 @@ def _real(value: Any, key: str) -> float:
     return found
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, key: str) -> Any:
     """Return a value in a form that a cell can hold."""
+    _refuse_broken_text(value, key)
     return value if isinstance(value, str | int | float | bool) or value is None else json.dumps(value, default=str)
+
+
+def _refuse_broken_text(value: Any, what: str) -> None:
+    """Refuse text that no file of a table can hold, or that its readers take for damage."""
+    if isinstance(value, str) and ("\0" in value or not encodable(value)):
+        raise _Unusable(f"its {plain(what)} is {shown(value, 40)}, which is not valid text")
 
 
 def _uniform(table: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:

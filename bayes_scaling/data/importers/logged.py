@@ -8,11 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.base.messages import plain
+from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.errors import DataError
 
 Points = dict[int, float]
 """Values of a metric by the tracker's step; NaN and infinity are kept."""
+
+LARGEST_STEP = 2**63 - 1
+DEEPEST = 100  # of nested mappings, far below what Python's own stack takes
+MOST_PARTS = 1_000_000  # of a YAML file; one of a few lines can repeat its parts without end
 
 PLANS = ("config", "params", "hparams", "columns")
 """Kinds of values that may have been set before training, so that an unfinished run may not have reached them."""
@@ -90,11 +94,24 @@ class Series:
         return [key for key, points in later.metrics.items() if points and min(points) < ends.get(key, min(points))]
 
 
-def flat(content: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def step_of(value: Any) -> int:
+    """Return a step as a whole number of 64 bits, which tables and trackers count with."""
+    try:
+        step = int(value)
+    except (TypeError, ValueError, OverflowError):
+        step = LARGEST_STEP + 1
+    if abs(step) > LARGEST_STEP:
+        raise DataError(f"a step is {shown(value, 40)}; expected a whole number of at most 64 bits")
+    return step
+
+
+def flat(content: Mapping[Any, Any], above: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested mappings with dotted keys."""
+    if depth > DEEPEST:
+        raise DataError(f"{plain(above, 40)} is nested more than {DEEPEST} deep; expected values by name")
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{key}.")
+            yield from flat(value, f"{above}{key}.", depth + 1)
         else:
             yield f"{above}{key}", value
 
@@ -126,8 +143,10 @@ def local(path: str | Path, what: str) -> Path:
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of a file."""
+    """Return the bytes of a file; of a pipe or a device no end may come."""
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{plain(str(path), 200)} is not a file")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{plain(str(path), 200)} cannot be read: {error.strerror}") from error
@@ -142,8 +161,21 @@ def yaml_of(path: Path, extra: str) -> dict[str, Any]:
         raise DataError(f"reading {name} needs PyYAML: pip install 'bayes-scaling[{extra}]'") from error
     try:
         content = yaml.safe_load(content_of(path))
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{name} is not plain YAML ({plain(str(error).splitlines()[0], 120)})") from error
+    if _parts_of(content, {}) > MOST_PARTS:
+        raise DataError(f"{name} repeats its parts within each other; expected names and values")
     if not isinstance(content, dict):
         raise DataError(f"{name} is damaged: expected names and values")
     return content
+
+
+def _parts_of(value: Any, known: dict[int, int]) -> int:
+    """Return how many parts a value has when it is written out; beyond all counting where it is a part of itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MOST_PARTS + 1  # what is met again before it is counted holds itself
+        inner = value if isinstance(value, list) else [*value, *value.values()]
+        known[id(value)] = 1 + sum(_parts_of(one, known) for one in inner)
+    return known[id(value)]

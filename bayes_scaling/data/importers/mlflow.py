@@ -16,7 +16,16 @@ from typing import Any
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.data.importers.assembling import assemble
-from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, local, named_apart, yaml_of
+from bayes_scaling.data.importers.logged import (
+    LeftOut,
+    Logged,
+    Series,
+    content_of,
+    local,
+    named_apart,
+    step_of,
+    yaml_of,
+)
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 
@@ -94,13 +103,14 @@ def _from_files(folder: Path, experiment: str) -> list[Logged]:
         for line, content in enumerate(_words(file).splitlines(), start=1):
             cells = content.split()
             try:
-                series.add(key, int(cells[2]) if len(cells) > 2 else 0, float(cells[1]))
-            except (ValueError, IndexError) as error:
+                series.add(key, step_of(cells[2]) if len(cells) > 2 else 0, float(cells[1]))
+            except (DataError, ValueError, IndexError) as error:
                 raise DataError(f"metric {plain(key)}, line {line}: {shown(content, 40)} is damaged") from error
     params, tags = ({key: _words(file) for key, file in _files(folder / kind)} for kind in ("params", "tags"))
     name = str(meta.get("run_name") or tags.get("mlflow.runName", ""))
     status = meta.get("status", "")
-    return [_logged(name, folder.name, experiment, _STATUS.get(status, str(status)), params, tags, series)]
+    known = _STATUS.get(status) if isinstance(status, int) else None
+    return [_logged(name, folder.name, experiment, known or str(status), params, tags, series)]
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -121,6 +131,8 @@ def _words(file: Path) -> str:
 
 
 def _from_sqlite(path: Path) -> list[Logged | LeftOut]:
+    if not path.is_file():  # SQLite would wait for a pipe without end
+        raise DataError(f"{plain(str(path), 200)} is not a file; expected a tracking folder or a SQLite file of MLflow")
     try:
         with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
             return list(_from_tables(store))
@@ -132,6 +144,12 @@ def _from_sqlite(path: Path) -> list[Logged | LeftOut]:
 
 
 def _from_tables(store: sqlite3.Connection) -> Iterator[Logged | LeftOut]:
+    views = store.execute(
+        "SELECT name FROM sqlite_master WHERE type <> 'table' AND name IN ('runs', 'experiments', 'params', 'tags', "
+        "'metrics')"
+    ).fetchall()
+    if views:  # a query that whoever made the file wrote, and that may never end
+        raise sqlite3.DatabaseError(f"{views[0][0]} is no table")
     runs = store.execute(
         "SELECT run_uuid, runs.name, status, experiments.name FROM runs LEFT JOIN experiments USING (experiment_id) "
         "WHERE runs.lifecycle_stage = 'active' ORDER BY start_time, run_uuid"
@@ -160,8 +178,8 @@ def _series_of(store: sqlite3.Connection, run: str) -> Series:
         "SELECT key, step, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, timestamp", (run,)
     ):
         try:
-            number, at = float(value), int(step)
-        except (TypeError, ValueError) as error:
+            number, at = float(value), step_of(step)
+        except (DataError, TypeError, ValueError) as error:
             cells = f"{shown(value, 40)} at step {shown(step, 40)}"
             raise DataError(f"metric {plain(str(key))}: {cells} is damaged, expected numbers") from error
         # MLflow stores infinities as the largest floats, because SQL has none.

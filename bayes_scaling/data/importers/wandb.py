@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain
 from bayes_scaling.data.importers.assembling import assemble
-from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, named_apart
+from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, named_apart, step_of
 from bayes_scaling.data.importers.protobuf import fields, last, part, real, text, whole
 from bayes_scaling.data.importers.wandb_exports import ENDINGS, exported
 from bayes_scaling.data.runs import Runs
@@ -72,7 +73,8 @@ def import_wandb(
 def _runs(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     if path.is_file():
         return _from_logs([path]) if path.suffix == ".wandb" else exported(path, columns)
-    logs = sorted({file.resolve() for file in path.rglob("run-*.wandb")})
+    # Not Path.resolve(), which fails for a link to itself; such a file is named as one that cannot be read.
+    logs = sorted({Path(os.path.realpath(file)) for file in path.rglob("run-*.wandb")})
     if logs:
         return _from_logs(logs)
     files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in ENDINGS]
@@ -183,7 +185,7 @@ def _take_history(content: bytes, run: _Run) -> None:
             row.update(_item(part(value)))
         elif kind == 2:
             step = whole(last(part(value), 1))
-    step = int(row.get("_step", 0)) if step is None else step
+    step = step_of(row.get("_step", 0)) if step is None else step
     for key, value in flat(row):
         reading = None if value is None else number(value)
         if reading is not None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import folded, listed, plain, shown
 from bayes_scaling.data.hints import refuse_panel
-from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat
+from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, step_of
 from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.data.reading import read_csv, read_parquet
 from bayes_scaling.data.validation import number
@@ -91,7 +91,7 @@ def _literal(cell: Any) -> Any:
         return cell
     try:
         return ast.literal_eval(_Named().visit(ast.parse(cell.strip(), mode="eval")))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
         return cell
 
 
@@ -171,7 +171,7 @@ def _series(rows: Sequence[Row], step_key: str | None) -> Series:
         for key, value in row.items():
             reading = None if value is None else number(value)
             if reading is not None:
-                series.add(key, count if step is None or not math.isfinite(step) else int(step), reading)
+                series.add(key, count if step is None or not math.isfinite(step) else step_of(step), reading)
     return series
 
 
