@@ -215,14 +215,6 @@ def groups_in(loaded: Fit | Ensemble) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column for fit in fits_in(loaded) for column in fit.groups.columns))
 
 
-def drawn(loaded: Fit | Ensemble, seed: int, group: dict[str, str] | None, unconverged: bool) -> Ensemble:
-    """Return the draws that plans rest on; whoever saved several laws accepted those that are in the file."""
-    from bayes_scaling.predict.ensemble import Ensemble
-
-    together = isinstance(loaded, Ensemble)
-    return Ensemble.of(loaded, seed, group=group, unconverged=unconverged or together)
-
-
 def law_names(text: str) -> list[str]:
     """Split names at commas, but for commas between the options of one law: ``power_law:input=tokens,form=pure``."""
     names: list[str] = []

@@ -20,9 +20,8 @@ from bayes_scaling.decide.pilot import COPIES, choose_pilots
 from bayes_scaling.decide.pilot_plan import PilotPlan
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.portfolio import Portfolio, best_portfolio
-from bayes_scaling.decide.problem import Problem, ProblemOptions, Source
-from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.decide.problem import Problem, ProblemOptions
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
 
 type Models = Sequence[float | Shape] | Shape
 """Models that really exist: parameter counts or shapes."""
@@ -301,9 +300,6 @@ def pilot(
 def problem_of(source: Source, options: ProblemOptions) -> DecisionProblem:
     """Return the decision problem of a source and options of it."""
     group, unconverged = options.get("group"), options.get("unconverged", False)
-    if not isinstance(source, Ensemble):
-        source = Ensemble.of(source, options.get("seed", 0), group=group, unconverged=unconverged)
-    elif group is not None:
-        raise PlanError("an ensemble is of one group already: choose it in Ensemble.of(fit, group=...)")
+    source = draws_of(source, options.get("seed", 0), group=group, unconverged=unconverged)
     rest: Any = {name: value for name, value in options.items() if name not in ("group", "unconverged")}
     return DecisionProblem(source, **rest)

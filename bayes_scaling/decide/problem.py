@@ -22,18 +22,13 @@ from bayes_scaling.decide.search import Score, optimise
 from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Source, draws_of
 from bayes_scaling.predict.predictive import Predictive
 from bayes_scaling.predict.valleys import RateRule, has_valley
 
 ROUGHLY = 512  # draws used in a first pass
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that the plan chooses; the batch may be fixed
-
-type Source = Fit | Comparison | Ensemble
-"""What plans rest on: one fit, several laws with weights, or draws of either."""
 
 
 class GoalOptions(TypedDict, total=False):
@@ -128,7 +123,7 @@ class Problem:
     ) -> Problem:
         """Check a problem; arguments as of `DecisionProblem`."""
         chosen, counted = objective_of(objective), cost_of(cost)
-        ensemble = _that_plan(source if isinstance(source, Ensemble) else Ensemble.of(source, seed))
+        ensemble = _that_plan(draws_of(source, seed))
         goal = checked_goal(chosen, ensemble.best_loss if incumbent is None else incumbent, target)
         limits = Constraints() if constraints is None else constraints
         return cls(ensemble, counted, counted.spending(seed), chosen, goal, limits, given or {}, seed)

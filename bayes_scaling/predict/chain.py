@@ -21,7 +21,7 @@ from bayes_scaling.base.messages import checked_probability, listed, shown
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.along import Along, at_each, reached
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.frontier import Requirement
 from bayes_scaling.predict.paths import Paths, fitted_places
@@ -33,8 +33,6 @@ SMALLER, LARGER = 1e2, 1e9  # reach of the sizes below and beyond the fitted run
 NO_ERROR = math.log(1e-9)
 FAR = 0.05  # of the lowest loss of a link: as good as a loss of 0 for where it levels off
 SIZES = 400  # at which a requirement is searched
-
-type Source = Fit | WeightedFits | Ensemble
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -375,9 +373,9 @@ def chain(
     ConvergenceError
         When a fit did not converge.
     """
-    loss = Ensemble.of(loss_fit, seed, unconverged=unconverged)
+    loss = draws_of(loss_fit, seed, unconverged=unconverged)
     links = (
-        {str(name): Ensemble.of(one, seed, unconverged=unconverged) for name, one in score_fit.items()}
+        {str(name): draws_of(one, seed, unconverged=unconverged) for name, one in score_fit.items()}
         if isinstance(score_fit, Mapping)
         else _by_task(score_fit, seed, unconverged)
     )
@@ -415,13 +413,13 @@ def chain(
 def _by_task(source: Source, seed: int, unconverged: bool) -> dict[str, Ensemble]:
     """Return the draws of each group of a pooled fit, or of a fit that has none."""
     if not isinstance(source, Fit) or not source.groups.columns:
-        return {"score": Ensemble.of(source, seed, unconverged=unconverged)}
+        return {"score": draws_of(source, seed, unconverged=unconverged)}
     if len(source.groups.columns) > 1:
         raise ForecastError(
             f"score_fit is pooled over {listed(source.groups.columns)}; expected one column, which names the tasks"
         )
     ((column, labels),) = zip(source.groups.columns, source.groups.labels, strict=True)
-    return {name: Ensemble.of(source, seed, group={column: name}, unconverged=unconverged) for name in labels}
+    return {name: draws_of(source, seed, group={column: name}, unconverged=unconverged) for name in labels}
 
 
 def _refuse_no_link(name: str, link: Ensemble) -> None:

@@ -11,13 +11,13 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.arguments import Expected, FilePath, Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
@@ -196,7 +196,7 @@ class Ensemble:
     @validated
     def of(
         cls,
-        source: Fit | WeightedFits | Ensemble,
+        source: Source,
         seed: Seed = 0,
         *,
         group: Mapping[str, str] | None = None,
@@ -206,34 +206,39 @@ class Ensemble:
 
         Parameters
         ----------
-        source : a fit, or several with weights: a comparison, or an ensemble, whose laws are drawn from again
-        seed : of discrepancy paths and noise; the same seed gives the same ensemble
-        group : which group of a pooled fit, ``{"dataset": "c4"}``
+        source : a fit, or several with weights: a comparison; or an ensemble, which keeps its draws
+        seed : of discrepancy paths and noise, and of which draws of several fits are used; the same seed gives the same
+            ensemble
+        group : which group of a pooled fit, ``{"dataset": "c4"}``; by default an ensemble keeps its own
         unconverged : accept fits that did not converge
 
         Raises
         ------
         ConvergenceError
             When a fit did not converge; whoever made an ensemble accepted that.
+        FitError
+            When a fit is pooled and no group is given, or a group is given and it is not.
         """
-        if isinstance(source, Ensemble):
-            unconverged = True
-            group = (source.group or None) if group is None else group
-        if isinstance(source, Fit):
-            members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
-            return cls._with(members, group, seed, None)
-        weights = used(source.weights)
-        members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in weights.items()}
-        chosen = drawn_by_weight(weights, {name: len(member) for name, member in members.items()}, seed)
-        members = {name: member.take(chosen[name]) for name, member in members.items()}
-        return cls._with(members, group, seed, getattr(source, "evidence", None))
+        group = group_of(source, group)
+        members = {
+            name: Member.of(share.fit, share.weight, seed, group, True).take(share.draws)
+            for name, share in shares_of(source, seed, unconverged).items()
+        }
+        return cls._with(
+            members, group, seed, getattr(source, "evidence", None), isinstance(source, Ensemble) and source.taken
+        )
 
     @classmethod
     def _with(
-        cls, members: Mapping[str, Member], group: Mapping[str, str] | None, seed: int, evidence: Evidence | None
+        cls,
+        members: Mapping[str, Member],
+        group: Mapping[str, str] | None,
+        seed: int,
+        evidence: Evidence | None,
+        taken: bool,
     ) -> Ensemble:
         runs = next(iter(members.values())).fit.runs
-        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}), seed, evidence)
+        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}), seed, evidence, taken)
 
     @classmethod
     @validated
@@ -261,8 +266,7 @@ class Ensemble:
             name: Member.of(fit, saved.weights[name], saved.seed, saved.group or None, True).take(saved.draws[name])
             for name, fit in saved.fits.items()
         }
-        found = cls._with(members, saved.group, saved.seed, saved.evidence)
-        return dataclasses.replace(found, taken=saved.taken)
+        return cls._with(members, saved.group, saved.seed, saved.evidence, saved.taken)
 
     @validated
     def save(self, path: FilePath) -> None:
@@ -432,15 +436,45 @@ class Share:
     Attributes
     ----------
     fit : its posterior
-    draws : which draws of it are used; a slice for all
+    weight : weight of the law
+    draws : (n_draw,) which draws of the fit are used, by index
     """
 
     fit: Fit
-    draws: np.ndarray | slice
+    weight: float
+    draws: np.ndarray
 
 
-def shares_of(source: Fit | WeightedFits | Ensemble, seed: int, unconverged: bool) -> dict[str, Share]:
+type Compared = Annotated[WeightedFits, Expected(lambda _: True, "a Comparison, as from compare(laws, runs)")]
+type Source = Fit | Compared | Ensemble
+"""What answers rest on: one fit, several with weights, or draws of either."""
+
+
+def draws_of(
+    source: Source, seed: int, *, group: Mapping[str, str] | None = None, unconverged: bool = False
+) -> Ensemble:
+    """Return the ensemble that an answer rests on: one that is given as it is, any other source drawn by a seed.
+
+    Parameters
+    ----------
+    group, unconverged : as of `Ensemble.of`. Of an ensemble the same draws are asked in another group
+    """
+    if not isinstance(source, Ensemble):
+        return Ensemble.of(source, seed, group=group, unconverged=unconverged)
+    same = dict(group_of(source, group) or {}) == dict(source.group)
+    return source if same else Ensemble.of(source, source.seed, group=group)
+
+
+def group_of(source: Source, group: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return the group that is asked for: by default that of an ensemble."""
+    return group or (source.group if isinstance(source, Ensemble) else None) or None
+
+
+def shares_of(source: Source, seed: int, unconverged: bool) -> dict[str, Share]:
     """Return which draws of which fits a source is made of, by label; their concatenation is the mixture.
+
+    Every answer from a source begins here: a fit is all its draws, an ensemble those that it has, several fits with
+    weights are drawn from.
 
     Raises
     ------
@@ -449,15 +483,19 @@ def shares_of(source: Fit | WeightedFits | Ensemble, seed: int, unconverged: boo
     """
     if isinstance(source, Fit):
         source.require_convergence(unconverged)
-        return {source.law.label: Share(source, slice(None))}
+        return {source.law.label: Share(source, 1.0, np.arange(_count(source)))}
     if isinstance(source, Ensemble):
-        return {name: Share(member.fit, member.draws) for name, member in source.members.items()}
+        return {name: Share(member.fit, member.weight, member.draws) for name, member in source.members.items()}
     weights = used(source.weights)
     for name in weights:
         source.fits[name].require_convergence(unconverged)
-    counts = {name: int(np.prod(source.fits[name].unconstrained.shape[:2])) for name in weights}
-    chosen = drawn_by_weight(weights, counts, seed)
-    return {name: Share(source.fits[name], chosen[name]) for name in weights}
+    chosen = drawn_by_weight(weights, {name: _count(source.fits[name]) for name in weights}, seed)
+    return {name: Share(source.fits[name], weight, chosen[name]) for name, weight in weights.items()}
+
+
+def _count(fit: Fit) -> int:
+    """Return the number of draws of a fit, of all chains."""
+    return int(np.prod(fit.unconstrained.shape[:2]))
 
 
 def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:

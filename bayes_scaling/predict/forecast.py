@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from bayes_scaling.model.observations import SIZES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
+from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, law_and_scale, shares_of
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -214,7 +214,7 @@ def _half(losses: np.ndarray) -> np.ndarray:
 
 @validated
 def forecast(
-    source: Fit | WeightedFits | Ensemble,
+    source: Source,
     points: pd.DataFrame | Runs | None = None,
     *,
     seed: Seed = 0,
@@ -252,45 +252,47 @@ def forecast(
     DataError
         When an input is what a table of runs refuses: not a positive number, or FLOPs far from 6 N D.
     """
-    if isinstance(source, Fit):
-        source.require_convergence(unconverged)
-        return _of_fit(source, points, inputs, seed)
-    fits, weights, unconverged = weighted(source, unconverged)
     if isinstance(source, Ensemble):
         inputs = {**(source.group if points is None else {}), **inputs}
-    for name in weights:
-        fits[name].require_convergence(unconverged)
-    draws = taken_draws(source)
-    of_laws = {
-        name: _of_fit(fits[name], points, _read_by(fits, name, inputs), seed, draws.get(name)) for name in weights
-    }
-    return mixed(of_laws, weights, draws, seed)
+    fits = [source] if isinstance(source, Fit) else list(source.fits.values())
+    return by_all_laws(
+        source,
+        seed,
+        unconverged,
+        lambda fit, draws: _forecast_by(fit, points, _read_by(fit, fits, inputs), seed, draws),
+    )
 
 
-def _read_by(fits: Mapping[str, Fit], name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out inputs of future runs that another law has a column for, and this one has not."""
-    others = {column for fit in fits.values() for column in fit.law.columns} - {*INPUTS, *fits[name].law.columns}
+def by_all_laws(
+    source: Source, seed: int, unconverged: bool, ask: Callable[[Fit, np.ndarray | None], Forecast]
+) -> Forecast:
+    """Ask each law of a source for a forecast, and mix what they say.
+
+    Parameters
+    ----------
+    ask : returns the forecast by one fit, of some of its draws by index, or of all
+    """
+    shares = shares_of(source, seed, unconverged)
+    if isinstance(source, Fit):
+        return ask(source, None)
+    # `members` of a forecast hold all draws of each law, unless some were taken from the ensemble.
+    draws = source.draws if isinstance(source, Ensemble) and source.taken else {}
+    of_laws = {name: ask(share.fit, draws.get(name)) for name, share in shares.items()}
+    return mixed(of_laws, {name: share.weight for name, share in shares.items()}, draws, seed)
+
+
+def _read_by(asked: Fit, fits: Sequence[Fit], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out inputs of future runs that another law has a column for, and the one that is asked has not."""
+    others = {column for fit in fits for column in fit.law.columns} - {*INPUTS, *asked.law.columns}
     return {given: value for given, value in inputs.items() if given not in others}
 
 
-def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
-    """Return fits and weights of the laws that are used, and whether fits that did not converge are accepted."""
-    # Whoever made an ensemble accepted fits that did not converge, or all did; whoever took draws, their laws.
-    weights = source.weights if taken_draws(source) else used(source.weights)
-    return source.fits, weights, unconverged or isinstance(source, Ensemble)
-
-
-def taken_draws(source: WeightedFits | Ensemble) -> Mapping[str, np.ndarray]:
-    """Return which draws of each fit were taken, by label; nothing where draws are still to be chosen by weight."""
-    return source.draws if isinstance(source, Ensemble) and source.taken else {}
-
-
-def _of_fit(
+def _forecast_by(
     fit: Fit,
     points: pd.DataFrame | Runs | None,
     inputs: Mapping[str, Any],
     seed: int,
-    draws: np.ndarray | None = None,
+    draws: np.ndarray | None,
 ) -> Forecast:
     """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
@@ -384,7 +386,7 @@ def mixed(
 
     Parameters
     ----------
-    taken : which draws of each fit its forecast is of, as of `taken_draws`; of them all are kept
+    taken : which draws of each fit its forecast is of, where they were taken from an ensemble; of them all are kept
     """
     counts = {name: len(member.mean) for name, member in members.items()}
     whole = counts == {name: len(draws) for name, draws in taken.items()}

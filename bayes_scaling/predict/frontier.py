@@ -27,7 +27,7 @@ from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.ensemble import Source, group_of, shares_of
 from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import minimise, where_met
 
@@ -103,7 +103,7 @@ class Requirement:
 
 @validated
 def compute_optimal(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     flops: float,
     *,
     group: Mapping[str, str] | None = None,
@@ -124,17 +124,13 @@ def compute_optimal(
     seed : of the discrepancy at this size; the split does not depend on it
     """
     shares = shares_of(fit, seed, unconverged).values()
-    group = group or _group_of(fit)
+    group = group_of(fit, group)
     parts = [(_split(share.fit, flops, group, seed), share.draws) for share in shares]
     draws = {
         name: np.concatenate([getattr(part, name)[chosen] for part, chosen in parts])
         for name in ("params", "tokens", "loss")
     }
     return Optimum(float(flops), **draws)
-
-
-def _group_of(source: Fit | WeightedFits | Ensemble) -> Mapping[str, str] | None:
-    return source.group or None if isinstance(source, Ensemble) else None
 
 
 def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -> Optimum:
@@ -161,7 +157,7 @@ def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -
 
 @validated
 def required(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     loss: float,
     *,
     of: str = "",
@@ -188,7 +184,7 @@ def required(
     seed : of the discrepancy along the way; the answer is the first size that reaches the loss
     """
     shares = shares_of(fit, seed, unconverged).values()
-    group = group or _group_of(fit)
+    group = group_of(fit, group)
     parts = [(_needed(share.fit, loss, of, tokens_per_param, group, seed, fixed), share.draws) for share in shares]
     first = parts[0][0]
     odd = next((part.of for part, _ in parts if part.of != first.of), "")

@@ -17,7 +17,7 @@ from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError, LawError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Quantity
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.ensemble import Source, group_of, shares_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class QuantityDraws:
 
 @validated
 def quantity(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     name: str,
     *,
     group: Mapping[str, str] | None = None,
@@ -104,7 +104,7 @@ def quantity(
         raise ForecastError(
             f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]"
         )
-    group = group or (fit.group or None if isinstance(fit, Ensemble) else None)
+    group = group_of(fit, group)
     found = {key: _of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
     first = next(iter(found.values()))
     for key, one in found.items():
@@ -113,7 +113,7 @@ def quantity(
                 f"the laws count {name} in {first.unit} and in {one.unit}: ask one of them, like fits[{shown(key)}]"
             )
     draws = np.concatenate([one.draws[defining[key].draws] for key, one in found.items()])
-    return dataclasses.replace(first, draws=draws, laws={key: float(fit.weights[key]) for key in found})
+    return dataclasses.replace(first, draws=draws, laws={key: float(defining[key].weight) for key in found})
 
 
 def _named(fit: Fit) -> dict[str, Quantity]:

@@ -23,7 +23,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.along import reached
 from bayes_scaling.predict.continuation import continued
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.ensemble import Source, shares_of
 from bayes_scaling.predict.forecast import CURVE, Forecast, forecast
 from bayes_scaling.predict.frontier import Requirement
 from bayes_scaling.predict.quantities import QuantityDraws, quantity
@@ -262,7 +262,7 @@ class Trajectory:
 
 @validated
 def trajectory(
-    source: Fit | WeightedFits | Ensemble,
+    source: Source,
     *,
     run: str = "",
     given: Mapping[str, Any] | None = None,
@@ -386,9 +386,7 @@ def _of_no_curves(fit: Fit) -> tuple[str, ...]:
     )
 
 
-def _beside(
-    source: Fit | WeightedFits | Ensemble, found: Forecast, given: Mapping[str, Any], unconverged: bool
-) -> dict[str, QuantityDraws]:
+def _beside(source: Source, found: Forecast, given: Mapping[str, Any], unconverged: bool) -> dict[str, QuantityDraws]:
     """Return every quantity of the laws whose inputs are known along the run, at its median losses."""
     fits = [share.fit for share in shares_of(source, 0, unconverged).values()]
     group = {column: str(found.points[column].iloc[0]) for fit in fits for column in fit.groups.columns} or None

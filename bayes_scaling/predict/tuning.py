@@ -22,9 +22,8 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import REMEDY, ForecastError, Remedy
-from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import known_columns, off_balance
-from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, Member, Source, draws_of
 from bayes_scaling.predict.tuned_sizes import Leftover, best_settings, settings_of
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
@@ -305,7 +304,7 @@ class Hyperparameters:
 
 @validated
 def optimal_hyperparameters(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     *,
     params: float,
     tokens: float,
@@ -333,8 +332,7 @@ def optimal_hyperparameters(
         When no law reads a learning rate, or a number makes no sense.
     """
     refuse_untunable(params, tokens, batch_tokens, within)
-    whole = fit if isinstance(fit, Ensemble) else Ensemble.of(fit, seed, group=group, unconverged=unconverged)
-    ensemble = with_valley(whole)
+    ensemble = with_valley(draws_of(fit, seed, group=group, unconverged=unconverged))
     refuse_one_setting(ensemble.runs, batch_tokens)
     leftover = Leftover.of(ensemble, params, tokens, seed)
     if batch_tokens is not None:

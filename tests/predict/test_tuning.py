@@ -122,6 +122,28 @@ def test_the_best_of_several_is_drawn_from_the_settings_of_the_group() -> None:
     assert dataclasses.replace(h, ensemble=ensemble).best_of(4) == pytest.approx(h.best_of(4))
 
 
+def test_the_group_that_is_asked_for_is_that_of_the_answer() -> None:
+    """An ensemble for one group says of another one what the fit says."""
+    one = simulate(TUNING, sweep(rows=60), {**TRUTH, "sigma": 0.003}, noise=Noise("normal"), seed=1).table
+    far = one.assign(peak_learning_rate=one["peak_learning_rate"] * 5)
+    both = pd.concat([one.assign(optimizer="adamw"), far.assign(optimizer="muon")], ignore_index=True)
+    fit = bs.fit(
+        TUNING,
+        bs.Runs.from_frame(both),
+        pooling={"c_r": bs.separate("optimizer")},
+        noise="normal",
+        discrepancy="none",
+        sampler=bs.Sampler("laplace", draws=100),
+    ).thinned(30)
+    direct = bs.optimal_hyperparameters(fit, **RUN, group={"optimizer": "muon"}, unconverged=True)
+    ensemble = Ensemble.of(fit, group={"optimizer": "adamw"}, unconverged=True)
+    other = bs.optimal_hyperparameters(ensemble, **RUN, group={"optimizer": "muon"})
+    np.testing.assert_array_equal(other.rates, direct.rates)
+    assert other.ensemble.group == {"optimizer": "muon"} and ensemble.group == {"optimizer": "adamw"}
+    with pytest.raises(bs.errors.FitError, match="pooled over optimizer, not over dataset"):
+        bs.optimal_hyperparameters(ensemble, **RUN, group={"dataset": "c4"})
+
+
 def test_published_rules_stand_beside_it() -> None:
     table = found().to_frame().set_index("choice")
     assert list(table.index) == ["recommended", "kaplan2020", "deepseek2024", "steplaw2025", "schaipp2026"]
