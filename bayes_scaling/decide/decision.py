@@ -241,7 +241,9 @@ class DecisionProblem:
         Raises
         ------
         PlanError
-            When there is nothing to decide, an input is missing, or the pilot budget pays for no candidate.
+            When there is nothing to decide, or the pilot budget pays for no candidate.
+        ForecastError
+            When an input of a candidate or of the run to forecast is missing or impossible.
 
         Notes
         -----

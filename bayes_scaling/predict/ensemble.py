@@ -22,7 +22,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import ForecastError, PlanError
+from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.compiled import log_mean_and_scale
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
@@ -330,7 +330,7 @@ class Ensemble:
         """Keep some draws, by index over all members; the weight of each law is then its share of them."""
         wanted, start, members = np.asarray(draws), 0, {}
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise PlanError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
+            raise ForecastError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
@@ -338,14 +338,14 @@ class Ensemble:
                 members[name] = kept.take(wanted[inside] - start)
             start += len(member)
         if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
-            raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
+            raise ForecastError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
         return dataclasses.replace(self, members=members, taken=True)
 
     @validated
     def only(self, name: str) -> Ensemble:
         """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``."""
         if name not in self.members:
-            raise PlanError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
+            raise ForecastError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
         return self.without([one for one in self.members if one != name])
 
     @validated
@@ -355,7 +355,7 @@ class Ensemble:
         kept = {name: member for name, member in self.members.items() if name not in names}
         if unknown or not kept:
             what = f"no law {shown(unknown[0])}" if unknown else "no law but these"
-            raise PlanError(f"the ensemble has {what}; it has {'; '.join(self.members)}")
+            raise ForecastError(f"the ensemble has {what}; it has {'; '.join(self.members)}")
         total = sum(member.weight for member in kept.values())
         members = {name: dataclasses.replace(one, weight=one.weight / total) for name, one in kept.items()}
         evidence = None if self.evidence is None else self.evidence.of(members)
@@ -372,7 +372,7 @@ class Ensemble:
 
         Raises
         ------
-        PlanError
+        ForecastError
             When an input is missing or not a positive number.
         """
         may_be_zero = {name for member in self.members.values() for name in member.fit.law.may_be_zero}
@@ -380,17 +380,17 @@ class Ensemble:
             given = {name: np.atleast_1d(np.asarray(values, float)) for name, values in inputs.items()}
             given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
         except (TypeError, ValueError, OverflowError):
-            raise PlanError("inputs of a run: expected numbers, or rows of equal length") from None
+            raise ForecastError("inputs of a run: expected numbers, or rows of equal length") from None
         for name, values in given.items():
             least = 0.0 if name in may_be_zero else math.ulp(0.0)
             if values.ndim != 1 or not (values.size and np.isfinite(values).all() and (values >= least).all()):
                 got = "" if values.size else "got no numbers, "
-                raise PlanError(f"{name} of a run: {got}expected positive numbers, or one row of them")
+                raise ForecastError(f"{name} of a run: {got}expected positive numbers, or one row of them")
         given = derive_missing(given)[0]
         for member in self.members.values():
             missing = missing_inputs(member.fit.law, given, member.fit.yardstick.schedule)
             if missing:
-                raise PlanError(
+                raise ForecastError(
                     f"law {member.fit.law.label} needs {', '.join(member.fit.law.inputs)} of each run; "
                     f"{missing[0]} is missing"
                 )
