@@ -180,7 +180,7 @@ def _one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path 
     from bayes_scaling.cli.printing.fits import fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
-    from bayes_scaling.inference.fit import fit as fit_law
+    from bayes_scaling.inference.fit import fit_law
 
     result = fit_law(chosen, table, pooling=pooling, **how)
     if out is not None:

@@ -33,7 +33,7 @@ from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.evaluate.defaults import default_laws
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.catalogue import load_law
@@ -123,7 +123,7 @@ def fitted_arms(
             floored = with_absolute_floor(law)
             if irreducible == "shared" and law.irreducible is not None and floored is law:
                 warn_caller(_FOLLOWS.format(law.label))
-            fits[law.label] = fit(
+            fits[law.label] = fit_law(
                 floored,
                 runs,
                 noise=noise,

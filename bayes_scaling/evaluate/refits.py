@@ -30,7 +30,7 @@ from bayes_scaling.evaluate.kept import Kept, say_again
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
-from bayes_scaling.inference.fit import composed, fit, prepare
+from bayes_scaling.inference.fit import composed, fit_law, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
@@ -384,8 +384,8 @@ def _made_by(sampler: str, problems: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
-    """Fit a candidate that is a posterior; ``like_rows`` as of `fit`."""
-    return fit(
+    """Fit a candidate that is a posterior; ``like_rows`` as of `Sampler`."""
+    return fit_law(
         candidate.law,
         runs,
         noise=candidate.noise,

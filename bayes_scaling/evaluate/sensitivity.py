@@ -19,7 +19,7 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import Composition
@@ -164,7 +164,7 @@ class _UnderPrior(Task[list[dict[str, Any]]]):
     def measure(self) -> list[dict[str, Any]]:
         """Fit and forecast; one row per point."""
         fitted = self.composition
-        again = fit(
+        again = fit_law(
             fitted.law,
             self.runs,
             noise=fitted.noise,

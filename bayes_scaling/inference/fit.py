@@ -51,7 +51,7 @@ ALONG_A_RUN = frozenset({"steps", "tokens", "batch_tokens", "learning_rate"})
 
 
 @validated
-def fit(
+def fit_law(
     law: Law | str,
     runs: Runs,
     *,
@@ -62,23 +62,14 @@ def fit(
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Fit:
-    """Sample the posterior of a law given runs.
+    """Sample the posterior of one law given runs; ``bs.fit``, in `bayes_scaling.evaluate.fitting`, calls it.
 
     Parameters
     ----------
     law : a `Law`, or what ``load_law`` takes
     runs : the table
-    noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves, of which at most 12 rows of each run are read
-        (``Noise.rows_per_curve``)
-    discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
-        learned; ``none``, the law is exactly right; or a `Discrepancy`
-    pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
-        named is shared. A parameter is named as its prior is
-    sampler : ``auto``, ``nuts``, ``batched``, ``tempered``, ``laplace``, or a `Sampler`, which also says how many
-        chains and draws, on what device, and may be a method of your own
-    seed : the same seed on the same machine gives the same draws
-    progress : show a bar; by default on a terminal
+    noise, discrepancy, pooling : as of ``LawOptions`` there
+    sampler, seed, progress : as of ``fit`` there
 
     Returns
     -------
@@ -157,7 +148,7 @@ class Asked:
 def composed(
     law: Law, runs: Runs, noise: NoiseChoice, discrepancy: DiscrepancyChoice, pooling: Pooling | None
 ) -> Composition:
-    """Return what is fitted to a table that has what it reads; arguments as of `fit`."""
+    """Return what is fitted to a table that has what it reads; arguments as of `fit_law`."""
     scatter = chosen_noise(noise, runs, law)
     pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
     departure = chosen_discrepancy(discrepancy)

@@ -211,7 +211,7 @@ def test_a_comparison_goes_on_where_it_was(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("this was fitted before")
 
-    monkeypatch.setattr(_refits, "fit", refuse)
+    monkeypatch.setattr(_refits, "fit_law", refuse)
     monkeypatch.setattr(_refits, "point_fit", refuse)
     again = bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=0)
     assert again.weights == pytest.approx(comparison.weights, abs=1e-9)

@@ -122,7 +122,7 @@ def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatc
     for task, one in zip(kept, made, strict=True):
         task.keep(one)
     assert len(list((folder / "refits").iterdir())) == 3
-    monkeypatch.setattr("bayes_scaling.evaluate.refits.fit", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr("bayes_scaling.evaluate.refits.fit_law", lambda *_, **__: pytest.fail("fitted again"))
     assert kept[0].found() == made[0] == kept[0].measure()
     found = kept[1].found()
     assert found is not None and found.left_out == made[1].left_out
