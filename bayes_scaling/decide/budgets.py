@@ -23,7 +23,7 @@ from bayes_scaling.decide.problem import ROUGHLY, Problem
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
-from bayes_scaling.predict.paths import BEYOND
+from bayes_scaling.predict.paths import E_FOLDS_BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
 CLOSE = 1e-4  # precision of the smallest log budget
@@ -117,7 +117,7 @@ def _log_flops(problem: Problem) -> list[float]:
     low = float(known.min()) - SMALLER
     serving = problem.spending.surface(problem.spending.price * ENDLESS).serving
     low = max(low, math.log(2 * FLOPS_PER_PARAM_TOKEN + 2 * serving) + 1)
-    return [float(x) for x in np.linspace(low, max(low + 1, float(known.max()) + BEYOND), BUDGETS)]
+    return [float(x) for x in np.linspace(low, max(low + 1, float(known.max()) + E_FOLDS_BEYOND), BUDGETS)]
 
 
 def _flops_of(runs: Runs, batch: float) -> np.ndarray:

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_scaling.inference.weights import FURTHEST, pareto_smoothed, unreliable
 from bayes_scaling.predict.predictive import Predictive
 
 CENTRAL = 0.99  # share of draws that covariances follow; the others are winsorised
-UNRELIABLE = 0.7  # Pareto k above which weights are not trusted (Vehtari et al. 2024)
 BLOCK = 64  # outcomes that are weighted together
 DIRECTIONS = 4  # of outcomes, in which a regression is quadratic
 REACH = 3.0  # standard deviations of a direction, beyond which a regression stays constant
@@ -105,7 +105,7 @@ class Posteriors:
     @property
     def unreliable(self) -> float:
         """Share of outcomes whose weights cannot be trusted."""
-        return float(np.mean(~(self.k_hat <= UNRELIABLE)))  # NaN where one draw takes all the weight
+        return float(np.mean(unreliable(self.k_hat)))
 
     def means(self, quantities: np.ndarray) -> np.ndarray:
         """Return the mean of each quantity after each outcome, ``(n_outcome, v)``."""
@@ -131,8 +131,6 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
     -----
     The draw that an outcome comes from would predict it best, and make every experiment look better than it is.
     """
-    from arviz_stats.base import array_stats
-
     count = len(signals.location)
     rng = np.random.default_rng([seed, 21])
     origin = rng.choice(count, min(outcomes, count), replace=False)
@@ -145,13 +143,13 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
         ) + np.zeros((len(origin[block]), count))
         own = (np.arange(len(log_weight)), origin[block])
         log_weight[own] = log_weight.min(axis=1)
-        away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, 700.0)
+        away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, FURTHEST)
         weight = np.exp(-away)
         weight, k = weight / weight.sum(axis=1, keepdims=True), np.full(len(away), -np.inf)
         largest = np.partition(away, math.ceil(3 * math.sqrt(count)), axis=1)[:, : math.ceil(3 * math.sqrt(count))]
         uneven = np.ptp(largest, axis=1) > EVEN  # a tail of equal weights needs no smoothing, and allows none
         if uneven.any():
-            smoothed, k[uneven] = array_stats.psislw(away[uneven], axis=-1)  # takes minus log weights
+            smoothed, k[uneven] = pareto_smoothed(-away[uneven])
             weight[uneven] = np.exp(smoothed)
         weights.append(weight)
         k_hat.append(k)

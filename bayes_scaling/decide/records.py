@@ -42,6 +42,7 @@ from bayes_scaling.decide.registration import (
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.families import HALF_LOG_TWO_PI
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 
@@ -297,7 +298,7 @@ def _read(levels: np.ndarray, quantiles: np.ndarray, log_loss: float) -> tuple[f
     place = int(np.clip(np.searchsorted(quantiles, log_loss), 1, len(levels) - 1))
     slope = (score[place] - score[place - 1]) / (quantiles[place] - quantiles[place - 1])
     z = score[place - 1] + slope * (log_loss - quantiles[place - 1])
-    return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - math.log(2 * math.pi) / 2 + math.log(slope))
+    return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - HALF_LOG_TWO_PI + math.log(slope))
 
 
 def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

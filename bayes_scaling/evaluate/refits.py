@@ -24,7 +24,7 @@ from bayes_scaling.evaluate.baselines.conformal import conformal_fit
 from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
-from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
+from bayes_scaling.evaluate.checks import fits_without, leave_one_out_scores
 from bayes_scaling.evaluate.evidence import evidence_of
 from bayes_scaling.evaluate.kept import Kept, say_again
 from bayes_scaling.evaluate.scores import extrapolation_range, score
@@ -34,6 +34,7 @@ from bayes_scaling.inference.fit import composed, fit_law, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
+from bayes_scaling.inference.weights import MOST_K, unreliable
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import law_table, rows_along_curves

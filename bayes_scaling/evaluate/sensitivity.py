@@ -26,7 +26,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.predict.forecast import forecast
 
 SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
-LITTLE = 0.5  # contraction below which the table says little
+LITTLE_LEARNED = 0.5  # contraction below which the table says little
 
 FLOORS: Mapping[str, dist.Distribution] = {
     "wide": dist.Beta(1.5, 1.5),
@@ -63,7 +63,7 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
     for name in variables:
         pull, data = float(table.loc[name, "prior"]), float(table.loc[name, "likelihood"])
         learned = fitted.contraction[name]
-        if learned < LITTLE:
+        if learned < LITTLE_LEARNED:
             says = "the table says little: the prior dominates"
         elif pull > SENSITIVE:
             says = "prior and table disagree" if data > SENSITIVE else "the prior dominates"

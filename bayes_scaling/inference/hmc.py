@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 import numpy as np
 
+from bayes_scaling.inference.chains import PIECE
 from bayes_scaling.inference.nuts import Whitening
 from bayes_scaling.laws.arithmetic import Array
 
-PIECE = 50  # iterations between two looks at the mass matrix
 DIVERGENT = 1000.0  # error of the energy above which a trajectory has diverged, as of NUTS
 KNOWN = 10  # draws that the normal approximation counts for in a mass matrix
 FIRST_STEP = 0.5  # in standard deviations of the normal approximation, like lengths
@@ -36,7 +36,7 @@ class Schedule:
 
     Attributes
     ----------
-    draws, warmup : iterations that are kept and those before them, in multiples of 50
+    draws, warmup : iterations that are kept and those before them, in multiples of `PIECE`
     target_accept : mean acceptance that the step size is tuned to
     most_steps : leapfrog steps of a trajectory, at most
     """

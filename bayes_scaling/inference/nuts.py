@@ -20,14 +20,13 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.base.programs import Once, compiled
-from bayes_scaling.inference.chains import Chains, Progress, Settings, of_each
+from bayes_scaling.inference.chains import PIECE, Chains, Progress, Settings, of_each
 from bayes_scaling.inference.compiled import value_and_gradient
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
-PIECE = 50  # iterations in one compiled call
 TOO_LONG = 1e9  # a step, in coordinates of unit scale, after which no density is left
 
 

@@ -34,7 +34,7 @@ from bayes_scaling.laws.parameters import Parameter
 PARTS = 4  # normals of random scale by which a Student-t is represented, given a draw
 STRATA = 16  # normals by which any other family is represented
 FURTHEST = 20.0  # scales: a run that scatters further has failed, and is started again
-HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 GRID = 2001  # quantiles over which an expectation is taken
 
 type Theta = Mapping[str, Any]
@@ -161,7 +161,7 @@ class Normal(Family):
 
     def log_density(self, residual: np.ndarray, theta: Theta) -> np.ndarray:
         """Return the standard normal log density."""
-        return np.asarray(-np.square(residual) / 2 - HALF_LOG_TAU)
+        return np.asarray(-np.square(residual) / 2 - HALF_LOG_TWO_PI)
 
     def probability_below(self, residual: np.ndarray, theta: Theta) -> np.ndarray:
         """Return the standard normal distribution function."""

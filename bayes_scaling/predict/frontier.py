@@ -28,15 +28,12 @@ from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import trusted_ratios
 from bayes_scaling.predict.ensemble import Source, group_of, shares_of
-from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
+from bayes_scaling.predict.paths import E_FOLDS_BEYOND, Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
-SMALLER, BEYOND, STEPS = (
-    5.0,
-    30.0,
-    200,
-)  # range of the paths in e-folds around the fitted sizes, and number of steps
+SMALLER = 5.0  # e-folds below the smallest fitted place from which paths are followed
+STEPS = 200  # number of places along them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -261,7 +258,7 @@ def _first_reached(
         moving, log_inputs, places = None, np.zeros(0), []
         for path, (axis, fitted) in enumerate(zip(fit.discrepancy.axes(fit.law), fitted_places(fit).T, strict=True)):
             if (rest := _rest(axis.inputs, kind, given)) is not None:
-                sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
+                sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + E_FOLDS_BEYOND, STEPS)
                 moving, log_inputs = path, sizes - rest
                 if kind in fit.law.may_be_zero:
                     sizes = log_product(fit.law, (kind,), {kind: np.exp(log_inputs)})

@@ -12,7 +12,7 @@ from bayes_scaling.base.arguments import validated
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.discrepancy import MOST_PLACES
 
-BEYOND = 30.0  # how far paths extend beyond the largest fitted place, in e-folds
+E_FOLDS_BEYOND = 30.0  # how far paths extend beyond the largest fitted place, in e-folds
 STEPS = 256  # number of places there
 
 
@@ -78,7 +78,7 @@ class Paths:
     def on_grid(cls, fit: Fit, seed: int) -> Paths:
         """Draw the paths of a fit from its smallest places to 30 e-folds beyond its largest."""
         fitted = fitted_places(fit).T
-        return cls.drawn(fit, [np.linspace(one.min(), one.max() + BEYOND, STEPS) for one in fitted], seed)
+        return cls.drawn(fit, [np.linspace(one.min(), one.max() + E_FOLDS_BEYOND, STEPS) for one in fitted], seed)
 
     @classmethod
     def at_runs(cls, fit: Fit, places: np.ndarray, seed: int) -> Paths:
