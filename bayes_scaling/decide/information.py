@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_scaling.base.streams import LEARNED_OUTCOMES, OUTCOMES, stream
 from bayes_scaling.inference.weights import FURTHEST, pareto_smoothed, unreliable
 from bayes_scaling.predict.predictive import Predictive
 
@@ -132,7 +133,7 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
     The draw that an outcome comes from would predict it best, and make every experiment look better than it is.
     """
     count = len(signals.location)
-    rng = np.random.default_rng([seed, 21])
+    rng = stream(seed, OUTCOMES)
     origin = rng.choice(count, min(outcomes, count), replace=False)
     losses = _drawn(signals, origin, chosen, rng)
     weights, k_hat = [], []
@@ -195,7 +196,7 @@ def learned(signals: Predictive, chosen: Sequence[int], quantities: np.ndarray, 
     of Strong, Oakley and Brennan 2014, tested out of sample).
     """
     count = len(signals.location)
-    rng = np.random.default_rng([seed, 23])
+    rng = stream(seed, LEARNED_OUTCOMES)
     outcomes = winsorise(_drawn(signals, np.arange(count), chosen, rng))
     half = rng.permutation(count) < count // 2
     predicted = np.empty(quantities.shape)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.streams import PORTFOLIO, stream
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
 from bayes_scaling.decide.optima import optima_of
@@ -210,7 +211,7 @@ class _Split:
         ]
         width = np.concatenate([block.width for block in blocks], axis=2)
         centre = np.broadcast_to(np.concatenate([block.centre for block in blocks], axis=2), width.shape)
-        rng = np.random.default_rng([self.problem.seed, 31])
+        rng = stream(self.problem.seed, PORTFOLIO)
         draws, parts, _ = width.shape
         shape = (draws, parts, -1, self.count)
         noise = rng.standard_normal((draws, parts, 1, self.count))

@@ -29,6 +29,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.names import IRREDUCIBLE
+from bayes_scaling.base.streams import LEAVING, stream
 from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError, LawError
@@ -316,22 +317,23 @@ def _on_their_own(fit: Fit, by: str, names: list[str], seed: int) -> dict[str, E
         lead = np.abs(laws[name] - np.mean(list(laws.values()), axis=0))
         ((label, member),) = arms[name].members.items()
         scale = np.hypot(APART * member.theta["sigma"], LEAD * lead)
-        left = _leaving(member, scale, float(sizes[largest]), [seed, 41, place])
+        left = _leaving(member, scale, float(sizes[largest]), stream(seed, LEAVING, place))
         out[name] = dataclasses.replace(arms[name], members={label: left})
     return out
 
 
-def _leaving(member: Member, scale: np.ndarray, edge: float, seed: list[int]) -> Member:
+def _leaving(member: Member, scale: np.ndarray, edge: float, rng: np.random.Generator) -> Member:
     """Add a path of its own, Brownian from a size on, to the discrepancy of a member.
 
     Parameters
     ----------
     scale : (n_draw,) over one e-fold
     edge : log size
+    rng : of the path
     """
     (path,) = member.paths.along
     steps = np.diff(np.maximum(path.places, edge), prepend=max(path.places[0], edge))
-    fresh = np.random.default_rng(seed).standard_normal((len(member), len(steps)))
+    fresh = rng.standard_normal((len(member), len(steps)))
     own = scale[:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
     left = dataclasses.replace(path, unresolved=path.unresolved + own)
     return dataclasses.replace(member, paths=Paths((left,)))

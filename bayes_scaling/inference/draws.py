@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.streams import NEW_GROUPS, stream
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.priors import draw_prior
 from bayes_scaling.model.composition import INCREMENTS, Composition, Priors, priors_of, site_priors
@@ -38,7 +39,7 @@ def new_group_draws(site: str, prior: dist.Distribution, names: Sequence[str], c
 def _rng_of(site: str, name: str, seed: int) -> np.random.Generator:
     """Return random numbers of a name and a site, the same in every process."""
     digest = hashlib.sha256(f"{site}\0{name}".encode("utf-8", "surrogatepass")).digest()
-    return np.random.default_rng([seed, 3, int.from_bytes(digest[:8], "big")])
+    return stream(seed, NEW_GROUPS, int.from_bytes(digest[:8], "big"))
 
 
 def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bayes_scaling.base.streams import INTEGRATED_OUT, stream
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains, Progress, Settings
 from bayes_scaling.inference.compiled import completed, potentials
@@ -23,7 +24,6 @@ from bayes_scaling.model.program import Model
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
-LINEAR_STREAM = 5  # of random numbers, for what is drawn after the sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Problem:
             geometry = Geometry.standard(self.data.geometry.centring, model.increments, len(self.data.log_loss))
             standard = moved(self, flat, geometry)
         if isinstance(model, Integrated):
-            rng = np.random.default_rng([self.seed, LINEAR_STREAM])
+            rng = stream(self.seed, INTEGRATED_OUT)
             white = rng.standard_normal((len(flat), model.size))
             standard = model.whole_coordinates(
                 standard, np.asarray(completed(model)(flat, white, self.data, self.priors)), rng

@@ -19,6 +19,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.names import STARTS, listed_as_choice
+from bayes_scaling.base.streams import DEVIATIONS, RESIDUALS, stream
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead, whitened
@@ -307,9 +308,7 @@ class Noise:
         """Add the slow deviations of whole curves, drawn anew, to the log of expected losses, ``(n_draw, n_row)``."""
         if layout is None:
             return log_mean
-        return np.asarray(
-            log_mean + draw_deviations(theta, layout, log_mean.shape[1], np.random.default_rng([seed, 2]))
-        )
+        return np.asarray(log_mean + draw_deviations(theta, layout, log_mean.shape[1], stream(seed, DEVIATIONS)))
 
     def draw(
         self,
@@ -333,7 +332,7 @@ class Noise:
 
 def residual_rng(seed: int) -> np.random.Generator:
     """Return the generator of the residuals of single rows."""
-    return np.random.default_rng([seed, 1])
+    return stream(seed, RESIDUALS)
 
 
 def losses(location: np.ndarray, scale: np.ndarray, residual: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.streams import LINK_SCATTER, PAIRS, QUESTIONS, SPREAD, stream
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.along import Along, at_each, reached
@@ -182,7 +183,7 @@ class Chain:
         """
         ahead = forecast(self.loss, points, seed=self.seed, **inputs)
         log_losses = np.log(ahead.new_run)
-        rng = np.random.default_rng([self.seed, 51])
+        rng = stream(self.seed, QUESTIONS)
         error = {name: self._errors(name, log_losses, self._paired(name, len(log_losses))) for name in self.links}
         expected = np.stack([1 - values for values in error.values()], axis=2)
         measured = np.stack([self._counted(name, expected[:, :, i], rng) for i, name in enumerate(self.links)], axis=2)
@@ -265,7 +266,7 @@ class Chain:
 
     def _paired(self, name: str, count: int) -> np.ndarray:
         """Return a draw of a link for each draw of the loss; the same one for every task of one fit."""
-        rng = np.random.default_rng([self.seed, 53])
+        rng = stream(self.seed, PAIRS)
         size = len(self.links[name])
         return np.resize(rng.permutation(size), count)
 
@@ -284,7 +285,7 @@ class Chain:
         found = at_each(curves, places, log_losses)
         if scatter:
             scale = np.concatenate([two for _, two in parts])[chosen]
-            rng = np.random.default_rng([self.seed, 57, list(self.links).index(name)])
+            rng = stream(self.seed, LINK_SCATTER, list(self.links).index(name))
             found = found + at_each(scale, places, log_losses) * rng.standard_normal(found.shape)
         return np.asarray(np.clip(np.exp(found), 0.0, 1 - self.chance[name]))
 
@@ -295,7 +296,7 @@ class Chain:
 
     def _spread(self, log_losses: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """Return the standard deviation that comes from loss, link and questions at each point, ``(n_point, 3)``."""
-        rng = np.random.default_rng([self.seed, 59])
+        rng = stream(self.seed, SPREAD)
         losses = log_losses[rng.choice(len(log_losses), min(CROSSED, len(log_losses)), replace=False)]
         out = np.zeros((log_losses.shape[1], 3))
         fewest = min(map(len, self.links.values()))

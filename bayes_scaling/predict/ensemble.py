@@ -20,6 +20,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import Expected, FilePath, Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.streams import MIXTURE, stream
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ForecastError
@@ -500,7 +501,7 @@ def _count(fit: Fit) -> int:
 
 def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """Choose draws of each law by its weight, as indices; their total is the number of draws of the largest fit."""
-    rng = np.random.default_rng([seed, 6])
+    rng = stream(seed, MIXTURE)
     wanted = _divided(np.array(list(weights.values())), max(counts.values()))
     return {
         name: rng.choice(counts[name], share, replace=bool(share > counts[name]))

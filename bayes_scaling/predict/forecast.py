@@ -13,6 +13,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_loss, checked_probability, listed
+from bayes_scaling.base.streams import GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.runs import Runs
@@ -343,7 +344,7 @@ def at_rows_ahead(
         so_far = SoFar(run[:now], position[:now], residual, scale[:, :now], by_row(theta, cell[:now]))
         on = np.flatnonzero(np.isin(run[now:], run[:now]))
         ahead = now + on
-        rng = np.random.default_rng([seed, 5])
+        rng = stream(seed, GOING_ON)
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.streams import PATHS, stream
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.discrepancy import MOST_PLACES
 
@@ -68,7 +69,7 @@ class Paths:
         if not grid.size:
             nothing = (np.zeros((count, len(one))) for one in places)
             return cls(tuple(OnePath(one, zeros, zeros) for one, zeros in zip(places, nothing, strict=True)))
-        scales, rng, drawn = fit.flat(), np.random.default_rng([seed, 4]), []
+        scales, rng, drawn = fit.flat(), stream(seed, PATHS), []
         for path, increments, one in zip(grid.paths, grid.increments_of(fit.increments), places, strict=True):
             scale, fresh = scales[path.axis.scale][:, None], path.unresolved(one, count, rng)
             drawn.append(OnePath(one, scale * (increments @ path.basis(one).T), scale * fresh))
