@@ -135,7 +135,7 @@ def lanes(device: str, sizes: Sizes) -> dict[str, Any]:
     with scope(device):
         asked = [ask(composed(law, one, "auto", "brownian", None), one, sampler, 0, lambda *_: None) for one in given]
         problems = batched.with_good_geometries([one.problem for one in asked])
-        schedule = batched.Schedule(problems[0].settings.draws)
+        schedule = batched.HmcSettings(problems[0].settings.draws)
         inputs = [batched.to_sample(problem) for problem in problems]
         for count in LANES:
             machine = Machine((jax.config.jax_default_device,), count)

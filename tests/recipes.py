@@ -400,7 +400,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Fit.in_groups": (fit.in_groups, {"table": runs.table, "source": "it", "seed": 0}),
         "Fit.replicate": (fit.replicate, {"at": fit.at_rows}),
         "Fit.thinned": (fit.thinned, {"most": 10}),
-        "Fit.require_convergence": (fit.require_convergence, {"anyway": True}),
+        "Fit.require_convergence": (fit.require_convergence, {"unconverged": True}),
         # predictions
         "forecast": (bs.forecast, {"source": fit, "points": None, "seed": 0, "unconverged": True, **AHEAD}),
         "Forecast.draws": (w.forecast.draws, at),

@@ -76,7 +76,7 @@ At = Annotated[
 ]
 TO_COMPARE = "Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file."
 Laws = Annotated[str, typer.Option(help=TO_COMPARE)]
-Points = Annotated[
+PointsTable = Annotated[
     Path | None, typer.Option("--table", help="Table of the runs to forecast, with the law's inputs as columns.")
 ]
 

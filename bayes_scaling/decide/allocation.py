@@ -19,7 +19,7 @@ from bayes_scaling.decide.candidates import Candidates, chosen_run, note_of
 from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.optima import share_of_batch
 from bayes_scaling.decide.plan import Choice, Plan
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.ranking import unranked_sizes
 from bayes_scaling.decide.regret import RegretOfRuns, flat_region
@@ -34,7 +34,7 @@ FLAT = 0.001  # share of the loss within which sizes count as equally good
 
 
 def best_run(
-    problem: Problem,
+    problem: CheckedDecision,
     budget: float,
     candidates: Sequence[float | Shape] | Shape | None = None,
     compare_with: Mapping[str, tuple[float, float]] | None = None,
@@ -104,7 +104,7 @@ def best_run(
     )
 
 
-def _tuned_draws(problem: Problem, choice: Choice) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _tuned_draws(problem: CheckedDecision, choice: Choice) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the draws of a run's best rate at its batch, and of the best batch of its size; None without such a law.
 
     They contain how far the best rate and batch of one size lie from the law's, as of `optimal_hyperparameters`. The
@@ -139,7 +139,7 @@ def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[f
     return out
 
 
-def _compared(problem: Problem, params: float, tokens: float, budget: float, plan: Points) -> Choice:
+def _compared(problem: CheckedDecision, params: float, tokens: float, budget: float, plan: Points) -> Choice:
     """Compare a run with the best split of what it costs itself, in batches like those of the plan."""
     paid = problem.spending.cost(params, tokens)
     space = problem.space(paid)

@@ -19,7 +19,7 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import loss_given_draw, probability_below
 from bayes_scaling.decide.optima import optima_of, share_of_batch
-from bayes_scaling.decide.problem import ROUGHLY, Problem
+from bayes_scaling.decide.problem import ROUGHLY, CheckedDecision
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
@@ -32,7 +32,7 @@ STEP = 0.05  # of log budget, for the slope
 
 
 def budget_curve(
-    problem: Problem, budgets: Sequence[float], candidates: Sequence[float | Shape] | Shape | None = None
+    problem: CheckedDecision, budgets: Sequence[float], candidates: Sequence[float | Shape] | Shape | None = None
 ) -> pd.DataFrame:
     """Say what each of several budgets would buy; see `DecisionProblem.curve`."""
     if not len(budgets):
@@ -40,7 +40,9 @@ def budget_curve(
     return pd.DataFrame([_bought(problem, float(budget), candidates) for budget in budgets])
 
 
-def _bought(problem: Problem, budget: float, candidates: Sequence[float | Shape] | Shape | None) -> dict[str, float]:
+def _bought(
+    problem: CheckedDecision, budget: float, candidates: Sequence[float | Shape] | Shape | None
+) -> dict[str, float]:
     """Return the best run of a budget, and slopes around it."""
     space = problem.space(budget)
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
@@ -68,7 +70,7 @@ def _bought(problem: Problem, budget: float, candidates: Sequence[float | Shape]
     }
 
 
-def smallest_budget(problem: Problem, probabilities: Sequence[float]) -> pd.DataFrame:
+def smallest_budget(problem: CheckedDecision, probabilities: Sequence[float]) -> pd.DataFrame:
     """Say how much budget makes the target as probable as wanted; see `DecisionProblem.smallest_budget`."""
     if math.isnan(problem.goal.target):
         raise PlanError(
@@ -110,7 +112,7 @@ def smallest_budget(problem: Problem, probabilities: Sequence[float]) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def _log_flops(problem: Problem) -> list[float]:
+def _log_flops(problem: CheckedDecision) -> list[float]:
     """Return log FLOPs of the budgets of the first pass, from those of small runs to far beyond the largest."""
     runs = [member.fit.runs for member in problem.ensemble.members.values()]
     known = np.log(np.concatenate([_flops_of(table, problem.limits.constraints.batch_tokens[0]) for table in runs]))
@@ -126,7 +128,7 @@ def _flops_of(runs: Runs, batch: float) -> np.ndarray:
     return np.asarray(derive_missing({"batch_tokens": batch, **known})[0]["flops"])
 
 
-def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[float, float, float]:
+def _most_probable(problem: CheckedDecision, thinned: Ensemble, space: Space) -> tuple[float, float, float]:
     """Return the highest probability of the target in a space, with N and D; -1 where constraints leave nothing.
 
     Runs between the draws' own optima are compared; the probability is flat around the best one.
@@ -158,7 +160,7 @@ def _spread(ordered: np.ndarray) -> np.ndarray:
     return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, BLOCK).round().astype(int)])
 
 
-def _why(problem: Problem, most: float, top: float) -> str:
+def _why(problem: CheckedDecision, most: float, top: float) -> str:
     """Say why a probability is out of reach."""
     limits, endless = problem.limits, np.array([ENDLESS])
     batch = endless if limits.batched else None

@@ -20,7 +20,7 @@ from bayes_scaling.decide.pilot import COPIES, choose_pilots
 from bayes_scaling.decide.pilot_plan import PilotPlan
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.portfolio import Portfolio, best_portfolio
-from bayes_scaling.decide.problem import Problem, ProblemOptions
+from bayes_scaling.decide.problem import CheckedDecision, ProblemOptions
 from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
 
 type Models = Sequence[float | Shape] | Shape
@@ -64,11 +64,11 @@ class DecisionProblem:
     target: float | None = None
     given: Mapping[str, float] | None = None
     seed: Seed = 0
-    checked: Problem = dataclasses.field(init=False, repr=False)
+    checked: CheckedDecision = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
-        checked = Problem.of(
+        checked = CheckedDecision.of(
             self.source,
             cost=self.cost,
             objective=self.objective,

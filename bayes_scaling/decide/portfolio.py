@@ -20,7 +20,7 @@ from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.ranking import unranked_sizes, why_unranked
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
@@ -112,7 +112,7 @@ class Portfolio:
         return f"<Portfolio: {len(self.runs)} runs for {self.budget:g} {self.unit}, {self.label}>"
 
 
-def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
+def best_portfolio(problem: CheckedDecision, budget: float, runs: int) -> Portfolio:
     """Split a budget over several runs, of which the best one counts; see `DecisionProblem.portfolio`."""
     if not (isinstance(runs, int) and 2 <= runs <= MOST_RUNS):
         raise PlanError(f"runs is {runs!r}, expected a whole number from 2 to {MOST_RUNS}; for one run use allocate")
@@ -168,7 +168,7 @@ def _shares(split: np.ndarray) -> np.ndarray:
 class _Split:
     """Sets of k runs that spend a budget; rows are (log weight in the budget, log N, batch from 0 to 1)."""
 
-    problem: Problem
+    problem: CheckedDecision
     budget: float
     count: int
 

@@ -86,7 +86,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Problem:
+class CheckedDecision:
     """A decision problem, checked, with its draws.
 
     Attributes
@@ -120,7 +120,7 @@ class Problem:
         target: float | None,
         given: Mapping[str, float] | None,
         seed: int,
-    ) -> Problem:
+    ) -> CheckedDecision:
         """Check a problem; arguments as of `DecisionProblem`."""
         chosen, counted = objective_of(objective), cost_of(cost)
         ensemble = _that_plan(draws_of(source, seed))

@@ -34,9 +34,9 @@ from bayes_scaling.decide.provenance import LEVELS, contained, provenance
 from bayes_scaling.decide.registration import (
     BANDS,
     digest_of,
+    fault_in,
     inputs_of_plan,
     inside_field,
-    problem_of,
     problem_of_plan,
 )
 from bayes_scaling.errors import DataError, ForecastError
@@ -64,7 +64,7 @@ class Registered:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        problem = problem_of(self.content)
+        problem = fault_in(self.content)
         if problem:
             raise DataError(f"this is no forecast that can be registered or scored: {problem}")
 
@@ -134,7 +134,7 @@ class Registered:
         found = digest_of(content)
         if digest != found:
             raise DataError(f"{path} was changed since it was registered: its digest is {found}, not {shown(digest)}")
-        problem = problem_of(content)
+        problem = fault_in(content)
         if problem:
             raise DataError(f"{path} is not as it was registered: {problem}")
         return cls(content)

@@ -13,7 +13,7 @@ from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.optima import LESS, Optima, optima_of, optima_with_less
 from bayes_scaling.decide.plan import Choice
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
 from bayes_scaling.predict.ensemble import BLOCK, Ensemble
@@ -33,12 +33,12 @@ class RegretOfRuns:
     optima : every draw's own best run among them
     """
 
-    problem: Problem
+    problem: CheckedDecision
     space: Space
     optima: Optima
 
     @classmethod
-    def of(cls, problem: Problem, space: Space) -> RegretOfRuns:
+    def of(cls, problem: CheckedDecision, space: Space) -> RegretOfRuns:
         """Find every draw's own best run."""
         return cls(problem, space, optima_of(problem.ensemble, space))
 

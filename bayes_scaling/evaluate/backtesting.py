@@ -19,7 +19,7 @@ from bayes_scaling.data.reading import TABLES
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.comparing import Asked, WorkOptions, folder_of
+from bayes_scaling.evaluate.comparing import AskedComparison, WorkOptions, folder_of
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
@@ -108,13 +108,13 @@ def backtest(
         As of `compare`.
     """
     failures: dict[str, str] = {}
-    asked: dict[str, Asked] = {}
+    asked: dict[str, AskedComparison] = {}
     kept = folder_of(options)
     with opened(options.get("executor")) as workers, progress_bar("backtest", progress) as report:
         for name, runs in tables.items():
             try:
                 chosen = default_laws(runs) if laws is None else laws
-                asked[name] = Asked.of(chosen, runs, cuts, alongside, loo, kept, seed)
+                asked[name] = AskedComparison.of(chosen, runs, cuts, alongside, loo, kept, seed)
             except BayesScalingError as error:
                 failures[name] = str(error)
         tasks: list[Task[Any]] = [task for one in asked.values() for task in one.tasks]

@@ -47,7 +47,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import Observations, centre_of, law_table
 from bayes_scaling.model.program import Model
-from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
+from bayes_scaling.model.simulate import draw_truth, simulate, typical_design
 
 TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
 RANKED = 99  # nearly independent draws of each posterior: ranks take 100 values, ten for each bin
@@ -214,7 +214,7 @@ def _posed(
     law, noise, discrepancy = composition.law, composition.noise, composition.discrepancy
     # The sampler has a seed of its own: with that of the truth, its chains would start from the very same keys.
     of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
-    truth = draw_prior(law, noise, discrepancy, at, of_truth)
+    truth = draw_truth(law, noise, discrepancy, at, of_truth)
     runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
     model, data, priors = parts(composition, runs)
     return truth, Problem(model, _at(at, data), priors, starts, Settings(), of_sampler, silent)
@@ -306,7 +306,7 @@ def loo_pit(fit: Fit) -> np.ndarray:
     """
     log_loss, found = np.log(fit.runs.loss), []
     for at, log_weight, _ in leave_one_out_weights(fit):
-        below = fit.noise.shape.probability_below((log_loss[at.rows] - at.expected) / at.scale, at.theta)
+        below = fit.noise.scatter_family.probability_below((log_loss[at.rows] - at.expected) / at.scale, at.theta)
         found.append((np.exp(log_weight) * below.T).sum(axis=1))
     # Rounding may lift a sum of weights above one.
     return np.asarray(np.clip(np.concatenate(found), 0.0, 1.0))

@@ -47,7 +47,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     """
     expected, scale = fit.expected
     residual = np.log(fit.runs.loss) - expected
-    core = scale * fit.noise.shape.central_half_width(fit.at_rows.theta)
+    core = scale * fit.noise.scatter_family.central_half_width(fit.at_rows.theta)
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {

@@ -93,7 +93,7 @@ class Weighed:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredRows:
     """What stands for a table where laws are scored: all of it, but of long curves 60 rows of each run.
 
     Attributes
@@ -106,7 +106,7 @@ class Scored:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, runs: Runs) -> Scored:
+    def of(cls, runs: Runs) -> ScoredRows:
         """Choose the rows, whatever the law and its noise."""
         rows = np.arange(len(runs))
         if "run" not in runs or not any(name in runs for name in ALONG):
@@ -162,7 +162,7 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     candidate: Candidate
     cut: Cut
-    scored: Scored
+    scored: ScoredRows
     seed: int
     folder: Path | None = None
 
@@ -308,7 +308,7 @@ def tasks_of(
     folder : where results are kept and found again
     loo : whether runs are also left out one by one
     """
-    scored = Scored.of(runs)
+    scored = ScoredRows.of(runs)
     return [
         ToAllRuns(one, runs, seed, loo, folder) if cut is None else BelowCut(one, cut, scored, seed, folder)
         for one in candidates

@@ -96,7 +96,7 @@ def fit_law(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
+class AskedPosterior:
     """A posterior that is asked for.
 
     Attributes
@@ -159,7 +159,7 @@ def composed(
     return Composition(law, scatter, discrepancy_along(departure, scatter, law, runs), pooling)
 
 
-def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> Asked:
+def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> AskedPosterior:
     """Return the posterior of a composition given a table, before anything is sampled; in a scope of its device."""
     model, data, priors = parts(composition, runs, sampler.like_rows)
     sites = prior_draws(composition, model, seed)
@@ -167,7 +167,7 @@ def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, repor
     flat_prior = flattened(prior, spelled_out(composition, composition.groups(runs)))
     data = _to_sample(composition, runs, sampler, data)
     problem = Problem(model, data, priors, prior_u, sampler.settings, seed, report)
-    return Asked(composition, runs, sampler, flat_prior, problem)
+    return AskedPosterior(composition, runs, sampler, flat_prior, problem)
 
 
 def prepare(composition: Composition, runs: Runs, sampler: Sampler) -> None:

@@ -109,9 +109,9 @@ class Fit:
         return not self.problems
 
     @validated
-    def require_convergence(self, anyway: bool = False) -> None:
-        """Raise `ConvergenceError` for a fit that did not converge, unless asked to go on ``anyway``."""
-        if self.problems and not anyway:
+    def require_convergence(self, unconverged: bool = False) -> None:
+        """Raise `ConvergenceError` for a fit that did not converge, unless it is accepted as ``unconverged``."""
+        if self.problems and not unconverged:
             raise ConvergenceError(
                 f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
                 f"fit again with more draws or tighter priors, or use it anyway with {REMEDY}",

@@ -52,10 +52,12 @@ class Integrated(Model):
     @functools.cached_property
     def coefficients(self) -> Mapping[str, float]:
         """Coefficients of the start of curves with the scale of their normal prior; none where groups differ in one."""
-        begins = self.noise.departing
-        if begins is None or any(name in self.pools for name in begins.terms):
+        start_of_curves = self.noise.start_of_curves
+        if start_of_curves is None or any(name in self.pools for name in start_of_curves.terms):
             return {}
-        return {row.name: float(row.prior.scale) for row in begins.parameters if row.name in begins.terms}
+        return {
+            row.name: float(row.prior.scale) for row in start_of_curves.parameters if row.name in start_of_curves.terms
+        }
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
@@ -143,8 +145,8 @@ class Integrated(Model):
             multiplied.append(data.columns[BASIS][:, self.chosen])
             for axis, count in zip(self.whole.paths, self.learned, strict=True):
                 scales.append(jnp.broadcast_to(theta[axis.scale], (count,)))
-        if self.coefficients and self.noise.departing is not None:
-            columns = self.noise.departing.design(noise, data.columns)
+        if self.coefficients and self.noise.start_of_curves is not None:
+            columns = self.noise.start_of_curves.design(noise, data.columns)
             multiplied.append(jnp.stack([columns[name] for name in self.coefficients], axis=1))
             scales.append(jnp.array([*self.coefficients.values()]))
         white, log_scale = self.noise.whitened(residual, multiplied, noise, data.columns, data.weight)

@@ -95,8 +95,8 @@ class Yardstick:
     @classmethod
     def of(cls, law: Law, noise: Noise, runs: Runs) -> Yardstick:
         """Measure a table."""
-        begins = noise.departing
-        start = None if begins is None else StartOfTable.of(begins, law_table(law, runs))
+        start_of_curves = noise.start_of_curves
+        start = None if start_of_curves is None else StartOfTable.of(start_of_curves, law_table(law, runs))
         return cls(*size_of(runs), start, Schedule.usual(law, runs))
 
 

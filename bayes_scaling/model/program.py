@@ -132,11 +132,11 @@ class Model:
     def log_course(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law, with what the start of curves adds to it where that is learned, ``(n_row,)``."""
         log_law = self.log_law(theta, columns)
-        begins = self.noise.departing
-        if begins is None:
+        start_of_curves = self.noise.start_of_curves
+        if start_of_curves is None:
             return log_law
-        own = self._by_row({row.name: theta[row.name] for row in begins.parameters}, columns)
-        return log_law + begins.departure(own, columns)
+        own = self._by_row({row.name: theta[row.name] for row in start_of_curves.parameters}, columns)
+        return log_law + start_of_curves.departure(own, columns)
 
     def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the expected loss: the law and its discrepancy, ``(n_row,)``."""
@@ -386,7 +386,7 @@ class Model:
         log_mean, row_scale = self.log_mean_and_scale(theta, data.columns)
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
         location, scale = self.noise.location_and_scale(log_mean, noise, data.columns, data.log_loss)
-        observed = self.noise.shape.distribution(location, scale, noise)
+        observed = self.noise.scatter_family.distribution(location, scale, noise)
         density = jnp.where(data.weight > 0, observed.log_prob(data.log_loss), 0.0)
         return log_mean, row_scale, location, jnp.broadcast_to(scale, log_mean.shape), density
 

@@ -91,7 +91,7 @@ def _typical_curves(law: Law, rows: int, steps: int = 20_000, peak: float = 3e-4
     return table
 
 
-def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
+def draw_truth(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
     """Draw one set of parameters from their priors around a reference point."""
     others = (*noise.parameters, *discrepancy.parameters)
     rows = (*law.parameters, *others)
@@ -159,7 +159,7 @@ def simulate(
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
     _refuse_outside((*noise.parameters, *discrepancy.parameters), given)
-    theta = {**draw_prior(law, noise, discrepancy, at, seed), **given}
+    theta = {**draw_truth(law, noise, discrepancy, at, seed), **given}
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     if not (np.isfinite(loss) & (loss > 0)).all():
         _refuse_outside(law.sampled, given)
@@ -168,13 +168,15 @@ def simulate(
         )
     size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
     reference = float(np.exp(np.log(columns[size]).mean()))
-    begins = noise.departing
-    yardstick = Yardstick(size, reference, None if begins is None else StartOfTable.of(begins, columns))
+    start_of_curves = noise.start_of_curves
+    yardstick = Yardstick(
+        size, reference, None if start_of_curves is None else StartOfTable.of(start_of_curves, columns)
+    )
     read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
     width = np.asarray(noise.row_scale(theta, read))
     drawn = {name: np.array([theta[name]]) for name in known if name in theta}
     layout = curve_layout(noise, columns)
-    departure = 0.0 if begins is None else np.asarray(begins.departure(theta, read))
+    departure = 0.0 if start_of_curves is None else np.asarray(start_of_curves.departure(theta, read))
     log_mean = (np.log(loss) + departure)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
     scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
     frame = table.assign(loss=scattered[0])

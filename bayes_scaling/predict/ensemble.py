@@ -125,7 +125,7 @@ class Member:
         fit.require_convergence(unconverged)
         theta = fit.theta(group, seed)
         count = len(next(iter(theta.values())))
-        residuals = Residuals.of(fit.noise.shape, theta, count, seed)
+        residuals = Residuals.of(fit.noise.scatter_family, theta, count, seed)
         deviation = theta["sigma_curve"] if fit.noise.correlated else np.zeros(count)
         return cls(fit, weight, theta, Paths.on_grid(fit, seed), residuals, deviation[:, None], np.arange(count))
 

@@ -352,7 +352,7 @@ def at_rows_ahead(
         fresh = np.array(fresh)
         fresh[:, on] -= unresolved[:, [so_far.end(one) for one in run[ahead]]]
     log_mean = fitted + fresh
-    residuals = Residuals.of(fit.noise.shape, at_rows, len(log_mean), seed)
+    residuals = Residuals.of(fit.noise.scatter_family, at_rows, len(log_mean), seed)
     together = Predictive.of(log_mean + own.drawn, scale[:, now:], residuals)
     error = (OWN_ERROR,) if fit.discrepancy_grid.size else ()
     deviation = own_deviation(known.runs) if fit.noise.correlated else ()

@@ -66,13 +66,13 @@ class Requirement:
 
     Attributes
     ----------
-    loss : the target; of a chain the score
+    target : the loss that is wanted; of a chain the score
     of : ``flops``, ``params``, ``tokens``, ...
     draws : (n_draw,) in raw units; infinite where the law never reaches the target
     along : what happens to the other inputs
     """
 
-    loss: float
+    target: float
     of: str
     draws: np.ndarray
     along: str
@@ -94,7 +94,7 @@ class Requirement:
     def to_dict(self) -> dict[str, Any]:
         """Return target, median, 90 % interval and probability as plain values, for JSON; None where it is infinite."""
         ends = [value if np.isfinite(value) else None for value in (*self.interval(0.9), self.quantile(0.5))]
-        kept = {"target": self.loss, "of": self.of, "along": self.along, "reachable": self.reachable}
+        kept = {"target": self.target, "of": self.of, "along": self.along, "reachable": self.reachable}
         return {**kept, "low": ends[0], "high": ends[1], "median": ends[2]}
 
 
@@ -188,7 +188,7 @@ def required(
     if odd:
         raise ForecastError(f"the laws take other inputs, so say which one is wanted: of={first.of!r} or of={odd!r}")
     draws = np.concatenate([part.draws[chosen] for part, chosen in parts])
-    return Requirement(first.loss, first.of, draws, first.along)
+    return Requirement(first.target, first.of, draws, first.along)
 
 
 def _needed(

@@ -16,7 +16,7 @@ from bayes_scaling.base import executors
 from bayes_scaling.cli import _workers
 from bayes_scaling.cli.commands import app, run
 from bayes_scaling.decide import decision
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.inference import fit as fitting
 from bayes_scaling.inference import loading
 from bayes_scaling.plot import gallery
@@ -47,7 +47,7 @@ def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None
     monkeypatch.setattr(fitting, "parts", stop)
     monkeypatch.setattr(executors, "Processes", stop)
     monkeypatch.setattr(_workers, "connected", stop)
-    monkeypatch.setattr(Problem, "best_place", stop)
+    monkeypatch.setattr(CheckedDecision, "best_place", stop)
     monkeypatch.setattr(decision, "choose_pilots", stop)
     monkeypatch.setattr(gallery, "save_pictures", stop)
     yield

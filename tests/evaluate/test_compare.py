@@ -151,7 +151,7 @@ def test_a_run_without_a_name_is_the_same_at_every_cut() -> None:
 
 
 def test_a_cut_is_kept_under_all_its_digits(tmp_path: Path) -> None:
-    scored = _refits.Scored.of(curve())
+    scored = _refits.ScoredRows.of(curve())
     one, other = (_refits.BelowCut(quick(), bs.Cut("tokens", at), scored, 0, tmp_path) for at in (1e10, 1.00003e10))
     assert one.cut.label == other.cut.label and one.kept.key != other.kept.key
     both = [quick(), dataclasses.replace(quick(LAWS[1]), label="pure")]

@@ -14,7 +14,7 @@ import scipy.optimize
 import bayes_scaling as bs
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
-from bayes_scaling.model.simulate import draw_prior, simulate
+from bayes_scaling.model.simulate import draw_truth, simulate
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.tuning import Hyperparameters
 
@@ -212,7 +212,7 @@ def test_optimal_rate_and_batch_are_held_as_often_as_promised() -> None:
     held, inputs = [], {name: values.to_numpy() for name, values in sweep(0, 80).items()}
     at = centre_of(TUNING, 3.0, inputs)
     for seed in range(20):
-        truth = {**draw_prior(TUNING, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
+        truth = {**draw_truth(TUNING, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
         runs = simulate(TUNING, pd.DataFrame(inputs), truth, noise=Noise("normal"), seed=seed)
         fit = bs.fit(TUNING, runs, noise="normal", discrepancy="none", sampler="batched", seed=seed)
         if fit.converged:

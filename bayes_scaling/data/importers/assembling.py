@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, plain, shown
 from bayes_scaling.data.hints import other_units
-from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
+from bayes_scaling.data.importers.logged import PLANS, ByStep, LeftOut, Logged
 from bayes_scaling.data.naming import NUMERIC, SPELLINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import number
@@ -173,7 +173,7 @@ def _table(
     if missing:
         raise _Unusable(f"it has no {listed(missing)}")
     kind, losses = _pair(found["loss"])
-    points: Points = losses if kind == "metrics" else {0: _real(losses, wanted["loss"])}
+    points: ByStep = losses if kind == "metrics" else {0: _real(losses, wanted["loss"])}
     steps = np.array(sorted(points), dtype=np.int64)
     loss = np.array([points[step] for step in steps.tolist()])
     if not math.isfinite(loss[-1]):
@@ -264,7 +264,7 @@ def _refuse_plans(
         )
 
 
-def _at(steps: np.ndarray, points: Points, along: bool) -> tuple[np.ndarray, np.ndarray]:
+def _at(steps: np.ndarray, points: ByStep, along: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return a metric at the steps of the loss, and whether its value comes from another step.
 
     Returns
