@@ -83,7 +83,7 @@ def long(device: str, sizes: Sizes) -> dict[str, Any]:
     """Fit one long table."""
     from device import runs
 
-    return _one("chinchilla", runs(sizes.long), device, "none")
+    return _fit_one("chinchilla", runs(sizes.long), device, "none")
 
 
 def curves(device: str, sizes: Sizes) -> dict[str, Any]:
@@ -103,10 +103,10 @@ def curves(device: str, sizes: Sizes) -> dict[str, Any]:
         }
     )
     noise = bs.Noise("normal", rows="correlated")
-    return _one(law, bs.simulate(law, design, noise=noise, seed=3), device, "brownian")
+    return _fit_one(law, bs.simulate(law, design, noise=noise, seed=3), device, "brownian")
 
 
-def _one(law: Any, runs: Any, device: str, discrepancy: Any) -> dict[str, Any]:
+def _fit_one(law: Any, runs: Any, device: str, discrepancy: Any) -> dict[str, Any]:
     """Fit one table twice."""
     import bayes_scaling as bs
 

@@ -50,7 +50,7 @@ NOT_CALLED = {
     # Functions of arrays, called by the compiled program or by laws, objectives and noise of one's own.
     "laws.power": "of arrays",
     "laws.root": "of arrays",
-    **{f"Discrepancy.{name}": "of the program" for name in ("axes", "paths", "places")},
+    **{f"Discrepancy.{name}": "of the program" for name in ("axes", "used_axes", "places")},
     **{f"Start.{name}": "of the program" for name in ("departure", "design", "scatter")},
     "laws.Law.arrays": "of the program",
     "laws.Law.hash_of": "of the program",

@@ -141,7 +141,7 @@ class Spending:
         flops = budget / self.price
         in_training_tokens = self.per_served_flop * self.serving / self.per_flop
         surface: Surface
-        if _one(self.per_flop) or _one(in_training_tokens):
+        if _is_one_number(self.per_flop) or _is_one_number(in_training_tokens):
             # Only one of the two varies: the quantile of the sum is the sum of the quantiles.
             surface = Surface(float(budget), flops, ordered(in_training_tokens, self.quantile))
         else:
@@ -154,7 +154,7 @@ class Spending:
         return surface
 
 
-def _one(draws: np.ndarray) -> bool:
+def _is_one_number(draws: np.ndarray) -> bool:
     return bool(np.ptp(draws) <= SAME * np.abs(draws).max())
 
 
@@ -199,7 +199,7 @@ class PricedFlops:
             given["serving_utilisation"] = (self.serving_utilisation, 0.0, 1.0)
         if self.serving_price is not None:
             given["serving_price"] = (self.serving_price, 0.0, LARGEST)
-        drawn = _drawn(given, seed)
+        drawn = _drawn_together(given, seed)
         utilisation, price = drawn["utilisation"], drawn["price"]
         serving_utilisation = drawn.get("serving_utilisation", utilisation)
         serving_price = drawn.get("serving_price", price)
@@ -367,10 +367,10 @@ def draws(name: str, value: Uncertain, seed: Seed) -> np.ndarray:
     seed : of draws from a distribution
     """
     own = int(np.random.default_rng([seed, *name.encode()]).integers(2**31))
-    return _drawn({name: (_checked(name, value, 0.0, LARGEST), 0.0, LARGEST)}, own)[name]
+    return _drawn_together({name: (_checked(name, value, 0.0, LARGEST), 0.0, LARGEST)}, own)[name]
 
 
-def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
+def _drawn_together(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
     """Draw every uncertain number, ``(n,)`` each; where some are given as draws, their number is n."""
     lengths = {name: np.size(value) for name, (value, _, _) in given.items() if not isinstance(value, Distribution)}
     several = {name: length for name, length in lengths.items() if length > 1}

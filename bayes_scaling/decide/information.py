@@ -135,7 +135,7 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
     count = len(signals.location)
     rng = stream(seed, OUTCOMES)
     origin = rng.choice(count, min(outcomes, count), replace=False)
-    losses = _drawn(signals, origin, chosen, rng)
+    losses = _outcomes(signals, origin, chosen, rng)
     weights, k_hat = [], []
     for start in range(0, len(origin), BLOCK):
         block = slice(start, start + BLOCK)
@@ -157,7 +157,7 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
     return Posteriors(np.concatenate(weights), np.concatenate(k_hat))
 
 
-def _drawn(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+def _outcomes(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """Draw the log losses of chosen runs as some draws predict them, ``(n_origin, n_chosen)``."""
     return signals.log_losses_of(origin, np.asarray(chosen, int), rng)
 
@@ -197,7 +197,7 @@ def learned(signals: Predictive, chosen: Sequence[int], quantities: np.ndarray, 
     """
     count = len(signals.location)
     rng = stream(seed, LEARNED_OUTCOMES)
-    outcomes = winsorise(_drawn(signals, np.arange(count), chosen, rng))
+    outcomes = winsorise(_outcomes(signals, np.arange(count), chosen, rng))
     half = rng.permutation(count) < count // 2
     predicted = np.empty(quantities.shape)
     for train in (half, ~half):

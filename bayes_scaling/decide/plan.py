@@ -74,7 +74,7 @@ class Choice:
     @validated
     def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
         """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
-        return interval_of(_one({"regret": self.regret, "wasted": self.wasted}, of), probability)
+        return interval_of(_draws_named({"regret": self.regret, "wasted": self.wasted}, of), probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -279,7 +279,7 @@ class Plan:
             draws["optimal_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
         if self.best_rate is not None and self.best_batch is not None:
             draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
-        return interval_of(_one(draws, of, "loss", "cost"), probability)
+        return interval_of(_draws_named(draws, of, "loss", "cost"), probability)
 
     @validated
     def cvar(self, worst: float = 0.05) -> float:
@@ -346,7 +346,7 @@ class Plan:
         return f"<Plan: {run} for {self.budget:g} {self.unit}, {self.label}>"
 
 
-def _one(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
+def _draws_named(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
     """Return one of several quantities by name."""
     if of not in known:
         raise PlanError(f"of is {shown(of)}, expected one of {', '.join((*others, *known))}")

@@ -223,13 +223,13 @@ class _Split:
 
     def contributions(self, log_losses: np.ndarray) -> np.ndarray:
         """Return what each draw contributes to the objective, ``(n_draw,)``, from log losses ``(n_draw, n_part)``."""
-        parts = self.problem.objective.contributions(_drawn(log_losses.reshape(-1, 1)), self.problem.goal)
+        parts = self.problem.objective.contributions(_as_narrow_normals(log_losses.reshape(-1, 1)), self.problem.goal)
         return np.asarray(parts.reshape(log_losses.shape).mean(axis=1))
 
     def score(self, sets: Sequence[np.ndarray]) -> np.ndarray:
         """Return what the search maximises, for each set."""
         best = self.outcomes(self.few, self.runs_of(sets)).min(axis=-1)
-        return self.problem.objective.score(_drawn(best.reshape(-1, len(sets))), self.problem.goal)
+        return self.problem.objective.score(_as_narrow_normals(best.reshape(-1, len(sets))), self.problem.goal)
 
     def improved(self, start: np.ndarray) -> np.ndarray:
         """Improve a set coordinate by coordinate, along shorter and shorter lines."""
@@ -256,7 +256,7 @@ class _Split:
         return out
 
 
-def _drawn(log_losses: np.ndarray) -> Predictive:
+def _as_narrow_normals(log_losses: np.ndarray) -> Predictive:
     """Return drawn log losses, ``(n, n_set)``, as narrow normals, which any objective can read."""
     width = np.maximum(NARROW * log_losses.std(axis=0), 1e-12)
     return Predictive.of(log_losses, np.broadcast_to(width, log_losses.shape), Residuals.normal(len(log_losses)))

@@ -137,7 +137,7 @@ def fitted_arms(
     fits = _usable({law.label: fits[law.label] for law in laws}, irreducible, unconverged)
     pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
     parts = [_on_their_own(one, by, names, seed) for one in fits.values()]
-    return Arms(by, irreducible, fits, _together(parts, seed), pairs)
+    return Arms(by, irreducible, fits, _with_equal_shares(parts, seed), pairs)
 
 
 _FOLLOWS = (
@@ -157,7 +157,7 @@ def _usable(fits: dict[str, Fit], irreducible: str, unconverged: bool) -> dict[s
     return {name: one for name, one in fits.items() if name not in left_out}
 
 
-def _together(parts: Sequence[Mapping[str, Ensemble]], seed: int) -> dict[str, Ensemble]:
+def _with_equal_shares(parts: Sequence[Mapping[str, Ensemble]], seed: int) -> dict[str, Ensemble]:
     """Return the draws of each recipe by all laws, of which each has the same share, alike for all recipes."""
     if len(parts) == 1:
         return dict(parts[0])

@@ -33,7 +33,7 @@ from bayes_scaling.inference.at_rows import AtRows, by_draws
 from bayes_scaling.inference.batched import BATCHED
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
-from bayes_scaling.inference.draws import parts, prior_draws
+from bayes_scaling.inference.draws import model_and_arguments, prior_draws
 from bayes_scaling.inference.fit import composed
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
@@ -195,7 +195,7 @@ class Calibration(Task[Ranks]):
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:
             report("compiling", 0.0)
-            model, data, priors = parts(composition, template)
+            model, data, priors = model_and_arguments(composition, template)
             starts = np.asarray(placed(model)(prior_draws(composition, model, self.seed), _at(at, data), priors)[0])
             posed = [_posed(composition, design, at, starts, (self.seed, table)) for table in self.tables]
             sampled = sample_all(self.sampler, [problem for _, problem in posed], report)
@@ -216,7 +216,7 @@ def _posed(
     of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
     truth = draw_truth(law, noise, discrepancy, at, of_truth)
     runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
-    model, data, priors = parts(composition, runs)
+    model, data, priors = model_and_arguments(composition, runs)
     return truth, Problem(model, _at(at, data), priors, starts, Settings(), of_sampler, silent)
 
 

@@ -146,7 +146,7 @@ def fit(
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
     candidates = members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
     with opened(executor) as workers:
-        return _together(candidates, runs, None if folder is None else Path(folder), workers, seed, progress)
+        return _fit_several(candidates, runs, None if folder is None else Path(folder), workers, seed, progress)
 
 
 def members(
@@ -197,7 +197,7 @@ def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
     return (dataclasses.replace(member, label=member.label + ALONE, discrepancy="none"),)
 
 
-def _together(
+def _fit_several(
     candidates: Sequence[Candidate],
     runs: Runs,
     folder: Path | None,

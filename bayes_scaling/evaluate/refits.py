@@ -26,7 +26,7 @@ from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
 from bayes_scaling.evaluate.checks import fits_without, leave_one_out_scores
 from bayes_scaling.evaluate.evidence import evidence_of
-from bayes_scaling.evaluate.kept import Kept, say_again
+from bayes_scaling.evaluate.kept import Kept, warn_and_remove
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
@@ -423,7 +423,7 @@ def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> 
         found = load_fit(path, candidate.law)
         if _is_of(found, candidate, runs, seed):
             return found
-    say_again(path)
+    warn_and_remove(path)
     return None
 
 

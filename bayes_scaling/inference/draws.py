@@ -56,7 +56,9 @@ def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.nd
     return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
 
 
-def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
+def model_and_arguments(
+    composition: Composition, runs: Runs, rows: int | None = None
+) -> tuple[Model, Observations, Priors]:
     """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
     return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
 

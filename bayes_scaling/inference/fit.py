@@ -24,7 +24,7 @@ from bayes_scaling.errors import DataError
 from bayes_scaling.inference.chains import Progress
 from bayes_scaling.inference.compiled import constrained, placed, value_and_gradient
 from bayes_scaling.inference.coordinates import sampled_model, with_good_geometry
-from bayes_scaling.inference.draws import flattened, parts, prior_draws
+from bayes_scaling.inference.draws import flattened, model_and_arguments, prior_draws
 from bayes_scaling.inference.methods import fast_settings
 from bayes_scaling.inference.nuts import compile_chains
 from bayes_scaling.inference.problem import Problem, Sampled
@@ -161,7 +161,7 @@ def composed(
 
 def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> AskedPosterior:
     """Return the posterior of a composition given a table, before anything is sampled; in a scope of its device."""
-    model, data, priors = parts(composition, runs, sampler.like_rows)
+    model, data, priors = model_and_arguments(composition, runs, sampler.like_rows)
     sites = prior_draws(composition, model, seed)
     prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
     flat_prior = flattened(prior, spelled_out(composition, composition.groups(runs)))
@@ -174,7 +174,7 @@ def prepare(composition: Composition, runs: Runs, sampler: Sampler) -> None:
     """Compile what a fit of these runs most likely samples with, which takes no knowledge of the posterior."""
 
     def arguments() -> tuple[Model, Observations, Priors]:
-        model, data, priors = parts(composition, runs, sampler.like_rows)
+        model, data, priors = model_and_arguments(composition, runs, sampler.like_rows)
         return model, _to_sample(composition, runs, sampler, data), priors
 
     _compile_ahead(arguments, sampler, len(runs))

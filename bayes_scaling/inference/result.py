@@ -20,7 +20,14 @@ from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.at_rows import AtRows, at_rows, kept_draws
 from bayes_scaling.inference.compiled import AT_ONCE, in_groups, log_mean_and_scale, log_priors, placed
 from bayes_scaling.inference.diagnostics import Diagnostics
-from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, new_group_draws, parts, prior_draws
+from bayes_scaling.inference.draws import (
+    PRIOR_DRAWS,
+    by_row,
+    device_draws,
+    model_and_arguments,
+    new_group_draws,
+    prior_draws,
+)
 from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import Composition, site_priors, spelled_out
@@ -248,7 +255,7 @@ class Fit:
             for site, position in model.of_groups.items()
         }
         with scope():
-            _, data, arguments = parts(self.composition, self.runs)
+            _, data, arguments = model_and_arguments(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.
             where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
             values = in_groups(model)(jnp.asarray(u), device_draws(new), where, arguments)
@@ -306,7 +313,7 @@ class Fit:
     def log_prior(self) -> dict[str, np.ndarray]:
         """Log prior density of every sampled site, ``(chain, draw)``."""
         with scope():
-            model, _, priors = parts(self.composition, self.runs)
+            model, _, priors = model_and_arguments(self.composition, self.runs)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
             values = log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
@@ -331,7 +338,7 @@ class Fit:
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
         with scope():
-            model, data, priors = parts(self.composition, self.runs)
+            model, data, priors = model_and_arguments(self.composition, self.runs)
             sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
             few = min(PRIOR_DRAWS, max(AT_ONCE // len(self.runs), 1))
             sites = {site: values[:few] for site, values in sites.items()}

@@ -77,7 +77,7 @@ class Integrated(Model):
     @functools.cached_property
     def chosen(self) -> np.ndarray:
         """Positions of the increments that are learned among those of the whole model."""
-        starts = np.cumsum([0, *(axis.knots for axis in self.whole.paths)])
+        starts = np.cumsum([0, *(axis.most_knots for axis in self.whole.axes)])
         blocks = [start + np.arange(count) for start, count in zip(starts, self.learned, strict=False)]
         return np.concatenate([np.zeros(0, int), *blocks])
 
@@ -143,7 +143,7 @@ class Integrated(Model):
         multiplied, scales = [], []
         if self.learned:
             multiplied.append(data.columns[BASIS][:, self.chosen])
-            for axis, count in zip(self.whole.paths, self.learned, strict=True):
+            for axis, count in zip(self.whole.axes, self.learned, strict=True):
                 scales.append(jnp.broadcast_to(theta[axis.scale], (count,)))
         if self.coefficients and self.noise.start_of_curves is not None:
             columns = self.noise.start_of_curves.design(noise, data.columns)
@@ -157,12 +157,12 @@ class Integrated(Model):
 
 def integrated(model: Model, data: Observations) -> Integrated:
     """Return a model with what is linear integrated out, for tables like this one; one object for each model."""
-    told = np.any(np.asarray(data.columns[BASIS]) != 0, axis=0) if model.paths else np.zeros(0, bool)
-    of_paths = np.split(told, np.cumsum([axis.knots for axis in model.paths])[:-1]) if model.paths else []
+    told = np.any(np.asarray(data.columns[BASIS]) != 0, axis=0) if model.axes else np.zeros(0, bool)
+    of_paths = np.split(told, np.cumsum([axis.most_knots for axis in model.axes])[:-1]) if model.axes else []
     learned = tuple(
-        min(max(-(-int(own.sum()) // AT_A_TIME), 1) * AT_A_TIME, axis.knots)
-        for axis, own in zip(model.paths, of_paths, strict=True)
+        min(max(-(-int(own.sum()) // AT_A_TIME), 1) * AT_A_TIME, axis.most_knots)
+        for axis, own in zip(model.axes, of_paths, strict=True)
     )
     shared = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    pieces = {**shared, "paths": ()}
+    pieces = {**shared, "axes": ()}
     return STORE.model((Integrated, model, learned), lambda: Integrated(**pieces, whole=model, learned=learned))

@@ -63,7 +63,7 @@ class Model:
 
     Attributes
     ----------
-    paths : what each path of the discrepancy runs along
+    axes : what each path of the discrepancy runs along
     pools : by parameter, the mode of pooling, the position of its column among ``cells``, and the number of groups
     """
 
@@ -73,7 +73,7 @@ class Model:
     law_rows: tuple[Parameter | Derived, ...]
     noise: Noise
     discrepancy: Discrepancy
-    paths: tuple[Axis, ...]
+    axes: tuple[Axis, ...]
     pools: Mapping[str, tuple[str, int, int]]
 
     @functools.cached_property
@@ -84,7 +84,7 @@ class Model:
     @property
     def increments(self) -> int:
         """Number of increments of the discrepancy."""
-        return sum(axis.knots for axis in self.paths)
+        return sum(axis.most_knots for axis in self.axes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,9 +143,9 @@ class Model:
         log_course = self.log_course(theta, columns)
         if BASIS not in columns:
             return log_course
-        ends = np.cumsum([axis.knots for axis in self.paths])[:-1].tolist()
+        ends = np.cumsum([axis.most_knots for axis in self.axes])[:-1].tolist()
         of_paths = zip(
-            self.paths, jnp.split(columns[BASIS], ends, axis=1), jnp.split(theta[INCREMENTS], ends), strict=True
+            self.axes, jnp.split(columns[BASIS], ends, axis=1), jnp.split(theta[INCREMENTS], ends), strict=True
         )
         for axis, basis, increments in of_paths:
             log_course = log_course + theta[axis.scale] * (basis @ increments)
@@ -402,8 +402,8 @@ def model_of(composition: Composition, groups: Groups | None = None) -> Model:
     for name, pool in composition.pooling.items():
         position = groups.columns.index(pool.by)
         pools[name] = (pool.mode, position, groups.counts[position])
-    paths = discrepancy.paths(law)
+    axes = discrepancy.used_axes(law)
     rows = tuple((row.name, row.value) for row in law.parameters)
-    key = (law.mean, law.arguments, rows, noise, discrepancy, paths, (*pools.items(),))
+    key = (law.mean, law.arguments, rows, noise, discrepancy, axes, (*pools.items(),))
     pieces = (law.mean, law.arguments, law.parameter_names, law.parameters)
-    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, paths, pools))
+    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, axes, pools))

@@ -93,7 +93,7 @@ def quantity(
     """
     if isinstance(fit, Fit):
         fit.require_convergence(unconverged)
-        return _of_fit(fit, name, group, inputs)
+        return _quantity_of_fit(fit, name, group, inputs)
     shares = shares_of(fit, 0, unconverged)
     defining = {key: share for key, share in shares.items() if name in _named(share.fit)}
     if not defining:
@@ -105,7 +105,7 @@ def quantity(
             f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]"
         )
     group = group_of(fit, group)
-    found = {key: _of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
+    found = {key: _quantity_of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
     first = next(iter(found.values()))
     for key, one in found.items():
         if one.unit != first.unit:
@@ -120,7 +120,7 @@ def _named(fit: Fit) -> dict[str, Quantity]:
     return {row.name: row for row in fit.law.quantities}
 
 
-def _of_fit(fit: Fit, name: str, group: Mapping[str, str] | None, inputs: Mapping[str, Any]) -> QuantityDraws:
+def _quantity_of_fit(fit: Fit, name: str, group: Mapping[str, str] | None, inputs: Mapping[str, Any]) -> QuantityDraws:
     """Compute a quantity for every draw of one fit."""
     theta = {key: values[:, None] for key, values in fit.theta(group).items()}
     count = len(next(iter(theta.values())))

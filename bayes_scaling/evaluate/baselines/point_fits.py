@@ -153,7 +153,7 @@ def point_fit(
             "needs more rows than parameters"
         )
     composition = _composition(law)
-    drawn = _drawn(runs, bootstrap, seed)
+    drawn = _bootstrap_counts(runs, bootstrap, seed)
     with scope():
         model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
         starts = _starts(law, stream(seed, POINT_FITS))
@@ -187,7 +187,7 @@ def point_fit(
     )
 
 
-def _drawn(runs: Runs, replicates: int, seed: int) -> np.ndarray:
+def _bootstrap_counts(runs: Runs, replicates: int, seed: int) -> np.ndarray:
     """Draw runs with replacement, and return how often each row is in each replicate, ``(n_replicate, n_row)``.
 
     The stream is of its own, so that every law sees the same replicates of a table.
