@@ -21,7 +21,7 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from bayes_scaling.base.arguments import Numeric, Seed, validated
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import LARGEST
@@ -313,10 +313,7 @@ def _label(what: str, serving: Uncertain) -> str:
 @validated
 def fraction(name: str, value: float) -> float:
     """Return a number strictly between 0 and 1; say so where it looks like a percentage."""
-    if not 0 < value < 1:
-        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
-        raise PlanError(f"{name} is {value:g}, expected a fraction between 0 and 1{hint}")
-    return float(value)
+    return checked_probability(value, name, PlanError)
 
 
 def _peak(value: float) -> float:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_scaling.base.messages import equal_tails
 from bayes_scaling.base.streams import LEARNED_OUTCOMES, OUTCOMES, stream
 from bayes_scaling.inference.weights import FURTHEST, pareto_smoothed, unreliable
 from bayes_scaling.predict.predictive import Predictive
@@ -82,8 +83,7 @@ def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
 
 def winsorise(values: np.ndarray) -> np.ndarray:
     """Set the few most extreme draws of each column to the edge of the others."""
-    tail = (1 - CENTRAL) / 2
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+    low, high = np.quantile(values, equal_tails(CENTRAL), axis=0)
     return np.asarray(np.clip(values, low, high))
 
 

@@ -25,7 +25,7 @@ import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import write_new
-from bayes_scaling.base.messages import checked_probability, counted, listed, shown
+from bayes_scaling.base.messages import counted, equal_tails, listed, shown
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.units import training_flops
@@ -93,9 +93,8 @@ class Registered:
 
         Beyond the outermost registered quantiles, its ends are those of the normal tails, as the scores have them.
         """
-        tail = (1 - checked_probability(probability)) / 2
         runs = range(len(self.content["runs"]))
-        return np.exp([_log_loss_at(*self.quantiles(run), np.array([tail, 1 - tail])) for run in runs])
+        return np.exp([_log_loss_at(*self.quantiles(run), np.array(equal_tails(probability))) for run in runs])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: its inputs, the median of its loss, and the 90 % interval, ``low`` and ``high``."""

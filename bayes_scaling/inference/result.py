@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
-from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.messages import equal_tails, listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
@@ -184,8 +184,7 @@ class Fit:
         ----------
         probability : content of the interval
         """
-        probability = checked_probability(probability)
-        low, high = (1 - probability) / 2, (1 + probability) / 2
+        low, high = equal_tails(probability)
         rows = {
             name: {
                 "median": np.median(values),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed, shown
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.ensemble import Ensemble
@@ -70,8 +70,8 @@ class Speedup:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed credible interval of the multiplier."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
     def __repr__(self) -> str:
         if not self.defined:
@@ -122,8 +122,8 @@ class Crossing:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the size, over the draws that cross."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

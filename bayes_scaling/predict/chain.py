@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import equal_tails, listed, shown
 from bayes_scaling.base.streams import LINK_SCATTER, PAIRS, QUESTIONS, SPREAD, stream
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -90,8 +90,7 @@ class ScoreForecast:
     @validated
     def interval(self, probability: float = 0.9, task: str | None = None, of: str = "measured") -> np.ndarray:
         """Return the equal-tailed credible interval of the score, ``(n_point, 2)``; arguments as of `draws`."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(task, of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(task, of), equal_tails(probability), axis=0).T)
 
     @validated
     def probability_above(self, score: float, task: str | None = None, of: str = "measured") -> np.ndarray:

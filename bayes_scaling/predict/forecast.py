@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed
 from bayes_scaling.base.streams import GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
@@ -128,8 +128,7 @@ class Forecast:
         of : ``new_run`` (everything), ``mean`` (no run noise) or ``fitted`` (parameters, disagreement between
             laws, and the laws' error as far as the runs show it)
         """
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(of), equal_tails(probability), axis=0).T)
 
     def uncertainty(self) -> pd.DataFrame:
         """Split the uncertainty of one new run into its sources.

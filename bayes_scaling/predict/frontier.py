@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_loss, checked_probability
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -56,8 +56,7 @@ class Optimum:
         """Return the equal-tailed interval of ``params``, ``tokens`` or ``loss``, ``(2,)``."""
         if of not in ("params", "tokens", "loss"):
             raise ForecastError(f"an optimum has params, tokens and loss, not {of!r}")
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(getattr(self, of), [tail, 1 - tail]))
+        return np.asarray(np.quantile(getattr(self, of), equal_tails(probability)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,8 +87,8 @@ class Requirement:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval; an end is infinite when that much of the posterior is out of reach."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return target, median, 90 % interval and probability as plain values, for JSON; None where it is infinite."""

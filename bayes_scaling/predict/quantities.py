@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_probability, equal_tails, listed, shown
 from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError, LawError
@@ -56,8 +56,7 @@ class QuantityDraws:
 
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed credible interval over the draws that give an answer, ``(n_point, 2)``."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.stack([self.quantile(tail), self.quantile(1 - tail)], axis=1)
+        return np.stack([self.quantile(tail) for tail in equal_tails(probability)], axis=1)
 
     def to_frame(self, probability: float = 0.9) -> pd.DataFrame:
         """Return one row per point: inputs, median, interval, probability that there is an answer."""

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text, nulled
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, equal_tails, listed, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -109,8 +109,7 @@ class Trajectory:
     @validated
     def interval(self, probability: float = 0.9, of: str = "curve") -> np.ndarray:
         """Return the pointwise band, ``(n_row, 2)``: at each row alone it holds the loss with this probability."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(of), equal_tails(probability), axis=0).T)
 
     @validated
     def simultaneous(self, probability: float = 0.9, of: str = "curve") -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability, shown
+from bayes_scaling.base.messages import equal_tails, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
@@ -71,8 +71,7 @@ class Hyperparameters:
     def interval(self, of: Axis = "rate", probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the best ``rate``, or of the best ``batch_tokens``."""
         _known_axis(of)
-        tail = (1 - checked_probability(probability)) / 2
-        low, high = np.quantile(self.rates if of == "rate" else self.batches, [tail, 1 - tail])
+        low, high = np.quantile(self.rates if of == "rate" else self.batches, equal_tails(probability))
         return float(low), float(high)
 
     @validated
