@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.hints import RARER, filled, likely_losses, refuse_panel
 from bayes_scaling.data.reading import read_table
 from bayes_scaling.errors import REMEDY, DataError, Remedy
@@ -216,7 +217,7 @@ def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str,
     if folded(counter) != "id" or frame[counter].duplicated().any():
         return None
     size = spelled.get("params", "params")
-    along = [name for name in (spelled.get(ours, ours) for ours in ("tokens", "steps", "flops")) if name in frame]
+    along = [name for name in (spelled.get(ours, ours) for ours in GROWING) if name in frame]
     cells = frame[[name for name in frame if name in (*others, size, *along)]].astype(
         str
     )  # a cell may hold what cannot be compared otherwise, like a list

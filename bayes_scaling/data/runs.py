@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import check_fields, validated
 from bayes_scaling.base.messages import counted, listed, plain, shown
 from bayes_scaling.base.names import CONVENTIONS
-from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.columns import GROWING, derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
 from bayes_scaling.data.hints import BY_NAME, other_units
 from bayes_scaling.data.naming import HASHED, NUMERIC, SPELLINGS, flat, named, text_columns
@@ -269,7 +269,7 @@ class Runs:
             raise DataError(
                 f"{self.source} has no column run, which says which rows form one curve (it has {listed(self.table)})"
             )
-        candidates = list(limit) or ["steps", "tokens", "flops"]
+        candidates = list(limit) or list(GROWING)
         found = [name for name in candidates if name in self]
         if len(limit) > 1 or not found:
             raise DataError(

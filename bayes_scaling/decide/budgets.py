@@ -22,7 +22,7 @@ from bayes_scaling.decide.optima import optima_of, share_of_batch
 from bayes_scaling.decide.problem import ROUGHLY, CheckedDecision
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
 from bayes_scaling.predict.paths import E_FOLDS_BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
@@ -140,7 +140,7 @@ def _most_probable(problem: CheckedDecision, thinned: Ensemble, space: Space) ->
     optima = optima_of(thinned, space)
     order = np.argsort(optima.log_params, kind="stable")
     ends = optima.log_params[_spread(order)[[0, -1]]]
-    params = np.clip(np.exp(np.linspace(ends[0], ends[1], BLOCK)), least, most)
+    params = np.clip(np.exp(np.linspace(ends[0], ends[1], POINTS_AT_ONCE)), least, most)
     tokens = np.asarray(space.surface.tokens(params))
     batch = None
     if space.batched:
@@ -155,9 +155,9 @@ def _most_probable(problem: CheckedDecision, thinned: Ensemble, space: Space) ->
 
 
 def _spread(ordered: np.ndarray) -> np.ndarray:
-    """Return values at evenly spaced places of an order, without its ends, ``(BLOCK,)``."""
+    """Return values at evenly spaced places of an order, without its ends, ``(POINTS_AT_ONCE,)``."""
     last = len(ordered) - 1
-    return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, BLOCK).round().astype(int)])
+    return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, POINTS_AT_ONCE).round().astype(int)])
 
 
 def _why(problem: CheckedDecision, most: float, top: float) -> str:

@@ -24,7 +24,7 @@ from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.ranking import unranked_sizes, why_unranked
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 MOST_RUNS = 8
@@ -206,8 +206,8 @@ class _Split:
         """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""
         count = len(columns["params"])
         blocks = [
-            ensemble.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
-            for i in range(0, count, BLOCK)
+            ensemble.new_run({name: values[i : i + POINTS_AT_ONCE] for name, values in columns.items()})
+            for i in range(0, count, POINTS_AT_ONCE)
         ]
         width = np.concatenate([block.width for block in blocks], axis=2)
         centre = np.broadcast_to(np.concatenate([block.centre for block in blocks], axis=2), width.shape)

@@ -23,7 +23,7 @@ from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble, Source, draws_of
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble, Source, draws_of
 from bayes_scaling.predict.predictive import Predictive
 from bayes_scaling.predict.valleys import RateRule, has_valley
 
@@ -182,7 +182,7 @@ class CheckedDecision:
 
 def predictives(ensemble: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
     """Return the distributions of new runs at places, a block at a time."""
-    return [ensemble.new_run(runs(places[i : i + BLOCK])) for i in range(0, len(places), BLOCK)]
+    return [ensemble.new_run(runs(places[i : i + POINTS_AT_ONCE])) for i in range(0, len(places), POINTS_AT_ONCE)]
 
 
 def checked_goal(objective: Objective, incumbent: float, target: float | None) -> Goal:

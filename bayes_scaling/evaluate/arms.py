@@ -43,7 +43,7 @@ from bayes_scaling.laws.parameters import LOSS_AT_CENTRE, Parameter
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
-from bayes_scaling.predict.cautions import SIZES
+from bayes_scaling.predict.cautions import RUN_SIZES
 from bayes_scaling.predict.ensemble import Ensemble, Member, drawn_by_weight
 from bayes_scaling.predict.paths import Paths
 
@@ -182,7 +182,7 @@ _PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
 
 def recipes_of(runs: Runs, by: str) -> list[str]:
     """Return the recipe of each row; refuse a table that has only one, or one with a single size."""
-    if by in (*SIZES, "batch_tokens", "loss", "loss_se"):
+    if by in (*RUN_SIZES, "batch_tokens", "loss", "loss_se"):
         raise DataError(f"{runs.source}: {by} is a size or a loss, expected a column that names recipes")
     names = group_names(runs.table, by, runs.source)
     counts = pd.Series(names).value_counts()
@@ -190,7 +190,7 @@ def recipes_of(runs: Runs, by: str) -> list[str]:
         raise DataError(
             f"{runs.source}, column {by}: every run has the recipe {shown(names[0])}; expected two recipes or more"
         )
-    sized = runs.table[[name for name in SIZES if name in runs.table]].assign(recipe=names)
+    sized = runs.table[[name for name in RUN_SIZES if name in runs.table]].assign(recipe=names)
     sizes = sized.drop_duplicates()["recipe"].value_counts()
     alone = sorted(str(name) for name, count in sizes.items() if count < FEWEST)
     if alone:

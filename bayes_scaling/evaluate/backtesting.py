@@ -15,7 +15,7 @@ from bayes_scaling.base.executors import opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, attempted
-from bayes_scaling.data.reading import TABLES
+from bayes_scaling.data.reading import READ_ENDINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
@@ -139,15 +139,15 @@ def read_tables(folder: FilePath) -> tuple[dict[str, Runs], dict[str, str]]:
     """Read every table of runs in a folder; return the tables, and why others could not be read, by file name."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(TABLES)})")
+        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(READ_ENDINGS)})")
     found: dict[str, Runs] = {}
     failures: dict[str, str] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_ENDINGS):
         try:
             found[path.name] = Runs.read(path)
         except BayesScalingError as error:
             failures[path.name] = str(error)
     if not found:
-        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(TABLES)}")
+        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(READ_ENDINGS)}")
         raise DataError(f"no table in {folder} can be read: {why}")
     return found, failures

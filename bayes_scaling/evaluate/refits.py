@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.tasks import Task
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
@@ -38,7 +39,6 @@ from bayes_scaling.inference.weights import MOST_K, unreliable
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import law_table, rows_along_curves
-from bayes_scaling.model.start import ALONG
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.evidence import Evidence
 from bayes_scaling.predict.forecast import forecast
@@ -109,7 +109,7 @@ class ScoredRows:
     def of(cls, runs: Runs) -> ScoredRows:
         """Choose the rows, whatever the law and its noise."""
         rows = np.arange(len(runs))
-        if "run" not in runs or not any(name in runs for name in ALONG):
+        if "run" not in runs or not any(name in runs for name in GROWING):
             return cls(runs, rows)
         chosen = rows_along_curves(runs, SCORED_PER_CURVE)
         return cls(runs.where(np.isin(rows, chosen)), chosen)

@@ -34,7 +34,7 @@ from bayes_scaling.model.composition import Composition, site_priors, spelled_ou
 from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import SIZES, Yardstick, curve_layout, law_table, rows_read
+from bayes_scaling.model.observations import SIZE_MEASURES, Yardstick, curve_layout, law_table, rows_read
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import Model, model_of
 
@@ -331,7 +331,9 @@ class Fit:
     @property
     def _layout(self) -> CurveLayout | None:
         table = law_table(self.law, self.runs)
-        return curve_layout(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
+        return curve_layout(
+            self.noise, table | {name: self.runs.column(name) for name in SIZE_MEASURES if name in self.runs}
+        )
 
     @functools.cached_property
     def prior_predictive(self) -> np.ndarray:

@@ -53,7 +53,7 @@ BATCH_KNOTS = 8  # of a path along the batch
 MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is forgotten
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
-SIZES = ("params", "layers", "width", "tokens", "characters", "steps", "batch_tokens")
+SIZE_FACTORS = ("params", "layers", "width", "tokens", "characters", "steps", "batch_tokens")
 """Inputs whose product is the size of a run: compute, up to a factor, or a measure that grows with it."""
 SHARE = 0.03  # on top of an input that may be zero, where it is the size
 
@@ -170,7 +170,7 @@ def size_inputs(law: Law) -> tuple[str, ...]:
         return ("flops",)
     left_out = {*law.may_be_zero, "learning_rate"}
     positive = tuple(name for name in law.inputs if name not in left_out)
-    return tuple(name for name in positive if name in SIZES) or positive or law.decreasing_in[:1]
+    return tuple(name for name in positive if name in SIZE_FACTORS) or positive or law.decreasing_in[:1]
 
 
 def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
 from bayes_scaling.base.streams import SIMULATED_PATHS, SIMULATED_TRUTH, stream
-from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.columns import GROWING, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import LawError
@@ -27,7 +27,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Yardstick, centre_of, curve_layout, model_columns
-from bayes_scaling.model.start import ALONG, StartOfTable
+from bayes_scaling.model.start import StartOfTable
 
 
 @validated
@@ -145,7 +145,7 @@ def simulate(
         raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
     if not len(table):
         raise LawError("the design has no rows; expected one row for each run to simulate")
-    taken = [str(name) for name in table if name in (*law.inputs, *ALONG, "loss_se")]
+    taken = [str(name) for name in table if name in (*law.inputs, *GROWING, "loss_se")]
     counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
     columns = {name: counted[name].to_numpy(float) for name in taken}
     if "run" in table:

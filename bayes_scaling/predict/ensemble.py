@@ -37,7 +37,7 @@ from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 from bayes_scaling.predict.saving import Saved, load_ensemble, save_ensemble
 
-BLOCK = 32  # points that are evaluated together
+POINTS_AT_ONCE = 32  # points that are evaluated together
 LEAST_WEIGHT = 1e-3  # laws with less weight are left out
 TREND = ", trend"  # ends the label of a law with a smooth discrepancy, beside itself with a rough one
 ALONE = ", law alone"  # ends the label of a law without a discrepancy, beside itself with a discrepancy
@@ -83,12 +83,14 @@ def law_and_scale(
     count = len(next(iter(points.values())))
     columns = model_columns(fit.law, fit.noise, {"run": np.arange(count), **points}, fit.yardstick)
     columns[CELL] = np.zeros(count, int) if cell is None else cell
-    padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
+    padded = {
+        name: np.concatenate([x, np.repeat(x[-1:], -count % POINTS_AT_ONCE, axis=0)]) for name, x in columns.items()
+    }
     laws, scales = [], []
     with scope():
         device = {name: jnp.asarray(values) for name, values in theta.items()}
-        for start in range(0, count, BLOCK):
-            given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
+        for start in range(0, count, POINTS_AT_ONCE):
+            given = {name: jnp.asarray(values[start : start + POINTS_AT_ONCE]) for name, values in padded.items()}
             law, scale = log_mean_and_scale(fit.model)(device, given)
             laws.append(np.asarray(law))
             scales.append(np.asarray(scale))

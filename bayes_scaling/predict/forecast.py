@@ -22,7 +22,7 @@ from bayes_scaling.inference.at_rows import few_of, with_few_draws
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
-from bayes_scaling.model.observations import SIZES
+from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
@@ -453,7 +453,7 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
     """Return the size of each point over that of the largest fitted run."""
-    for name in (*SIZES, *fit.law.inputs):
+    for name in (*SIZE_MEASURES, *fit.law.inputs):
         if name in frame and name in fit.runs:
             return np.asarray(frame[name].to_numpy(float) / fit.runs.column(name).max())
     return np.full(len(frame), np.nan)

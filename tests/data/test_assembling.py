@@ -64,7 +64,7 @@ def test_what_was_planned_is_not_taken_for_what_was_reached() -> None:
     runs = assembled(run, stopped, tokens="budget", last=True)
     assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is killed")
     message = refusal(lambda: assemble([run], {"params": "n", "loss": "loss"}, "here", False, (), "total", "nats"))
-    assert "none of tokens, steps, flops is mapped" in message and "last=True" in message
+    assert "none of steps, tokens, flops is mapped" in message and "last=True" in message
 
 
 def test_a_key_that_means_two_things_is_asked_about() -> None:
@@ -89,10 +89,10 @@ def test_what_all_runs_lack_is_said_once_and_without_the_syntax_of_python() -> N
     curves = [logged(name, config={"n": 1e6}, loss=[(1, 3.0), (2, 2.5)]) for name in "abc"]
     mapping = {"params": "n", "loss": "loss"}
     message = refusal(lambda: assemble(curves, mapping, "here", False, (), "total", "nats/token"))
-    assert message.startswith("no run of here can be used: none of tokens") and message.count("last=True") == 1
+    assert message.startswith("no run of here can be used: none of steps") and message.count("last=True") == 1
     one = logged("d", config={"n": 1e6}, loss=[(1, 3.0)])
     runs_left = assemble([*curves, one], mapping, "here", False, (), "total", "nats/token")
-    assert said(runs_left, "left out: run a: none of tokens", "add the option that keeps the last row of each run")
+    assert said(runs_left, "left out: run a: none of steps", "add the option that keeps the last row of each run")
 
 
 def test_a_number_that_was_written_as_text_is_enough_beside_the_loss() -> None:

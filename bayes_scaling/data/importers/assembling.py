@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import listed, plain, shown
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.hints import other_units
 from bayes_scaling.data.importers.logged import PLANS, ByStep, LeftOut, Logged
 from bayes_scaling.data.naming import NUMERIC, SPELLINGS
@@ -20,7 +21,6 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
-ALONG = ("tokens", "steps", "flops")
 """Columns that grow along a run."""
 
 OWN_STEP = "_step"
@@ -45,7 +45,7 @@ def assemble(
     """Return runs with the mapped columns, one row for every logged loss.
 
     Other metrics are read at the step of the loss. If they were not logged there, columns that grow along a run
-    (tokens, steps, flops) are interpolated and stay constant after their last value; others take the last value before.
+    (steps, tokens, flops) are interpolated and stay constant after their last value; others take the last value before.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def _is_given(value: Any) -> bool:
 def _planned(wanted: Mapping[str, str], runs: Sequence[Logged]) -> set[str]:
     """Return columns that should grow along a run, but are one number in all rows of each run, as a plan is."""
     planned = set()
-    for name in ALONG:
+    for name in GROWING:
         key = wanted.get(name, "").removeprefix("metrics.")
         values = [[value for value in run.metrics.get(key, {}).values() if math.isfinite(value)] for run in runs]
         if any(len(inside) > 1 for inside in values) and all(len(set(inside)) < 2 for inside in values):
@@ -190,24 +190,24 @@ def _table(
         elif kind == OWN_STEP:
             table[name] = steps.astype(float)
         elif kind == "metrics":
-            table[name], elsewhere[name] = _at(steps, value, along=name in ALONG)
+            table[name], elsewhere[name] = _at(steps, value, along=name in GROWING)
         else:
             table[name] = _real(value, key) if name in NUMERIC else _cell(value)
-        if kind == "metrics" or name in ALONG:
+        if kind == "metrics" or name in GROWING:
             usable &= np.isfinite(table[name])
-            usable &= (np.asarray(table[name]) > 0) | (name not in ALONG)
+            usable &= (np.asarray(table[name]) > 0) | (name not in GROWING)
     frame = pd.DataFrame(table, index=range(len(steps)))
-    along = [name for name in ALONG if name in frame]
+    along = [name for name in GROWING if name in frame]
     later = frame[usable].duplicated(along, keep="last") if along else pd.Series(False, index=frame.index[usable])
     frame = frame[usable][~later]
     if frame.empty:
-        zero = [name for name in ALONG if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
+        zero = [name for name in GROWING if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
         if zero:
             raise _Unusable(f"{zero[0]} is 0 ({plain(wanted[zero[0]])}), so training had not begun")
         raise _Unusable(f"it logged no {listed(wanted[name] for name in found if name not in groups)} by the same step")
     frame = frame.tail(1) if last else frame
     for name, apart in elsewhere.items():
-        how = "interpolated between logged steps" if name in ALONG else "as last logged before the step of the loss"
+        how = "interpolated between logged steps" if name in GROWING else "as last logged before the step of the loss"
         said[f"{plain(wanted[name])} {how}"] += int(apart[frame.index].sum())
     for name in (name for name, what in found.items() if what is None):
         said[f"{plain(name)} empty"] += len(frame)
@@ -242,11 +242,11 @@ def _refuse_plans(
 
     A plan may also be a metric that is ``repeated`` in every row.
     """
-    once = {name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)}
-    planned = [name for name in ALONG if name in once or (name in repeated and found.get(name))]
-    if curve and not any(name in wanted for name in ALONG):
+    once = {name for name in GROWING if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)}
+    planned = [name for name in GROWING if name in once or (name in repeated and found.get(name))]
+    if curve and not any(name in wanted for name in GROWING):
         raise DataError(
-            f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
+            f"none of {', '.join(GROWING)} is mapped, so nothing distinguishes the rows of a curve: "
             f"add {REMEDY}, or map one",
             LAST,
         )
