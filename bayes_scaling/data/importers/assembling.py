@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -33,14 +33,24 @@ class _Unusable(Exception):
     """A run cannot be used; the message says why."""
 
 
+class ImportOptions(TypedDict, total=False):
+    """Options of every importer.
+
+    Attributes
+    ----------
+    last : keep the last row of each run, not its whole curve
+    groups : keys to keep as columns under their own name
+    params_convention, loss_unit : as in `Runs.from_frame`
+    """
+
+    last: bool
+    groups: Sequence[str]
+    params_convention: str
+    loss_unit: str
+
+
 def assemble(
-    found: Iterable[Logged | LeftOut],
-    columns: Mapping[str, str],
-    source: str,
-    last: bool,
-    groups: Sequence[str],
-    params_convention: str,
-    loss_unit: str,
+    found: Iterable[Logged | LeftOut], columns: Mapping[str, str], source: str, **options: Unpack[ImportOptions]
 ) -> Runs:
     """Return runs with the mapped columns, one row for every logged loss.
 
@@ -52,6 +62,8 @@ def assemble(
     Runs
         Their notes say which runs were left out, and what else was done.
     """
+    last, groups = options.get("last", False), options.get("groups", ())
+    loss_unit = options.get("loss_unit", "nats/token")
     found = list(found)
     left = [one for one in found if isinstance(one, LeftOut)]
     wanted = _wanted(columns, groups, [one for one in found if isinstance(one, Logged)], left, source)
@@ -80,7 +92,7 @@ def assemble(
     runs = Runs.from_frame(
         _uniform(pd.concat(tables, ignore_index=True), groups),
         source=source,
-        params_convention=params_convention,
+        params_convention=options.get("params_convention", "unstated"),
         loss_unit=loss_unit,
     )
     return dataclasses.replace(
