@@ -364,21 +364,22 @@ def draws(name: str, value: Uncertain, seed: Seed) -> np.ndarray:
     seed : of draws from a distribution
     """
     own = int(np.random.default_rng([seed, *name.encode()]).integers(2**31))
-    return _drawn_together({name: (_checked(name, value, 0.0, LARGEST), 0.0, LARGEST)}, own)[name]
+    return _drawn_together({name: (value, 0.0, LARGEST)}, own)[name]
 
 
 def _drawn_together(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
     """Draw every uncertain number, ``(n,)`` each; where some are given as draws, their number is n."""
-    lengths = {name: np.size(value) for name, (value, _, _) in given.items() if not isinstance(value, Distribution)}
+    known = {name: _checked(name, value, above, most) for name, (value, above, most) in given.items()}
+    lengths = {name: np.size(value) for name, value in known.items() if not isinstance(value, Distribution)}
     several = {name: length for name, length in lengths.items() if length > 1}
     if len(set(several.values())) > 1:
         counted = ", ".join(f"{name} {length}" for name, length in several.items())
         raise PlanError(f"numbers of draws differ ({counted}); give equally many draws of each, or single numbers")
-    sampled = any(isinstance(value, Distribution) for value, _, _ in given.values())
+    sampled = any(isinstance(value, Distribution) for value in known.values())
     count = next(iter(several.values()), DRAWS if sampled else 1)
     out = {}
     with scope():
-        for place, (name, (value, above, most)) in enumerate(given.items()):
+        for place, (name, value) in enumerate(known.items()):
             if isinstance(value, Distribution):
                 key = jax.random.fold_in(jax.random.key(seed), place)
                 value = np.asarray(value.sample(key, (count,)), float)
@@ -386,5 +387,6 @@ def _drawn_together(given: dict[str, tuple[Uncertain, float, float]], seed: int)
                     raise PlanError(
                         f"{name} is a distribution over arrays of shape {value.shape[1:]}, expected one over numbers"
                     )
-            out[name] = np.broadcast_to(np.asarray(_checked(name, value, above, most)), (count,))
+                value = _checked(name, value, *given[name][1:])
+            out[name] = np.broadcast_to(np.asarray(value), (count,))
     return out

@@ -105,11 +105,6 @@ class Crossing:
         """Probability that they cross within the range."""
         return float(np.isfinite(self.draws).mean())
 
-    @property
-    def overtakes(self) -> float:
-        """Probability that they cross and ``arm`` is ahead at the end."""
-        return float((np.isfinite(self.draws) & self.arm_leads).mean())
-
     def quantile(self, probability: float) -> float:
         """Return a quantile of the size, over the draws that cross; NaN where none does."""
         crossed = self.draws[np.isfinite(self.draws)]

@@ -91,6 +91,8 @@ def test_laws_show_prints_what_a_reader_needs() -> None:
         "2203.15556",
     ):
         assert part in text
+    _, out, _ = run("laws", "show", "downstream")
+    assert "the column holds the error rate" in " ".join(out.split())
     _, out, _ = run("laws", "show", "power_law:input=tokens,form=pure", "--json")
     shown = json.loads(out)
     assert shown["published"][0]["values"]["alpha"] == 0.095 and shown["inputs"] == ["tokens"]

@@ -79,7 +79,7 @@ def _from_folder(path: Path) -> list[Logged | LeftOut]:
 
 
 def _from_files(folder: Path, experiment: str) -> list[Logged]:
-    """Return a run of a tracking folder; None if it was deleted."""
+    """Return the run of a folder, in a list; an empty one if the run was deleted."""
     meta = yaml_of(folder / "meta.yaml", "mlflow")
     if meta.get("lifecycle_stage") == "deleted":
         return []
