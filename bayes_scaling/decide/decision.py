@@ -105,6 +105,11 @@ class DecisionProblem:
         compare_with : other runs by name, as (params, tokens), such as ``{"Gopher": (280e9, 300e9)}``
         flat : share of the loss: sizes that lose no more on average than the best one count as equally good
 
+        Returns
+        -------
+        Plan
+            The recommended run, with the best run of every draw and what a choice may lose.
+
         Raises
         ------
         PlanError
@@ -133,6 +138,11 @@ class DecisionProblem:
             ``value`` and ``value_se`` of the objective, ``expected_loss`` of one new run, and the slopes
             ``value_per_unit`` and ``loss_per_unit`` (change for one more unit of budget at the best size and batch,
             measured over a tenth of an e-fold).
+
+        Raises
+        ------
+        PlanError
+            When no budget is given, or one leaves no plan.
         """
         return budget_curve(self.checked, budgets, candidates)
 
@@ -150,6 +160,11 @@ class DecisionProblem:
             One row per probability: ``probability``, ``budget`` (infinite where out of reach), ``params``, ``tokens``,
             ``reached`` (the probability there, or the highest that was found) and ``why``, the reason where it is
             infinite.
+
+        Raises
+        ------
+        PlanError
+            When there is no target, or a probability is no fraction.
 
         Notes
         -----
@@ -271,6 +286,20 @@ def allocate(
     source : a fit, a comparison (its laws by weight), or an `Ensemble`
     budget, candidates, compare_with, flat : as of `DecisionProblem.allocate`
     options : `ProblemOptions`: cost, objective, constraints, incumbent, target, given, group, unconverged, seed
+
+    Returns
+    -------
+    Plan
+        The recommended run, with the best run of every draw and what a choice may lose.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
+    PlanError
+        When budget, constraints or candidates leave no plan, or the law needs inputs that are not there.
     """
     return problem_of(source, options).allocate(budget, candidates=candidates, compare_with=compare_with, flat=flat)
 
@@ -294,6 +323,22 @@ def pilot(
     source : a fit, a comparison (its laws by weight), or an `Ensemble`
     candidates, pilot_budget, budget, forecast_at, price, copies : as of `DecisionProblem.pilot`
     options : `ProblemOptions`: cost, objective, constraints, incumbent, target, given, group, unconverged, seed
+
+    Returns
+    -------
+    PilotPlan
+        Runs to buy, what they are expected to bring, and the same for every candidate alone.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
+    PlanError
+        When there is nothing to decide, or the pilot budget pays for no candidate.
+    ForecastError
+        When an input of a candidate or of the run to forecast is missing or impossible.
     """
     problem = problem_of(source, options)
     return problem.pilot(candidates, pilot_budget, budget=budget, forecast_at=forecast_at, price=price, copies=copies)

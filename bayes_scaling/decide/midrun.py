@@ -132,8 +132,15 @@ def midrun(
     options : `GoalOptions`: cost, objective, incumbent (by default the best of all other runs), target, seed,
         unconverged
 
+    Returns
+    -------
+    MidRun
+        One row for each option, stopping now first, and the forecast of the rows ahead.
+
     Raises
     ------
+    ConvergenceError
+        When the fit did not converge.
     PlanError
         When the plan ends before the last row, or a factor does not extend it.
     ForecastError

@@ -40,7 +40,7 @@ class GoalOptions(TypedDict, total=False):
     objective : what to optimise: an objective, or the name of one; the expected improvement by default
     incumbent : loss to improve on; the best one in the table by default
     target : loss that is wanted, for its probability
-    unconverged : go on with a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of draws from fits, and of uncertain costs; the same seed gives the same answer
     """
 

@@ -1,9 +1,9 @@
 """Fits of arms, the recipes of one table: laws of which each recipe has a level and an exponent of its own.
 
-What else a recipe may have of its own decides the answer far out, so both are fitted:
-an irreducible loss that all recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of
-laws are usually stated as shares of the level of the loss, which differs between recipes, so rows of the law are
-rewritten: E is a share of the median loss of the table, and the level is what it adds to E.
+Whether recipes share the irreducible loss decides the answer far out, so both versions are fitted: one that all
+recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of laws are usually stated as
+shares of the level of the loss, which differs between recipes, so rows of the law are rewritten: E is a share of the
+median loss of the table, and the level is what it adds to E.
 
 Runs of several recipes with the same seed and inputs err together: the data came in the same order, and the law errs
 there for all of them. Such sets of runs share a deviation, so what is common to them does not blur the difference.
@@ -11,7 +11,7 @@ there for all of them. Such sets of runs share a deviation, so what is common to
 The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
 each recipe leaves the law on its own, on the scale of the scatter of runs and of its lead: leads change as they grow.
 
-Laws count the same. What the runs below a cut say of them was not used: a law that forecasts losses best need not
+All laws get equal weight; their forecasts of held-out runs were not used: a law that forecasts losses best need not
 forecast their differences best.
 """
 

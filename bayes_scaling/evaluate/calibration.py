@@ -148,6 +148,18 @@ def sbc(
         of `concurrent.futures`; by default this process. The ranks are the same
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
+
+    Returns
+    -------
+    Ranks
+        Rank of the true value of each parameter among draws, one row per table.
+
+    Raises
+    ------
+    FitError
+        When there are no tables, or tables with numbers below 0.
+    WorkerError
+        When workers are lost for good, or the law cannot be sent to one.
     """
     law = load_law(law) if isinstance(law, str) else law
     numbers = range(tables) if isinstance(tables, int) else tables

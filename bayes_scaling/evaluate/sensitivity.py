@@ -122,7 +122,7 @@ def floor_panel(
     floors : priors by name, of the irreducible loss as a share of the loss at the centre
     executor : whose workers make the fits, as of `compare`
     seed : of sampler and scatter
-    unconverged : go on with fits that did not converge
+    unconverged : accept fits that did not converge
     progress : show a bar; by default on a terminal
 
     Returns

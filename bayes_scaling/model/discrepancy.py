@@ -10,8 +10,8 @@ size, and by more over several. Runs say how far the truth lies from the law at 
 path goes on from there, and its uncertainty grows with every e-fold. Its scale ``tau`` is learned together with the
 law, under a prior that was calibrated on public tables.
 
-A path of kind ``trend`` is smooth. Its slope wanders, not its value: an Ornstein-Uhlenbeck process that forgets
-itself over one e-fold of size, so that
+A path of kind ``trend`` is smooth. Its slope, not its value, is an Ornstein-Uhlenbeck process, which forgets itself
+over one e-fold of size, so that
 
     E [W(u) - W(v)]^2 = (s - 1 + exp(-s)) e,    s = |u - v|.
 

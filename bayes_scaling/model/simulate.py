@@ -136,6 +136,14 @@ def simulate(
     -------
     Runs
         The design with a ``loss`` column; ``notes`` holds the true values.
+
+    Raises
+    ------
+    LawError
+        When the design lacks an input of the law, a constant is unknown or outside its support, or a loss is not
+        positive.
+    DataError
+        When an input of the design is what a table of runs refuses.
     """
     law = load_law(law) if isinstance(law, str) else law
     noise = noise if isinstance(noise, Noise) else Noise(noise)

@@ -46,7 +46,7 @@ def continued(
         that are constant in all its rows so far (params, batch, group) are filled in. The first row may be at the
         current position of the run, not before it
     seed : of the noise and the discrepancy ahead
-    unconverged : go on with a fit that did not converge
+    unconverged : accept fits that did not converge
 
     Returns
     -------

@@ -330,7 +330,13 @@ class Ensemble:
 
     @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
-        """Keep some draws, by index over all members; the weight of each law is then its share of them."""
+        """Keep some draws, by index over all members; the weight of each law is then its share of them.
+
+        Raises
+        ------
+        ForecastError
+            When there is no draw of an index, or none is chosen.
+        """
         wanted, start, members = np.asarray(draws), 0, {}
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
             raise ForecastError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
@@ -346,14 +352,26 @@ class Ensemble:
 
     @validated
     def only(self, name: str) -> Ensemble:
-        """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``."""
+        """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``.
+
+        Raises
+        ------
+        ForecastError
+            When there is no law of this label.
+        """
         if name not in self.members:
             raise ForecastError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
         return self.without([one for one in self.members if one != name])
 
     @validated
     def without(self, names: Sequence[str]) -> Ensemble:
-        """Leave out laws, by label; the weights of the others grow in proportion."""
+        """Leave out laws, by label; the weights of the others grow in proportion.
+
+        Raises
+        ------
+        ForecastError
+            When there is no law of a label, or no law is left.
+        """
         unknown = [name for name in names if name not in self.members]
         kept = {name: member for name, member in self.members.items() if name not in names}
         if unknown or not kept:

@@ -233,7 +233,7 @@ def forecast(
         fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
         population)
     seed : of the noise of new runs
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
 
     Returns
     -------

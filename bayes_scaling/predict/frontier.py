@@ -116,8 +116,20 @@ def compute_optimal(
     fit : of a law that takes params and tokens; or several such laws, mixed by weight: an ensemble or a comparison
     flops : budget in FLOPs, C = 6 N D
     group : the group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of the discrepancy at this size; the split does not depend on it
+
+    Returns
+    -------
+    Optimum
+        One split for every draw, with its mean loss in the unit of the fitted losses.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When a law takes other inputs, or the budget is no finite number or too few FLOPs for any run.
     """
     shares = shares_of(fit, seed, unconverged).values()
     group = group_of(fit, group)
@@ -176,8 +188,20 @@ def required(
     tokens_per_param : with ``of="flops"``, a fixed ratio instead of the compute-optimal split
     group : the group of a pooled fit, ``{"dataset": "c4"}``
     fixed : values of the other inputs when ``of`` is an input of the law: ``of="tokens", params=7e9``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of the discrepancy along the way; the answer is the first size that reaches the loss
+
+    Returns
+    -------
+    Requirement
+        One answer for every draw, in raw units; infinite where the law never reaches the loss.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When the loss or a fixed input makes no sense, the law does not take ``of``, or other inputs must be fixed.
     """
     shares = shares_of(fit, seed, unconverged).values()
     group = group_of(fit, group)

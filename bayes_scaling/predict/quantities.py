@@ -80,12 +80,21 @@ def quantity(
     fit : posterior; or several, of which those whose law defines the quantity are mixed by weight
     name : name of the quantity, ``"critical_batch"``
     group : the group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     inputs : inputs of the quantity, positive numbers or lists of equal length: ``loss=[3.0, 2.5]``; an array of shape
         ``(n_draw, 1)`` gives one value per draw of one fit (parameters of another fit)
 
+    Returns
+    -------
+    QuantityDraws
+        Draws at every point, ``(n_draw, n_point)``, with the unit that the law states.
+
     Raises
     ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When an input is not a positive number, or inputs have other lengths.
     LawError
         When the law has no such quantity, or the quantity takes other inputs; of several laws, when none has it, or
         they mean different things by it.

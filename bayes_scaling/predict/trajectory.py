@@ -277,7 +277,7 @@ def trajectory(
     run : of a run under way, its id in the fitted table; what is constant in its rows so far is filled in
     given : further inputs of the law's quantities beside the curve: ``{"gap": 0.02}``
     seed : of the noise, of the discrepancy and of departures of curves
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     inputs : what the law reads of a run, ``params=519e3, batch_tokens=8192``, and how long it is: ``steps=2000``, or
         ``tokens`` of a table without steps. A number is the end of the run, whose rows are then placed evenly along the
         logarithm; a list gives the rows, and then other inputs may be lists of equal length, like ``learning_rate``,

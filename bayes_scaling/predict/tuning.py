@@ -322,7 +322,7 @@ def optimal_hyperparameters(
     batch_tokens : tokens per step, where they are given and only the rate is chosen
     within : share of compute that may be wasted inside the region that is reported
     group : the group of a pooled fit, ``{"optimizer": "adamw"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of draws
 
     Raises
