@@ -75,7 +75,7 @@ def no_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def stop(*_: Any) -> Any:
         raise Stopped("a fit would start here")
 
-    monkeypatch.setattr(fitting, "model_and_arguments", stop)
+    monkeypatch.setattr(fitting, "posterior_of", stop)
     monkeypatch.setattr(executors, "Processes", stop)
     yield
 

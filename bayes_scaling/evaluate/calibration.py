@@ -33,7 +33,7 @@ from bayes_scaling.inference.at_rows import AtRows, by_draws
 from bayes_scaling.inference.batched import BATCHED
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
-from bayes_scaling.inference.draws import model_and_arguments, prior_draws
+from bayes_scaling.inference.draws import posterior_of, prior_draws
 from bayes_scaling.inference.fit import composed
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
@@ -207,7 +207,7 @@ class Calibration(Task[Ranks]):
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:
             report("compiling", 0.0)
-            model, data, priors = model_and_arguments(composition, template)
+            model, data, priors = posterior_of(composition, template)
             starts = np.asarray(placed(model)(prior_draws(composition, model, self.seed), _at(at, data), priors)[0])
             posed = [_posed(composition, design, at, starts, (self.seed, table)) for table in self.tables]
             sampled = sample_all(self.sampler, [problem for _, problem in posed], report)
@@ -228,13 +228,13 @@ def _posed(
     of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
     truth = draw_truth(law, noise, discrepancy, at, of_truth)
     runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
-    model, data, priors = model_and_arguments(composition, runs)
+    model, data, priors = posterior_of(composition, runs)
     return truth, Problem(model, _at(at, data), priors, starts, Settings(), of_sampler, silent)
 
 
 def _ranked(truth: Mapping[str, float], posed: Problem, problem: Problem, sampled: Sampled) -> np.ndarray:
     """Return the rank of every truth, ``(n_name,)``, among draws in the coordinates of ``problem``."""
-    (model, data, priors), u = posed.arguments, sampled.chains.u
+    (model, data, priors), u = posed.posterior, sampled.chains.u
     count = int(np.prod(u.shape[:2]))
     thinned = u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
     theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)

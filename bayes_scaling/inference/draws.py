@@ -12,9 +12,10 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.streams import NEW_GROUPS, stream
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.inference.compiled import Posterior
 from bayes_scaling.laws.priors import draw_prior
-from bayes_scaling.model.composition import INCREMENTS, Composition, Priors, priors_of, site_priors
-from bayes_scaling.model.observations import Observations, observe
+from bayes_scaling.model.composition import INCREMENTS, Composition, priors_of, site_priors
+from bayes_scaling.model.observations import observe
 from bayes_scaling.model.program import Model, model_of
 
 PRIOR_DRAWS = 1000
@@ -56,11 +57,11 @@ def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.nd
     return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
 
 
-def model_and_arguments(
-    composition: Composition, runs: Runs, rows: int | None = None
-) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
-    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+def posterior_of(composition: Composition, runs: Runs, rows: int | None = None) -> Posterior:
+    """Return the posterior of what is fitted to a table, padded as in `observe`."""
+    return Posterior(
+        model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+    )
 
 
 def device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:

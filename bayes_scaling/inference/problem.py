@@ -11,7 +11,7 @@ import numpy as np
 from bayes_scaling.base.streams import INTEGRATED_OUT, stream
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains, Progress, Settings
-from bayes_scaling.inference.compiled import completed, potentials
+from bayes_scaling.inference.compiled import Posterior, completed, potentials
 from bayes_scaling.inference.compiled import moved as _moved
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.mode import Mode, find_mode
@@ -83,12 +83,12 @@ class Problem:
         """Posterior mode ``u`` and ``covariance`` there, climbed to from the prior's centre and from prior draws."""
         if self.known_mode is not None:
             return self.known_mode
-        return find_mode(self.model, self.data, self.priors, self.climb_from, CLIMBS)
+        return find_mode(self.posterior, self.climb_from, CLIMBS)
 
     @property
-    def arguments(self) -> tuple[Model, Observations, Priors]:
+    def posterior(self) -> Posterior:
         """The compiled model and its arguments."""
-        return self.model, self.data, self.priors
+        return Posterior(self.model, self.data, self.priors)
 
     @property
     def climb_from(self) -> np.ndarray:
@@ -131,8 +131,8 @@ class Problem:
         if whitening is None:
             whitening = normal_whitening(self.mode.u, self.mode.covariance)
         local = np.linalg.solve(whitening.factor, (starts - whitening.location).T).T
-        compile_chains(self.model, self.data, self.priors, settings)
-        chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
+        compile_chains(self.posterior, settings)
+        chains = run_chains(self.posterior, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.coordinates)
 
     def in_geometry(self, geometry: Geometry) -> Problem:

@@ -24,8 +24,8 @@ from bayes_scaling.inference.draws import (
     PRIOR_DRAWS,
     by_row,
     device_draws,
-    model_and_arguments,
     new_group_draws,
+    posterior_of,
     prior_draws,
 )
 from bayes_scaling.inference.store import save, to_datatree
@@ -254,7 +254,7 @@ class Fit:
             for site, position in model.of_groups.items()
         }
         with scope():
-            _, data, arguments = model_and_arguments(self.composition, self.runs)
+            _, data, arguments = posterior_of(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.
             where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
             values = in_groups(model)(jnp.asarray(u), device_draws(new), where, arguments)
@@ -312,7 +312,7 @@ class Fit:
     def log_prior(self) -> dict[str, np.ndarray]:
         """Log prior density of every sampled site, ``(chain, draw)``."""
         with scope():
-            model, _, priors = model_and_arguments(self.composition, self.runs)
+            model, _, priors = posterior_of(self.composition, self.runs)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
             values = log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
@@ -339,7 +339,7 @@ class Fit:
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
         with scope():
-            model, data, priors = model_and_arguments(self.composition, self.runs)
+            model, data, priors = posterior_of(self.composition, self.runs)
             sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
             few = min(PRIOR_DRAWS, max(AT_ONCE // len(self.runs), 1))
             sites = {site: values[:few] for site, values in sites.items()}

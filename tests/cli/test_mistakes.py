@@ -44,7 +44,7 @@ def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None
     monkeypatch.setattr(
         loading, "load_fit", lambda path, *a, **k: saved if path == world.saved else read(path, *a, **k)
     )
-    monkeypatch.setattr(fitting, "model_and_arguments", stop)
+    monkeypatch.setattr(fitting, "posterior_of", stop)
     monkeypatch.setattr(executors, "Processes", stop)
     monkeypatch.setattr(_workers, "connected", stop)
     monkeypatch.setattr(CheckedDecision, "best_place", stop)
