@@ -45,12 +45,7 @@ def best_run(
         hint = f"; write {flat / 100:g} for {flat:g} percent" if 1 <= flat < 100 else ""
         raise PlanError(f"flat is {flat:g}, expected a share of the loss, like 0.001{hint}")
     ensemble, space = problem.ensemble, problem.space(budget)
-    others = _checked_runs(compare_with or {})
-    for name, (N, D) in others.items():
-        try:
-            problem.space(problem.spending.cost(N, D))  # what the run itself costs, before anything long
-        except PlanError as error:
-            raise PlanError(f"the run {shown(name)} to compare with: {error.args[0]}", *error.remedies) from None
+    others = _checked_runs(problem, compare_with or {})
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
     free = problem.best_place(ensemble, space)
     alone = tuple(ensemble.members) if len(ensemble.members) > 1 else ()
@@ -120,8 +115,8 @@ def _tuned_draws(problem: CheckedDecision, choice: Choice) -> tuple[np.ndarray |
     return at_batch, of_batch
 
 
-def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Return runs to compare with as numbers."""
+def _checked_runs(problem: CheckedDecision, given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Return runs to compare with as numbers; refuse those that cannot be compared, before anything takes long."""
     out = {}
     for name, run in given.items():
         try:
@@ -136,6 +131,11 @@ def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[f
         if name in PUBLISHED_FRONTIERS:
             raise PlanError(f"compare_with has {shown(name)}, the name of a published rule; choose another")
         out[name] = (params, tokens)
+    for name, (params, tokens) in out.items():
+        try:
+            problem.space(problem.spending.cost(params, tokens))  # what the run itself costs
+        except PlanError as error:
+            raise PlanError(f"the run {shown(name)} to compare with: {error.args[0]}", *error.remedies) from None
     return out
 
 

@@ -148,21 +148,12 @@ def simulate(
     law = load_law(law) if isinstance(law, str) else law
     noise = noise if isinstance(noise, Noise) else Noise(noise)
     table = (design.table if isinstance(design, Runs) else design).reset_index(drop=True)
-    missing = [name for name in law.inputs if name not in table]
-    if missing:
-        raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
-    if not len(table):
-        raise LawError("the design has no rows; expected one row for each run to simulate")
-    taken = [str(name) for name in table if name in (*law.inputs, *GROWING, "loss_se")]
-    counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
-    columns = {name: counted[name].to_numpy(float) for name in taken}
-    if "run" in table:
-        columns["run"] = pd.factorize(table["run"])[0]
-    columns, _ = derive_missing(columns)
+    columns = _columns_of(law, table)
     at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
     discrepancy = chosen_discrepancy(discrepancy)
-    known = Composition(law, noise, discrepancy, {}).names
+    composition = Composition(law, noise, discrepancy, {})
+    known = composition.names
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
@@ -174,20 +165,7 @@ def simulate(
         raise LawError(
             f"these constants give no positive loss of law {law.label} everywhere in the design; change them"
         )
-    size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
-    reference = float(np.exp(np.log(columns[size]).mean()))
-    start_of_curves = noise.start_of_curves
-    yardstick = Yardstick(
-        size, reference, None if start_of_curves is None else StartOfTable.of(start_of_curves, columns)
-    )
-    read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
-    width = np.asarray(noise.row_scale(theta, read))
-    drawn = {name: np.array([theta[name]]) for name in known if name in theta}
-    layout = curve_layout(noise, columns)
-    departure = 0.0 if start_of_curves is None else np.asarray(start_of_curves.departure(theta, read))
-    log_mean = (np.log(loss) + departure)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
-    scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
-    frame = table.assign(loss=scattered[0])
+    frame = table.assign(loss=_scattered(composition, theta, columns, loss, seed))
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
     truth = ", ".join(f"{name}={float(value):.6g}" for name, value in theta.items())
@@ -208,6 +186,52 @@ def _refuse_outside(rows: Iterable[Parameter], given: Mapping[str, float]) -> No
         least = span(row.prior)[0]
         if row.name in given and given[row.name] < least:
             raise LawError(f"constant {row.name} is {given[row.name]:g}, expected a number from {least:g} on")
+
+
+def _columns_of(law: Law, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what a law and its noise read of a design, with what follows from it; refuse what is no design."""
+    missing = [name for name in law.inputs if name not in table]
+    if missing:
+        raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
+    if not len(table):
+        raise LawError("the design has no rows; expected one row for each run to simulate")
+    taken = [str(name) for name in table if name in (*law.inputs, *GROWING, "loss_se")]
+    counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
+    columns = {name: counted[name].to_numpy(float) for name in taken}
+    if "run" in table:
+        columns["run"] = pd.factorize(table["run"])[0]
+    return derive_missing(columns)[0]
+
+
+def _scattered(
+    composition: Composition,
+    theta: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+    loss: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Draw one loss of each run around the law, ``(n_row,)``: discrepancy, start of curves and noise.
+
+    Parameters
+    ----------
+    theta : the true parameters
+    loss : (n_row,) of the law
+    """
+    law, noise = composition.law, composition.noise
+    size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
+    reference = float(np.exp(np.log(columns[size]).mean()))
+    start_of_curves = noise.start_of_curves
+    yardstick = Yardstick(
+        size, reference, None if start_of_curves is None else StartOfTable.of(start_of_curves, columns)
+    )
+    read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
+    width = np.asarray(noise.row_scale(theta, read))
+    drawn = {name: np.array([theta[name]]) for name in composition.names if name in theta}
+    layout = curve_layout(noise, columns)
+    departure = 0.0 if start_of_curves is None else np.asarray(start_of_curves.departure(theta, read))
+    from_law = _drawn_discrepancy(law, composition.discrepancy, theta, columns, seed)
+    log_mean = (np.log(loss) + departure)[None] + from_law
+    return np.asarray(noise.draw(log_mean, np.broadcast_to(width, (1, len(loss))), drawn, layout, seed)[0])
 
 
 def _drawn_discrepancy(

@@ -325,8 +325,17 @@ def optimal_hyperparameters(
     unconverged : accept fits that did not converge
     seed : of draws
 
+    Returns
+    -------
+    Hyperparameters
+        The recommended rate and batch, the best ones of every draw, and what other choices waste.
+
     Raises
     ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
     ForecastError
         When no law reads a learning rate, or a number makes no sense.
     """
