@@ -65,7 +65,7 @@ class ArgumentError(BayesScalingError):
 
 
 class DataError(BayesScalingError):
-    """A table of runs that cannot be used as it is."""
+    """A table or another file that cannot be used as it is, or not for what is asked: a cell, a column, a cut."""
 
 
 class WriteError(BayesScalingError):
@@ -81,7 +81,10 @@ class LawError(BayesScalingError):
 
 
 class FitError(BayesScalingError):
-    """A saved fit that cannot be read, or that does not match the law it names."""
+    """A fit that cannot be made as asked, such as with an unknown sampler; or a saved one that cannot be read.
+
+    Also a saved fit of another law or noise than the one that is given, and a group that a fit does not know.
+    """
 
 
 class ConvergenceError(BayesScalingError):
@@ -89,7 +92,7 @@ class ConvergenceError(BayesScalingError):
 
 
 class ForecastError(BayesScalingError):
-    """A question that the fit cannot answer: a missing input, an impossible target, a bad probability."""
+    """A question that fits cannot answer: a missing input or law, an impossible target, a bad probability."""
 
 
 class PlanError(BayesScalingError):

@@ -30,7 +30,7 @@ from speed import CHAINS, LAW, column, judged, simulated_runs
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.draws import posterior_of
 from bayes_scaling.inference.fit import composed
 from bayes_scaling.model.composition import INCREMENTS
 
@@ -83,7 +83,7 @@ def ours(runs: bs.Runs, length: Length) -> Drawn:
 
 def density(runs: bs.Runs) -> tuple[Any, Any, Any]:
     """Return the model, table and priors of the same posterior."""
-    return parts(composed(bs.load_law(LAW), runs, "auto", "brownian", None), runs)
+    return posterior_of(composed(bs.load_law(LAW), runs, "auto", "brownian", None), runs)
 
 
 def _compiled_chains(runs: bs.Runs, chain: Callable[[Any, Any, Any], Any]) -> Drawn:

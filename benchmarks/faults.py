@@ -461,7 +461,7 @@ class Unread(list[str]):
 
 def of_refit(path: Path) -> Any:
     """Return a refit as it is found: the content, or nothing, whereupon it is fitted again."""
-    from bayes_scaling.evaluate.refits import _whole
+    from bayes_scaling.evaluate.kept import _whole
 
     found = _whole(path, path.stem)
     return Again() if found is None else found

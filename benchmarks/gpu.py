@@ -83,7 +83,7 @@ def long(device: str, sizes: Sizes) -> dict[str, Any]:
     """Fit one long table."""
     from device import runs
 
-    return _one("chinchilla", runs(sizes.long), device, "none")
+    return _fit_one("chinchilla", runs(sizes.long), device, "none")
 
 
 def curves(device: str, sizes: Sizes) -> dict[str, Any]:
@@ -103,10 +103,10 @@ def curves(device: str, sizes: Sizes) -> dict[str, Any]:
         }
     )
     noise = bs.Noise("normal", rows="correlated")
-    return _one(law, bs.simulate(law, design, noise=noise, seed=3), device, "brownian")
+    return _fit_one(law, bs.simulate(law, design, noise=noise, seed=3), device, "brownian")
 
 
-def _one(law: Any, runs: Any, device: str, discrepancy: Any) -> dict[str, Any]:
+def _fit_one(law: Any, runs: Any, device: str, discrepancy: Any) -> dict[str, Any]:
     """Fit one table twice."""
     import bayes_scaling as bs
 
@@ -135,7 +135,7 @@ def lanes(device: str, sizes: Sizes) -> dict[str, Any]:
     with scope(device):
         asked = [ask(composed(law, one, "auto", "brownian", None), one, sampler, 0, lambda *_: None) for one in given]
         problems = batched.with_good_geometries([one.problem for one in asked])
-        schedule = batched.Schedule(problems[0].settings.draws)
+        schedule = batched.HmcSettings(problems[0].settings.draws)
         inputs = [batched.to_sample(problem) for problem in problems]
         for count in LANES:
             machine = Machine((jax.config.jax_default_device,), count)

@@ -35,7 +35,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
 from bayes_scaling.evaluate.weights import WITNESSES
-from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.draws import posterior_of
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
@@ -100,7 +100,7 @@ class Draws:
     def of(cls, fit: Fit, above: pd.DataFrame) -> Draws:
         """Read a fit."""
         with scope():
-            sites = list(parts(fit.composition, fit.runs)[0].sites)
+            sites = list(posterior_of(fit.composition, fit.runs)[0].sites)
         flat = fit.unconstrained.reshape(-1, len(sites))
         every = slice(None, None, max(len(flat) // FORECAST, 1))
         values, wide = {}, {}

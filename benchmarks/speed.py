@@ -130,10 +130,10 @@ def ours(runs: Any, method: str) -> Call:
 def posterior(runs: Any) -> tuple[Any, Any, Any]:
     """Return model, table and priors of the posterior that all methods sample."""
     from bayes_scaling import Discrepancy, Noise, load_law
-    from bayes_scaling.inference.draws import parts
+    from bayes_scaling.inference.draws import posterior_of
     from bayes_scaling.model.composition import Composition
 
-    return parts(Composition(load_law(LAW), Noise(), Discrepancy("none"), {}), runs)
+    return posterior_of(Composition(load_law(LAW), Noise(), Discrepancy("none"), {}), runs)
 
 
 class CompileClock:

@@ -31,7 +31,7 @@ from bayes_scaling.base.names import SAMPLERS, SamplerName
 from bayes_scaling.data.tuning import BATCH, RATE, bottoms
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
-from bayes_scaling.model.simulate import draw_prior, simulate
+from bayes_scaling.model.simulate import draw_truth, simulate
 from bayes_scaling.predict.valleys import best_batch_and_rate
 
 LARGEST = 4.3e8  # parameters of the largest fitted model
@@ -141,7 +141,7 @@ def coverage(tables: int, rows: int = 80) -> pd.DataFrame:
     size: dict[str, Any] = {"params": 4e9, "tokens": 2e11}
     found = []
     for seed in range(tables):
-        truth = {**draw_prior(law, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
+        truth = {**draw_truth(law, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
         runs = simulate(law, design, truth, noise=Noise("normal"), seed=seed)
         fit = bs.fit(law, runs, noise="normal", discrepancy="none", sampler="batched", seed=seed)
         if not fit.converged:

@@ -50,7 +50,7 @@ NOT_CALLED = {
     # Functions of arrays, called by the compiled program or by laws, objectives and noise of one's own.
     "laws.power": "of arrays",
     "laws.root": "of arrays",
-    **{f"Discrepancy.{name}": "of the program" for name in ("axes", "paths", "places")},
+    **{f"Discrepancy.{name}": "of the program" for name in ("axes", "used_axes", "places")},
     **{f"Start.{name}": "of the program" for name in ("departure", "design", "scatter")},
     "laws.Law.arrays": "of the program",
     "laws.Law.hash_of": "of the program",
@@ -400,7 +400,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Fit.in_groups": (fit.in_groups, {"table": runs.table, "source": "it", "seed": 0}),
         "Fit.replicate": (fit.replicate, {"at": fit.at_rows}),
         "Fit.thinned": (fit.thinned, {"most": 10}),
-        "Fit.require_convergence": (fit.require_convergence, {"anyway": True}),
+        "Fit.require_convergence": (fit.require_convergence, {"unconverged": True}),
         # predictions
         "forecast": (bs.forecast, {"source": fit, "points": None, "seed": 0, "unconverged": True, **AHEAD}),
         "Forecast.draws": (w.forecast.draws, at),

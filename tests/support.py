@@ -42,7 +42,7 @@ def scattered(location: Any, scale: Any, nu: float = math.inf) -> Predictive:
     location = np.asarray(location, float)
     if math.isinf(nu):
         return Predictive.of(location, np.asarray(scale, float), Residuals.normal(len(location)))
-    family = Noise("student_t").shape
+    family = Noise("student_t").scatter_family
     return Predictive.of(
         location, np.asarray(scale, float), Residuals.of(family, {"nu": np.full(len(location), nu)}, len(location), 0)
     )

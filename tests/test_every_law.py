@@ -24,7 +24,7 @@ from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.model.discrepancy import Discrepancy
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
-from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
+from bayes_scaling.model.simulate import draw_truth, simulate, typical_design
 from tests.support import MOST_APART, errors_apart, fit_exact
 
 
@@ -261,7 +261,7 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     held, learned, marked = [], [], []
     normal = Noise("normal")
     count = 10 if len(law.parameters) > 6 else 20  # many intervals of a table make up for few tables
-    drawn = [draw_prior(law, normal, Discrepancy("none"), _at(law), seed) for seed in range(count)]
+    drawn = [draw_truth(law, normal, Discrepancy("none"), _at(law), seed) for seed in range(count)]
     truths = [{**truth, "sigma": 0.01} for truth in drawn]
     tables = [simulate(law, table, truth, noise=normal, seed=seed) for seed, truth in enumerate(truths)]
     fits = fit_many(law, tables, noise=normal, discrepancy="none", seed=0, progress=False)

@@ -75,7 +75,7 @@ def no_sampling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def stop(*_: Any) -> Any:
         raise Stopped("a fit would start here")
 
-    monkeypatch.setattr(fitting, "parts", stop)
+    monkeypatch.setattr(fitting, "posterior_of", stop)
     monkeypatch.setattr(executors, "Processes", stop)
     yield
 

@@ -26,7 +26,7 @@ from bayes_scaling.errors import DataError, WriteError
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (".csv", ".parquet", ".jsonl")
+WRITTEN_ENDINGS = (".csv", ".parquet", ".jsonl")
 """Endings that `write_table` knows."""
 
 PROBE = 4096  # bytes written to see whether a place takes any
@@ -134,7 +134,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         return write_text("".join(json_text(row) + "\n" for row in cells), path)
     if ending != ".parquet":
         raise DataError(
-            f"cannot write {path}: its ending is {ending or 'missing'}; expected one of {', '.join(TABLES)}"
+            f"cannot write {path}: its ending is {ending or 'missing'}; expected one of {', '.join(WRITTEN_ENDINGS)}"
         )
     try:
         return write_whole(path, lambda partial: table.to_parquet(partial, index=False))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import ForecastError
+from bayes_scaling.errors import BayesScalingError, ForecastError
 
 
 def plain(text: str, limit: int = 80) -> str:
@@ -79,12 +79,20 @@ def computed_percent(value: float, digits: int = 0) -> str:
     return f"{share:.{digits}f}%"
 
 
-def checked_probability(value: float, what: str = "probability") -> float:
-    """Return a probability strictly between 0 and 1; the error says when it looks like a percentage."""
+def checked_probability(
+    value: float, what: str = "probability", error: type[BayesScalingError] = ForecastError
+) -> float:
+    """Return a number strictly between 0 and 1; the error says when it looks like a percentage."""
     if not 0 < value < 1:
         hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
-        raise ForecastError(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
+        raise error(f"{what} is {value:g}, expected a fraction between 0 and 1{hint}")
     return float(value)
+
+
+def equal_tails(probability: float, error: type[BayesScalingError] = ForecastError) -> tuple[float, float]:
+    """Return the quantiles at the ends of the equal-tailed interval that holds a probability."""
+    tail = (1 - checked_probability(probability, error=error)) / 2
+    return tail, 1 - tail
 
 
 def checked_loss(value: float, unit: str = "", what: str = "target loss") -> float:

@@ -78,7 +78,7 @@ def carried_out[R](tasks: Sequence[Task[R]], executor: Executor | None, report: 
         with each_warning_once(), done_ahead([task.prepare for task in tasks]):
             return [_here(task, tasks, done, report) for done, task in enumerate(tasks)]
     results: list[R] = []
-    for made in _Work(tasks, executor, report, first_error_ends=True).done():
+    for made in _SharedOut(tasks, executor, report, first_error_ends=True).done():
         if isinstance(made, BayesScalingError):
             raise made
         results.append(made)
@@ -96,7 +96,7 @@ def attempted[R](tasks: Sequence[Task[R]], executor: Executor | None, report: Pr
         As of `carried_out`.
     """
     if executor is not None:
-        return _Work(tasks, executor, report, first_error_ends=False).done()
+        return _SharedOut(tasks, executor, report, first_error_ends=False).done()
     made: list[R | BayesScalingError] = []
     with each_warning_once(), done_ahead([task.prepare for task in tasks]):
         for done, task in enumerate(tasks):
@@ -123,7 +123,7 @@ class _Refused:
     error: BayesScalingError
 
 
-def _work(task: Task[Any], cores: int) -> Any:
+def _measured_in_worker(task: Task[Any], cores: int) -> Any:
     """Compute a task in a worker, with a folder only if the worker sees it."""
     if task.folder is not None and not task.folder.is_dir():
         task = dataclasses.replace(task, folder=None)  # type: ignore[type-var]  # every task is a dataclass
@@ -134,7 +134,7 @@ def _work(task: Task[Any], cores: int) -> Any:
         return _Refused(error)
 
 
-class _Work:
+class _SharedOut:
     """Tasks that are being computed by the workers of an executor."""
 
     def __init__(
@@ -193,7 +193,7 @@ class _Work:
         if task.folder is not None:  # workers may stand in another folder
             task = dataclasses.replace(task, folder=task.folder.absolute())  # type: ignore[type-var]
         try:
-            return self.executor.submit(_work, task, cores)
+            return self.executor.submit(_measured_in_worker, task, cores)
         except (BrokenExecutor, RuntimeError) as error:  # it was shut down, or has lost its workers before
             raise self._lost(self.tasks[index], error) from error
 

@@ -76,7 +76,7 @@ At = Annotated[
 ]
 TO_COMPARE = "Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file."
 Laws = Annotated[str, typer.Option(help=TO_COMPARE)]
-Points = Annotated[
+PointsTable = Annotated[
     Path | None, typer.Option("--table", help="Table of the runs to forecast, with the law's inputs as columns.")
 ]
 
@@ -213,14 +213,6 @@ def fits_in(loaded: Fit | Ensemble) -> list[Fit]:
 def groups_in(loaded: Fit | Ensemble) -> tuple[str, ...]:
     """Return the columns that something is pooled over."""
     return tuple(dict.fromkeys(column for fit in fits_in(loaded) for column in fit.groups.columns))
-
-
-def drawn(loaded: Fit | Ensemble, seed: int, group: dict[str, str] | None, unconverged: bool) -> Ensemble:
-    """Return the draws that plans rest on; whoever saved several laws accepted those that are in the file."""
-    from bayes_scaling.predict.ensemble import Ensemble
-
-    together = isinstance(loaded, Ensemble)
-    return Ensemble.of(loaded, seed, group=group, unconverged=unconverged or together)
 
 
 def law_names(text: str) -> list[str]:

@@ -19,7 +19,6 @@ from bayes_scaling.cli._options import (
     Source,
     TableOrFit,
     Unconverged,
-    drawn,
     groups_in,
     numbers,
     print_json,
@@ -102,6 +101,7 @@ def allocate(
     """
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.decide.decision import DecisionProblem
+    from bayes_scaling.predict.ensemble import draws_of
 
     counted = cost_from(
         cost,
@@ -128,7 +128,7 @@ def allocate(
     fitted = TableOrFit(source, law, columns, loss_unit, params_convention, seed).fitted()
     given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
-        drawn(fitted, seed, group, unconverged),
+        draws_of(fitted, seed, group=group, unconverged=unconverged),
         cost=counted,
         objective=objective,
         constraints=constraints,

@@ -35,7 +35,7 @@ from bayes_scaling.cli._options import (
     LawsToFit,
     LossUnit,
     Params,
-    Points,
+    PointsTable,
     RunsFile,
     Seed,
     Tokens,
@@ -150,7 +150,7 @@ def fit(
         chosen = load_law(names[0], priors=read_priors(priors) if priors else None)
         of_one = dataclasses.replace(scatter, scale="constant") if scatter.scale == "auto" else scatter
         how = {"noise": of_one.of(chosen, table), "discrepancy": off, "sampler": sampled, "seed": seed}
-        _one(chosen, table, {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}, how, out, as_json)
+        _fit_one(chosen, table, {name: Pool(by, mode) for name, mode, by in map(pooled, pool or [])}, how, out, as_json)
     else:
         with executor_of(workers, dask) as executor:
             candidates = members(names or default_laws(table), scatter, off, sampled, table)
@@ -175,12 +175,12 @@ def _show_several(result: Any, table: Runs, out: Path | None, as_json: bool) -> 
         show(*odd, ensemble_summary(result), *([Text(f"saved to {out}")] if out else []))
 
 
-def _one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
+def _fit_one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Fit one law, save it and print its posterior."""
     from bayes_scaling.cli.printing.fits import fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
-    from bayes_scaling.inference.fit import fit as fit_law
+    from bayes_scaling.inference.fit import fit_law
 
     result = fit_law(chosen, table, pooling=pooling, **how)
     if out is not None:
@@ -214,7 +214,7 @@ def plot(
     tokens: Tokens = "",
     flops: Flops = "",
     at: At = None,
-    table: Points = None,
+    table: PointsTable = None,
     target: Annotated[float | None, typer.Option(help="Loss to mark in the forecast.")] = None,
     file_format: Annotated[str, typer.Option("--format", help="Picture format: png, svg or pdf.")] = "png",
     unconverged: Unconverged = False,

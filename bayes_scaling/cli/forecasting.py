@@ -20,7 +20,7 @@ from bayes_scaling.cli._options import (
     LawOfSource,
     LossUnit,
     Params,
-    Points,
+    PointsTable,
     Seed,
     Source,
     TableOrFit,
@@ -55,7 +55,7 @@ def forecast(
     tokens: Tokens = "",
     flops: Flops = "",
     at: At = None,
-    table: Points = None,
+    table: PointsTable = None,
     target: Annotated[
         float | None, typer.Option(help="Loss to reach; prints its probability and the compute it takes.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayes_scaling.base.files import TABLES, write_table
+from bayes_scaling.base.files import WRITTEN_ENDINGS, write_table
 from bayes_scaling.base.messages import printing
 from bayes_scaling.base.names import TRACKERS, listed_as_choice
 from bayes_scaling.cli._outputs import Output, check_outputs
@@ -45,7 +45,7 @@ def import_runs(
         raise DataError(f"the tracker is {source!r}; expected {listed_as_choice(TRACKERS)}")
     # A tracker's folder of exports holds tables, which are read; of the others' folders no table is.
     tables = path.iterdir() if source == "wandb" and path.is_dir() else ()
-    check_outputs([Output("--out", out, TABLES)], {"what is imported": path, "a file of the folder": tables})
+    check_outputs([Output("--out", out, WRITTEN_ENDINGS)], {"what is imported": path, "a file of the folder": tables})
     from bayes_scaling.data import importers
 
     read = getattr(importers, f"import_{source}")

@@ -68,6 +68,7 @@ def laws_show(
             "title": law.title,
             "formula": law.formula,
             "inputs": law.inputs,
+            "response": law.response,
             "parameters": [
                 {
                     "name": row.name,

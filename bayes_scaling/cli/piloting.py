@@ -18,7 +18,6 @@ from bayes_scaling.cli._options import (
     Seed,
     Unconverged,
     asked_table,
-    drawn,
     groups_in,
     inputs_of,
     named,
@@ -90,6 +89,7 @@ def pilot(
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.cli.printing.plans import pilot_table
     from bayes_scaling.decide.decision import DecisionProblem
+    from bayes_scaling.predict.ensemble import draws_of
 
     if (offers is None) == (not between):
         raise PlanError(
@@ -103,7 +103,7 @@ def pilot(
     fitted = saved_fit(source, law)
     given, group = fixed(at, groups_in(fitted))
     problem = DecisionProblem(
-        drawn(fitted, seed, group, unconverged),
+        draws_of(fitted, seed, group=group, unconverged=unconverged),
         cost=cost_from(
             cost,
             peak_flops=peak_flops,

@@ -86,7 +86,7 @@ def recipes(
         baseline=baseline or None,
         target=target,
         law=law_names(law) or None,
-        given={name: _one(name, value) for name, value in named(at).items()},
+        given={name: _one_number(name, value) for name, value in named(at).items()},
         pilot_budget=pilot_budget,
         seed=seed,
         unconverged=unconverged,
@@ -166,7 +166,7 @@ def _fixed(inputs: tuple[str, ...], at: list[str] | None) -> dict[str, float]:
     return fixed if set(inputs) - set(fixed) else {}
 
 
-def _one(name: str, value: Any) -> float:
+def _one_number(name: str, value: Any) -> float:
     """Return the single number that an option gives for an input."""
     try:
         (number,) = value if isinstance(value, list) else [value]

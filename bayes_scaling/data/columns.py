@@ -16,6 +16,9 @@ from bayes_scaling.errors import ForecastError
 type Points = Mapping[str, np.ndarray]
 """Planned runs, or runs to evaluate: columns in raw units, (n_point,) each."""
 
+GROWING = ("steps", "tokens", "flops")
+"""What grows along a training curve; the first of them that a table has says how far a row is."""
+
 
 class Rule(NamedTuple):
     """How one column follows from two others.

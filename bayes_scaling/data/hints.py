@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
 from bayes_scaling.base.messages import folded, shown
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import DataError
-
-RARER: Mapping[str, tuple[str, ...]] = {
-    "params": ("parameter_count", "num_parameters", "total_params", "params_total", "total_parameters"),
-    "tokens": ("total_tokens", "tokens_trained", "num_train_tokens"),
-    "flops": ("compute_budget", "flops_budget", "training_compute"),
-    "steps": ("num_iterations", "n_iterations"),
-    "loss": ("final_val_loss", "final_validation_loss", "lm_loss", "final_eval_loss"),
-}
-"""Spellings of canonical columns that yield to the others, since a table may have both, like a budget and what ran."""
 
 LIKE_A_LOSS = ("loss", "bpb", "bpc", "nll", "perplexity", "ppl", "cross_entropy")
 """Parts of names that other columns of losses have."""

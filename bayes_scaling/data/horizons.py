@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.data.columns import GROWING
+
 ENDS = 5  # of runs, at least, that have a longer run to compare with
 FURTHER = 2.0  # times as far, so that the rate of the longer run has hardly fallen yet
 GAP = 0.02  # of the loss
@@ -17,7 +19,7 @@ def odd_ends(table: pd.DataFrame) -> tuple[str, ...]:
     A learning rate that falls until the end of each run does that: how long a run was to be then says as much of its
     loss as how far it is, and no law knows it that does not read the rate.
     """
-    along = next((name for name in ("steps", "tokens", "flops") if name in table), "")
+    along = next((name for name in GROWING if name in table), "")
     if not along or "run" not in table or (table["loss"] <= 0).any() or table["run"].value_counts().max() < CURVE:
         return ()
     like = [name for name in ("params", "batch_tokens") if name in table]

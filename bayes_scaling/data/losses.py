@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.stats
 
 from bayes_scaling.base.messages import counted
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.validation import others
 
 HIGH, LOW = 5.0, 1e-4  # of the median, beyond which single losses look wrong
@@ -56,7 +57,7 @@ def _diverged(table: pd.DataFrame, loss: np.ndarray, middle: float) -> np.ndarra
     The first rows of a curve and the smallest runs have a high loss without having diverged.
     """
     far = loss > HIGH * middle
-    sizes = [name for name in ("tokens", "steps", "flops") if name in table] or [*({"params"} & {*table.columns})]
+    sizes = [name for name in GROWING if name in table] or [*({"params"} & {*table.columns})]
     for name in sizes if far.any() else ():
         size = table[name].to_numpy()
         order = np.argsort(size, kind="stable")

@@ -9,9 +9,19 @@ from typing import Any
 import pandas as pd
 
 from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
-from bayes_scaling.data.hints import RARER, filled, likely_losses, refuse_panel
+from bayes_scaling.data.columns import GROWING
+from bayes_scaling.data.hints import filled, likely_losses, refuse_panel
 from bayes_scaling.data.reading import read_table
 from bayes_scaling.errors import REMEDY, DataError, Remedy
+
+RARER: Mapping[str, tuple[str, ...]] = {
+    "params": ("parameter_count", "num_parameters", "total_params", "params_total", "total_parameters"),
+    "tokens": ("total_tokens", "tokens_trained", "num_train_tokens"),
+    "flops": ("compute_budget", "flops_budget", "training_compute"),
+    "steps": ("num_iterations", "n_iterations"),
+    "loss": ("final_val_loss", "final_validation_loss", "lm_loss", "final_eval_loss"),
+}
+"""Spellings of canonical columns that yield to the others, since a table may have both, like a budget and what ran."""
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "params": (
@@ -216,7 +226,7 @@ def _name_of_curves(frame: pd.DataFrame, found: list[str], spelled: Mapping[str,
     if folded(counter) != "id" or frame[counter].duplicated().any():
         return None
     size = spelled.get("params", "params")
-    along = [name for name in (spelled.get(ours, ours) for ours in ("tokens", "steps", "flops")) if name in frame]
+    along = [name for name in (spelled.get(ours, ours) for ours in GROWING) if name in frame]
     cells = frame[[name for name in frame if name in (*others, size, *along)]].astype(
         str
     )  # a cell may hold what cannot be compared otherwise, like a list

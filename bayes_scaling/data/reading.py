@@ -27,7 +27,7 @@ _FOREIGN: Mapping[bytes, str] = {
 }
 """First bytes of formats whose files often have a wrong ending."""
 
-TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+READ_ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 """Endings of files that hold tables; a ``.json`` may hold anything, so it is read as one only where it is named."""
 
 _ARRAY = (
@@ -40,7 +40,7 @@ _DECIMAL = _WHOLE | frozenset(".eE+")
 
 
 def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Read a file by its ending, one of `TABLES` or ``.json``; ``text`` as in `read_csv`."""
+    """Read a file by its ending, one of `READ_ENDINGS` or ``.json``; ``text`` as in `read_csv`."""
     ending = path.suffix.lower()
     if ending in (".csv", ".tsv"):
         return read_csv(path, text, COMMAS if ending == ".csv" else TABS)
@@ -52,7 +52,7 @@ def read_table(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
         return _read_json(path)
     raise DataError(
         f"{plain(str(path), 200)} ends in {plain(ending) if ending else 'nothing'}; expected one of "
-        f"{', '.join((*TABLES, '.json'))}"
+        f"{', '.join((*READ_ENDINGS, '.json'))}"
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import check_fields, validated
 from bayes_scaling.base.messages import counted, listed, plain, shown
 from bayes_scaling.base.names import CONVENTIONS
-from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.data.columns import GROWING, derive_missing
 from bayes_scaling.data.consistency import oddities, refuse_contradictions
 from bayes_scaling.data.hints import BY_NAME, other_units
 from bayes_scaling.data.naming import HASHED, NUMERIC, SPELLINGS, flat, named, text_columns
@@ -127,7 +127,18 @@ class Runs:
 
     @classmethod
     def read(cls, path: str | Path, **options: Any) -> Runs:
-        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl``, ``.ndjson`` or ``.json``."""
+        """Read a file by its ending: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl``, ``.ndjson`` or ``.json``.
+
+        Parameters
+        ----------
+        path : the file
+        options : those of `from_frame`
+
+        Raises
+        ------
+        DataError
+            When the file cannot be read as a table, or as of `from_frame`.
+        """
         return cls.from_frame(read_table(_file(path), text_columns(options)), **_sourced(path, options))
 
     # --- reading ---
@@ -192,7 +203,13 @@ class Runs:
         return hashlib.sha256(self.table[names].to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:16]
 
     def where(self, keep: Any) -> Runs:
-        """Return the rows where ``keep``, ``(n_row,)`` bool, is true."""
+        """Return the rows where ``keep``, ``(n_row,)`` bool, is true.
+
+        Raises
+        ------
+        DataError
+            When ``keep`` is something else, or true nowhere.
+        """
         try:
             chosen = np.asarray(keep)
         except ValueError:  # a ragged list
@@ -211,7 +228,13 @@ class Runs:
         return dataclasses.replace(self, table=table, warnings=(*by_name, *oddities(table, self.loss_unit)))
 
     def cut(self, column: str, at: float) -> tuple[Runs, Runs]:
-        """Split into rows with ``column <= at`` and rows above, to fit the first and score the second."""
+        """Split into rows with ``column <= at`` and rows above, to fit the first and score the second.
+
+        Raises
+        ------
+        DataError
+            When there is no such column, ``at`` is no number, or all rows lie on one side.
+        """
         limit = number(at)
         if limit is None or np.isnan(limit):
             raise DataError(f"cannot cut {plain(str(column))} at {shown(at)}; expected a number")
@@ -269,7 +292,7 @@ class Runs:
             raise DataError(
                 f"{self.source} has no column run, which says which rows form one curve (it has {listed(self.table)})"
             )
-        candidates = list(limit) or ["steps", "tokens", "flops"]
+        candidates = list(limit) or list(GROWING)
         found = [name for name in candidates if name in self]
         if len(limit) > 1 or not found:
             raise DataError(

@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 
 RATE, BATCH = "peak_learning_rate", "batch_tokens"
-DRAWN = (1, 2, 4, 8, 16)  # numbers of tuned runs of which the best one counts
+BEST_OF = (1, 2, 4, 8, 16)  # numbers of tuned runs of which the best one counts
 NEAR = 0.02  # runs within this share of the lowest loss of their cell shape its quadratic
 LEAST = {1: 6, 2: 12}  # of them, at least, by how many of rate and batch are fitted
 
@@ -138,7 +138,7 @@ def tuning_of(table: pd.DataFrame) -> Tuning | None:
     by_setting = table.groupby(["params", "tokens", *known], sort=False)["loss"].mean()
     losses = [np.sort(one.to_numpy()) for _, one in by_setting.groupby(level=[0, 1], sort=False) if len(one) > 1]
     best_of = {}
-    for k in DRAWN:
+    for k in BEST_OF:
         above = [expected_best(one / one[0] - 1, k) for one in losses if len(one) > k]
         if above:
             best_of[k] = float(np.mean(above))

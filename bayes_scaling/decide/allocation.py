@@ -19,7 +19,7 @@ from bayes_scaling.decide.candidates import Candidates, chosen_run, note_of
 from bayes_scaling.decide.cautions import cautions
 from bayes_scaling.decide.optima import share_of_batch
 from bayes_scaling.decide.plan import Choice, Plan
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.provenance import of_members
 from bayes_scaling.decide.ranking import unranked_sizes
 from bayes_scaling.decide.regret import RegretOfRuns, flat_region
@@ -34,7 +34,7 @@ FLAT = 0.001  # share of the loss within which sizes count as equally good
 
 
 def best_run(
-    problem: Problem,
+    problem: CheckedDecision,
     budget: float,
     candidates: Sequence[float | Shape] | Shape | None = None,
     compare_with: Mapping[str, tuple[float, float]] | None = None,
@@ -45,12 +45,7 @@ def best_run(
         hint = f"; write {flat / 100:g} for {flat:g} percent" if 1 <= flat < 100 else ""
         raise PlanError(f"flat is {flat:g}, expected a share of the loss, like 0.001{hint}")
     ensemble, space = problem.ensemble, problem.space(budget)
-    others = _checked_runs(compare_with or {})
-    for name, (N, D) in others.items():
-        try:
-            problem.space(problem.spending.cost(N, D))  # what the run itself costs, before anything long
-        except PlanError as error:
-            raise PlanError(f"the run {shown(name)} to compare with: {error.args[0]}", *error.remedies) from None
+    others = _checked_runs(problem, compare_with or {})
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
     free = problem.best_place(ensemble, space)
     alone = tuple(ensemble.members) if len(ensemble.members) > 1 else ()
@@ -104,7 +99,7 @@ def best_run(
     )
 
 
-def _tuned_draws(problem: Problem, choice: Choice) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _tuned_draws(problem: CheckedDecision, choice: Choice) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the draws of a run's best rate at its batch, and of the best batch of its size; None without such a law.
 
     They contain how far the best rate and batch of one size lie from the law's, as of `optimal_hyperparameters`. The
@@ -120,8 +115,8 @@ def _tuned_draws(problem: Problem, choice: Choice) -> tuple[np.ndarray | None, n
     return at_batch, of_batch
 
 
-def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Return runs to compare with as numbers."""
+def _checked_runs(problem: CheckedDecision, given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Return runs to compare with as numbers; refuse those that cannot be compared, before anything takes long."""
     out = {}
     for name, run in given.items():
         try:
@@ -136,10 +131,15 @@ def _checked_runs(given: Mapping[str, tuple[float, float]]) -> dict[str, tuple[f
         if name in PUBLISHED_FRONTIERS:
             raise PlanError(f"compare_with has {shown(name)}, the name of a published rule; choose another")
         out[name] = (params, tokens)
+    for name, (params, tokens) in out.items():
+        try:
+            problem.space(problem.spending.cost(params, tokens))  # what the run itself costs
+        except PlanError as error:
+            raise PlanError(f"the run {shown(name)} to compare with: {error.args[0]}", *error.remedies) from None
     return out
 
 
-def _compared(problem: Problem, params: float, tokens: float, budget: float, plan: Points) -> Choice:
+def _compared(problem: CheckedDecision, params: float, tokens: float, budget: float, plan: Points) -> Choice:
     """Compare a run with the best split of what it costs itself, in batches like those of the plan."""
     paid = problem.spending.cost(params, tokens)
     space = problem.space(paid)

@@ -19,11 +19,11 @@ from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import loss_given_draw, probability_below
 from bayes_scaling.decide.optima import optima_of, share_of_batch
-from bayes_scaling.decide.problem import ROUGHLY, Problem
+from bayes_scaling.decide.problem import ROUGHLY, CheckedDecision
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
-from bayes_scaling.predict.paths import BEYOND
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
+from bayes_scaling.predict.paths import E_FOLDS_BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass
 CLOSE = 1e-4  # precision of the smallest log budget
@@ -32,7 +32,7 @@ STEP = 0.05  # of log budget, for the slope
 
 
 def budget_curve(
-    problem: Problem, budgets: Sequence[float], candidates: Sequence[float | Shape] | Shape | None = None
+    problem: CheckedDecision, budgets: Sequence[float], candidates: Sequence[float | Shape] | Shape | None = None
 ) -> pd.DataFrame:
     """Say what each of several budgets would buy; see `DecisionProblem.curve`."""
     if not len(budgets):
@@ -40,7 +40,9 @@ def budget_curve(
     return pd.DataFrame([_bought(problem, float(budget), candidates) for budget in budgets])
 
 
-def _bought(problem: Problem, budget: float, candidates: Sequence[float | Shape] | Shape | None) -> dict[str, float]:
+def _bought(
+    problem: CheckedDecision, budget: float, candidates: Sequence[float | Shape] | Shape | None
+) -> dict[str, float]:
     """Return the best run of a budget, and slopes around it."""
     space = problem.space(budget)
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
@@ -68,7 +70,7 @@ def _bought(problem: Problem, budget: float, candidates: Sequence[float | Shape]
     }
 
 
-def smallest_budget(problem: Problem, probabilities: Sequence[float]) -> pd.DataFrame:
+def smallest_budget(problem: CheckedDecision, probabilities: Sequence[float]) -> pd.DataFrame:
     """Say how much budget makes the target as probable as wanted; see `DecisionProblem.smallest_budget`."""
     if math.isnan(problem.goal.target):
         raise PlanError(
@@ -110,14 +112,14 @@ def smallest_budget(problem: Problem, probabilities: Sequence[float]) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def _log_flops(problem: Problem) -> list[float]:
+def _log_flops(problem: CheckedDecision) -> list[float]:
     """Return log FLOPs of the budgets of the first pass, from those of small runs to far beyond the largest."""
     runs = [member.fit.runs for member in problem.ensemble.members.values()]
     known = np.log(np.concatenate([_flops_of(table, problem.limits.constraints.batch_tokens[0]) for table in runs]))
     low = float(known.min()) - SMALLER
     serving = problem.spending.surface(problem.spending.price * ENDLESS).serving
     low = max(low, math.log(2 * FLOPS_PER_PARAM_TOKEN + 2 * serving) + 1)
-    return [float(x) for x in np.linspace(low, max(low + 1, float(known.max()) + BEYOND), BUDGETS)]
+    return [float(x) for x in np.linspace(low, max(low + 1, float(known.max()) + E_FOLDS_BEYOND), BUDGETS)]
 
 
 def _flops_of(runs: Runs, batch: float) -> np.ndarray:
@@ -126,7 +128,7 @@ def _flops_of(runs: Runs, batch: float) -> np.ndarray:
     return np.asarray(derive_missing({"batch_tokens": batch, **known})[0]["flops"])
 
 
-def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[float, float, float]:
+def _most_probable(problem: CheckedDecision, thinned: Ensemble, space: Space) -> tuple[float, float, float]:
     """Return the highest probability of the target in a space, with N and D; -1 where constraints leave nothing.
 
     Runs between the draws' own optima are compared; the probability is flat around the best one.
@@ -138,7 +140,7 @@ def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[f
     optima = optima_of(thinned, space)
     order = np.argsort(optima.log_params, kind="stable")
     ends = optima.log_params[_spread(order)[[0, -1]]]
-    params = np.clip(np.exp(np.linspace(ends[0], ends[1], BLOCK)), least, most)
+    params = np.clip(np.exp(np.linspace(ends[0], ends[1], POINTS_AT_ONCE)), least, most)
     tokens = np.asarray(space.surface.tokens(params))
     batch = None
     if space.batched:
@@ -153,12 +155,12 @@ def _most_probable(problem: Problem, thinned: Ensemble, space: Space) -> tuple[f
 
 
 def _spread(ordered: np.ndarray) -> np.ndarray:
-    """Return values at evenly spaced places of an order, without its ends, ``(BLOCK,)``."""
+    """Return values at evenly spaced places of an order, without its ends, ``(POINTS_AT_ONCE,)``."""
     last = len(ordered) - 1
-    return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, BLOCK).round().astype(int)])
+    return np.asarray(ordered[np.linspace(0.005 * last, 0.995 * last, POINTS_AT_ONCE).round().astype(int)])
 
 
-def _why(problem: Problem, most: float, top: float) -> str:
+def _why(problem: CheckedDecision, most: float, top: float) -> str:
     """Say why a probability is out of reach."""
     limits, endless = problem.limits, np.array([ENDLESS])
     batch = endless if limits.batched else None

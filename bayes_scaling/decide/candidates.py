@@ -11,7 +11,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.plan import shape_words
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.search import Score
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.decide.surfaces import SERVED_FLOPS
@@ -37,7 +37,7 @@ class Candidates:
     shapes: tuple[Shape | None, ...]
 
     @classmethod
-    def of(cls, given: Sequence[float | Shape] | Shape, problem: Problem, space: Space) -> Candidates:
+    def of(cls, given: Sequence[float | Shape] | Shape, problem: CheckedDecision, space: Space) -> Candidates:
         """Read candidates and keep those that are allowed.
 
         Raises
@@ -100,7 +100,7 @@ class Candidates:
 
 
 def chosen_run(
-    problem: Problem, ensemble: Ensemble, space: Space, exist: Candidates | None, free: np.ndarray | None
+    problem: CheckedDecision, ensemble: Ensemble, space: Space, exist: Candidates | None, free: np.ndarray | None
 ) -> tuple[Points, float, Shape | None]:
     """Return the best run, half its forward FLOPs per token, and its shape.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bayes_scaling.data.columns import Points
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.space import Space
 from bayes_scaling.predict.cautions import NEARLY, far_beyond, known_columns, off_balance
 
 
-def cautions(problem: Problem, space: Space, runs: Points) -> tuple[str, ...]:
+def cautions(problem: CheckedDecision, space: Space, runs: Points) -> tuple[str, ...]:
     """Say in sentences where a run lies far outside the fitted ones, or at the end of what the budget can buy.
 
     Parameters

@@ -21,7 +21,7 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from bayes_scaling.base.arguments import Numeric, Seed, validated
-from bayes_scaling.base.messages import shown
+from bayes_scaling.base.messages import checked_probability, shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.data.validation import LARGEST
@@ -141,7 +141,7 @@ class Spending:
         flops = budget / self.price
         in_training_tokens = self.per_served_flop * self.serving / self.per_flop
         surface: Surface
-        if _one(self.per_flop) or _one(in_training_tokens):
+        if _is_one_number(self.per_flop) or _is_one_number(in_training_tokens):
             # Only one of the two varies: the quantile of the sum is the sum of the quantiles.
             surface = Surface(float(budget), flops, ordered(in_training_tokens, self.quantile))
         else:
@@ -154,7 +154,7 @@ class Spending:
         return surface
 
 
-def _one(draws: np.ndarray) -> bool:
+def _is_one_number(draws: np.ndarray) -> bool:
     return bool(np.ptp(draws) <= SAME * np.abs(draws).max())
 
 
@@ -199,7 +199,7 @@ class PricedFlops:
             given["serving_utilisation"] = (self.serving_utilisation, 0.0, 1.0)
         if self.serving_price is not None:
             given["serving_price"] = (self.serving_price, 0.0, LARGEST)
-        drawn = _drawn(given, seed)
+        drawn = _drawn_together(given, seed)
         utilisation, price = drawn["utilisation"], drawn["price"]
         serving_utilisation = drawn.get("serving_utilisation", utilisation)
         serving_price = drawn.get("serving_price", price)
@@ -313,10 +313,7 @@ def _label(what: str, serving: Uncertain) -> str:
 @validated
 def fraction(name: str, value: float) -> float:
     """Return a number strictly between 0 and 1; say so where it looks like a percentage."""
-    if not 0 < value < 1:
-        hint = f"; write {value / 100:g} for {value:g} percent" if 1 <= value < 100 else ""
-        raise PlanError(f"{name} is {value:g}, expected a fraction between 0 and 1{hint}")
-    return float(value)
+    return checked_probability(value, name, PlanError)
 
 
 def _peak(value: float) -> float:
@@ -367,21 +364,22 @@ def draws(name: str, value: Uncertain, seed: Seed) -> np.ndarray:
     seed : of draws from a distribution
     """
     own = int(np.random.default_rng([seed, *name.encode()]).integers(2**31))
-    return _drawn({name: (_checked(name, value, 0.0, LARGEST), 0.0, LARGEST)}, own)[name]
+    return _drawn_together({name: (value, 0.0, LARGEST)}, own)[name]
 
 
-def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
+def _drawn_together(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[str, np.ndarray]:
     """Draw every uncertain number, ``(n,)`` each; where some are given as draws, their number is n."""
-    lengths = {name: np.size(value) for name, (value, _, _) in given.items() if not isinstance(value, Distribution)}
+    known = {name: _checked(name, value, above, most) for name, (value, above, most) in given.items()}
+    lengths = {name: np.size(value) for name, value in known.items() if not isinstance(value, Distribution)}
     several = {name: length for name, length in lengths.items() if length > 1}
     if len(set(several.values())) > 1:
         counted = ", ".join(f"{name} {length}" for name, length in several.items())
         raise PlanError(f"numbers of draws differ ({counted}); give equally many draws of each, or single numbers")
-    sampled = any(isinstance(value, Distribution) for value, _, _ in given.values())
+    sampled = any(isinstance(value, Distribution) for value in known.values())
     count = next(iter(several.values()), DRAWS if sampled else 1)
     out = {}
     with scope():
-        for place, (name, (value, above, most)) in enumerate(given.items()):
+        for place, (name, value) in enumerate(known.items()):
             if isinstance(value, Distribution):
                 key = jax.random.fold_in(jax.random.key(seed), place)
                 value = np.asarray(value.sample(key, (count,)), float)
@@ -389,5 +387,6 @@ def _drawn(given: dict[str, tuple[Uncertain, float, float]], seed: int) -> dict[
                     raise PlanError(
                         f"{name} is a distribution over arrays of shape {value.shape[1:]}, expected one over numbers"
                     )
-            out[name] = np.broadcast_to(np.asarray(_checked(name, value, above, most)), (count,))
+                value = _checked(name, value, *given[name][1:])
+            out[name] = np.broadcast_to(np.asarray(value), (count,))
     return out

@@ -20,9 +20,8 @@ from bayes_scaling.decide.pilot import COPIES, choose_pilots
 from bayes_scaling.decide.pilot_plan import PilotPlan
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.portfolio import Portfolio, best_portfolio
-from bayes_scaling.decide.problem import Problem, ProblemOptions, Source
-from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.decide.problem import CheckedDecision, ProblemOptions
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
 
 type Models = Sequence[float | Shape] | Shape
 """Models that really exist: parameter counts or shapes."""
@@ -65,11 +64,11 @@ class DecisionProblem:
     target: float | None = None
     given: Mapping[str, float] | None = None
     seed: Seed = 0
-    checked: Problem = dataclasses.field(init=False, repr=False)
+    checked: CheckedDecision = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
-        checked = Problem.of(
+        checked = CheckedDecision.of(
             self.source,
             cost=self.cost,
             objective=self.objective,
@@ -106,6 +105,11 @@ class DecisionProblem:
         compare_with : other runs by name, as (params, tokens), such as ``{"Gopher": (280e9, 300e9)}``
         flat : share of the loss: sizes that lose no more on average than the best one count as equally good
 
+        Returns
+        -------
+        Plan
+            The recommended run, with the best run of every draw and what a choice may lose.
+
         Raises
         ------
         PlanError
@@ -134,6 +138,11 @@ class DecisionProblem:
             ``value`` and ``value_se`` of the objective, ``expected_loss`` of one new run, and the slopes
             ``value_per_unit`` and ``loss_per_unit`` (change for one more unit of budget at the best size and batch,
             measured over a tenth of an e-fold).
+
+        Raises
+        ------
+        PlanError
+            When no budget is given, or one leaves no plan.
         """
         return budget_curve(self.checked, budgets, candidates)
 
@@ -151,6 +160,11 @@ class DecisionProblem:
             One row per probability: ``probability``, ``budget`` (infinite where out of reach), ``params``, ``tokens``,
             ``reached`` (the probability there, or the highest that was found) and ``why``, the reason where it is
             infinite.
+
+        Raises
+        ------
+        PlanError
+            When there is no target, or a probability is no fraction.
 
         Notes
         -----
@@ -242,7 +256,9 @@ class DecisionProblem:
         Raises
         ------
         PlanError
-            When there is nothing to decide, an input is missing, or the pilot budget pays for no candidate.
+            When there is nothing to decide, or the pilot budget pays for no candidate.
+        ForecastError
+            When an input of a candidate or of the run to forecast is missing or impossible.
 
         Notes
         -----
@@ -270,6 +286,20 @@ def allocate(
     source : a fit, a comparison (its laws by weight), or an `Ensemble`
     budget, candidates, compare_with, flat : as of `DecisionProblem.allocate`
     options : `ProblemOptions`: cost, objective, constraints, incumbent, target, given, group, unconverged, seed
+
+    Returns
+    -------
+    Plan
+        The recommended run, with the best run of every draw and what a choice may lose.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
+    PlanError
+        When budget, constraints or candidates leave no plan, or the law needs inputs that are not there.
     """
     return problem_of(source, options).allocate(budget, candidates=candidates, compare_with=compare_with, flat=flat)
 
@@ -293,6 +323,22 @@ def pilot(
     source : a fit, a comparison (its laws by weight), or an `Ensemble`
     candidates, pilot_budget, budget, forecast_at, price, copies : as of `DecisionProblem.pilot`
     options : `ProblemOptions`: cost, objective, constraints, incumbent, target, given, group, unconverged, seed
+
+    Returns
+    -------
+    PilotPlan
+        Runs to buy, what they are expected to bring, and the same for every candidate alone.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
+    PlanError
+        When there is nothing to decide, or the pilot budget pays for no candidate.
+    ForecastError
+        When an input of a candidate or of the run to forecast is missing or impossible.
     """
     problem = problem_of(source, options)
     return problem.pilot(candidates, pilot_budget, budget=budget, forecast_at=forecast_at, price=price, copies=copies)
@@ -301,9 +347,6 @@ def pilot(
 def problem_of(source: Source, options: ProblemOptions) -> DecisionProblem:
     """Return the decision problem of a source and options of it."""
     group, unconverged = options.get("group"), options.get("unconverged", False)
-    if not isinstance(source, Ensemble):
-        source = Ensemble.of(source, options.get("seed", 0), group=group, unconverged=unconverged)
-    elif group is not None:
-        raise PlanError("an ensemble is of one group already: choose it in Ensemble.of(fit, group=...)")
+    source = draws_of(source, options.get("seed", 0), group=group, unconverged=unconverged)
     rest: Any = {name: value for name, value in options.items() if name not in ("group", "unconverged")}
     return DecisionProblem(source, **rest)

@@ -18,10 +18,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_scaling.base.messages import equal_tails
+from bayes_scaling.base.streams import LEARNED_OUTCOMES, OUTCOMES, stream
+from bayes_scaling.inference.weights import FURTHEST, pareto_smoothed, unreliable
 from bayes_scaling.predict.predictive import Predictive
 
 CENTRAL = 0.99  # share of draws that covariances follow; the others are winsorised
-UNRELIABLE = 0.7  # Pareto k above which weights are not trusted (Vehtari et al. 2024)
 BLOCK = 64  # outcomes that are weighted together
 DIRECTIONS = 4  # of outcomes, in which a regression is quadratic
 REACH = 3.0  # standard deviations of a direction, beyond which a regression stays constant
@@ -81,8 +83,7 @@ def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
 
 def winsorise(values: np.ndarray) -> np.ndarray:
     """Set the few most extreme draws of each column to the edge of the others."""
-    tail = (1 - CENTRAL) / 2
-    low, high = np.quantile(values, [tail, 1 - tail], axis=0)
+    low, high = np.quantile(values, equal_tails(CENTRAL), axis=0)
     return np.asarray(np.clip(values, low, high))
 
 
@@ -105,7 +106,7 @@ class Posteriors:
     @property
     def unreliable(self) -> float:
         """Share of outcomes whose weights cannot be trusted."""
-        return float(np.mean(~(self.k_hat <= UNRELIABLE)))  # NaN where one draw takes all the weight
+        return float(np.mean(unreliable(self.k_hat)))
 
     def means(self, quantities: np.ndarray) -> np.ndarray:
         """Return the mean of each quantity after each outcome, ``(n_outcome, v)``."""
@@ -131,12 +132,10 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
     -----
     The draw that an outcome comes from would predict it best, and make every experiment look better than it is.
     """
-    from arviz_stats.base import array_stats
-
     count = len(signals.location)
-    rng = np.random.default_rng([seed, 21])
+    rng = stream(seed, OUTCOMES)
     origin = rng.choice(count, min(outcomes, count), replace=False)
-    losses = _drawn(signals, origin, chosen, rng)
+    losses = _outcomes(signals, origin, chosen, rng)
     weights, k_hat = [], []
     for start in range(0, len(origin), BLOCK):
         block = slice(start, start + BLOCK)
@@ -145,20 +144,20 @@ def posteriors(signals: Predictive, chosen: Sequence[int], outcomes: int, seed: 
         ) + np.zeros((len(origin[block]), count))
         own = (np.arange(len(log_weight)), origin[block])
         log_weight[own] = log_weight.min(axis=1)
-        away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, 700.0)
+        away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, FURTHEST)
         weight = np.exp(-away)
         weight, k = weight / weight.sum(axis=1, keepdims=True), np.full(len(away), -np.inf)
         largest = np.partition(away, math.ceil(3 * math.sqrt(count)), axis=1)[:, : math.ceil(3 * math.sqrt(count))]
         uneven = np.ptp(largest, axis=1) > EVEN  # a tail of equal weights needs no smoothing, and allows none
         if uneven.any():
-            smoothed, k[uneven] = array_stats.psislw(away[uneven], axis=-1)  # takes minus log weights
+            smoothed, k[uneven] = pareto_smoothed(-away[uneven])
             weight[uneven] = np.exp(smoothed)
         weights.append(weight)
         k_hat.append(k)
     return Posteriors(np.concatenate(weights), np.concatenate(k_hat))
 
 
-def _drawn(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+def _outcomes(signals: Predictive, origin: np.ndarray, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """Draw the log losses of chosen runs as some draws predict them, ``(n_origin, n_chosen)``."""
     return signals.log_losses_of(origin, np.asarray(chosen, int), rng)
 
@@ -197,8 +196,8 @@ def learned(signals: Predictive, chosen: Sequence[int], quantities: np.ndarray, 
     of Strong, Oakley and Brennan 2014, tested out of sample).
     """
     count = len(signals.location)
-    rng = np.random.default_rng([seed, 23])
-    outcomes = winsorise(_drawn(signals, np.arange(count), chosen, rng))
+    rng = stream(seed, LEARNED_OUTCOMES)
+    outcomes = winsorise(_outcomes(signals, np.arange(count), chosen, rng))
     half = rng.permutation(count) < count // 2
     predicted = np.empty(quantities.shape)
     for train in (half, ~half):

@@ -18,7 +18,7 @@ from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.information import Joint, shifts_of
 from bayes_scaling.decide.objectives import expected_loss, loss_given_draw, quantile
 from bayes_scaling.decide.plan import Plan
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
 
@@ -98,7 +98,7 @@ class Ladder:
 
 
 def best_ladder(
-    problem: Problem,
+    problem: CheckedDecision,
     budget: float,
     share: float,
     rungs: int,
@@ -135,7 +135,7 @@ def best_ladder(
     return Ladder(frame, final, budget * reserve, math.sqrt(max(left, 0.0)))
 
 
-def _best_runs(problem: Problem, costs: np.ndarray) -> Points:
+def _best_runs(problem: CheckedDecision, costs: np.ndarray) -> Points:
     """Return the run of lowest expected loss at each cost."""
     spaces = [problem.space(float(cost)) for cost in costs]
     return joined([space.runs(problem.best_place(problem.ensemble, space)[None]) for space in spaces])

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.messages import equal_tails
 from bayes_scaling.data.columns import derive_missing
-from bayes_scaling.decide.costs import Spending, fraction
+from bayes_scaling.decide.costs import Spending
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.problem import GoalOptions, checked_goal
 from bayes_scaling.decide.ranking import why_unranked
@@ -82,8 +83,7 @@ class MidRun:
 
     def interval(self, probability: float = BAND) -> np.ndarray:
         """Return the equal-tailed interval of the loss at the end of each option, ``(n_option, 2)``."""
-        tail = (1 - fraction("probability", probability)) / 2
-        return np.stack([quantile(self.predictive, tail), quantile(self.predictive, 1 - tail)], axis=1)
+        return np.stack([quantile(self.predictive, tail) for tail in equal_tails(probability, PlanError)], axis=1)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per option."""
@@ -133,8 +133,15 @@ def midrun(
     options : `GoalOptions`: cost, objective, incumbent (by default the best of all other runs), target, seed,
         unconverged
 
+    Returns
+    -------
+    MidRun
+        One row for each option, stopping now first, and the forecast of the rows ahead.
+
     Raises
     ------
+    ConvergenceError
+        When the fit did not converge.
     PlanError
         When the plan ends before the last row, or a factor does not extend it.
     ForecastError
@@ -154,7 +161,7 @@ def midrun(
     paid = _paid(found, run, places, spending)
     predictive = found.predictive.at(places)
     value, error = objective.value(predictive, goal)
-    tail = (1 - BAND) / 2
+    low, high = equal_tails(BAND)
     reaches = math.nan if math.isnan(goal.target) else probability_below(predictive, goal.target).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -162,8 +169,8 @@ def midrun(
             along: ends,
             "cost": paid,
             "median": quantile(predictive, 0.5),
-            "low": quantile(predictive, tail),
-            "high": quantile(predictive, 1 - tail),
+            "low": quantile(predictive, low),
+            "high": quantile(predictive, high),
             "expected_loss": loss_given_draw(predictive).mean(axis=0),
             "value": value,
             "value_se": error,

@@ -21,13 +21,14 @@ from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.errors import PlanError
+from bayes_scaling.model.families import HALF_LOG_TWO_PI
 from bayes_scaling.predict.predictive import Predictive
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
 NARROW = 0.1  # widths of log loss below which a difference is integrated, not subtracted
 FAR = -100.0  # standardised loss below which the series of Mills' ratio is exact
 UTILITY_POINTS = 16  # losses per normal part at which a user's utility is evaluated
-HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+UTILITY_SEED = 13  # of where these lie, the same for every problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +133,9 @@ def log_improvement(predictive: Predictive, incumbent: float) -> np.ndarray:
         total = sum(
             weight * _slope_of_mills(x - s * (1 + node) / 2) for node, weight in zip(NODES, WEIGHTS, strict=True)
         )
-        out[narrow] = np.log(np.maximum(total, 1e-300) * s / 2) - x**2 / 2 - HALF_LOG_TAU
+        out[narrow] = np.log(np.maximum(total, 1e-300) * s / 2) - x**2 / 2 - HALF_LOG_TWO_PI
         x, s = d[wide], w[wide]
-        out[wide] = np.log(_mills(x) - _mills(x - s)) - x**2 / 2 - HALF_LOG_TAU
+        out[wide] = np.log(_mills(x) - _mills(x - s)) - x**2 / 2 - HALF_LOG_TWO_PI
     return np.asarray(out + math.log(incumbent))
 
 
@@ -194,7 +195,7 @@ def quantile(predictive: Predictive, probability: float) -> np.ndarray:
         gap = scipy.special.ndtr(z).mean(axis=(0, 1)) - probability
         low, high = np.where(gap < 0, x, low), np.where(gap < 0, high, x)
         with np.errstate(under="ignore", divide="ignore", invalid="ignore", over="ignore"):
-            density = (np.exp(-(z**2) / 2 - HALF_LOG_TAU) / predictive.width).mean(axis=(0, 1))
+            density = (np.exp(-(z**2) / 2 - HALF_LOG_TWO_PI) / predictive.width).mean(axis=(0, 1))
             step = x - gap / density
         new = np.where((step > low) & (step < high), step, (low + high) / 2)
         settled = bool((np.abs(new - x) <= 1e-14 * (1 + np.abs(x))).all())
@@ -209,7 +210,7 @@ def _quantile_parts(predictive: Predictive, probability: float) -> np.ndarray:
     loss = quantile(predictive, probability)
     z = predictive.standardised(loss)
     with np.errstate(under="ignore"):
-        density = (np.exp(-(z**2) / 2 - HALF_LOG_TAU) / predictive.width).mean(axis=(0, 1)) / loss
+        density = (np.exp(-(z**2) / 2 - HALF_LOG_TWO_PI) / predictive.width).mean(axis=(0, 1)) / loss
     return np.asarray(loss + (probability - scipy.special.ndtr(z).mean(axis=1)) / density)
 
 
@@ -340,7 +341,7 @@ def utility(
 
     def contributions(p: Predictive, goal: Goal) -> np.ndarray:
         shape = p.width.shape[:2]
-        shift = np.random.default_rng(13).uniform(size=shape)
+        shift = np.random.default_rng(UTILITY_SEED).uniform(size=shape)
         total = np.zeros(p.location.shape)
         for index in range(UTILITY_POINTS):
             noise = scipy.special.ndtri((index + shift) / UTILITY_POINTS)[:, :, None]

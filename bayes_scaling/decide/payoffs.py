@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Points
-from bayes_scaling.decide.problem import Problem, predictives
+from bayes_scaling.decide.problem import CheckedDecision, predictives
 from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.regret import RegretOfRuns
 from bayes_scaling.decide.space import Space
@@ -105,7 +105,7 @@ def of_forecast(ensemble: Ensemble, big: Points) -> Payoffs:
     )
 
 
-def of_budget(problem: Problem, budget: float, pilot_budget: float) -> Payoffs:
+def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float) -> Payoffs:
     """Return the payoffs of spending a budget on one run, of which pilots leave less.
 
     Parameters

@@ -27,7 +27,7 @@ from bayes_scaling.decide.information import Joint, learned, posteriors, winsori
 from bayes_scaling.decide.objectives import standard_error
 from bayes_scaling.decide.payoffs import Payoffs, of_budget, of_forecast
 from bayes_scaling.decide.pilot_plan import PilotPlan, Value
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.predictive import Predictive
@@ -42,7 +42,7 @@ COPIES = 4  # how often one candidate may be run
 
 
 def choose_pilots(
-    problem: Problem,
+    problem: CheckedDecision,
     candidates: pd.DataFrame | Mapping[str, Any],
     pilot_budget: float,
     budget: float | None,

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.decide.costs import fraction
+from bayes_scaling.base.messages import equal_tails
+from bayes_scaling.errors import PlanError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +116,7 @@ class PilotPlan:
     @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed interval of the expected loss of each big run, ``(n_big, 2)``, before any pilot."""
-        tail = (1 - fraction("probability", probability)) / 2
-        return np.asarray(np.exp(np.quantile(self.log_losses, [tail, 1 - tail], axis=0)).T)
+        return np.asarray(np.exp(np.quantile(self.log_losses, equal_tails(probability, PlanError), axis=0)).T)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per candidate: its inputs, its value when bought alone, and how often the plan buys it."""

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import computed_percent, shown
+from bayes_scaling.base.messages import computed_percent, equal_tails, shown
 from bayes_scaling.data.units import Shape
-from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
 from bayes_scaling.decide.provenance import LEVELS, contained
 from bayes_scaling.errors import PlanError
@@ -74,7 +73,7 @@ class Choice:
     @validated
     def interval(self, probability: float = 0.9, of: str = "regret") -> tuple[float, float]:
         """Return the equal-tailed interval over draws of the ``regret``, or of the share of FLOPs ``wasted``."""
-        return interval_of(_one({"regret": self.regret, "wasted": self.wasted}, of), probability)
+        return interval_of(_draws_named({"regret": self.regret, "wasted": self.wasted}, of), probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -268,8 +267,8 @@ class Plan:
             ``best_batch_tokens`` of its size
         """
         if of == "loss":
-            tail = (1 - fraction("probability", probability)) / 2
-            return float(quantile(self.predictive, tail)[0]), float(quantile(self.predictive, 1 - tail)[0])
+            low, high = (float(quantile(self.predictive, tail)[0]) for tail in equal_tails(probability, PlanError))
+            return low, high
         if of == "cost":
             return whole_interval_of(self.costs, probability)
         draws = {"optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
@@ -279,7 +278,7 @@ class Plan:
             draws["optimal_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
         if self.best_rate is not None and self.best_batch is not None:
             draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
-        return interval_of(_one(draws, of, "loss", "cost"), probability)
+        return interval_of(_draws_named(draws, of, "loss", "cost"), probability)
 
     @validated
     def cvar(self, worst: float = 0.05) -> float:
@@ -346,7 +345,7 @@ class Plan:
         return f"<Plan: {run} for {self.budget:g} {self.unit}, {self.label}>"
 
 
-def _one(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
+def _draws_named(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
     """Return one of several quantities by name."""
     if of not in known:
         raise PlanError(f"of is {shown(of)}, expected one of {', '.join((*others, *known))}")
@@ -355,15 +354,13 @@ def _one(known: Mapping[str, np.ndarray], of: str, *others: str) -> np.ndarray:
 
 def interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:
     """Return the equal-tailed interval of draws."""
-    tail = (1 - fraction("probability", probability)) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = np.quantile(draws, equal_tails(probability, PlanError))
     return float(low), float(high)
 
 
 def whole_interval_of(draws: np.ndarray, probability: float) -> tuple[float, float]:
     """Return the interval between two of the draws beyond which lies at most half of what is left on either side."""
-    tail = (1 - fraction("probability", probability)) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
+    low, high = np.quantile(draws, equal_tails(probability, PlanError), method="inverted_cdf")
     return float(low), float(high)
 
 

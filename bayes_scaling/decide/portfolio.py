@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.streams import PORTFOLIO, stream
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.ranking import unranked_sizes, why_unranked
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 MOST_RUNS = 8
@@ -111,7 +112,7 @@ class Portfolio:
         return f"<Portfolio: {len(self.runs)} runs for {self.budget:g} {self.unit}, {self.label}>"
 
 
-def best_portfolio(problem: Problem, budget: float, runs: int) -> Portfolio:
+def best_portfolio(problem: CheckedDecision, budget: float, runs: int) -> Portfolio:
     """Split a budget over several runs, of which the best one counts; see `DecisionProblem.portfolio`."""
     if not (isinstance(runs, int) and 2 <= runs <= MOST_RUNS):
         raise PlanError(f"runs is {runs!r}, expected a whole number from 2 to {MOST_RUNS}; for one run use allocate")
@@ -167,7 +168,7 @@ def _shares(split: np.ndarray) -> np.ndarray:
 class _Split:
     """Sets of k runs that spend a budget; rows are (log weight in the budget, log N, batch from 0 to 1)."""
 
-    problem: Problem
+    problem: CheckedDecision
     budget: float
     count: int
 
@@ -205,12 +206,12 @@ class _Split:
         """Draw log losses, ``(n_draw, n_part, n_set, k)``, with the same random numbers for every set."""
         count = len(columns["params"])
         blocks = [
-            ensemble.new_run({name: values[i : i + BLOCK] for name, values in columns.items()})
-            for i in range(0, count, BLOCK)
+            ensemble.new_run({name: values[i : i + POINTS_AT_ONCE] for name, values in columns.items()})
+            for i in range(0, count, POINTS_AT_ONCE)
         ]
         width = np.concatenate([block.width for block in blocks], axis=2)
         centre = np.broadcast_to(np.concatenate([block.centre for block in blocks], axis=2), width.shape)
-        rng = np.random.default_rng([self.problem.seed, 31])
+        rng = stream(self.problem.seed, PORTFOLIO)
         draws, parts, _ = width.shape
         shape = (draws, parts, -1, self.count)
         noise = rng.standard_normal((draws, parts, 1, self.count))
@@ -222,13 +223,13 @@ class _Split:
 
     def contributions(self, log_losses: np.ndarray) -> np.ndarray:
         """Return what each draw contributes to the objective, ``(n_draw,)``, from log losses ``(n_draw, n_part)``."""
-        parts = self.problem.objective.contributions(_drawn(log_losses.reshape(-1, 1)), self.problem.goal)
+        parts = self.problem.objective.contributions(_as_narrow_normals(log_losses.reshape(-1, 1)), self.problem.goal)
         return np.asarray(parts.reshape(log_losses.shape).mean(axis=1))
 
     def score(self, sets: Sequence[np.ndarray]) -> np.ndarray:
         """Return what the search maximises, for each set."""
         best = self.outcomes(self.few, self.runs_of(sets)).min(axis=-1)
-        return self.problem.objective.score(_drawn(best.reshape(-1, len(sets))), self.problem.goal)
+        return self.problem.objective.score(_as_narrow_normals(best.reshape(-1, len(sets))), self.problem.goal)
 
     def improved(self, start: np.ndarray) -> np.ndarray:
         """Improve a set coordinate by coordinate, along shorter and shorter lines."""
@@ -255,7 +256,7 @@ class _Split:
         return out
 
 
-def _drawn(log_losses: np.ndarray) -> Predictive:
+def _as_narrow_normals(log_losses: np.ndarray) -> Predictive:
     """Return drawn log losses, ``(n, n_set)``, as narrow normals, which any objective can read."""
     width = np.maximum(NARROW * log_losses.std(axis=0), 1e-12)
     return Predictive.of(log_losses, np.broadcast_to(width, log_losses.shape), Residuals.normal(len(log_losses)))

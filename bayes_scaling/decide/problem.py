@@ -22,18 +22,13 @@ from bayes_scaling.decide.search import Score, optimise
 from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble, Source, draws_of
 from bayes_scaling.predict.predictive import Predictive
 from bayes_scaling.predict.valleys import RateRule, has_valley
 
 ROUGHLY = 512  # draws used in a first pass
 CHOSEN = ("params", "tokens", "flops", "steps")  # inputs that the plan chooses; the batch may be fixed
-
-type Source = Fit | Comparison | Ensemble
-"""What plans rest on: one fit, several laws with weights, or draws of either."""
 
 
 class GoalOptions(TypedDict, total=False):
@@ -45,7 +40,7 @@ class GoalOptions(TypedDict, total=False):
     objective : what to optimise: an objective, or the name of one; the expected improvement by default
     incumbent : loss to improve on; the best one in the table by default
     target : loss that is wanted, for its probability
-    unconverged : go on with a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of draws from fits, and of uncertain costs; the same seed gives the same answer
     """
 
@@ -91,7 +86,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Problem:
+class CheckedDecision:
     """A decision problem, checked, with its draws.
 
     Attributes
@@ -125,10 +120,10 @@ class Problem:
         target: float | None,
         given: Mapping[str, float] | None,
         seed: int,
-    ) -> Problem:
+    ) -> CheckedDecision:
         """Check a problem; arguments as of `DecisionProblem`."""
         chosen, counted = objective_of(objective), cost_of(cost)
-        ensemble = _that_plan(source if isinstance(source, Ensemble) else Ensemble.of(source, seed))
+        ensemble = _that_plan(draws_of(source, seed))
         goal = checked_goal(chosen, ensemble.best_loss if incumbent is None else incumbent, target)
         limits = Constraints() if constraints is None else constraints
         return cls(ensemble, counted, counted.spending(seed), chosen, goal, limits, given or {}, seed)
@@ -187,7 +182,7 @@ class Problem:
 
 def predictives(ensemble: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
     """Return the distributions of new runs at places, a block at a time."""
-    return [ensemble.new_run(runs(places[i : i + BLOCK])) for i in range(0, len(places), BLOCK)]
+    return [ensemble.new_run(runs(places[i : i + POINTS_AT_ONCE])) for i in range(0, len(places), POINTS_AT_ONCE)]
 
 
 def checked_goal(objective: Objective, incumbent: float, target: float | None) -> Goal:

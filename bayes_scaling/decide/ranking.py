@@ -6,7 +6,7 @@ import numpy as np
 
 from bayes_scaling.data.columns import Points
 from bayes_scaling.decide.objectives import Goal, Objective
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.space import Space
 
 SIZES = 16  # sizes of a run that are compared
@@ -42,7 +42,7 @@ def _scale(objective: Objective, goal: Goal, values: np.ndarray) -> float:
     return float(np.abs(values).max()) if objective.unit else goal.incumbent
 
 
-def unranked_sizes(problem: Problem, space: Space, optima: np.ndarray, run: Points) -> str:
+def unranked_sizes(problem: CheckedDecision, space: Space, optima: np.ndarray, run: Points) -> str:
     """Say why the objective ranks none of the sizes that a budget buys; empty where it does.
 
     Parameters

@@ -52,7 +52,7 @@ class RecipeOptions(TypedDict, total=False):
     given : fixed inputs of the law, such as ``{"unique_tokens": 1e11}``
     pilot_budget : largest total cost of pilots, paid out of the budget; a tenth of it by default, 0 for none
     sampler, seed, progress : as of `fit`
-    unconverged : go on with fits that did not converge
+    unconverged : accept fits that did not converge
     """
 
     irreducible: IrreducibleChoice
@@ -317,9 +317,9 @@ def compare_recipes(
 ) -> RecipeComparison:
     """Compare recipes: by how much compute one is better, whether that lasts, which one to train big.
 
-    Each law is fitted to all recipes at once; each recipe has its level and its exponent. Laws count the same. Runs
-    with the same seed and inputs in several recipes share a deviation (column ``seed``), so what is common to them does
-    not blur the difference.
+    Each law is fitted to all recipes at once; each recipe has its level and its exponent. All laws get equal
+    weight. Runs with the same seed and inputs in several recipes share a deviation (column ``seed``), so what is common
+    to them does not blur the difference.
 
     Parameters
     ----------

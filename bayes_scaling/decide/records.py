@@ -25,7 +25,7 @@ import scipy.special
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import text_of, write_new
-from bayes_scaling.base.messages import checked_probability, counted, listed, plain, shown
+from bayes_scaling.base.messages import counted, equal_tails, listed, plain, shown
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.units import training_flops
@@ -34,14 +34,15 @@ from bayes_scaling.decide.provenance import LEVELS, contained, provenance
 from bayes_scaling.decide.registration import (
     BANDS,
     digest_of,
+    fault_in,
     inputs_of_plan,
     inside_field,
-    problem_of,
     problem_of_plan,
 )
 from bayes_scaling.errors import DataError, ForecastError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.families import HALF_LOG_TWO_PI
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.forecast import Forecast
 
@@ -63,7 +64,7 @@ class Registered:
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        problem = problem_of(self.content)
+        problem = fault_in(self.content)
         if problem:
             raise DataError(f"this is no forecast that can be registered or scored: {problem}")
 
@@ -92,9 +93,8 @@ class Registered:
 
         Beyond the outermost registered quantiles, its ends are those of the normal tails, as the scores have them.
         """
-        tail = (1 - checked_probability(probability)) / 2
         runs = range(len(self.content["runs"]))
-        return np.exp([_log_loss_at(*self.quantiles(run), np.array([tail, 1 - tail])) for run in runs])
+        return np.exp([_log_loss_at(*self.quantiles(run), np.array(equal_tails(probability))) for run in runs])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: its inputs, the median of its loss, and the 90 % interval, ``low`` and ``high``."""
@@ -133,7 +133,7 @@ class Registered:
         found = digest_of(content)
         if digest != found:
             raise DataError(f"{path} was changed since it was registered: its digest is {found}, not {shown(digest)}")
-        problem = problem_of(content)
+        problem = fault_in(content)
         if problem:
             raise DataError(f"{path} is not as it was registered: {problem}")
         return cls(content)
@@ -307,7 +307,7 @@ def _read(levels: np.ndarray, quantiles: np.ndarray, log_loss: float) -> tuple[f
     place = int(np.clip(np.searchsorted(quantiles, log_loss), 1, len(levels) - 1))
     slope = (score[place] - score[place - 1]) / (quantiles[place] - quantiles[place - 1])
     z = score[place - 1] + slope * (log_loss - quantiles[place - 1])
-    return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - math.log(2 * math.pi) / 2 + math.log(slope))
+    return float(scipy.special.ndtr(z)), float(-(z**2) / 2 - HALF_LOG_TWO_PI + math.log(slope))
 
 
 def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def inside_field(band: float) -> str:
     return f"inside_{100 * band:.0f}"
 
 
-def problem_of(content: Any) -> str:
+def fault_in(content: Any) -> str:
     """Return why the content of a registered forecast cannot be used; empty if it can."""
     if not isinstance(content, Mapping):
         return f"it is {shown(content)}, expected named parts"

@@ -13,13 +13,13 @@ from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import loss_given_draw
 from bayes_scaling.decide.optima import LESS, Optima, optima_of, optima_with_less
 from bayes_scaling.decide.plan import Choice
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
 from bayes_scaling.predict.predictive import Predictive
 
-SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, BLOCK - 1)])  # budgets exp(-this) for wasted FLOPs
+SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, POINTS_AT_ONCE - 1)])  # budgets exp(-this) for wasted FLOPs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,12 +33,12 @@ class RegretOfRuns:
     optima : every draw's own best run among them
     """
 
-    problem: Problem
+    problem: CheckedDecision
     space: Space
     optima: Optima
 
     @classmethod
-    def of(cls, problem: Problem, space: Space) -> RegretOfRuns:
+    def of(cls, problem: CheckedDecision, space: Space) -> RegretOfRuns:
         """Find every draw's own best run."""
         return cls(problem, space, optima_of(problem.ensemble, space))
 
@@ -127,7 +127,7 @@ def flat_region(ensemble: Ensemble, space: Space, share: float) -> tuple[float, 
         return np.asarray(np.exp(ensemble.log_mean(runs)).mean(axis=0))
 
     def height(places: np.ndarray) -> np.ndarray:
-        blocks = [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+        blocks = [places[i : i + POINTS_AT_ONCE] for i in range(0, len(places), POINTS_AT_ONCE)]
         return np.concatenate([-mean_loss(space.runs(block)) for block in blocks])
 
     place = optimise(height, height, *space.box)[None]
@@ -137,9 +137,9 @@ def flat_region(ensemble: Ensemble, space: Space, share: float) -> tuple[float, 
     for edge in space.within:
         inside, outside = float(place[0, 0]), float(np.log(edge))
         for _ in range(3):
-            grid = np.linspace(inside, outside, BLOCK)
+            grid = np.linspace(inside, outside, POINTS_AT_ONCE)
             params = np.clip(np.exp(grid), *space.within)
-            runs = space.runs_of(params, None if batch is None else np.repeat(batch, BLOCK))
+            runs = space.runs_of(params, None if batch is None else np.repeat(batch, POINTS_AT_ONCE))
             good = mean_loss(runs) <= lowest * (1 + share)
             good[0] = True
             if good.all():

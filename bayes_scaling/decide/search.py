@@ -49,10 +49,10 @@ def optimise(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> n
 
 def _optimised(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     axes = len(low)
-    best, half = _round(rough, low, high, FIRST[axes])[0], 2 * (high - low) / (np.array(FIRST[axes]) - 1)
+    best, half = _best_of_grid(rough, low, high, FIRST[axes])[0], 2 * (high - low) / (np.array(FIRST[axes]) - 1)
     for _ in range(MOST):
         first, last = np.maximum(best - half, low), np.minimum(best + half, high)
-        best, places, values = _round(score, first, last, CLOSER[axes])
+        best, places, values = _best_of_grid(score, first, last, CLOSER[axes])
         if not (((best > first) | (first <= low)) & ((best < last) | (last >= high))).all():
             continue  # the maximum lies beyond this grid: move on, at the same width
         if (last - first).max() < NEAR and (top := _peak(places, values, best, low, high)) is not None:
@@ -63,7 +63,7 @@ def _optimised(rough: Score, score: Score, low: np.ndarray, high: np.ndarray) ->
     return best
 
 
-def _round(
+def _best_of_grid(
     score: Score, first: np.ndarray, last: np.ndarray, counts: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the best place of a grid, all places, and their values."""

@@ -1,9 +1,9 @@
 """Fits of arms, the recipes of one table: laws of which each recipe has a level and an exponent of its own.
 
-What else a recipe may have of its own decides the answer far out, so both are fitted:
-an irreducible loss that all recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of
-laws are usually stated as shares of the level of the loss, which differs between recipes, so rows of the law are
-rewritten: E is a share of the median loss of the table, and the level is what it adds to E.
+Whether recipes share the irreducible loss decides the answer far out, so both versions are fitted: one that all
+recipes *share*, and one of its *own* for each. Both are absolute losses. Parameters of laws are usually stated as
+shares of the level of the loss, which differs between recipes, so rows of the law are rewritten: E is a share of the
+median loss of the table, and the level is what it adds to E.
 
 Runs of several recipes with the same seed and inputs err together: the data came in the same order, and the law errs
 there for all of them. Such sets of runs share a deviation, so what is common to them does not blur the difference.
@@ -11,7 +11,7 @@ there for all of them. Such sets of runs share a deviation, so what is common to
 The law's own error is left out as far as all recipes share it, since it moves none past another. Beyond its largest run
 each recipe leaves the law on its own, on the scale of the scatter of runs and of its lead: leads change as they grow.
 
-Laws count the same. What the runs below a cut say of them was not used: a law that forecasts losses best need not
+All laws get equal weight; their forecasts of held-out runs were not used: a law that forecasts losses best need not
 forecast their differences best.
 """
 
@@ -29,11 +29,12 @@ import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.names import IRREDUCIBLE
+from bayes_scaling.base.streams import LEAVING, stream
 from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError, LawError
 from bayes_scaling.evaluate.defaults import default_laws
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import SamplerChoice
 from bayes_scaling.laws.catalogue import load_law
@@ -42,7 +43,7 @@ from bayes_scaling.laws.parameters import LOSS_AT_CENTRE, Parameter
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
-from bayes_scaling.predict.cautions import SIZES
+from bayes_scaling.predict.cautions import RUN_SIZES
 from bayes_scaling.predict.ensemble import Ensemble, Member, drawn_by_weight
 from bayes_scaling.predict.paths import Paths
 
@@ -123,7 +124,7 @@ def fitted_arms(
             floored = with_absolute_floor(law)
             if irreducible == "shared" and law.irreducible is not None and floored is law:
                 warn_caller(_FOLLOWS.format(law.label))
-            fits[law.label] = fit(
+            fits[law.label] = fit_law(
                 floored,
                 runs,
                 noise=noise,
@@ -136,7 +137,7 @@ def fitted_arms(
     fits = _usable({law.label: fits[law.label] for law in laws}, irreducible, unconverged)
     pairs = 0 if block is None else int((pd.Series(block).value_counts() > 1).sum())
     parts = [_on_their_own(one, by, names, seed) for one in fits.values()]
-    return Arms(by, irreducible, fits, _together(parts, seed), pairs)
+    return Arms(by, irreducible, fits, _with_equal_shares(parts, seed), pairs)
 
 
 _FOLLOWS = (
@@ -156,7 +157,7 @@ def _usable(fits: dict[str, Fit], irreducible: str, unconverged: bool) -> dict[s
     return {name: one for name, one in fits.items() if name not in left_out}
 
 
-def _together(parts: Sequence[Mapping[str, Ensemble]], seed: int) -> dict[str, Ensemble]:
+def _with_equal_shares(parts: Sequence[Mapping[str, Ensemble]], seed: int) -> dict[str, Ensemble]:
     """Return the draws of each recipe by all laws, of which each has the same share, alike for all recipes."""
     if len(parts) == 1:
         return dict(parts[0])
@@ -181,7 +182,7 @@ _PAIRED = Noise("normal", rows="correlated", rows_per_curve=None)
 
 def recipes_of(runs: Runs, by: str) -> list[str]:
     """Return the recipe of each row; refuse a table that has only one, or one with a single size."""
-    if by in (*SIZES, "batch_tokens", "loss", "loss_se"):
+    if by in (*RUN_SIZES, "batch_tokens", "loss", "loss_se"):
         raise DataError(f"{runs.source}: {by} is a size or a loss, expected a column that names recipes")
     names = group_names(runs.table, by, runs.source)
     counts = pd.Series(names).value_counts()
@@ -189,7 +190,7 @@ def recipes_of(runs: Runs, by: str) -> list[str]:
         raise DataError(
             f"{runs.source}, column {by}: every run has the recipe {shown(names[0])}; expected two recipes or more"
         )
-    sized = runs.table[[name for name in SIZES if name in runs.table]].assign(recipe=names)
+    sized = runs.table[[name for name in RUN_SIZES if name in runs.table]].assign(recipe=names)
     sizes = sized.drop_duplicates()["recipe"].value_counts()
     alone = sorted(str(name) for name, count in sizes.items() if count < FEWEST)
     if alone:
@@ -316,22 +317,23 @@ def _on_their_own(fit: Fit, by: str, names: list[str], seed: int) -> dict[str, E
         lead = np.abs(laws[name] - np.mean(list(laws.values()), axis=0))
         ((label, member),) = arms[name].members.items()
         scale = np.hypot(APART * member.theta["sigma"], LEAD * lead)
-        left = _leaving(member, scale, float(sizes[largest]), [seed, 41, place])
+        left = _leaving(member, scale, float(sizes[largest]), stream(seed, LEAVING, place))
         out[name] = dataclasses.replace(arms[name], members={label: left})
     return out
 
 
-def _leaving(member: Member, scale: np.ndarray, edge: float, seed: list[int]) -> Member:
+def _leaving(member: Member, scale: np.ndarray, edge: float, rng: np.random.Generator) -> Member:
     """Add a path of its own, Brownian from a size on, to the discrepancy of a member.
 
     Parameters
     ----------
     scale : (n_draw,) over one e-fold
     edge : log size
+    rng : of the path
     """
     (path,) = member.paths.along
     steps = np.diff(np.maximum(path.places, edge), prepend=max(path.places[0], edge))
-    fresh = np.random.default_rng(seed).standard_normal((len(member), len(steps)))
+    fresh = rng.standard_normal((len(member), len(steps)))
     own = scale[:, None] * np.cumsum(np.sqrt(steps) * fresh, axis=1)
     left = dataclasses.replace(path, unresolved=path.unresolved + own)
     return dataclasses.replace(member, paths=Paths((left,)))

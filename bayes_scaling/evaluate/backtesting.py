@@ -15,11 +15,11 @@ from bayes_scaling.base.executors import opened
 from bayes_scaling.base.names import ALONGSIDE
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, attempted
-from bayes_scaling.data.reading import TABLES
+from bayes_scaling.data.reading import READ_ENDINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError, DataError
 from bayes_scaling.evaluate.candidates import Candidate, Cut
-from bayes_scaling.evaluate.comparing import Asked, WorkOptions, folder_of
+from bayes_scaling.evaluate.comparing import AskedComparison, WorkOptions, folder_of
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.scores import COVERAGES, summarise
@@ -108,13 +108,13 @@ def backtest(
         As of `compare`.
     """
     failures: dict[str, str] = {}
-    asked: dict[str, Asked] = {}
+    asked: dict[str, AskedComparison] = {}
     kept = folder_of(options)
     with opened(options.get("executor")) as workers, progress_bar("backtest", progress) as report:
         for name, runs in tables.items():
             try:
                 chosen = default_laws(runs) if laws is None else laws
-                asked[name] = Asked.of(chosen, runs, cuts, alongside, loo, kept, seed)
+                asked[name] = AskedComparison.of(chosen, runs, cuts, alongside, loo, kept, seed)
             except BayesScalingError as error:
                 failures[name] = str(error)
         tasks: list[Task[Any]] = [task for one in asked.values() for task in one.tasks]
@@ -139,15 +139,15 @@ def read_tables(folder: FilePath) -> tuple[dict[str, Runs], dict[str, str]]:
     """Read every table of runs in a folder; return the tables, and why others could not be read, by file name."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(TABLES)})")
+        raise DataError(f"{folder} is not a folder; give one that holds tables of runs ({', '.join(READ_ENDINGS)})")
     found: dict[str, Runs] = {}
     failures: dict[str, str] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_ENDINGS):
         try:
             found[path.name] = Runs.read(path)
         except BayesScalingError as error:
             failures[path.name] = str(error)
     if not found:
-        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(TABLES)}")
+        why = next(iter(failures.values()), f"expected files like runs.csv, ending in one of {', '.join(READ_ENDINGS)}")
         raise DataError(f"no table in {folder} can be read: {why}")
     return found, failures

@@ -33,7 +33,7 @@ from bayes_scaling.inference.at_rows import AtRows, by_draws
 from bayes_scaling.inference.batched import BATCHED
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import constrained, placed
-from bayes_scaling.inference.draws import parts, prior_draws
+from bayes_scaling.inference.draws import posterior_of, prior_draws
 from bayes_scaling.inference.fit import composed
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.inference.result import Fit
@@ -47,7 +47,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import Observations, centre_of, law_table
 from bayes_scaling.model.program import Model
-from bayes_scaling.model.simulate import draw_prior, simulate, typical_design
+from bayes_scaling.model.simulate import draw_truth, simulate, typical_design
 
 TYPICAL_LOSS = 3.0  # of the fixed reference point around which all truths are drawn
 RANKED = 99  # nearly independent draws of each posterior: ranks take 100 values, ten for each bin
@@ -148,6 +148,18 @@ def sbc(
         of `concurrent.futures`; by default this process. The ranks are the same
     seed : the same seed on the same machine gives the same ranks
     progress : show a bar; by default on a terminal
+
+    Returns
+    -------
+    Ranks
+        Rank of the true value of each parameter among draws, one row per table.
+
+    Raises
+    ------
+    FitError
+        When there are no tables, or tables with numbers below 0.
+    WorkerError
+        When workers are lost for good, or the law cannot be sent to one.
     """
     law = load_law(law) if isinstance(law, str) else law
     numbers = range(tables) if isinstance(tables, int) else tables
@@ -195,7 +207,7 @@ class Calibration(Task[Ranks]):
         at = centre_of(law, TYPICAL_LOSS, law_table(law, template))
         with scope(), progress_bar(f"calibrate {law.label}", False) as report:
             report("compiling", 0.0)
-            model, data, priors = parts(composition, template)
+            model, data, priors = posterior_of(composition, template)
             starts = np.asarray(placed(model)(prior_draws(composition, model, self.seed), _at(at, data), priors)[0])
             posed = [_posed(composition, design, at, starts, (self.seed, table)) for table in self.tables]
             sampled = sample_all(self.sampler, [problem for _, problem in posed], report)
@@ -214,15 +226,15 @@ def _posed(
     law, noise, discrepancy = composition.law, composition.noise, composition.discrepancy
     # The sampler has a seed of its own: with that of the truth, its chains would start from the very same keys.
     of_truth, of_sampler = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
-    truth = draw_prior(law, noise, discrepancy, at, of_truth)
+    truth = draw_truth(law, noise, discrepancy, at, of_truth)
     runs = simulate(law, design, truth, noise=noise, discrepancy=discrepancy, seed=of_truth)
-    model, data, priors = parts(composition, runs)
+    model, data, priors = posterior_of(composition, runs)
     return truth, Problem(model, _at(at, data), priors, starts, Settings(), of_sampler, silent)
 
 
 def _ranked(truth: Mapping[str, float], posed: Problem, problem: Problem, sampled: Sampled) -> np.ndarray:
     """Return the rank of every truth, ``(n_name,)``, among draws in the coordinates of ``problem``."""
-    (model, data, priors), u = posed.arguments, sampled.chains.u
+    (model, data, priors), u = posed.posterior, sampled.chains.u
     count = int(np.prod(u.shape[:2]))
     thinned = u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
     theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)
@@ -306,7 +318,7 @@ def loo_pit(fit: Fit) -> np.ndarray:
     """
     log_loss, found = np.log(fit.runs.loss), []
     for at, log_weight, _ in leave_one_out_weights(fit):
-        below = fit.noise.shape.probability_below((log_loss[at.rows] - at.expected) / at.scale, at.theta)
+        below = fit.noise.scatter_family.probability_below((log_loss[at.rows] - at.expected) / at.scale, at.theta)
         found.append((np.exp(log_weight) * below.T).sum(axis=1))
     # Rounding may lift a sum of weights above one.
     return np.asarray(np.clip(np.concatenate(found), 0.0, 1.0))

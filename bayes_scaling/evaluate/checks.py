@@ -20,13 +20,13 @@ from bayes_scaling.inference.at_rows import AtRows, by_rows
 from bayes_scaling.inference.many import fit_many
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler
-from bayes_scaling.inference.weights import pareto_smoothed
+from bayes_scaling.inference.weights import pareto_smoothed, unreliable
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import ReferencePoint, resolve
 from bayes_scaling.laws.priors import prior_quantile
 from bayes_scaling.model.observations import law_table, reference_point, rows_read
 
-MOST_K = 0.7  # k-hat above which importance weights are not reliable
+MOST_SHIFT = 0.5  # posterior standard deviations that a run may move a parameter before it counts as influential
 OUTLIER_RATE = 0.01  # expected number of false flags in a clean table, whatever its size
 
 
@@ -47,7 +47,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     """
     expected, scale = fit.expected
     residual = np.log(fit.runs.loss) - expected
-    core = scale * fit.noise.shape.central_half_width(fit.at_rows.theta)
+    core = scale * fit.noise.scatter_family.central_half_width(fit.at_rows.theta)
     tail = 2 * scipy.special.ndtr(-np.abs(residual) / core).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -90,7 +90,7 @@ def find_influential(fit: Fit) -> pd.DataFrame:
             "k_hat": k_hat,
             "shift": shift,
             "parameter": [names[i] for i in largest],
-            "influential": unreliable(k_hat) | ~(np.abs(shift) <= 0.5),
+            "influential": unreliable(k_hat) | ~(np.abs(shift) <= MOST_SHIFT),
         }
     )
     unknown_first = np.where(np.isnan(shift), np.inf, np.abs(shift))
@@ -149,11 +149,6 @@ def fits_without(fit: Fit, groups: Sequence[np.ndarray], sampler: Sampler, seed:
         seed=seed,
         progress=False,
     )
-
-
-def unreliable(k_hat: np.ndarray) -> np.ndarray:
-    """Return where importance weights are not to be trusted: k-hat above 0.7, or none, as where one draw has all."""
-    return ~(np.asarray(k_hat) <= MOST_K)
 
 
 def _unbounded(values: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def compare(
         When workers are lost for good, or a law cannot be sent to one.
     """
     with opened(options.get("executor")) as workers, progress_bar("compare", progress) as report:
-        asked = Asked.of(laws, runs, cuts, alongside, loo, folder_of(options), seed)
+        asked = AskedComparison.of(laws, runs, cuts, alongside, loo, folder_of(options), seed)
         return asked.answered(carried_out(asked.tasks, workers, report))
 
 
@@ -84,7 +84,7 @@ def folder_of(options: WorkOptions) -> Path | None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
+class AskedComparison:
     """A comparison that is asked for, with the fits that it takes.
 
     Attributes
@@ -110,7 +110,7 @@ class Asked:
         loo: bool,
         folder: Path | None,
         seed: int,
-    ) -> Asked:
+    ) -> AskedComparison:
         """Return what `compare` is asked for; arguments and errors as there."""
         started = time.perf_counter()
         found = candidates_of(laws, alongside)

@@ -83,11 +83,21 @@ class Comparison:
         Returns
         -------
         pandas.DataFrame
-            Best first: ``candidate``, ``log_score`` (mean over held-out runs: one that several cuts hold out counts
-            once, and a cut by the share of the largest run that it keeps; other means count the rows of all cuts
-            alike), ``difference`` to the best candidate with weight with its standard error ``difference_se``
-            (paired over runs: cuts that hold out the same run count as one), ``weight`` and ``loo_weight`` (missing
-            for baselines), ``rmsle``, ``crps``, ``width``, coverage, ``loo`` (sum over rows), ``converged``.
+            One row per candidate, best first, with the columns
+
+            - ``candidate``: its label
+            - ``log_score``: mean over held-out runs; a run that several cuts hold out counts once, and a cut by the
+              share of the largest run that it keeps
+            - ``difference``: of the log score to that of the best candidate that has a weight
+            - ``difference_se``: its standard error, paired over runs
+            - ``weight``: in an ensemble; missing for baselines
+            - ``loo_weight``: by leaving single runs out; missing for baselines
+            - ``rmsle``: root mean square of the log error, over held-out rows of all cuts, as the next ones
+            - ``crps``: continuous ranked probability score
+            - ``width``: of the 90 % interval, in log loss
+            - ``inside_50%``, ...: share of rows inside intervals of these probabilities
+            - ``loo``: leave-one-out log score, summed over rows of the table
+            - ``converged``: whether all its fits did
         """
         per_run = self.per_run()
         means = per_run.mean()

@@ -19,7 +19,7 @@ ALIKE = 1.25  # ratio of weights up to which laws forecast about as well
 EQUAL = "there are too few runs to hold any out, so all laws weigh the same"
 
 
-class Scored(Protocol):
+class ScoredFits(Protocol):
     """Fits with the scores of their refits, as `fit` and `compare` make them."""
 
     @property
@@ -38,7 +38,7 @@ class Scored(Protocol):
         ...
 
 
-def evidence_of(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> Evidence:
+def evidence_of(candidates: Sequence[Candidate], made: ScoredFits, cuts: Sequence[Cut]) -> Evidence:
     """Say how each law would have forecast the largest runs, and what its weight follows from.
 
     Parameters
@@ -81,7 +81,7 @@ def _of_law(candidate: Candidate, scored: Any, refits: pd.DataFrame, why: str) -
     )
 
 
-def _sentences(candidates: Sequence[Candidate], made: Scored, cuts: Sequence[Cut]) -> dict[str, str]:
+def _sentences(candidates: Sequence[Candidate], made: ScoredFits, cuts: Sequence[Cut]) -> dict[str, str]:
     """Say of each law what its weight follows from."""
     laws = {one.label: one.law.label for one in candidates}
     used = {label: law for label, law in laws.items() if made.fits[label].converged}

@@ -18,8 +18,7 @@ from bayes_scaling.errors import ArgumentError, ConvergenceError, LawError
 from bayes_scaling.evaluate.candidates import FAST, Candidate, candidates_of, usual_cuts
 from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
 from bayes_scaling.evaluate.refits import Weighed, measured, tasks_of
-from bayes_scaling.inference.fit import fit as fit_law
-from bayes_scaling.inference.fit import refuse_unusable_columns
+from bayes_scaling.inference.fit import fit_law, refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, SamplerChoice
 from bayes_scaling.laws.law import Law
@@ -34,11 +33,12 @@ class ModelOptions(TypedDict, total=False):
     Attributes
     ----------
     noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves. Of several laws of two inputs or more it is
-        Student-t with a scale that may grow towards small runs
+        normal with correlated rows where the table holds training curves, of which at most 12 rows of each run are read
+        (``Noise.rows_per_curve``). Of several laws of two inputs or more it is Student-t with a scale that may grow
+        towards small runs
     discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
-        learned; ``none``, the law is exactly right; or a `Discrepancy`. Of several laws each is fitted with another
-        one, too: a law of one input with ``trend``, any other without one
+        learned; ``none``, the law is exactly right; or a `Discrepancy`. With several laws, each is fitted a second time
+        with another discrepancy: ``trend`` for a law of one input, none for any other
     """
 
     noise: NoiseChoice
@@ -146,7 +146,7 @@ def fit(
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
     candidates = members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
     with opened(executor) as workers:
-        return _together(candidates, runs, None if folder is None else Path(folder), workers, seed, progress)
+        return _fit_several(candidates, runs, None if folder is None else Path(folder), workers, seed, progress)
 
 
 def members(
@@ -197,7 +197,7 @@ def beside(member: Candidate, runs: Runs) -> Sequence[Candidate]:
     return (dataclasses.replace(member, label=member.label + ALONE, discrepancy="none"),)
 
 
-def _together(
+def _fit_several(
     candidates: Sequence[Candidate],
     runs: Runs,
     folder: Path | None,

@@ -64,7 +64,7 @@ class Kept:
             return None
         found = _whole(path, self.key)
         if found is None:
-            say_again(path)
+            warn_and_remove(path)
         return found
 
     def or_made(self, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def _digest(key: str, content: str) -> str:
     return hashlib.sha256(f"{key} {content}".encode()).hexdigest()
 
 
-def say_again(path: Path) -> None:
-    """Say that a file is not what was kept there, and remove it, so that it is said once."""
+def warn_and_remove(path: Path) -> None:
+    """Warn that a file is not what was kept there, and remove it: the warning comes once."""
     with contextlib.suppress(OSError):
         path.unlink()
     warn_caller(f"{path} is not the refit that was kept there; fitting again")

@@ -18,26 +18,27 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.tasks import Task
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
 from bayes_scaling.evaluate.baselines.normal import normal_approximation
 from bayes_scaling.evaluate.baselines.point_fits import LOSSES, point_fit
 from bayes_scaling.evaluate.candidates import Candidate, Cut, usual_cuts
-from bayes_scaling.evaluate.checks import MOST_K, fits_without, leave_one_out_scores, unreliable
+from bayes_scaling.evaluate.checks import fits_without, leave_one_out_scores
 from bayes_scaling.evaluate.evidence import evidence_of
-from bayes_scaling.evaluate.kept import Kept, say_again
+from bayes_scaling.evaluate.kept import Kept, warn_and_remove
 from bayes_scaling.evaluate.scores import extrapolation_range, score
 from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.inference.at_rows import with_few_draws
-from bayes_scaling.inference.fit import composed, fit, prepare
+from bayes_scaling.inference.fit import composed, fit_law, prepare
 from bayes_scaling.inference.loading import load_fit
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, chosen_sampler
+from bayes_scaling.inference.weights import MOST_K, unreliable
 from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.observations import law_table, rows_along_curves
-from bayes_scaling.model.start import ALONG
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.evidence import Evidence
 from bayes_scaling.predict.forecast import forecast
@@ -92,7 +93,7 @@ class Weighed:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredRows:
     """What stands for a table where laws are scored: all of it, but of long curves 60 rows of each run.
 
     Attributes
@@ -105,10 +106,10 @@ class Scored:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, runs: Runs) -> Scored:
+    def of(cls, runs: Runs) -> ScoredRows:
         """Choose the rows, whatever the law and its noise."""
         rows = np.arange(len(runs))
-        if "run" not in runs or not any(name in runs for name in ALONG):
+        if "run" not in runs or not any(name in runs for name in GROWING):
             return cls(runs, rows)
         chosen = rows_along_curves(runs, SCORED_PER_CURVE)
         return cls(runs.where(np.isin(rows, chosen)), chosen)
@@ -161,7 +162,7 @@ class BelowCut(Task[Mapping[str, Any]]):
 
     candidate: Candidate
     cut: Cut
-    scored: Scored
+    scored: ScoredRows
     seed: int
     folder: Path | None = None
 
@@ -307,7 +308,7 @@ def tasks_of(
     folder : where results are kept and found again
     loo : whether runs are also left out one by one
     """
-    scored = Scored.of(runs)
+    scored = ScoredRows.of(runs)
     return [
         ToAllRuns(one, runs, seed, loo, folder) if cut is None else BelowCut(one, cut, scored, seed, folder)
         for one in candidates
@@ -384,8 +385,8 @@ def _made_by(sampler: str, problems: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def fit_of(candidate: Candidate, runs: Runs, like_rows: int, seed: int) -> Fit:
-    """Fit a candidate that is a posterior; ``like_rows`` as of `fit`."""
-    return fit(
+    """Fit a candidate that is a posterior; ``like_rows`` as of `Sampler`."""
+    return fit_law(
         candidate.law,
         runs,
         noise=candidate.noise,
@@ -422,7 +423,7 @@ def fit_in(candidate: Candidate, runs: Runs, folder: Path | None, seed: int) -> 
         found = load_fit(path, candidate.law)
         if _is_of(found, candidate, runs, seed):
             return found
-    say_again(path)
+    warn_and_remove(path)
     return None
 
 

@@ -19,14 +19,14 @@ from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import Task, carried_out
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import ForecastError
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.predict.forecast import forecast
 
 SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
-LITTLE = 0.5  # contraction below which the table says little
+LITTLE_LEARNED = 0.5  # contraction below which the table says little
 
 FLOORS: Mapping[str, dist.Distribution] = {
     "wide": dist.Beta(1.5, 1.5),
@@ -63,7 +63,7 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
     for name in variables:
         pull, data = float(table.loc[name, "prior"]), float(table.loc[name, "likelihood"])
         learned = fitted.contraction[name]
-        if learned < LITTLE:
+        if learned < LITTLE_LEARNED:
             says = "the table says little: the prior dominates"
         elif pull > SENSITIVE:
             says = "prior and table disagree" if data > SENSITIVE else "the prior dominates"
@@ -122,7 +122,7 @@ def floor_panel(
     floors : priors by name, of the irreducible loss as a share of the loss at the centre
     executor : whose workers make the fits, as of `compare`
     seed : of sampler and scatter
-    unconverged : go on with fits that did not converge
+    unconverged : accept fits that did not converge
     progress : show a bar; by default on a terminal
 
     Returns
@@ -164,7 +164,7 @@ class _UnderPrior(Task[list[dict[str, Any]]]):
     def measure(self) -> list[dict[str, Any]]:
         """Fit and forecast; one row per point."""
         fitted = self.composition
-        again = fit(
+        again = fit_law(
             fitted.law,
             self.runs,
             noise=fitted.noise,

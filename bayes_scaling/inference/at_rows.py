@@ -15,7 +15,7 @@ import numpy as np
 
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.compiled import AT_ONCE, at_observations, constrained
-from bayes_scaling.inference.draws import by_row, device_draws, parts
+from bayes_scaling.inference.draws import by_row, device_draws, posterior_of
 from bayes_scaling.model.composition import INCREMENTS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def at_rows(fit: Fit, draws: np.ndarray, rows: slice = slice(None)) -> AtRows:
     count = len(fit.runs)
     inside = slice(*rows.indices(count))
     with scope():
-        model, data, priors = parts(fit.composition, fit.runs)
+        model, data, priors = posterior_of(fit.composition, fit.runs)
         if fit.pooling:
             u = jnp.asarray(fit.unconstrained.reshape(-1, len(model.sites))[draws])
             theta = constrained(model)(u, data, priors)

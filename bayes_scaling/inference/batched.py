@@ -19,7 +19,7 @@ from bayes_scaling.inference.chains import Chains, Progress
 from bayes_scaling.inference.climbs import Climbs, climbs
 from bayes_scaling.inference.coordinates import AT_MODE, BEFORE_MODE
 from bayes_scaling.inference.diagnostics import diagnose
-from bayes_scaling.inference.hmc import Schedule, hmc
+from bayes_scaling.inference.hmc import HmcSettings, hmc
 from bayes_scaling.inference.methods import sample_nuts, starts_at_modes
 from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.nuts import Whitening, normal_whitening
@@ -52,14 +52,14 @@ def sample_many(problems: Sequence[Problem], progress: Progress = silent) -> lis
     # NUTS takes small steps through populations, and is not a hundred times slower there.
     together = [number for number, problem in enumerate(problems) if not problem.model.populations]
     for numbers, first in _alike(problems, together):
-        schedule = Schedule(first.settings.draws)
+        settings = HmcSettings(first.settings.draws)
 
         def judged(i: int, result: tuple[np.ndarray, dict[str, np.ndarray]], numbers: list[int] = numbers) -> None:
             problem, chains = problems[numbers[i]], Chains(*result)
             found[numbers[i]] = Sampled(chains, diagnose(chains, problem.coordinates), BATCHED)
             progress("sampling", len(found) / len(problems))
 
-        sampler = sampler_of(first.model, schedule, _machine(first, len(numbers)))
+        sampler = sampler_of(first.model, settings, _machine(first, len(numbers)))
         sampler([to_sample(problems[number]) for number in numbers], judged)
     for number, problem in enumerate(problems):
         if number not in found or found[number].diagnostics.problems(found[number].chains.stats["energy"].size):
@@ -147,10 +147,10 @@ def to_sample(problem: Problem) -> tuple[Any, ...]:
 
 
 @compiled
-def sampler_of(model: Model, schedule: Schedule, machine: Machine) -> SideBySide:
+def sampler_of(model: Model, settings: HmcSettings, machine: Machine) -> SideBySide:
     """Return the compiled sampler of posteriors of a model: draws, ``(chain, draw, site)``, and statistics of each."""
 
     def sample(key: Array, starts: Array, whitening: Whitening, data: Observations, priors: Priors) -> Any:
-        return hmc(lambda u: model.potential(u, data, priors), schedule)(key, starts, whitening)
+        return hmc(lambda u: model.potential(u, data, priors), settings)(key, starts, whitening)
 
     return SideBySide(sample, machine)

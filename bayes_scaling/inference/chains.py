@@ -11,6 +11,8 @@ import numpy as np
 from bayes_scaling.base.cores import cores
 from bayes_scaling.base.scope import carried
 
+PIECE = 50  # iterations in one compiled call, and between two looks at a mass matrix
+
 type Progress = Callable[[str, float], None]
 """Called with a stage and the fraction of it that is done."""
 
@@ -33,7 +35,7 @@ class Settings:
 
     Attributes
     ----------
-    chains, warmup, draws : per fit, per chain, per chain; the last two in multiples of 50
+    chains, warmup, draws : per fit, per chain, per chain; the last two in multiples of `PIECE`
     target_accept : of NUTS' step size
     max_tree_depth : of NUTS; a trajectory has at most two to this power leapfrog steps
     adapt_mass : learn a dense mass matrix while warming up (safe path), or keep the whitening (fast path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,11 +103,26 @@ def _per_row(model: Model) -> int:
     return 4 * (1 + model.size) if isinstance(model, Integrated) else 1
 
 
-def value_and_gradient(model: Model, data: Observations, priors: Priors) -> Callable[[np.ndarray], Any]:
+class Posterior(NamedTuple):
+    """What a posterior is computed from.
+
+    Attributes
+    ----------
+    model : the compiled model
+    data, priors : its arguments
+    """
+
+    model: Model
+    data: Observations
+    priors: Priors
+
+
+def value_and_gradient(posterior: Posterior) -> Callable[[np.ndarray], Any]:
     """Return the compiled function from one ``u``, ``(site,)``, to the potential and its gradient, ``(site,)``.
 
     Called from Python it costs what is handed over, not what is computed: so one array goes in and one comes out.
     """
+    model, data, priors = posterior
     leaves, structure = jax.tree.flatten((data, priors))
     packed = np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in leaves])
     shapes = tuple(np.shape(leaf) for leaf in leaves)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from bayes_scaling.inference.chains import Chains
+from bayes_scaling.inference.weights import MOST_K
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Diagnostics:
             (not self.ess_tail >= 400, f"tail ESS {self.ess_tail:.0f} is below 400"),
             (self.divergences > draws / 1000, f"{self.divergences} of {draws} draws diverged"),
             (self.bfmi < 0.3, f"BFMI {self.bfmi:.2f} is below 0.3"),
-            (self.k_hat > 0.7, f"Pareto k-hat {self.k_hat:.2f} is above 0.7"),
+            (self.k_hat > MOST_K, f"Pareto k-hat {self.k_hat:.2f} is above {MOST_K}"),
         )
         return tuple(text for broken, text in checks if broken)
 

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from bayes_scaling.base.streams import NEW_GROUPS, stream
 from bayes_scaling.data.runs import Runs
+from bayes_scaling.inference.compiled import Posterior
 from bayes_scaling.laws.priors import draw_prior
-from bayes_scaling.model.composition import INCREMENTS, Composition, Priors, priors_of, site_priors
-from bayes_scaling.model.observations import Observations, observe
+from bayes_scaling.model.composition import INCREMENTS, Composition, priors_of, site_priors
+from bayes_scaling.model.observations import observe
 from bayes_scaling.model.program import Model, model_of
 
 PRIOR_DRAWS = 1000
@@ -38,7 +40,7 @@ def new_group_draws(site: str, prior: dist.Distribution, names: Sequence[str], c
 def _rng_of(site: str, name: str, seed: int) -> np.random.Generator:
     """Return random numbers of a name and a site, the same in every process."""
     digest = hashlib.sha256(f"{site}\0{name}".encode("utf-8", "surrogatepass")).digest()
-    return np.random.default_rng([seed, 3, int.from_bytes(digest[:8], "big")])
+    return stream(seed, NEW_GROUPS, int.from_bytes(digest[:8], "big"))
 
 
 def flattened(values: Mapping[str, np.ndarray], names: Mapping[str, list[tuple[str, int]]]) -> dict[str, np.ndarray]:
@@ -55,9 +57,11 @@ def by_row(theta: Mapping[str, np.ndarray], cell: np.ndarray) -> dict[str, np.nd
     return {name: values if values.ndim == 1 else values[:, cell] for name, values in theta.items()}
 
 
-def parts(composition: Composition, runs: Runs, rows: int | None = None) -> tuple[Model, Observations, Priors]:
-    """Return the compiled model's arguments for what is fitted to a table, padded as in `observe`."""
-    return model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+def posterior_of(composition: Composition, runs: Runs, rows: int | None = None) -> Posterior:
+    """Return the posterior of what is fitted to a table, padded as in `observe`."""
+    return Posterior(
+        model_of(composition, composition.groups(runs)), observe(composition, runs, rows), priors_of(composition)
+    )
 
 
 def device_draws(draws: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import DataError
 from bayes_scaling.inference.chains import Progress
-from bayes_scaling.inference.compiled import constrained, placed, value_and_gradient
+from bayes_scaling.inference.compiled import Posterior, constrained, placed, value_and_gradient
 from bayes_scaling.inference.coordinates import sampled_model, with_good_geometry
-from bayes_scaling.inference.draws import flattened, parts, prior_draws
+from bayes_scaling.inference.draws import flattened, posterior_of, prior_draws
 from bayes_scaling.inference.methods import fast_settings
 from bayes_scaling.inference.nuts import compile_chains
 from bayes_scaling.inference.problem import Problem, Sampled
@@ -40,10 +40,9 @@ from bayes_scaling.model.choices import (
     chosen_noise,
     discrepancy_along,
 )
-from bayes_scaling.model.composition import Composition, Priors, spelled_out
+from bayes_scaling.model.composition import Composition, spelled_out
 from bayes_scaling.model.observations import Observations, observe, rows_read
 from bayes_scaling.model.pooling import Pooling, checked_pooling
-from bayes_scaling.model.program import Model
 from bayes_scaling.version import __version__
 
 ALONG_A_RUN = frozenset({"steps", "tokens", "batch_tokens", "learning_rate"})
@@ -51,7 +50,7 @@ ALONG_A_RUN = frozenset({"steps", "tokens", "batch_tokens", "learning_rate"})
 
 
 @validated
-def fit(
+def fit_law(
     law: Law | str,
     runs: Runs,
     *,
@@ -62,23 +61,14 @@ def fit(
     seed: Seed = 0,
     progress: bool | None = None,
 ) -> Fit:
-    """Sample the posterior of a law given runs.
+    """Sample the posterior of one law given runs; ``bs.fit``, in `bayes_scaling.evaluate.fitting`, calls it.
 
     Parameters
     ----------
     law : a `Law`, or what ``load_law`` takes
     runs : the table
-    noise : scatter of log loss: ``student_t`` with learned tails, ``normal``, or a `Noise`; ``auto`` is Student-t, or
-        normal with correlated rows where the table holds training curves, of which at most 12 rows of each run are read
-        (``Noise.rows_per_curve``)
-    discrepancy : how the truth may leave the law: ``brownian``, as a random path along the size of runs whose scale is
-        learned; ``none``, the law is exactly right; or a `Discrepancy`
-    pooling : how parameters vary between groups of runs: ``{"alpha": partial("dataset")}``; a parameter that is not
-        named is shared. A parameter is named as its prior is
-    sampler : ``auto``, ``nuts``, ``batched``, ``tempered``, ``laplace``, or a `Sampler`, which also says how many
-        chains and draws, on what device, and may be a method of your own
-    seed : the same seed on the same machine gives the same draws
-    progress : show a bar; by default on a terminal
+    noise, discrepancy, pooling : as of ``LawOptions`` there
+    sampler, seed, progress : as of ``fit`` there
 
     Returns
     -------
@@ -99,13 +89,13 @@ def fit(
     with scope(sampler.device, len(runs)), progress_bar(f"fit {law.label}", progress) as report:
         report("compiling", 0.0)
         asked = ask(composition, runs, sampler, seed, report)
-        with done_ahead([lambda: _compile_ahead(lambda: asked.problem.arguments, sampler, len(runs))]):
+        with done_ahead([lambda: _compile_ahead(lambda: asked.problem.posterior, sampler, len(runs))]):
             problem = with_good_geometry(asked.problem)
             return asked.answer(problem, sampler.function(problem), time.perf_counter() - started)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
+class AskedPosterior:
     """A posterior that is asked for.
 
     Attributes
@@ -130,7 +120,7 @@ class Asked:
         problem : the posterior in the coordinates of the draws
         seconds : that they took
         """
-        composition, runs, (model, data, priors) = self.composition, self.runs, self.problem.arguments
+        composition, runs, (model, data, priors) = self.composition, self.runs, self.problem.posterior
         unconstrained = problem.standardised(sampled.chains.u)
         u = unconstrained.reshape(-1, len(model.sites))
         posterior = jax.tree.map(np.asarray, constrained(model)(u, data, priors))
@@ -157,7 +147,7 @@ class Asked:
 def composed(
     law: Law, runs: Runs, noise: NoiseChoice, discrepancy: DiscrepancyChoice, pooling: Pooling | None
 ) -> Composition:
-    """Return what is fitted to a table that has what it reads; arguments as of `fit`."""
+    """Return what is fitted to a table that has what it reads; arguments as of `fit_law`."""
     scatter = chosen_noise(noise, runs, law)
     pooling = checked_pooling(pooling or {}, (*law.parameters, *scatter.parameters))
     departure = chosen_discrepancy(discrepancy)
@@ -168,37 +158,37 @@ def composed(
     return Composition(law, scatter, discrepancy_along(departure, scatter, law, runs), pooling)
 
 
-def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> Asked:
+def ask(composition: Composition, runs: Runs, sampler: Sampler, seed: int, report: Progress) -> AskedPosterior:
     """Return the posterior of a composition given a table, before anything is sampled; in a scope of its device."""
-    model, data, priors = parts(composition, runs, sampler.like_rows)
+    model, data, priors = posterior_of(composition, runs, sampler.like_rows)
     sites = prior_draws(composition, model, seed)
     prior_u, prior = jax.tree.map(np.asarray, placed(model)(sites, data, priors))
     flat_prior = flattened(prior, spelled_out(composition, composition.groups(runs)))
     data = _to_sample(composition, runs, sampler, data)
     problem = Problem(model, data, priors, prior_u, sampler.settings, seed, report)
-    return Asked(composition, runs, sampler, flat_prior, problem)
+    return AskedPosterior(composition, runs, sampler, flat_prior, problem)
 
 
 def prepare(composition: Composition, runs: Runs, sampler: Sampler) -> None:
     """Compile what a fit of these runs most likely samples with, which takes no knowledge of the posterior."""
 
-    def arguments() -> tuple[Model, Observations, Priors]:
-        model, data, priors = parts(composition, runs, sampler.like_rows)
-        return model, _to_sample(composition, runs, sampler, data), priors
+    def posterior() -> Posterior:
+        model, data, priors = posterior_of(composition, runs, sampler.like_rows)
+        return Posterior(model, _to_sample(composition, runs, sampler, data), priors)
 
-    _compile_ahead(arguments, sampler, len(runs))
+    _compile_ahead(posterior, sampler, len(runs))
 
 
-def _compile_ahead(arguments: Callable[[], tuple[Model, Observations, Priors]], sampler: Sampler, rows: int) -> None:
+def _compile_ahead(posterior: Callable[[], Posterior], sampler: Sampler, rows: int) -> None:
     """Compile the fast path; not for a large table, which would be held twice."""
     if sampler.method != "auto" or rows >= LARGE_TABLE:
         return
     with scope(sampler.device, rows):
-        model, data, priors = arguments()
+        model, data, priors = posterior()
         if not model.populations:
-            model = sampled_model(model, data)
-            value_and_gradient(model, data, priors)
-            compile_chains(model, data, priors, fast_settings(sampler.settings))
+            to_sample = Posterior(sampled_model(model, data), data, priors)
+            value_and_gradient(to_sample)
+            compile_chains(to_sample, fast_settings(sampler.settings))
 
 
 def _to_sample(composition: Composition, runs: Runs, sampler: Sampler, data: Observations) -> Observations:

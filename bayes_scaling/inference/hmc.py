@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 import numpy as np
 
+from bayes_scaling.inference.chains import PIECE
 from bayes_scaling.inference.nuts import Whitening
 from bayes_scaling.laws.arithmetic import Array
 
-PIECE = 50  # iterations between two looks at the mass matrix
 DIVERGENT = 1000.0  # error of the energy above which a trajectory has diverged, as of NUTS
 KNOWN = 10  # draws that the normal approximation counts for in a mass matrix
 FIRST_STEP = 0.5  # in standard deviations of the normal approximation, like lengths
@@ -31,12 +31,12 @@ SHORTEST = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class HmcSettings:
     """How long and how carefully to sample.
 
     Attributes
     ----------
-    draws, warmup : iterations that are kept and those before them, in multiples of 50
+    draws, warmup : iterations that are kept and those before them, in multiples of `PIECE`
     target_accept : mean acceptance that the step size is tuned to
     most_steps : leapfrog steps of a trajectory, at most
     """
@@ -133,7 +133,7 @@ def judged(before: Array, after: Array) -> tuple[Array, Array]:
 type Sample = Callable[[Array, Array, Whitening], tuple[Array, dict[str, Array]]]
 
 
-def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
+def hmc(potential: Callable[[Array], Array], settings: HmcSettings) -> Sample:
     """Return the function that warms up and samples one posterior.
 
     Parameters
@@ -165,7 +165,7 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
         momentum = jax.random.normal(for_momentum, here.z.shape)
         step = jnp.exp(jnp.where(adapting, tuning.log_step, tuning.log_mean_step))
         length = jnp.where(adapting, tuning.log_length, tuning.log_mean_length)
-        steps = jnp.clip(jnp.ceil(share * jnp.exp(length) / step), 1, schedule.most_steps).astype(int)
+        steps = jnp.clip(jnp.ceil(share * jnp.exp(length) / step), 1, settings.most_steps).astype(int)
         there, after = trajectory(here, momentum, step, steps, whitening)
         before = here.value + 0.5 * jnp.sum(momentum**2, axis=1)
         energy = there.value + 0.5 * jnp.sum(after**2, axis=1)
@@ -175,7 +175,7 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
             jnp.where(taken[:, None], new, old) for new, old in ((there.z, here.z), (there.gradient, here.gradient))
         )
         place = _Place(z, jnp.where(taken, there.value, here.value), gradient)
-        tuning = _choose(adapting, _tuned(tuning, schedule, accept, here.z, there.z, after, share), tuning)
+        tuning = _choose(adapting, _tuned(tuning, settings, accept, here.z, there.z, after, share), tuning)
         stats = {
             "diverging": error > DIVERGENT,
             "n_steps": jnp.broadcast_to(steps, accept.shape),
@@ -208,13 +208,13 @@ def hmc(potential: Callable[[Array], Array], schedule: Schedule) -> Sample:
             state, (draws, stats) = jax.lax.scan(one, state, over)
             return (draws[-1], state.tuning, state.moments, state.whitening), (draws, stats)
 
-        shares = jnp.asarray(schedule.shares)
+        shares = jnp.asarray(settings.shares)
         numbers = jnp.arange(shares.size).reshape(shares.shape)
-        over = (jnp.asarray(schedule.windows), numbers, shares, numbers[:, 0] < schedule.warmup)
+        over = (jnp.asarray(settings.windows), numbers, shares, numbers[:, 0] < settings.warmup)
         _, (draws, stats) = jax.lax.scan(piece, (starts, _untuned(), nothing, known), over)
 
         def kept(values: Array) -> Array:
-            return jnp.moveaxis(values.reshape(-1, *values.shape[2:])[schedule.warmup :], 0, 1)
+            return jnp.moveaxis(values.reshape(-1, *values.shape[2:])[settings.warmup :], 0, 1)
 
         return kept(draws), {name: kept(values) for name, values in stats.items()}
 
@@ -257,12 +257,12 @@ def _afresh(tuning: _Tuning) -> _Tuning:
 
 
 def _tuned(
-    tuning: _Tuning, schedule: Schedule, accept: Array, z: Array, there: Array, after: Array, share: Array
+    tuning: _Tuning, settings: HmcSettings, accept: Array, z: Array, there: Array, after: Array, share: Array
 ) -> _Tuning:
     """Learn step size and length from one trajectory of each chain, from ``z`` to ``there`` with momentum ``after``."""
     count = tuning.count + 1
     rate = 1 / (count + 10)
-    error = (1 - rate) * tuning.error + rate * (schedule.target_accept - jnp.mean(accept))
+    error = (1 - rate) * tuning.error + rate * (settings.target_accept - jnp.mean(accept))
     log_step = tuning.centre - jnp.sqrt(count) / 0.05 * error
     weight = count**-0.75
     log_mean_step = weight * log_step + (1 - weight) * tuning.log_mean_step
@@ -274,7 +274,7 @@ def _tuned(
     ascents = tuning.ascents + 1
     first, second = 0.9 * tuning.slope + 0.1 * slope, 0.95 * tuning.square + 0.05 * slope**2
     direction = first / (1 - 0.9**ascents) / (jnp.sqrt(second / (1 - 0.95**ascents)) + 1e-12)
-    longest = jnp.maximum(log_step + math.log(schedule.most_steps), math.log(SHORTEST))
+    longest = jnp.maximum(log_step + math.log(settings.most_steps), math.log(SHORTEST))
     log_length = jnp.clip(tuning.log_length + 0.025 * direction, math.log(SHORTEST), longest)
     weight = ascents**-0.75
     log_mean_length = weight * log_length + (1 - weight) * tuning.log_mean_length

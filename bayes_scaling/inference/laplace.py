@@ -19,13 +19,10 @@ import scipy.optimize
 import scipy.special
 
 from bayes_scaling.inference.chains import Chains, Settings
-from bayes_scaling.inference.compiled import potentials
+from bayes_scaling.inference.compiled import Posterior, potentials
 from bayes_scaling.inference.diagnostics import Diagnostics
 from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.weights import effective, pareto_smoothed
-from bayes_scaling.model.composition import Priors
-from bayes_scaling.model.observations import Observations
-from bayes_scaling.model.program import Model
 
 DEGREES = 4  # of freedom of the proposals: tails heavier than those of the posterior
 ROUNDS = 8  # of learning at most
@@ -133,15 +130,13 @@ class Tried:
         return Proposal(mean, np.linalg.cholesky((count * covariance + dim * alone) / (count + dim)))
 
 
-def laplace_draws(
-    model: Model, data: Observations, priors: Priors, mode: Mode, settings: Settings, seed: int
-) -> tuple[Chains, Diagnostics]:
+def laplace_draws(posterior: Posterior, mode: Mode, settings: Settings, seed: int) -> tuple[Chains, Diagnostics]:
     """Importance-resample heavy-tailed proposals that start as the normal approximation at the mode.
 
     Weights are Pareto-smoothed; their k-hat and effective size say whether the draws can stand in for the posterior.
     The draws carry no chain structure: they are dealt out to ``chains`` at random.
     """
-    rng = np.random.default_rng(seed)
+    (model, data, priors), rng = posterior, np.random.default_rng(seed)
     total, dim = settings.chains * settings.draws, len(mode.u)
     at_once = max(total // 2, 4 * PER_DIMENSION * dim)
 

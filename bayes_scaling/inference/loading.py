@@ -17,7 +17,7 @@ import xarray as xr
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
-from bayes_scaling.data.reading import TABLES
+from bayes_scaling.data.reading import READ_ENDINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, Remedy
 from bayes_scaling.inference.diagnostics import Diagnostics
@@ -161,7 +161,7 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
     """
     if not path.is_file():
         raise FitError(f"{path} is not a file; expected {kind.article} {kind.name} written by {kind.written_by}")
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in READ_ENDINGS:
         raise FitError(f"{path.name} is a table; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
         _refuse_odd_structure(path)

@@ -154,7 +154,5 @@ def _scatter(problem: Problem, factor: float) -> np.ndarray:
 
 def sample_laplace(problem: Problem) -> Sampled:
     """Importance-resampled normal approximation at the mode."""
-    chains, diagnostics = laplace_draws(
-        problem.model, problem.data, problem.priors, problem.mode, problem.settings, problem.seed
-    )
+    chains, diagnostics = laplace_draws(problem.posterior, problem.mode, problem.settings, problem.seed)
     return Sampled(chains, diagnostics, "Laplace")

@@ -9,10 +9,7 @@ import numpy as np
 import scipy.optimize
 
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.compiled import value_and_gradient
-from bayes_scaling.model.composition import Priors
-from bayes_scaling.model.observations import Observations
-from bayes_scaling.model.program import Model
+from bayes_scaling.inference.compiled import Posterior, value_and_gradient
 
 LEAST_CURVATURE, MOST_CURVATURE = 0.25, 1e13
 SAME_PLACE = 0.1  # standard deviations between ends of climbs to one mode, at most
@@ -37,7 +34,7 @@ class Mode:
     ends: np.ndarray | None = None
 
 
-def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarray, climbs: int) -> Mode:
+def find_mode(posterior: Posterior, starts: np.ndarray, climbs: int) -> Mode:
     """Climb to the posterior mode with BFGS from the best of several starts, ``(n_start, site)``.
 
     Raises
@@ -45,7 +42,7 @@ def find_mode(model: Model, data: Observations, priors: Priors, starts: np.ndarr
     FitError
         When the density is not finite at any start.
     """
-    function = value_and_gradient(model, data, priors)
+    function = value_and_gradient(posterior)
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = function(u)

@@ -20,14 +20,13 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.base.programs import Once, compiled
-from bayes_scaling.inference.chains import Chains, Progress, Settings, of_each
-from bayes_scaling.inference.compiled import value_and_gradient
+from bayes_scaling.inference.chains import PIECE, Chains, Progress, Settings, of_each
+from bayes_scaling.inference.compiled import Posterior, value_and_gradient
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors
 from bayes_scaling.model.observations import Observations
 from bayes_scaling.model.program import Model
 
-PIECE = 50  # iterations in one compiled call
 TOO_LONG = 1e9  # a step, in coordinates of unit scale, after which no density is left
 
 
@@ -101,12 +100,12 @@ def _compiling(model: Model, program: Settings) -> Once:
     return Once()
 
 
-def compile_chains(model: Model, data: Observations, priors: Priors, settings: Settings) -> None:
+def compile_chains(posterior: Posterior, settings: Settings) -> None:
     """Compile what `run_chains` needs for tables of this size, by running one piece that is dropped.
 
     Steps of that piece are so long that each trajectory ends after the first.
     """
-    program = _program(settings)
+    (model, data, priors), program = posterior, _program(settings)
 
     def run_one_piece() -> None:
         origin = np.zeros(len(model.sites))
@@ -125,9 +124,7 @@ def _program(settings: Settings) -> Settings:
 
 
 def run_chains(
-    model: Model,
-    data: Observations,
-    priors: Priors,
+    posterior: Posterior,
     whitening: Whitening,
     starts: np.ndarray,
     settings: Settings,
@@ -138,8 +135,9 @@ def run_chains(
 
     The same seed on the same machine gives the same draws, whatever the number of threads.
     """
+    model, data, priors = posterior
     start, advance = _start(_program(settings)), _advance(model, _program(settings))
-    climb = value_and_gradient(model, data, priors)
+    climb = value_and_gradient(posterior)
     pieces = -(-(settings.warmup + settings.draws) // PIECE)
     done = [0] * settings.chains
 

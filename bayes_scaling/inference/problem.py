@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from bayes_scaling.base.streams import INTEGRATED_OUT, stream
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.chains import Chains, Progress, Settings
-from bayes_scaling.inference.compiled import completed, potentials
+from bayes_scaling.inference.compiled import Posterior, completed, potentials
 from bayes_scaling.inference.compiled import moved as _moved
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
 from bayes_scaling.inference.mode import Mode, find_mode
@@ -23,7 +24,6 @@ from bayes_scaling.model.program import Model
 
 PRIOR_STARTS = 23  # draws of the prior that are looked at
 CLIMBS = 4  # the best of them that are climbed from
-LINEAR_STREAM = 5  # of random numbers, for what is drawn after the sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Problem:
         """Posterior mode ``u`` and ``covariance`` there, climbed to from the prior's centre and from prior draws."""
         if self.known_mode is not None:
             return self.known_mode
-        return find_mode(self.model, self.data, self.priors, self.climb_from, CLIMBS)
+        return find_mode(self.posterior, self.climb_from, CLIMBS)
 
     @property
-    def arguments(self) -> tuple[Model, Observations, Priors]:
+    def posterior(self) -> Posterior:
         """The compiled model and its arguments."""
-        return self.model, self.data, self.priors
+        return Posterior(self.model, self.data, self.priors)
 
     @property
     def climb_from(self) -> np.ndarray:
@@ -131,8 +131,8 @@ class Problem:
         if whitening is None:
             whitening = normal_whitening(self.mode.u, self.mode.covariance)
         local = np.linalg.solve(whitening.factor, (starts - whitening.location).T).T
-        compile_chains(self.model, self.data, self.priors, settings)
-        chains = run_chains(self.model, self.data, self.priors, whitening, local, settings, self.seed, self.progress)
+        compile_chains(self.posterior, settings)
+        chains = run_chains(self.posterior, whitening, local, settings, self.seed, self.progress)
         return chains, diagnose(chains, self.coordinates)
 
     def in_geometry(self, geometry: Geometry) -> Problem:
@@ -156,7 +156,7 @@ class Problem:
             geometry = Geometry.standard(self.data.geometry.centring, model.increments, len(self.data.log_loss))
             standard = moved(self, flat, geometry)
         if isinstance(model, Integrated):
-            rng = np.random.default_rng([self.seed, LINEAR_STREAM])
+            rng = stream(self.seed, INTEGRATED_OUT)
             white = rng.standard_normal((len(flat), model.size))
             standard = model.whole_coordinates(
                 standard, np.asarray(completed(model)(flat, white, self.data, self.priors)), rng

@@ -13,21 +13,28 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
-from bayes_scaling.base.messages import checked_probability, listed
+from bayes_scaling.base.messages import equal_tails, listed
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.at_rows import AtRows, at_rows, kept_draws
 from bayes_scaling.inference.compiled import AT_ONCE, in_groups, log_mean_and_scale, log_priors, placed
 from bayes_scaling.inference.diagnostics import Diagnostics
-from bayes_scaling.inference.draws import PRIOR_DRAWS, by_row, device_draws, new_group_draws, parts, prior_draws
+from bayes_scaling.inference.draws import (
+    PRIOR_DRAWS,
+    by_row,
+    device_draws,
+    new_group_draws,
+    posterior_of,
+    prior_draws,
+)
 from bayes_scaling.inference.store import save, to_datatree
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.composition import Composition, site_priors, spelled_out
 from bayes_scaling.model.curves import CurveLayout
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
-from bayes_scaling.model.observations import SIZES, Yardstick, curve_layout, law_table, rows_read
+from bayes_scaling.model.observations import SIZE_MEASURES, Yardstick, curve_layout, law_table, rows_read
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.model.program import Model, model_of
 
@@ -109,9 +116,9 @@ class Fit:
         return not self.problems
 
     @validated
-    def require_convergence(self, anyway: bool = False) -> None:
-        """Raise `ConvergenceError` for a fit that did not converge, unless asked to go on ``anyway``."""
-        if self.problems and not anyway:
+    def require_convergence(self, unconverged: bool = False) -> None:
+        """Raise `ConvergenceError` for a fit that did not converge, unless it is accepted as ``unconverged``."""
+        if self.problems and not unconverged:
             raise ConvergenceError(
                 f"the fit of {self.law.label} did not converge ({'; '.join(self.problems)}); "
                 f"fit again with more draws or tighter priors, or use it anyway with {REMEDY}",
@@ -177,8 +184,7 @@ class Fit:
         ----------
         probability : content of the interval
         """
-        probability = checked_probability(probability)
-        low, high = (1 - probability) / 2, (1 + probability) / 2
+        low, high = equal_tails(probability)
         rows = {
             name: {
                 "median": np.median(values),
@@ -248,7 +254,7 @@ class Fit:
             for site, position in model.of_groups.items()
         }
         with scope():
-            _, data, arguments = parts(self.composition, self.runs)
+            _, data, arguments = posterior_of(self.composition, self.runs)
             # Only groups and reference point are read: rows would make programs for every size of table.
             where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, cells=jnp.asarray(cells, float))
             values = in_groups(model)(jnp.asarray(u), device_draws(new), where, arguments)
@@ -306,7 +312,7 @@ class Fit:
     def log_prior(self) -> dict[str, np.ndarray]:
         """Log prior density of every sampled site, ``(chain, draw)``."""
         with scope():
-            model, _, priors = parts(self.composition, self.runs)
+            model, _, priors = posterior_of(self.composition, self.runs)
             u = jnp.asarray(self.unconstrained.reshape(-1, len(model.sites)))
             values = log_priors(model)(u, priors)
         return {site: np.asarray(v).reshape(self.unconstrained.shape[:2]) for site, v in values.items()}
@@ -325,13 +331,15 @@ class Fit:
     @property
     def _layout(self) -> CurveLayout | None:
         table = law_table(self.law, self.runs)
-        return curve_layout(self.noise, table | {name: self.runs.column(name) for name in SIZES if name in self.runs})
+        return curve_layout(
+            self.noise, table | {name: self.runs.column(name) for name in SIZE_MEASURES if name in self.runs}
+        )
 
     @functools.cached_property
     def prior_predictive(self) -> np.ndarray:
         """Losses of one new run at every fitted point before any data were seen, ``(prior draw, row)``."""
         with scope():
-            model, data, priors = parts(self.composition, self.runs)
+            model, data, priors = posterior_of(self.composition, self.runs)
             sites = prior_draws(self.composition, model, int(self.manifest["seed"]))
             few = min(PRIOR_DRAWS, max(AT_ONCE // len(self.runs), 1))
             sites = {site: values[:few] for site, values in sites.items()}

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.compiled import log_priors, placed
-from bayes_scaling.inference.draws import flattened, parts, prior_draws
+from bayes_scaling.inference.draws import flattened, posterior_of, prior_draws
 from bayes_scaling.inference.fit import said_priors
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.weights import effective, pareto_smoothed
@@ -36,7 +36,7 @@ def under_other_priors(fitted: Fit, law: Law, seed: int) -> Fit | None:
         return None
     chains, draws, dim = fitted.unconstrained.shape
     with scope():
-        _, data, priors = parts(composition, fitted.runs)
+        _, data, priors = posterior_of(composition, fitted.runs)
         u = fitted.unconstrained.reshape(-1, dim)
         after, before = (
             sum(np.asarray(values) for values in log_priors(model)(u, which).values())

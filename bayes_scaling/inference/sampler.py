@@ -10,10 +10,9 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import SamplerName
 from bayes_scaling.errors import FitError
 from bayes_scaling.inference.batched import sample_batched, sample_many, with_good_geometries
-from bayes_scaling.inference.chains import Progress, Settings
+from bayes_scaling.inference.chains import PIECE, Progress, Settings
 from bayes_scaling.inference.coordinates import with_good_geometry
 from bayes_scaling.inference.methods import sample_auto, sample_laplace, sample_nuts
-from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem, Sampled, SamplingMethod
 from bayes_scaling.inference.tempering import sample_tempered
 

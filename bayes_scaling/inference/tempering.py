@@ -23,11 +23,10 @@ import numpy as np
 
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.errors import FitError
-from bayes_scaling.inference.chains import Chains, of_each
+from bayes_scaling.inference.chains import PIECE, Chains, of_each
 from bayes_scaling.inference.diagnostics import diagnose
 from bayes_scaling.inference.hmc import DIVERGENT, judged, leapfrog
 from bayes_scaling.inference.mode import Mode
-from bayes_scaling.inference.nuts import PIECE
 from bayes_scaling.inference.problem import Problem, Sampled
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.composition import Priors

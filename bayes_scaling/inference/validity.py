@@ -21,7 +21,7 @@ from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.inference.compiled import in_groups
-from bayes_scaling.inference.draws import device_draws, flattened, parts
+from bayes_scaling.inference.draws import device_draws, flattened, posterior_of
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import METHODS
 from bayes_scaling.laws.priors import describe_prior
@@ -296,7 +296,7 @@ def named_draws(fit: Fit) -> dict[str, np.ndarray]:
     u = fit.unconstrained.reshape(-1, shape[2])
     unused = {site: np.zeros(len(u)) for site, count in model.blocks.items() if count and site != INCREMENTS}
     with scope():
-        _, data, priors = parts(fit.composition, fit.runs)
+        _, data, priors = posterior_of(fit.composition, fit.runs)
         # Only groups and reference point are read: rows would make programs for every size of table.
         geometry = Geometry.standard(data.geometry.centring, 0, 0)
         where = dataclasses.replace(data, columns={}, log_loss=None, weight=None, geometry=geometry)

@@ -7,12 +7,18 @@ import contextlib
 import numpy as np
 import scipy.special
 
+MOST_K = 0.7  # k-hat above which weights are not reliable (Vehtari et al. 2024)
 FURTHEST = 700.0  # log weights are that far below the largest at most: exp of less is zero
 
 
 def effective(weight: np.ndarray) -> float:
     """Return how many draws of equal weight weighted draws are worth; weights, ``(n_draw,)``, sum to one."""
     return float(1 / np.sum(weight**2))
+
+
+def unreliable(k_hat: np.ndarray) -> np.ndarray:
+    """Return where weights are not to be trusted: k-hat above the limit, or none, as where one draw has all weight."""
+    return ~(np.asarray(k_hat) <= MOST_K)
 
 
 def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -265,6 +265,11 @@ class Law:
         Returns
         -------
         (n,) loss, float64; for scalars (), or (1,) of a law of whole runs
+
+        Raises
+        ------
+        LawError
+            When a constant or an input is missing, or an input is not one of the law's.
         """
         missing = [name for name in (*self.parameter_names, *self.inputs) if name not in {**constants, **inputs}]
         if missing:
@@ -289,7 +294,13 @@ class Law:
 
     @validated
     def at(self, published: str) -> Curve:
-        """Return the curve of a paper: ``load_law("chinchilla").at("besiroglu2024")(params=7e10, tokens=1.4e12)``."""
+        """Return the curve of a paper: ``load_law("chinchilla").at("besiroglu2024")(params=7e10, tokens=1.4e12)``.
+
+        Raises
+        ------
+        LawError
+            When the law has no published constants of this name.
+        """
         for constants in self.published:
             if constants.name == published:
                 return Curve(self, constants)
@@ -309,6 +320,11 @@ class Law:
         Returns
         -------
         array of the broadcast shape of constants and inputs, float64
+
+        Raises
+        ------
+        LawError
+            When the law has no such quantity, or the quantity takes other inputs.
         """
         found = {row.name: row for row in self.quantities}
         if name not in found:
@@ -335,6 +351,11 @@ class Law:
 
         A prior replaces the one of the parameter's row, so for a parameter with a ``quantity`` it describes that
         quantity.
+
+        Raises
+        ------
+        LawError
+            When the law samples no such parameter, or a prior has another support than the parameter.
         """
         unknown = [name for name in priors if name not in {row.name for row in self.sampled}]
         if unknown:

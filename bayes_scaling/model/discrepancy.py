@@ -10,8 +10,8 @@ size, and by more over several. Runs say how far the truth lies from the law at 
 path goes on from there, and its uncertainty grows with every e-fold. Its scale ``tau`` is learned together with the
 law, under a prior that was calibrated on public tables.
 
-A path of kind ``trend`` is smooth. Its slope wanders, not its value: an Ornstein-Uhlenbeck process that forgets
-itself over one e-fold of size, so that
+A path of kind ``trend`` is smooth. Its slope, not its value, is an Ornstein-Uhlenbeck process, which forgets itself
+over one e-fold of size, so that
 
     E [W(u) - W(v)]^2 = (s - 1 + exp(-s)) e,    s = |u - v|.
 
@@ -53,7 +53,7 @@ BATCH_KNOTS = 8  # of a path along the batch
 MEMORY = 1.0  # e-folds of size over which the slope of a path of kind trend is forgotten
 MOST_PLACES = 512  # places at which paths are drawn exactly
 NEARLY = 1e-9  # of the variance, for matrices that would be singular
-SIZES = ("params", "layers", "width", "tokens", "characters", "steps", "batch_tokens")
+SIZE_FACTORS = ("params", "layers", "width", "tokens", "characters", "steps", "batch_tokens")
 """Inputs whose product is the size of a run: compute, up to a factor, or a measure that grows with it."""
 SHARE = 0.03  # on top of an input that may be zero, where it is the size
 
@@ -65,12 +65,12 @@ class Axis(NamedTuple):
     ----------
     inputs : of a law, whose product says where a run lies
     scale : name of the parameter that is the scale of the path
-    knots : number of knots at most
+    most_knots : number of knots at most
     """
 
     inputs: tuple[str, ...]
     scale: str = "tau"
-    knots: int = KNOTS
+    most_knots: int = KNOTS
 
 
 AXES = {
@@ -146,7 +146,7 @@ class Discrepancy:
             return axes
         return (Axis(size_inputs(law)),)
 
-    def paths(self, law: Law) -> tuple[Axis, ...]:
+    def used_axes(self, law: Law) -> tuple[Axis, ...]:
         """Return what each path runs along: none for a law without a discrepancy, or that has no size."""
         return () if self.kind == "none" else tuple(axis for axis in self.axes(law) if axis.inputs)
 
@@ -170,7 +170,7 @@ def size_inputs(law: Law) -> tuple[str, ...]:
         return ("flops",)
     left_out = {*law.may_be_zero, "learning_rate"}
     positive = tuple(name for name in law.inputs if name not in left_out)
-    return tuple(name for name in positive if name in SIZES) or positive or law.decreasing_in[:1]
+    return tuple(name for name in positive if name in SIZE_FACTORS) or positive or law.decreasing_in[:1]
 
 
 def log_size(law: Law, table: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -214,19 +214,19 @@ class PathGrid:
         centre = float(places.mean())
         distinct = np.unique(places)
         distinct = distinct[np.append(True, np.diff(distinct) > NEARLY)]  # equal products of inputs differ by rounding
-        knots = _well_spread(distinct, axis.knots)
+        knots = _well_spread(distinct, axis.most_knots)
         knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero
         covariance = _covariance(knots, knots, centre, smoothness, memory)
         factor = np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance)))
         return cls(axis, smoothness, memory, centre, knots, factor)
 
     def basis(self, places: np.ndarray) -> np.ndarray:
-        """Return what each standard normal increment adds to unit-scale log loss at places, ``(n_place, axis.knots)``.
+        """Return what each normal increment adds to unit-scale log loss at places, ``(n_place, axis.most_knots)``.
 
         Places away from the knots get what the knots say of them; see `unresolved` for what comes on top. Increments
         beyond the number of knots add nothing.
         """
-        basis = np.zeros((len(places), self.axis.knots))
+        basis = np.zeros((len(places), self.axis.most_knots))
         if len(self.knots):
             covariance = _covariance(self.knots, places, self.centre, self.smoothness, self.memory)
             learned = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
@@ -263,7 +263,7 @@ class DiscrepancyGrid:
     @classmethod
     def of(cls, discrepancy: Discrepancy, law: Law, table: Mapping[str, np.ndarray]) -> DiscrepancyGrid:
         """Place the knots of each path for a table."""
-        if not (axes := discrepancy.paths(law)):
+        if not (axes := discrepancy.used_axes(law)):
             return cls(())
         along = zip(axes, discrepancy.places(law, table).T, strict=True)
         return cls(tuple(PathGrid.of(discrepancy, axis, places) for axis, places in along))
@@ -271,11 +271,11 @@ class DiscrepancyGrid:
     @property
     def size(self) -> int:
         """Number of increments of all paths."""
-        return sum(path.axis.knots for path in self.paths)
+        return sum(path.axis.most_knots for path in self.paths)
 
     def increments_of(self, values: np.ndarray) -> list[np.ndarray]:
         """Split what there is of each increment, ``(..., size)``, by path."""
-        ends = np.cumsum([path.axis.knots for path in self.paths])
+        ends = np.cumsum([path.axis.most_knots for path in self.paths])
         return np.split(values, ends[:-1], axis=-1)
 
     def basis(self, places: np.ndarray) -> np.ndarray:

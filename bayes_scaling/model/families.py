@@ -28,13 +28,14 @@ import numpyro.distributions as dist
 import scipy.special
 
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.streams import NORMAL_PARTS, stream
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.parameters import Parameter
 
 PARTS = 4  # normals of random scale by which a Student-t is represented, given a draw
 STRATA = 16  # normals by which any other family is represented
 FURTHEST = 20.0  # scales: a run that scatters further has failed, and is started again
-HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 GRID = 2001  # quantiles over which an expectation is taken
 
 type Theta = Mapping[str, Any]
@@ -122,7 +123,7 @@ class Family(abc.ABC):
         seed : where in each of its strata a part stands
         """
         edges = self.quantile(np.broadcast_to(np.linspace(0, 1, STRATA + 1)[1:-1], (draws, STRATA - 1)), theta)
-        shares = (np.arange(STRATA) + np.random.default_rng([seed, 11]).uniform(size=(draws, STRATA))) / STRATA
+        shares = (np.arange(STRATA) + stream(seed, NORMAL_PARTS).uniform(size=(draws, STRATA))) / STRATA
         middle = np.clip(self.quantile(shares, theta), -FURTHEST, FURTHEST)
         reach = np.diff(edges, axis=1) / np.sqrt(12)
         return NormalParts(middle, np.concatenate([reach[:, :1], reach, reach[:, -1:]], axis=1))
@@ -161,7 +162,7 @@ class Normal(Family):
 
     def log_density(self, residual: np.ndarray, theta: Theta) -> np.ndarray:
         """Return the standard normal log density."""
-        return np.asarray(-np.square(residual) / 2 - HALF_LOG_TAU)
+        return np.asarray(-np.square(residual) / 2 - HALF_LOG_TWO_PI)
 
     def probability_below(self, residual: np.ndarray, theta: Theta) -> np.ndarray:
         """Return the standard normal distribution function."""
@@ -261,7 +262,7 @@ class StudentT(Family):
     def normal_parts(self, theta: Theta, draws: int, seed: int) -> NormalParts:
         """Return centred normals, whose precisions are strata of the gamma distribution that mixes them to a t."""
         nu = np.asarray(theta["nu"])
-        rng = np.random.default_rng([seed, 11])
+        rng = stream(seed, NORMAL_PARTS)
         shares = (np.arange(PARTS) + rng.uniform(size=(draws, PARTS))) / PARTS
         half = nu[:, None] / 2
         least = half / FURTHEST**2

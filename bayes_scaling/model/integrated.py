@@ -52,10 +52,12 @@ class Integrated(Model):
     @functools.cached_property
     def coefficients(self) -> Mapping[str, float]:
         """Coefficients of the start of curves with the scale of their normal prior; none where groups differ in one."""
-        begins = self.noise.departing
-        if begins is None or any(name in self.pools for name in begins.terms):
+        start_of_curves = self.noise.start_of_curves
+        if start_of_curves is None or any(name in self.pools for name in start_of_curves.terms):
             return {}
-        return {row.name: float(row.prior.scale) for row in begins.parameters if row.name in begins.terms}
+        return {
+            row.name: float(row.prior.scale) for row in start_of_curves.parameters if row.name in start_of_curves.terms
+        }
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
@@ -75,7 +77,7 @@ class Integrated(Model):
     @functools.cached_property
     def chosen(self) -> np.ndarray:
         """Positions of the increments that are learned among those of the whole model."""
-        starts = np.cumsum([0, *(axis.knots for axis in self.whole.paths)])
+        starts = np.cumsum([0, *(axis.most_knots for axis in self.whole.axes)])
         blocks = [start + np.arange(count) for start, count in zip(starts, self.learned, strict=False)]
         return np.concatenate([np.zeros(0, int), *blocks])
 
@@ -141,10 +143,10 @@ class Integrated(Model):
         multiplied, scales = [], []
         if self.learned:
             multiplied.append(data.columns[BASIS][:, self.chosen])
-            for axis, count in zip(self.whole.paths, self.learned, strict=True):
+            for axis, count in zip(self.whole.axes, self.learned, strict=True):
                 scales.append(jnp.broadcast_to(theta[axis.scale], (count,)))
-        if self.coefficients and self.noise.departing is not None:
-            columns = self.noise.departing.design(noise, data.columns)
+        if self.coefficients and self.noise.start_of_curves is not None:
+            columns = self.noise.start_of_curves.design(noise, data.columns)
             multiplied.append(jnp.stack([columns[name] for name in self.coefficients], axis=1))
             scales.append(jnp.array([*self.coefficients.values()]))
         white, log_scale = self.noise.whitened(residual, multiplied, noise, data.columns, data.weight)
@@ -155,12 +157,12 @@ class Integrated(Model):
 
 def integrated(model: Model, data: Observations) -> Integrated:
     """Return a model with what is linear integrated out, for tables like this one; one object for each model."""
-    told = np.any(np.asarray(data.columns[BASIS]) != 0, axis=0) if model.paths else np.zeros(0, bool)
-    of_paths = np.split(told, np.cumsum([axis.knots for axis in model.paths])[:-1]) if model.paths else []
+    told = np.any(np.asarray(data.columns[BASIS]) != 0, axis=0) if model.axes else np.zeros(0, bool)
+    of_paths = np.split(told, np.cumsum([axis.most_knots for axis in model.axes])[:-1]) if model.axes else []
     learned = tuple(
-        min(max(-(-int(own.sum()) // AT_A_TIME), 1) * AT_A_TIME, axis.knots)
-        for axis, own in zip(model.paths, of_paths, strict=True)
+        min(max(-(-int(own.sum()) // AT_A_TIME), 1) * AT_A_TIME, axis.most_knots)
+        for axis, own in zip(model.axes, of_paths, strict=True)
     )
     shared = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    pieces = {**shared, "paths": ()}
+    pieces = {**shared, "axes": ()}
     return STORE.model((Integrated, model, learned), lambda: Integrated(**pieces, whole=model, learned=learned))

@@ -19,6 +19,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import check_fields
 from bayes_scaling.base.names import STARTS, listed_as_choice
+from bayes_scaling.base.streams import DEVIATIONS, RESIDUALS, stream
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.parameters import Parameter
 from bayes_scaling.model.curves import CurveLayout, draw_deviations, one_step_ahead, whitened
@@ -165,15 +166,15 @@ class Noise:
                 raise LawError(f"noise {kind} is {chosen!r}; expected {listed_as_choice(table)}")
 
     @property
-    def shape(self) -> Family:
+    def scatter_family(self) -> Family:
         """The family, found by its name where it was named."""
         return self.family if isinstance(self.family, Family) else FAMILIES[self.family]
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Rows of the parameters of this noise model."""
-        of_start = self.departing.parameters if self.departing else ()
-        return (*SCALES[self.scale].parameters, *self.shape.parameters, *ROWS[self.rows], *of_start)
+        of_start = self.start_of_curves.parameters if self.start_of_curves else ()
+        return (*SCALES[self.scale].parameters, *self.scatter_family.parameters, *ROWS[self.rows], *of_start)
 
     @property
     def correlated(self) -> bool:
@@ -181,7 +182,7 @@ class Noise:
         return self.rows == "correlated"
 
     @property
-    def departing(self) -> Start | None:
+    def start_of_curves(self) -> Start | None:
         """How the start of curves departs from the law; None where it does not, or where no law is known yet."""
         return self.start if isinstance(self.start, Start) else None
 
@@ -189,22 +190,22 @@ class Noise:
     def columns(self) -> tuple[str, ...]:
         """What this noise model reads of each run besides its loss."""
         of_rows = ("noise.layout_row", "noise.layout_gap") if self.correlated else ()
-        return (*SCALES[self.scale].columns, *of_rows, *(self.departing.columns if self.departing else ()))
+        return (*SCALES[self.scale].columns, *of_rows, *(self.start_of_curves.columns if self.start_of_curves else ()))
 
     @property
     def label(self) -> str:
         """Short name, for manifests and legends."""
         scale = "" if self.scale == "constant" else f", {self.scale} scale"
         if not self.correlated:
-            return f"{self.shape.label}{scale}"
+            return f"{self.scatter_family.label}{scale}"
         read = "" if self.rows_per_curve is None else f", at most {self.rows_per_curve} read of each run"
-        begins = f", start of curves learned (first {self.departing.share:.0%})" if self.departing else ""
-        return f"{self.shape.label}{scale}, correlated rows{read}{begins}"
+        begins = f", start of curves learned (first {self.start_of_curves.share:.0%})" if self.start_of_curves else ""
+        return f"{self.scatter_family.label}{scale}, correlated rows{read}{begins}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return family, scale and rows by name, rows per curve, and the start if it is learned, for manifests."""
         said: dict[str, Any] = {
-            "family": self.shape.label,
+            "family": self.scatter_family.label,
             "scale": self.scale,
             "rows": self.rows,
             "rows_per_curve": self.rows_per_curve,
@@ -232,7 +233,7 @@ class Noise:
         runs : `columns` of this noise model
         """
         scale = SCALES[self.scale].value(theta, runs)
-        return jnp.hypot(scale, self.departing.scatter(theta, runs)) if self.departing else scale
+        return jnp.hypot(scale, self.start_of_curves.scatter(theta, runs)) if self.start_of_curves else scale
 
     def location_and_scale(
         self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any
@@ -249,18 +250,18 @@ class Noise:
         scale = self.row_scale(theta, runs)
         if not self.correlated:
             return log_mean, scale
-        expected, scale = one_step_ahead(log_loss - log_mean, scale, theta, runs, self.shape)
+        expected, scale = one_step_ahead(log_loss - log_mean, scale, theta, runs, self.scatter_family)
         return log_mean + expected, scale
 
     def distribution(
         self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any
     ) -> dist.Distribution:
         """Return the distribution of each row's log loss; arguments as of `location_and_scale`."""
-        return self.shape.distribution(*self.location_and_scale(log_mean, theta, runs, log_loss), theta)
+        return self.scatter_family.distribution(*self.location_and_scale(log_mean, theta, runs, log_loss), theta)
 
     def weight(self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any) -> Any:
         """Return how much each row counts, ``(n_row,)``: 1, and less the further it lies out where tails are heavy."""
-        return self.shape.weight(self.squares(log_mean, theta, runs, log_loss), theta)
+        return self.scatter_family.weight(self.squares(log_mean, theta, runs, log_loss), theta)
 
     def squares(self, log_mean: Any, theta: Mapping[str, Any], runs: Mapping[str, Any], log_loss: Any) -> Any:
         """Return the squared standardised residual of each row, given the rows of its run before it, ``(n_row,)``.
@@ -274,7 +275,7 @@ class Noise:
     @property
     def jointly_normal(self) -> bool:
         """Whether the log losses of a table are jointly normal, given the parameters."""
-        return type(self.shape) is Normal
+        return type(self.scatter_family) is Normal
 
     def whitened(
         self, residual: Any, others: Sequence[Any], theta: Mapping[str, Any], runs: Mapping[str, Any], weight: Any
@@ -307,9 +308,7 @@ class Noise:
         """Add the slow deviations of whole curves, drawn anew, to the log of expected losses, ``(n_draw, n_row)``."""
         if layout is None:
             return log_mean
-        return np.asarray(
-            log_mean + draw_deviations(theta, layout, log_mean.shape[1], np.random.default_rng([seed, 2]))
-        )
+        return np.asarray(log_mean + draw_deviations(theta, layout, log_mean.shape[1], stream(seed, DEVIATIONS)))
 
     def draw(
         self,
@@ -328,12 +327,12 @@ class Noise:
         layout : the layout of correlated rows; None where rows are independent
         """
         location = self.with_deviations(log_mean, theta, layout, seed)
-        return losses(location, scale, self.shape.draw(theta, location.shape, residual_rng(seed)))
+        return losses(location, scale, self.scatter_family.draw(theta, location.shape, residual_rng(seed)))
 
 
 def residual_rng(seed: int) -> np.random.Generator:
     """Return the generator of the residuals of single rows."""
-    return np.random.default_rng([seed, 1])
+    return stream(seed, RESIDUALS)
 
 
 def losses(location: np.ndarray, scale: np.ndarray, residual: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
@@ -19,7 +20,7 @@ from bayes_scaling.model.curves import CurveLayout, layout_of, well_spread_rows
 from bayes_scaling.model.geometry import Geometry
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.schedule import STEP_RATE, Schedule
-from bayes_scaling.model.start import ALONG, StartOfTable
+from bayes_scaling.model.start import StartOfTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def law_table(law: Law, runs: Runs) -> dict[str, np.ndarray]:
     return {**table, "run": pd.factorize(runs.table["run"])[0]} if "run" in runs else table
 
 
-SIZES = ("flops", "params", "tokens", "steps")
+SIZE_MEASURES = ("flops", "params", "tokens", "steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Yardstick:
     @classmethod
     def of(cls, law: Law, noise: Noise, runs: Runs) -> Yardstick:
         """Measure a table."""
-        begins = noise.departing
-        start = None if begins is None else StartOfTable.of(begins, law_table(law, runs))
+        start_of_curves = noise.start_of_curves
+        start = None if start_of_curves is None else StartOfTable.of(start_of_curves, law_table(law, runs))
         return cls(*size_of(runs), start, Schedule.usual(law, runs))
 
 
@@ -137,7 +138,7 @@ def curve_layout(noise: Noise, table: Mapping[str, np.ndarray], rows: int = 0) -
 
 def _along_runs(table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the run of each row, and how far along it the row lies."""
-    position = next((table[name] for name in ALONG if name in table), np.ones(len(next(iter(table.values())))))
+    position = next((table[name] for name in GROWING if name in table), np.ones(len(next(iter(table.values())))))
     return table.get("run", np.arange(len(position))), position
 
 
@@ -152,7 +153,7 @@ def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
 def rows_along_curves(runs: Runs, most: int) -> np.ndarray:
     """Return at most so many rows of each run, well spread along it, ``(n_chosen,)`` indices."""
     run = pd.factorize(runs.table["run"])[0] if "run" in runs else np.arange(len(runs))
-    position = next((runs.column(name) for name in ALONG if name in runs), np.ones(len(runs)))
+    position = next((runs.column(name) for name in GROWING if name in runs), np.ones(len(runs)))
     return well_spread_rows(run, position, most)
 
 
@@ -161,7 +162,7 @@ def size_of(runs: Runs) -> tuple[str, float]:
 
     A table of none of them has runs of one size: an empty name and 1.
     """
-    name = next((name for name in SIZES if name in runs), "")
+    name = next((name for name in SIZE_MEASURES if name in runs), "")
     return name, float(np.exp(np.mean(np.log(runs.column(name))))) if name else 1.0
 
 
@@ -187,11 +188,13 @@ def observe(
     if "noise.relative_se" in noise.columns and "loss_se" not in runs:
         raise DataError(f"noise scale 'known' reads the column loss_se, which {runs.source} does not have")
     if "noise.relative_size" in noise.columns and not size_of(runs)[0]:
-        raise DataError(f"noise scale 'growing' reads one of {', '.join(SIZES)}; {runs.source} has none of them")
+        raise DataError(
+            f"noise scale 'growing' reads one of {', '.join(SIZE_MEASURES)}; {runs.source} has none of them"
+        )
     read = np.arange(len(runs)) if read is None else read
     n, total = len(read), padded_length(max(len(read), rows or 0))
     table = law_table(law, runs)
-    table |= {name: runs.column(name) for name in (*SIZES, "loss", "loss_se") if name in runs}
+    table |= {name: runs.column(name) for name in (*SIZE_MEASURES, "loss", "loss_se") if name in runs}
     groups, grid = composition.groups(runs), composition.discrepancy_grid(runs)
     _, cell = groups.place(runs.table, runs.source)
 

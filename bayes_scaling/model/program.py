@@ -63,7 +63,7 @@ class Model:
 
     Attributes
     ----------
-    paths : what each path of the discrepancy runs along
+    axes : what each path of the discrepancy runs along
     pools : by parameter, the mode of pooling, the position of its column among ``cells``, and the number of groups
     """
 
@@ -73,7 +73,7 @@ class Model:
     law_rows: tuple[Parameter | Derived, ...]
     noise: Noise
     discrepancy: Discrepancy
-    paths: tuple[Axis, ...]
+    axes: tuple[Axis, ...]
     pools: Mapping[str, tuple[str, int, int]]
 
     @functools.cached_property
@@ -84,7 +84,7 @@ class Model:
     @property
     def increments(self) -> int:
         """Number of increments of the discrepancy."""
-        return sum(axis.knots for axis in self.paths)
+        return sum(axis.most_knots for axis in self.axes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,20 +132,20 @@ class Model:
     def log_course(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law, with what the start of curves adds to it where that is learned, ``(n_row,)``."""
         log_law = self.log_law(theta, columns)
-        begins = self.noise.departing
-        if begins is None:
+        start_of_curves = self.noise.start_of_curves
+        if start_of_curves is None:
             return log_law
-        own = self._by_row({row.name: theta[row.name] for row in begins.parameters}, columns)
-        return log_law + begins.departure(own, columns)
+        own = self._by_row({row.name: theta[row.name] for row in start_of_curves.parameters}, columns)
+        return log_law + start_of_curves.departure(own, columns)
 
     def log_mean(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the expected loss: the law and its discrepancy, ``(n_row,)``."""
         log_course = self.log_course(theta, columns)
         if BASIS not in columns:
             return log_course
-        ends = np.cumsum([axis.knots for axis in self.paths])[:-1].tolist()
+        ends = np.cumsum([axis.most_knots for axis in self.axes])[:-1].tolist()
         of_paths = zip(
-            self.paths, jnp.split(columns[BASIS], ends, axis=1), jnp.split(theta[INCREMENTS], ends), strict=True
+            self.axes, jnp.split(columns[BASIS], ends, axis=1), jnp.split(theta[INCREMENTS], ends), strict=True
         )
         for axis, basis, increments in of_paths:
             log_course = log_course + theta[axis.scale] * (basis @ increments)
@@ -386,7 +386,7 @@ class Model:
         log_mean, row_scale = self.log_mean_and_scale(theta, data.columns)
         noise = self._by_row({row.name: theta[row.name] for row in self.noise.parameters}, data.columns)
         location, scale = self.noise.location_and_scale(log_mean, noise, data.columns, data.log_loss)
-        observed = self.noise.shape.distribution(location, scale, noise)
+        observed = self.noise.scatter_family.distribution(location, scale, noise)
         density = jnp.where(data.weight > 0, observed.log_prob(data.log_loss), 0.0)
         return log_mean, row_scale, location, jnp.broadcast_to(scale, log_mean.shape), density
 
@@ -402,8 +402,8 @@ def model_of(composition: Composition, groups: Groups | None = None) -> Model:
     for name, pool in composition.pooling.items():
         position = groups.columns.index(pool.by)
         pools[name] = (pool.mode, position, groups.counts[position])
-    paths = discrepancy.paths(law)
+    axes = discrepancy.used_axes(law)
     rows = tuple((row.name, row.value) for row in law.parameters)
-    key = (law.mean, law.arguments, rows, noise, discrepancy, paths, (*pools.items(),))
+    key = (law.mean, law.arguments, rows, noise, discrepancy, axes, (*pools.items(),))
     pieces = (law.mean, law.arguments, law.parameter_names, law.parameters)
-    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, paths, pools))
+    return STORE.model(key, lambda: Model(*pieces, noise, discrepancy, axes, pools))

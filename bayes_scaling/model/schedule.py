@@ -12,9 +12,9 @@ from collections.abc import Container, Mapping
 
 import numpy as np
 
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.start import ALONG
 
 STEP_RATE = "learning_rate"  # column: of the step of each row, not the peak of its run
 ROWS = 64  # of a planned run, at most
@@ -38,7 +38,7 @@ class Schedule:
     @classmethod
     def usual(cls, law: Law, runs: Runs) -> Schedule | None:
         """Return the usual schedule of a table; None for a law that reads none, and for a table without curves."""
-        along = next((name for name in ALONG if name in law.inputs), "")
+        along = next((name for name in GROWING if name in law.inputs), "")
         if STEP_RATE not in law.inputs or not along or "run" not in runs:
             return None
         last = runs.table.sort_values(along, kind="stable").groupby("run", sort=False).tail(1)
@@ -62,7 +62,7 @@ class Schedule:
         """Return the rows of whole runs, run by run, given the columns of their ends, ``(n_run,)`` each."""
         count, rows = len(next(iter(ends.values()))), len(self.done)
         whole = {name: np.repeat(np.asarray(values, float), rows) for name, values in ends.items()}
-        for name in {*ALONG} & {*ends}:
+        for name in {*GROWING} & {*ends}:
             whole[name] = whole[name] * np.tile(self.done, count)
         return {**whole, STEP_RATE: np.tile(self.rates, count), "run": np.repeat(np.arange(count), rows)}
 

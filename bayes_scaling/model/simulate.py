@@ -13,7 +13,8 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
-from bayes_scaling.data.columns import derive_missing
+from bayes_scaling.base.streams import SIMULATED_PATHS, SIMULATED_TRUTH, stream
+from bayes_scaling.data.columns import GROWING, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import LawError
@@ -26,7 +27,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.model.discrepancy import Discrepancy, DiscrepancyGrid
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Yardstick, centre_of, curve_layout, model_columns
-from bayes_scaling.model.start import ALONG, StartOfTable
+from bayes_scaling.model.start import StartOfTable
 
 
 @validated
@@ -55,7 +56,7 @@ def typical_design(law: Law, rows: int = 48, seed: int = 0) -> pd.DataFrame:
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), rows))
     table = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), rows))})
     table["flops"] = 6 * table["params"] * table["tokens"]
-    rng = np.random.default_rng([seed, 7])
+    rng = stream(seed, SIMULATED_TRUTH)
     table["unique_tokens"] = table["tokens"] / np.exp(rng.uniform(0, np.log(30), rows))
     for name in law.inputs:
         if name not in table:
@@ -90,7 +91,7 @@ def _typical_curves(law: Law, rows: int, steps: int = 20_000, peak: float = 3e-4
     return table
 
 
-def draw_prior(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
+def draw_truth(law: Law, noise: Noise, discrepancy: Discrepancy, at: ReferencePoint, seed: int) -> dict[str, float]:
     """Draw one set of parameters from their priors around a reference point."""
     others = (*noise.parameters, *discrepancy.parameters)
     rows = (*law.parameters, *others)
@@ -135,48 +136,36 @@ def simulate(
     -------
     Runs
         The design with a ``loss`` column; ``notes`` holds the true values.
+
+    Raises
+    ------
+    LawError
+        When the design lacks an input of the law, a constant is unknown or outside its support, or a loss is not
+        positive.
+    DataError
+        When an input of the design is what a table of runs refuses.
     """
     law = load_law(law) if isinstance(law, str) else law
     noise = noise if isinstance(noise, Noise) else Noise(noise)
     table = (design.table if isinstance(design, Runs) else design).reset_index(drop=True)
-    missing = [name for name in law.inputs if name not in table]
-    if missing:
-        raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
-    if not len(table):
-        raise LawError("the design has no rows; expected one row for each run to simulate")
-    taken = [str(name) for name in table if name in (*law.inputs, *ALONG, "loss_se")]
-    counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
-    columns = {name: counted[name].to_numpy(float) for name in taken}
-    if "run" in table:
-        columns["run"] = pd.factorize(table["run"])[0]
-    columns, _ = derive_missing(columns)
+    columns = _columns_of(law, table)
     at = centre_of(law, typical_loss, columns)
     given = _given(law, constants)
     discrepancy = chosen_discrepancy(discrepancy)
-    known = Composition(law, noise, discrepancy, {}).names
+    composition = Composition(law, noise, discrepancy, {})
+    known = composition.names
     unknown = [name for name in given if name not in known]
     if unknown:
         raise LawError(f"constants name {', '.join(unknown)}; law and noise have {', '.join(sorted(known))}")
     _refuse_outside((*noise.parameters, *discrepancy.parameters), given)
-    theta = {**draw_prior(law, noise, discrepancy, at, seed), **given}
+    theta = {**draw_truth(law, noise, discrepancy, at, seed), **given}
     loss = law.evaluate(theta, **{name: columns[name] for name in (*law.inputs, "run") if name in columns})
     if not (np.isfinite(loss) & (loss > 0)).all():
         _refuse_outside(law.sampled, given)
         raise LawError(
             f"these constants give no positive loss of law {law.label} everywhere in the design; change them"
         )
-    size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
-    reference = float(np.exp(np.log(columns[size]).mean()))
-    begins = noise.departing
-    yardstick = Yardstick(size, reference, None if begins is None else StartOfTable.of(begins, columns))
-    read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
-    width = np.asarray(noise.row_scale(theta, read))
-    drawn = {name: np.array([theta[name]]) for name in known if name in theta}
-    layout = curve_layout(noise, columns)
-    departure = 0.0 if begins is None else np.asarray(begins.departure(theta, read))
-    log_mean = (np.log(loss) + departure)[None] + _drawn_discrepancy(law, discrepancy, theta, columns, seed)
-    scattered = noise.draw(log_mean, np.broadcast_to(width, (1, len(table))), drawn, layout, seed)
-    frame = table.assign(loss=scattered[0])
+    frame = table.assign(loss=_scattered(composition, theta, columns, loss, seed))
     if "run" not in frame:
         frame["run"] = [f"sim-{i + 1}" for i in range(len(frame))]
     truth = ", ".join(f"{name}={float(value):.6g}" for name, value in theta.items())
@@ -199,6 +188,52 @@ def _refuse_outside(rows: Iterable[Parameter], given: Mapping[str, float]) -> No
             raise LawError(f"constant {row.name} is {given[row.name]:g}, expected a number from {least:g} on")
 
 
+def _columns_of(law: Law, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what a law and its noise read of a design, with what follows from it; refuse what is no design."""
+    missing = [name for name in law.inputs if name not in table]
+    if missing:
+        raise LawError(f"the design lacks {', '.join(missing)}, which law {law.label} takes")
+    if not len(table):
+        raise LawError("the design has no rows; expected one row for each run to simulate")
+    taken = [str(name) for name in table if name in (*law.inputs, *GROWING, "loss_se")]
+    counted = numeric(table, taken, Origin("the design", {}), law.may_be_zero)
+    columns = {name: counted[name].to_numpy(float) for name in taken}
+    if "run" in table:
+        columns["run"] = pd.factorize(table["run"])[0]
+    return derive_missing(columns)[0]
+
+
+def _scattered(
+    composition: Composition,
+    theta: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray],
+    loss: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Draw one loss of each run around the law, ``(n_row,)``: discrepancy, start of curves and noise.
+
+    Parameters
+    ----------
+    theta : the true parameters
+    loss : (n_row,) of the law
+    """
+    law, noise = composition.law, composition.noise
+    size = next((name for name in ("flops", *law.inputs) if name in columns), law.inputs[0])
+    reference = float(np.exp(np.log(columns[size]).mean()))
+    start_of_curves = noise.start_of_curves
+    yardstick = Yardstick(
+        size, reference, None if start_of_curves is None else StartOfTable.of(start_of_curves, columns)
+    )
+    read = model_columns(law, noise, {**columns, "loss": loss}, yardstick)
+    width = np.asarray(noise.row_scale(theta, read))
+    drawn = {name: np.array([theta[name]]) for name in composition.names if name in theta}
+    layout = curve_layout(noise, columns)
+    departure = 0.0 if start_of_curves is None else np.asarray(start_of_curves.departure(theta, read))
+    from_law = _drawn_discrepancy(law, composition.discrepancy, theta, columns, seed)
+    log_mean = (np.log(loss) + departure)[None] + from_law
+    return np.asarray(noise.draw(log_mean, np.broadcast_to(width, (1, len(loss))), drawn, layout, seed)[0])
+
+
 def _drawn_discrepancy(
     law: Law, discrepancy: Discrepancy, theta: Mapping[str, float], columns: Mapping[str, np.ndarray], seed: int
 ) -> Any:
@@ -206,7 +241,7 @@ def _drawn_discrepancy(
     grid = DiscrepancyGrid.of(discrepancy, law, columns)
     if not grid.size:
         return 0.0
-    rng, places = np.random.default_rng([seed, 5]), discrepancy.places(law, columns)
+    rng, places = stream(seed, SIMULATED_PATHS), discrepancy.places(law, columns)
     increments = grid.increments_of(rng.standard_normal(grid.size))
     return sum(
         theta[path.axis.scale] * (path.basis(where) @ own + path.unresolved(where, 1, rng))

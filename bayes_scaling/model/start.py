@@ -27,12 +27,12 @@ import numpy as np
 import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import check_fields
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.laws.law import Law
 from bayes_scaling.laws.parameters import Parameter
 
-ALONG = ("steps", "tokens", "flops")  # what grows along a training curve
 ALONG_RUN = "noise.start_along"  # column: the position of a row, in the longest of the lengths
 BATCH = "batch_tokens"
 BY = ("params", BATCH)  # what the start of a run may depend on
@@ -72,8 +72,8 @@ class Start:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.along not in ALONG or len(self.by) > 2 or not set(self.by) <= set(BY):
-            raise LawError(f"the start of curves lies along one of {', '.join(ALONG)} and depends on {', '.join(BY)}")
+        if self.along not in GROWING or len(self.by) > 2 or not set(self.by) <= set(BY):
+            raise LawError(f"the start of curves lies along one of {', '.join(GROWING)} and depends on {', '.join(BY)}")
         if not 0 < self.share < 1:
             raise LawError(f"share of a run is {self.share:g}, expected a fraction between 0 and 1")
 
@@ -173,14 +173,14 @@ class StartOfTable:
 def describes_whole_curves(law: Law) -> bool:
     """Whether a law says what curves of any size do at any step: it reads size, progress, and batch or rate."""
     reads = set(law.inputs)
-    return "params" in reads and not reads.isdisjoint(ALONG) and not reads.isdisjoint((BATCH, "learning_rate"))
+    return "params" in reads and not reads.isdisjoint(GROWING) and not reads.isdisjoint((BATCH, "learning_rate"))
 
 
 def start_for(law: Law) -> Start | None:
     """Return how curves depart from a law at their start by default; None for a law that is not of whole curves."""
     if not describes_whole_curves(law):
         return None
-    along = next(name for name in ALONG if name in law.inputs)
+    along = next(name for name in GROWING if name in law.inputs)
     return Start(along, tuple(name for name in BY if name in law.inputs))
 
 

@@ -19,11 +19,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.observations import size_of
 from bayes_scaling.model.pooling import group_names
-from bayes_scaling.model.start import ALONG
 from bayes_scaling.plot.style import (
     BLUE,
     CURVE,
@@ -104,7 +104,7 @@ def plot_fit(fit: Fit | Ensemble, probabilities: Sequence[float] = (0.5, 0.9)) -
 
 def _fitted_runs(fit: Fit, bands: Bands) -> Figure:
     """Show the losses of every run during training, and the law's curve at the same rows."""
-    along = next((name for name in ALONG if name in fit.runs), None)
+    along = next((name for name in GROWING if name in fit.runs), None)
     if along is None or "run" not in fit.runs:
         raise ForecastError(f"{fit.runs.source} has no run ids, or no steps, tokens or flops, to draw curves along")
     figure = new_figure(fit, "Fit", 9.0, 5.6)

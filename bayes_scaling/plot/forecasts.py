@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
-from bayes_scaling.model.observations import SIZES
+from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.plot.fits import forecast_shown, shown_group
 from bayes_scaling.plot.style import (
     AXES,
@@ -154,7 +154,7 @@ def _draw_points(
 
 def _size_shown(fit: Fit, forecast: Forecast) -> str:
     """Return the column that fitted and forecast runs are drawn against."""
-    columns = fit.law.inputs if len(fit.law.inputs) == 1 else (*SIZES, *fit.law.inputs)
+    columns = fit.law.inputs if len(fit.law.inputs) == 1 else (*SIZE_MEASURES, *fit.law.inputs)
     return next(name for name in columns if name in fit.runs and name in forecast.points)
 
 

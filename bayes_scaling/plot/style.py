@@ -21,7 +21,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
-from bayes_scaling.base.messages import checked_loss, checked_probability, percent, printing
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, percent, printing
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -249,7 +249,7 @@ def draw_fan(
 ) -> None:
     """Draw equal-tailed bands and the median of draws, (n_draw, n_x), of new runs or of the mean curve."""
     for probability, shade in bands:
-        tails = [(1 - probability) / 2, (1 + probability) / 2]
+        tails = equal_tails(probability)
         edges = np.quantile(mean, tails, axis=0)
         if new is not None:
             edges = smoothed(np.quantile(new, tails, axis=0), edges)

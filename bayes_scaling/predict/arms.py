@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed, shown
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.ensemble import Ensemble
@@ -70,8 +70,8 @@ class Speedup:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed credible interval of the multiplier."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
     def __repr__(self) -> str:
         if not self.defined:
@@ -105,11 +105,6 @@ class Crossing:
         """Probability that they cross within the range."""
         return float(np.isfinite(self.draws).mean())
 
-    @property
-    def overtakes(self) -> float:
-        """Probability that they cross and ``arm`` is ahead at the end."""
-        return float((np.isfinite(self.draws) & self.arm_leads).mean())
-
     def quantile(self, probability: float) -> float:
         """Return a quantile of the size, over the draws that cross; NaN where none does."""
         crossed = self.draws[np.isfinite(self.draws)]
@@ -122,8 +117,8 @@ class Crossing:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the size, over the draws that cross."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ RATIOS = {
     "tokens in a batch": ("batch_tokens", None),
     "epochs": ("tokens", "unique_tokens"),
 }
-SIZES = ("params", "tokens", "unique_tokens", "steps", "flops")
+RUN_SIZES = ("params", "tokens", "unique_tokens", "steps", "flops")
 BILLION, TRILLION, MILLION, THOUSAND = (1e9, "billions"), (1e12, "trillions"), (1e6, "millions"), (1e3, "thousands")
 UNITS = {
     "tokens": (TRILLION, BILLION, MILLION),
@@ -34,7 +34,7 @@ UNITS = {
 
 def known_columns(runs: Runs) -> dict[str, np.ndarray]:
     """Return the sizes of fitted runs, those that follow from others included, ``(n_row,)`` each."""
-    known = (*SIZES, "batch_tokens")
+    known = (*RUN_SIZES, "batch_tokens")
     return derive_missing({name: runs.column(name) for name in known if name in runs})[0]
 
 
@@ -125,7 +125,7 @@ def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points) -> Iterator[str
     runs : columns of the runs that are asked about
     """
     for name, known in fitted.items():
-        size = name in SIZES
+        size = name in RUN_SIZES
         low, high = float(known.min()), float(known.max())
         planned = np.asarray(runs[name], float)
         bad = ~((planned >= low / (SMALLER if size else OUTSIDE)) & (planned <= high * (LARGER if size else OUTSIDE)))

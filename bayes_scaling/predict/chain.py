@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import equal_tails, listed, shown
+from bayes_scaling.base.streams import LINK_SCATTER, PAIRS, QUESTIONS, SPREAD, stream
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.along import Along, at_each, reached
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
 from bayes_scaling.predict.forecast import forecast
 from bayes_scaling.predict.frontier import Requirement
 from bayes_scaling.predict.paths import Paths, fitted_places
@@ -33,8 +34,6 @@ SMALLER, LARGER = 1e2, 1e9  # reach of the sizes below and beyond the fitted run
 NO_ERROR = math.log(1e-9)
 FAR = 0.05  # of the lowest loss of a link: as good as a loss of 0 for where it levels off
 SIZES = 400  # at which a requirement is searched
-
-type Source = Fit | WeightedFits | Ensemble
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,8 +90,7 @@ class ScoreForecast:
     @validated
     def interval(self, probability: float = 0.9, task: str | None = None, of: str = "measured") -> np.ndarray:
         """Return the equal-tailed credible interval of the score, ``(n_point, 2)``; arguments as of `draws`."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(task, of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(task, of), equal_tails(probability), axis=0).T)
 
     @validated
     def probability_above(self, score: float, task: str | None = None, of: str = "measured") -> np.ndarray:
@@ -184,7 +182,7 @@ class Chain:
         """
         ahead = forecast(self.loss, points, seed=self.seed, **inputs)
         log_losses = np.log(ahead.new_run)
-        rng = np.random.default_rng([self.seed, 51])
+        rng = stream(self.seed, QUESTIONS)
         error = {name: self._errors(name, log_losses, self._paired(name, len(log_losses))) for name in self.links}
         expected = np.stack([1 - values for values in error.values()], axis=2)
         measured = np.stack([self._counted(name, expected[:, :, i], rng) for i, name in enumerate(self.links)], axis=2)
@@ -267,7 +265,7 @@ class Chain:
 
     def _paired(self, name: str, count: int) -> np.ndarray:
         """Return a draw of a link for each draw of the loss; the same one for every task of one fit."""
-        rng = np.random.default_rng([self.seed, 53])
+        rng = stream(self.seed, PAIRS)
         size = len(self.links[name])
         return np.resize(rng.permutation(size), count)
 
@@ -286,7 +284,7 @@ class Chain:
         found = at_each(curves, places, log_losses)
         if scatter:
             scale = np.concatenate([two for _, two in parts])[chosen]
-            rng = np.random.default_rng([self.seed, 57, list(self.links).index(name)])
+            rng = stream(self.seed, LINK_SCATTER, list(self.links).index(name))
             found = found + at_each(scale, places, log_losses) * rng.standard_normal(found.shape)
         return np.asarray(np.clip(np.exp(found), 0.0, 1 - self.chance[name]))
 
@@ -297,7 +295,7 @@ class Chain:
 
     def _spread(self, log_losses: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """Return the standard deviation that comes from loss, link and questions at each point, ``(n_point, 3)``."""
-        rng = np.random.default_rng([self.seed, 59])
+        rng = stream(self.seed, SPREAD)
         losses = log_losses[rng.choice(len(log_losses), min(CROSSED, len(log_losses)), replace=False)]
         out = np.zeros((log_losses.shape[1], 3))
         fewest = min(map(len, self.links.values()))
@@ -375,9 +373,9 @@ def chain(
     ConvergenceError
         When a fit did not converge.
     """
-    loss = Ensemble.of(loss_fit, seed, unconverged=unconverged)
+    loss = draws_of(loss_fit, seed, unconverged=unconverged)
     links = (
-        {str(name): Ensemble.of(one, seed, unconverged=unconverged) for name, one in score_fit.items()}
+        {str(name): draws_of(one, seed, unconverged=unconverged) for name, one in score_fit.items()}
         if isinstance(score_fit, Mapping)
         else _by_task(score_fit, seed, unconverged)
     )
@@ -415,13 +413,13 @@ def chain(
 def _by_task(source: Source, seed: int, unconverged: bool) -> dict[str, Ensemble]:
     """Return the draws of each group of a pooled fit, or of a fit that has none."""
     if not isinstance(source, Fit) or not source.groups.columns:
-        return {"score": Ensemble.of(source, seed, unconverged=unconverged)}
+        return {"score": draws_of(source, seed, unconverged=unconverged)}
     if len(source.groups.columns) > 1:
         raise ForecastError(
             f"score_fit is pooled over {listed(source.groups.columns)}; expected one column, which names the tasks"
         )
     ((column, labels),) = zip(source.groups.columns, source.groups.labels, strict=True)
-    return {name: Ensemble.of(source, seed, group={column: name}, unconverged=unconverged) for name in labels}
+    return {name: draws_of(source, seed, group={column: name}, unconverged=unconverged) for name in labels}
 
 
 def _refuse_no_link(name: str, link: Ensemble) -> None:

@@ -21,15 +21,15 @@ from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits
-from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, mixed, taken_draws, weighted
+from bayes_scaling.predict.ensemble import Source
+from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, by_all_laws
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
 
 @validated
 def continued(
-    source: Fit | WeightedFits | Ensemble,
+    source: Source,
     run: str,
     ahead: Mapping[str, Any] | pd.DataFrame,
     *,
@@ -47,7 +47,7 @@ def continued(
         that are constant in all its rows so far (params, batch, group) are filled in. The first row may be at the
         current position of the run, not before it
     seed : of the noise and the discrepancy ahead
-    unconverged : go on with a fit that did not converge
+    unconverged : accept fits that did not converge
 
     Returns
     -------
@@ -60,20 +60,11 @@ def continued(
     ForecastError
         When the fitted table has no such run, or an input of the law is missing, or a row is before the last one.
     """
-    if isinstance(source, Fit):
-        source.require_convergence(unconverged)
-        return _of_fit(source, run, ahead, seed)
-    fits, weights, accepted = weighted(source, unconverged)
-    for name in weights:
-        fits[name].require_convergence(accepted)
-    draws = taken_draws(source)
-    return mixed(
-        {name: _of_fit(fits[name], run, ahead, seed, draws.get(name)) for name in weights}, weights, draws, seed
-    )
+    return by_all_laws(source, seed, unconverged, lambda fit, draws: _continued_by(fit, run, ahead, seed, draws))
 
 
-def _of_fit(
-    fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame, seed: int, draws: np.ndarray | None = None
+def _continued_by(
+    fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame, seed: int, draws: np.ndarray | None
 ) -> Forecast:
     """Continue a run with one fit, or with some of its draws."""
     so_far, along = curve_so_far(fit, run)

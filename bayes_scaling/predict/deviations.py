@@ -142,7 +142,7 @@ def _ends(noise: Noise, so_far: SoFar, ids: list[int]) -> tuple[np.ndarray, np.n
     with scope():
         columns = {"noise.layout_row": jnp.asarray(layout.row), "noise.layout_gap": jnp.asarray(layout.gap)}
         known = {name: jnp.asarray(values) for name, values in theta.items()}
-        ahead_of = jax.vmap(functools.partial(one_step_ahead, family=noise.shape), (0, 0, 0, None))
+        ahead_of = jax.vmap(functools.partial(one_step_ahead, family=noise.scatter_family), (0, 0, 0, None))
         predicted = ahead_of(jnp.asarray(seen), jnp.asarray(scale), known, columns)
         expected, total = (np.asarray(part)[:, len(so_far.run) :].T for part in predicted)
     return expected, np.maximum(total**2 - scale[:, len(so_far.run) :].T ** 2, 0.0)

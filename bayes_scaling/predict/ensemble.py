@@ -11,18 +11,19 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.arguments import FilePath, Seed, validated
+from bayes_scaling.base.arguments import Expected, FilePath, Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.streams import MIXTURE, stream
 from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.runs import Runs
-from bayes_scaling.errors import ForecastError, PlanError
+from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.compiled import log_mean_and_scale
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
@@ -36,7 +37,7 @@ from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 from bayes_scaling.predict.saving import Saved, load_ensemble, save_ensemble
 
-BLOCK = 32  # points that are evaluated together
+POINTS_AT_ONCE = 32  # points that are evaluated together
 LEAST_WEIGHT = 1e-3  # laws with less weight are left out
 TREND = ", trend"  # ends the label of a law with a smooth discrepancy, beside itself with a rough one
 ALONE = ", law alone"  # ends the label of a law without a discrepancy, beside itself with a discrepancy
@@ -82,12 +83,14 @@ def law_and_scale(
     count = len(next(iter(points.values())))
     columns = model_columns(fit.law, fit.noise, {"run": np.arange(count), **points}, fit.yardstick)
     columns[CELL] = np.zeros(count, int) if cell is None else cell
-    padded = {name: np.concatenate([x, np.repeat(x[-1:], -count % BLOCK, axis=0)]) for name, x in columns.items()}
+    padded = {
+        name: np.concatenate([x, np.repeat(x[-1:], -count % POINTS_AT_ONCE, axis=0)]) for name, x in columns.items()
+    }
     laws, scales = [], []
     with scope():
         device = {name: jnp.asarray(values) for name, values in theta.items()}
-        for start in range(0, count, BLOCK):
-            given = {name: jnp.asarray(values[start : start + BLOCK]) for name, values in padded.items()}
+        for start in range(0, count, POINTS_AT_ONCE):
+            given = {name: jnp.asarray(values[start : start + POINTS_AT_ONCE]) for name, values in padded.items()}
             law, scale = log_mean_and_scale(fit.model)(device, given)
             laws.append(np.asarray(law))
             scales.append(np.asarray(scale))
@@ -124,7 +127,7 @@ class Member:
         fit.require_convergence(unconverged)
         theta = fit.theta(group, seed)
         count = len(next(iter(theta.values())))
-        residuals = Residuals.of(fit.noise.shape, theta, count, seed)
+        residuals = Residuals.of(fit.noise.scatter_family, theta, count, seed)
         deviation = theta["sigma_curve"] if fit.noise.correlated else np.zeros(count)
         return cls(fit, weight, theta, Paths.on_grid(fit, seed), residuals, deviation[:, None], np.arange(count))
 
@@ -196,7 +199,7 @@ class Ensemble:
     @validated
     def of(
         cls,
-        source: Fit | WeightedFits | Ensemble,
+        source: Source,
         seed: Seed = 0,
         *,
         group: Mapping[str, str] | None = None,
@@ -206,34 +209,39 @@ class Ensemble:
 
         Parameters
         ----------
-        source : a fit, or several with weights: a comparison, or an ensemble, whose laws are drawn from again
-        seed : of discrepancy paths and noise; the same seed gives the same ensemble
-        group : which group of a pooled fit, ``{"dataset": "c4"}``
+        source : a fit, or several with weights: a comparison; or an ensemble, which keeps its draws
+        seed : of discrepancy paths and noise, and of which draws of several fits are used; the same seed gives the same
+            ensemble
+        group : which group of a pooled fit, ``{"dataset": "c4"}``; by default an ensemble keeps its own
         unconverged : accept fits that did not converge
 
         Raises
         ------
         ConvergenceError
             When a fit did not converge; whoever made an ensemble accepted that.
+        FitError
+            When a fit is pooled and no group is given, or a group is given and it is not.
         """
-        if isinstance(source, Ensemble):
-            unconverged = True
-            group = (source.group or None) if group is None else group
-        if isinstance(source, Fit):
-            members = {source.law.label: Member.of(source, 1.0, seed, group, unconverged)}
-            return cls._with(members, group, seed, None)
-        weights = used(source.weights)
-        members = {name: Member.of(source.fits[name], w, seed, group, unconverged) for name, w in weights.items()}
-        chosen = drawn_by_weight(weights, {name: len(member) for name, member in members.items()}, seed)
-        members = {name: member.take(chosen[name]) for name, member in members.items()}
-        return cls._with(members, group, seed, getattr(source, "evidence", None))
+        group = group_of(source, group)
+        members = {
+            name: Member.of(share.fit, share.weight, seed, group, True).take(share.draws)
+            for name, share in shares_of(source, seed, unconverged).items()
+        }
+        return cls._with(
+            members, group, seed, getattr(source, "evidence", None), isinstance(source, Ensemble) and source.taken
+        )
 
     @classmethod
     def _with(
-        cls, members: Mapping[str, Member], group: Mapping[str, str] | None, seed: int, evidence: Evidence | None
+        cls,
+        members: Mapping[str, Member],
+        group: Mapping[str, str] | None,
+        seed: int,
+        evidence: Evidence | None,
+        taken: bool,
     ) -> Ensemble:
         runs = next(iter(members.values())).fit.runs
-        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}), seed, evidence)
+        return cls(members, runs.loss_unit, float(runs.loss.min()), dict(group or {}), seed, evidence, taken)
 
     @classmethod
     @validated
@@ -261,8 +269,7 @@ class Ensemble:
             name: Member.of(fit, saved.weights[name], saved.seed, saved.group or None, True).take(saved.draws[name])
             for name, fit in saved.fits.items()
         }
-        found = cls._with(members, saved.group, saved.seed, saved.evidence)
-        return dataclasses.replace(found, taken=saved.taken)
+        return cls._with(members, saved.group, saved.seed, saved.evidence, saved.taken)
 
     @validated
     def save(self, path: FilePath) -> None:
@@ -323,10 +330,16 @@ class Ensemble:
 
     @validated
     def take(self, draws: Sequence[int] | np.ndarray) -> Ensemble:
-        """Keep some draws, by index over all members; the weight of each law is then its share of them."""
+        """Keep some draws, by index over all members; the weight of each law is then its share of them.
+
+        Raises
+        ------
+        ForecastError
+            When there is no draw of an index, or none is chosen.
+        """
         wanted, start, members = np.asarray(draws), 0, {}
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise PlanError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
+            raise ForecastError(f"draws are counted from 0 to {len(self) - 1}; got {shown(draws)}")
         for name, member in self.members.items():
             inside = (wanted >= start) & (wanted < start + len(member))
             if inside.any():
@@ -334,24 +347,36 @@ class Ensemble:
                 members[name] = kept.take(wanted[inside] - start)
             start += len(member)
         if not wanted.size or wanted.min() < 0 or wanted.max() >= start:
-            raise PlanError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
+            raise ForecastError(f"draws are counted from 0 to {start - 1}; got {wanted.tolist()[:5]}")
         return dataclasses.replace(self, members=members, taken=True)
 
     @validated
     def only(self, name: str) -> Ensemble:
-        """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``."""
+        """Keep one of the laws: ``"chinchilla"`` with its discrepancy, or ``"chinchilla, law alone"``.
+
+        Raises
+        ------
+        ForecastError
+            When there is no law of this label.
+        """
         if name not in self.members:
-            raise PlanError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
+            raise ForecastError(f"the ensemble has no law {shown(name)}; it has {'; '.join(self.members)}")
         return self.without([one for one in self.members if one != name])
 
     @validated
     def without(self, names: Sequence[str]) -> Ensemble:
-        """Leave out laws, by label; the weights of the others grow in proportion."""
+        """Leave out laws, by label; the weights of the others grow in proportion.
+
+        Raises
+        ------
+        ForecastError
+            When there is no law of a label, or no law is left.
+        """
         unknown = [name for name in names if name not in self.members]
         kept = {name: member for name, member in self.members.items() if name not in names}
         if unknown or not kept:
             what = f"no law {shown(unknown[0])}" if unknown else "no law but these"
-            raise PlanError(f"the ensemble has {what}; it has {'; '.join(self.members)}")
+            raise ForecastError(f"the ensemble has {what}; it has {'; '.join(self.members)}")
         total = sum(member.weight for member in kept.values())
         members = {name: dataclasses.replace(one, weight=one.weight / total) for name, one in kept.items()}
         evidence = None if self.evidence is None else self.evidence.of(members)
@@ -368,7 +393,7 @@ class Ensemble:
 
         Raises
         ------
-        PlanError
+        ForecastError
             When an input is missing or not a positive number.
         """
         may_be_zero = {name for member in self.members.values() for name in member.fit.law.may_be_zero}
@@ -376,17 +401,17 @@ class Ensemble:
             given = {name: np.atleast_1d(np.asarray(values, float)) for name, values in inputs.items()}
             given = dict(zip(given, np.broadcast_arrays(*given.values()), strict=True))
         except (TypeError, ValueError, OverflowError):
-            raise PlanError("inputs of a run: expected numbers, or rows of equal length") from None
+            raise ForecastError("inputs of a run: expected numbers, or rows of equal length") from None
         for name, values in given.items():
             least = 0.0 if name in may_be_zero else math.ulp(0.0)
             if values.ndim != 1 or not (values.size and np.isfinite(values).all() and (values >= least).all()):
                 got = "" if values.size else "got no numbers, "
-                raise PlanError(f"{name} of a run: {got}expected positive numbers, or one row of them")
+                raise ForecastError(f"{name} of a run: {got}expected positive numbers, or one row of them")
         given = derive_missing(given)[0]
         for member in self.members.values():
             missing = missing_inputs(member.fit.law, given, member.fit.yardstick.schedule)
             if missing:
-                raise PlanError(
+                raise ForecastError(
                     f"law {member.fit.law.label} needs {', '.join(member.fit.law.inputs)} of each run; "
                     f"{missing[0]} is missing"
                 )
@@ -432,15 +457,45 @@ class Share:
     Attributes
     ----------
     fit : its posterior
-    draws : which draws of it are used; a slice for all
+    weight : weight of the law
+    draws : (n_draw,) which draws of the fit are used, by index
     """
 
     fit: Fit
-    draws: np.ndarray | slice
+    weight: float
+    draws: np.ndarray
 
 
-def shares_of(source: Fit | WeightedFits | Ensemble, seed: int, unconverged: bool) -> dict[str, Share]:
+type Compared = Annotated[WeightedFits, Expected(lambda _: True, "a Comparison, as from compare(laws, runs)")]
+type Source = Fit | Compared | Ensemble
+"""What answers rest on: one fit, several with weights, or draws of either."""
+
+
+def draws_of(
+    source: Source, seed: int, *, group: Mapping[str, str] | None = None, unconverged: bool = False
+) -> Ensemble:
+    """Return the ensemble that an answer rests on: one that is given as it is, any other source drawn by a seed.
+
+    Parameters
+    ----------
+    group, unconverged : as of `Ensemble.of`. Of an ensemble the same draws are asked in another group
+    """
+    if not isinstance(source, Ensemble):
+        return Ensemble.of(source, seed, group=group, unconverged=unconverged)
+    same = dict(group_of(source, group) or {}) == dict(source.group)
+    return source if same else Ensemble.of(source, source.seed, group=group)
+
+
+def group_of(source: Source, group: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return the group that is asked for: by default that of an ensemble."""
+    return group or (source.group if isinstance(source, Ensemble) else None) or None
+
+
+def shares_of(source: Source, seed: int, unconverged: bool) -> dict[str, Share]:
     """Return which draws of which fits a source is made of, by label; their concatenation is the mixture.
+
+    Every answer from a source begins here: a fit is all its draws, an ensemble those that it has, several fits with
+    weights are drawn from.
 
     Raises
     ------
@@ -449,20 +504,24 @@ def shares_of(source: Fit | WeightedFits | Ensemble, seed: int, unconverged: boo
     """
     if isinstance(source, Fit):
         source.require_convergence(unconverged)
-        return {source.law.label: Share(source, slice(None))}
+        return {source.law.label: Share(source, 1.0, np.arange(_count(source)))}
     if isinstance(source, Ensemble):
-        return {name: Share(member.fit, member.draws) for name, member in source.members.items()}
+        return {name: Share(member.fit, member.weight, member.draws) for name, member in source.members.items()}
     weights = used(source.weights)
     for name in weights:
         source.fits[name].require_convergence(unconverged)
-    counts = {name: int(np.prod(source.fits[name].unconstrained.shape[:2])) for name in weights}
-    chosen = drawn_by_weight(weights, counts, seed)
-    return {name: Share(source.fits[name], chosen[name]) for name in weights}
+    chosen = drawn_by_weight(weights, {name: _count(source.fits[name]) for name in weights}, seed)
+    return {name: Share(source.fits[name], weight, chosen[name]) for name, weight in weights.items()}
+
+
+def _count(fit: Fit) -> int:
+    """Return the number of draws of a fit, of all chains."""
+    return int(np.prod(fit.unconstrained.shape[:2]))
 
 
 def drawn_by_weight(weights: Mapping[str, float], counts: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
     """Choose draws of each law by its weight, as indices; their total is the number of draws of the largest fit."""
-    rng = np.random.default_rng([seed, 6])
+    rng = stream(seed, MIXTURE)
     wanted = _divided(np.array(list(weights.values())), max(counts.values()))
     return {
         name: rng.choice(counts[name], share, replace=bool(share > counts[name]))

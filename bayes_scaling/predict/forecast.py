@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed
+from bayes_scaling.base.streams import GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.runs import Runs
@@ -21,11 +22,11 @@ from bayes_scaling.inference.at_rows import few_of, with_few_draws
 from bayes_scaling.inference.draws import by_row
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
-from bayes_scaling.model.observations import SIZES
+from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, drawn_by_weight, label_of, law_and_scale, used
+from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, law_and_scale, shares_of
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals
@@ -127,8 +128,7 @@ class Forecast:
         of : ``new_run`` (everything), ``mean`` (no run noise) or ``fitted`` (parameters, disagreement between
             laws, and the laws' error as far as the runs show it)
         """
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(of), equal_tails(probability), axis=0).T)
 
     def uncertainty(self) -> pd.DataFrame:
         """Split the uncertainty of one new run into its sources.
@@ -214,7 +214,7 @@ def _half(losses: np.ndarray) -> np.ndarray:
 
 @validated
 def forecast(
-    source: Fit | WeightedFits | Ensemble,
+    source: Source,
     points: pd.DataFrame | Runs | None = None,
     *,
     seed: Seed = 0,
@@ -233,7 +233,7 @@ def forecast(
         fit is pooled, ``dataset="c4"`` (a name that is not in the fitted table is a new group, drawn from the
         population)
     seed : of the noise of new runs
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
 
     Returns
     -------
@@ -252,45 +252,47 @@ def forecast(
     DataError
         When an input is what a table of runs refuses: not a positive number, or FLOPs far from 6 N D.
     """
-    if isinstance(source, Fit):
-        source.require_convergence(unconverged)
-        return _of_fit(source, points, inputs, seed)
-    fits, weights, unconverged = weighted(source, unconverged)
     if isinstance(source, Ensemble):
         inputs = {**(source.group if points is None else {}), **inputs}
-    for name in weights:
-        fits[name].require_convergence(unconverged)
-    draws = taken_draws(source)
-    of_laws = {
-        name: _of_fit(fits[name], points, _read_by(fits, name, inputs), seed, draws.get(name)) for name in weights
-    }
-    return mixed(of_laws, weights, draws, seed)
+    fits = [source] if isinstance(source, Fit) else list(source.fits.values())
+    return by_all_laws(
+        source,
+        seed,
+        unconverged,
+        lambda fit, draws: _forecast_by(fit, points, _read_by(fit, fits, inputs), seed, draws),
+    )
 
 
-def _read_by(fits: Mapping[str, Fit], name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out inputs of future runs that another law has a column for, and this one has not."""
-    others = {column for fit in fits.values() for column in fit.law.columns} - {*INPUTS, *fits[name].law.columns}
+def by_all_laws(
+    source: Source, seed: int, unconverged: bool, ask: Callable[[Fit, np.ndarray | None], Forecast]
+) -> Forecast:
+    """Ask each law of a source for a forecast, and mix what they say.
+
+    Parameters
+    ----------
+    ask : returns the forecast by one fit, of some of its draws by index, or of all
+    """
+    shares = shares_of(source, seed, unconverged)
+    if isinstance(source, Fit):
+        return ask(source, None)
+    # `members` of a forecast hold all draws of each law, unless some were taken from the ensemble.
+    draws = source.draws if isinstance(source, Ensemble) and source.taken else {}
+    of_laws = {name: ask(share.fit, draws.get(name)) for name, share in shares.items()}
+    return mixed(of_laws, {name: share.weight for name, share in shares.items()}, draws, seed)
+
+
+def _read_by(asked: Fit, fits: Sequence[Fit], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out inputs of future runs that another law has a column for, and the one that is asked has not."""
+    others = {column for fit in fits for column in fit.law.columns} - {*INPUTS, *asked.law.columns}
     return {given: value for given, value in inputs.items() if given not in others}
 
 
-def weighted(source: WeightedFits | Ensemble, unconverged: bool) -> tuple[Mapping[str, Fit], Mapping[str, float], bool]:
-    """Return fits and weights of the laws that are used, and whether fits that did not converge are accepted."""
-    # Whoever made an ensemble accepted fits that did not converge, or all did; whoever took draws, their laws.
-    weights = source.weights if taken_draws(source) else used(source.weights)
-    return source.fits, weights, unconverged or isinstance(source, Ensemble)
-
-
-def taken_draws(source: WeightedFits | Ensemble) -> Mapping[str, np.ndarray]:
-    """Return which draws of each fit were taken, by label; nothing where draws are still to be chosen by weight."""
-    return source.draws if isinstance(source, Ensemble) and source.taken else {}
-
-
-def _of_fit(
+def _forecast_by(
     fit: Fit,
     points: pd.DataFrame | Runs | None,
     inputs: Mapping[str, Any],
     seed: int,
-    draws: np.ndarray | None = None,
+    draws: np.ndarray | None,
 ) -> Forecast:
     """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
@@ -341,7 +343,7 @@ def at_rows_ahead(
         so_far = SoFar(run[:now], position[:now], residual, scale[:, :now], by_row(theta, cell[:now]))
         on = np.flatnonzero(np.isin(run[now:], run[:now]))
         ahead = now + on
-        rng = np.random.default_rng([seed, 5])
+        rng = stream(seed, GOING_ON)
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
@@ -349,7 +351,7 @@ def at_rows_ahead(
         fresh = np.array(fresh)
         fresh[:, on] -= unresolved[:, [so_far.end(one) for one in run[ahead]]]
     log_mean = fitted + fresh
-    residuals = Residuals.of(fit.noise.shape, at_rows, len(log_mean), seed)
+    residuals = Residuals.of(fit.noise.scatter_family, at_rows, len(log_mean), seed)
     together = Predictive.of(log_mean + own.drawn, scale[:, now:], residuals)
     error = (OWN_ERROR,) if fit.discrepancy_grid.size else ()
     deviation = own_deviation(known.runs) if fit.noise.correlated else ()
@@ -384,7 +386,7 @@ def mixed(
 
     Parameters
     ----------
-    taken : which draws of each fit its forecast is of, as of `taken_draws`; of them all are kept
+    taken : which draws of each fit its forecast is of, where they were taken from an ensemble; of them all are kept
     """
     counts = {name: len(member.mean) for name, member in members.items()}
     whole = counts == {name: len(draws) for name, draws in taken.items()}
@@ -451,7 +453,7 @@ def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _extrapolation(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
     """Return the size of each point over that of the largest fitted run."""
-    for name in (*SIZES, *fit.law.inputs):
+    for name in (*SIZE_MEASURES, *fit.law.inputs):
         if name in frame and name in fit.runs:
             return np.asarray(frame[name].to_numpy(float) / fit.runs.column(name).max())
     return np.full(len(frame), np.nan)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_loss, checked_probability
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -27,16 +27,13 @@ from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
-from bayes_scaling.predict.paths import Paths, fitted_places, sum_of
+from bayes_scaling.predict.ensemble import Source, group_of, shares_of
+from bayes_scaling.predict.paths import E_FOLDS_BEYOND, Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import minimise, where_met
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
-SMALLER, BEYOND, STEPS = (
-    5.0,
-    30.0,
-    200,
-)  # range of the paths in e-folds around the fitted sizes, and number of steps
+SMALLER = 5.0  # e-folds below the smallest fitted place from which paths are followed
+STEPS = 200  # number of places along them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,8 +56,7 @@ class Optimum:
         """Return the equal-tailed interval of ``params``, ``tokens`` or ``loss``, ``(2,)``."""
         if of not in ("params", "tokens", "loss"):
             raise ForecastError(f"an optimum has params, tokens and loss, not {of!r}")
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(getattr(self, of), [tail, 1 - tail]))
+        return np.asarray(np.quantile(getattr(self, of), equal_tails(probability)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,13 +65,13 @@ class Requirement:
 
     Attributes
     ----------
-    loss : the target; of a chain the score
+    target : the loss that is wanted; of a chain the score
     of : ``flops``, ``params``, ``tokens``, ...
     draws : (n_draw,) in raw units; infinite where the law never reaches the target
     along : what happens to the other inputs
     """
 
-    loss: float
+    target: float
     of: str
     draws: np.ndarray
     along: str
@@ -91,19 +87,19 @@ class Requirement:
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval; an end is infinite when that much of the posterior is out of reach."""
-        tail = (1 - checked_probability(probability)) / 2
-        return self.quantile(tail), self.quantile(1 - tail)
+        low, high = equal_tails(probability)
+        return self.quantile(low), self.quantile(high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return target, median, 90 % interval and probability as plain values, for JSON; None where it is infinite."""
         ends = [value if np.isfinite(value) else None for value in (*self.interval(0.9), self.quantile(0.5))]
-        kept = {"target": self.loss, "of": self.of, "along": self.along, "reachable": self.reachable}
+        kept = {"target": self.target, "of": self.of, "along": self.along, "reachable": self.reachable}
         return {**kept, "low": ends[0], "high": ends[1], "median": ends[2]}
 
 
 @validated
 def compute_optimal(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     flops: float,
     *,
     group: Mapping[str, str] | None = None,
@@ -120,21 +116,29 @@ def compute_optimal(
     fit : of a law that takes params and tokens; or several such laws, mixed by weight: an ensemble or a comparison
     flops : budget in FLOPs, C = 6 N D
     group : the group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of the discrepancy at this size; the split does not depend on it
+
+    Returns
+    -------
+    Optimum
+        One split for every draw, with its mean loss in the unit of the fitted losses.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When a law takes other inputs, or the budget is no finite number or too few FLOPs for any run.
     """
     shares = shares_of(fit, seed, unconverged).values()
-    group = group or _group_of(fit)
+    group = group_of(fit, group)
     parts = [(_split(share.fit, flops, group, seed), share.draws) for share in shares]
     draws = {
         name: np.concatenate([getattr(part, name)[chosen] for part, chosen in parts])
         for name in ("params", "tokens", "loss")
     }
     return Optimum(float(flops), **draws)
-
-
-def _group_of(source: Fit | WeightedFits | Ensemble) -> Mapping[str, str] | None:
-    return source.group or None if isinstance(source, Ensemble) else None
 
 
 def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -> Optimum:
@@ -161,7 +165,7 @@ def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -
 
 @validated
 def required(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     loss: float,
     *,
     of: str = "",
@@ -184,18 +188,30 @@ def required(
     tokens_per_param : with ``of="flops"``, a fixed ratio instead of the compute-optimal split
     group : the group of a pooled fit, ``{"dataset": "c4"}``
     fixed : values of the other inputs when ``of`` is an input of the law: ``of="tokens", params=7e9``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of the discrepancy along the way; the answer is the first size that reaches the loss
+
+    Returns
+    -------
+    Requirement
+        One answer for every draw, in raw units; infinite where the law never reaches the loss.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When the loss or a fixed input makes no sense, the law does not take ``of``, or other inputs must be fixed.
     """
     shares = shares_of(fit, seed, unconverged).values()
-    group = group or _group_of(fit)
+    group = group_of(fit, group)
     parts = [(_needed(share.fit, loss, of, tokens_per_param, group, seed, fixed), share.draws) for share in shares]
     first = parts[0][0]
     odd = next((part.of for part, _ in parts if part.of != first.of), "")
     if odd:
         raise ForecastError(f"the laws take other inputs, so say which one is wanted: of={first.of!r} or of={odd!r}")
     draws = np.concatenate([part.draws[chosen] for part, chosen in parts])
-    return Requirement(first.loss, first.of, draws, first.along)
+    return Requirement(first.target, first.of, draws, first.along)
 
 
 def _needed(
@@ -265,7 +281,7 @@ def _first_reached(
         moving, log_inputs, places = None, np.zeros(0), []
         for path, (axis, fitted) in enumerate(zip(fit.discrepancy.axes(fit.law), fitted_places(fit).T, strict=True)):
             if (rest := _rest(axis.inputs, kind, given)) is not None:
-                sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + BEYOND, STEPS)
+                sizes = np.linspace(fitted.min() - SMALLER, fitted.max() + E_FOLDS_BEYOND, STEPS)
                 moving, log_inputs = path, sizes - rest
                 if kind in fit.law.may_be_zero:
                     sizes = log_product(fit.law, (kind,), {kind: np.exp(log_inputs)})

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.streams import PATHS, stream
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.discrepancy import MOST_PLACES
 
-BEYOND = 30.0  # how far paths extend beyond the largest fitted place, in e-folds
+E_FOLDS_BEYOND = 30.0  # how far paths extend beyond the largest fitted place, in e-folds
 STEPS = 256  # number of places there
 
 
@@ -68,7 +69,7 @@ class Paths:
         if not grid.size:
             nothing = (np.zeros((count, len(one))) for one in places)
             return cls(tuple(OnePath(one, zeros, zeros) for one, zeros in zip(places, nothing, strict=True)))
-        scales, rng, drawn = fit.flat(), np.random.default_rng([seed, 4]), []
+        scales, rng, drawn = fit.flat(), stream(seed, PATHS), []
         for path, increments, one in zip(grid.paths, grid.increments_of(fit.increments), places, strict=True):
             scale, fresh = scales[path.axis.scale][:, None], path.unresolved(one, count, rng)
             drawn.append(OnePath(one, scale * (increments @ path.basis(one).T), scale * fresh))
@@ -78,7 +79,7 @@ class Paths:
     def on_grid(cls, fit: Fit, seed: int) -> Paths:
         """Draw the paths of a fit from its smallest places to 30 e-folds beyond its largest."""
         fitted = fitted_places(fit).T
-        return cls.drawn(fit, [np.linspace(one.min(), one.max() + BEYOND, STEPS) for one in fitted], seed)
+        return cls.drawn(fit, [np.linspace(one.min(), one.max() + E_FOLDS_BEYOND, STEPS) for one in fitted], seed)
 
     @classmethod
     def at_runs(cls, fit: Fit, places: np.ndarray, seed: int) -> Paths:

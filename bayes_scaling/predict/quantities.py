@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_probability, equal_tails, listed, shown
 from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import ForecastError, LawError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Quantity
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.ensemble import Source, group_of, shares_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,8 +56,7 @@ class QuantityDraws:
 
     def interval(self, probability: float = 0.9) -> np.ndarray:
         """Return the equal-tailed credible interval over the draws that give an answer, ``(n_point, 2)``."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.stack([self.quantile(tail), self.quantile(1 - tail)], axis=1)
+        return np.stack([self.quantile(tail) for tail in equal_tails(probability)], axis=1)
 
     def to_frame(self, probability: float = 0.9) -> pd.DataFrame:
         """Return one row per point: inputs, median, interval, probability that there is an answer."""
@@ -67,7 +66,7 @@ class QuantityDraws:
 
 @validated
 def quantity(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     name: str,
     *,
     group: Mapping[str, str] | None = None,
@@ -81,19 +80,28 @@ def quantity(
     fit : posterior; or several, of which those whose law defines the quantity are mixed by weight
     name : name of the quantity, ``"critical_batch"``
     group : the group of a pooled fit, ``{"dataset": "c4"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     inputs : inputs of the quantity, positive numbers or lists of equal length: ``loss=[3.0, 2.5]``; an array of shape
         ``(n_draw, 1)`` gives one value per draw of one fit (parameters of another fit)
 
+    Returns
+    -------
+    QuantityDraws
+        Draws at every point, ``(n_draw, n_point)``, with the unit that the law states.
+
     Raises
     ------
+    ConvergenceError
+        When a fit did not converge.
+    ForecastError
+        When an input is not a positive number, or inputs have other lengths.
     LawError
         When the law has no such quantity, or the quantity takes other inputs; of several laws, when none has it, or
         they mean different things by it.
     """
     if isinstance(fit, Fit):
         fit.require_convergence(unconverged)
-        return _of_fit(fit, name, group, inputs)
+        return _quantity_of_fit(fit, name, group, inputs)
     shares = shares_of(fit, 0, unconverged)
     defining = {key: share for key, share in shares.items() if name in _named(share.fit)}
     if not defining:
@@ -104,8 +112,8 @@ def quantity(
         raise ForecastError(
             f"{odd[0]} has a value per draw, which belongs to one fit: give that one, as in fits[label]"
         )
-    group = group or (fit.group or None if isinstance(fit, Ensemble) else None)
-    found = {key: _of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
+    group = group_of(fit, group)
+    found = {key: _quantity_of_fit(share.fit, name, group, inputs) for key, share in defining.items()}
     first = next(iter(found.values()))
     for key, one in found.items():
         if one.unit != first.unit:
@@ -113,14 +121,14 @@ def quantity(
                 f"the laws count {name} in {first.unit} and in {one.unit}: ask one of them, like fits[{shown(key)}]"
             )
     draws = np.concatenate([one.draws[defining[key].draws] for key, one in found.items()])
-    return dataclasses.replace(first, draws=draws, laws={key: float(fit.weights[key]) for key in found})
+    return dataclasses.replace(first, draws=draws, laws={key: float(defining[key].weight) for key in found})
 
 
 def _named(fit: Fit) -> dict[str, Quantity]:
     return {row.name: row for row in fit.law.quantities}
 
 
-def _of_fit(fit: Fit, name: str, group: Mapping[str, str] | None, inputs: Mapping[str, Any]) -> QuantityDraws:
+def _quantity_of_fit(fit: Fit, name: str, group: Mapping[str, str] | None, inputs: Mapping[str, Any]) -> QuantityDraws:
     """Compute a quantity for every draw of one fit."""
     theta = {key: values[:, None] for key, values in fit.theta(group).items()}
     count = len(next(iter(theta.values())))

@@ -16,14 +16,14 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text, nulled
-from bayes_scaling.base.messages import checked_loss, checked_probability, listed, shown
+from bayes_scaling.base.messages import checked_loss, equal_tails, listed, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.along import reached
 from bayes_scaling.predict.continuation import continued
-from bayes_scaling.predict.ensemble import Ensemble, WeightedFits, shares_of
+from bayes_scaling.predict.ensemble import Source, shares_of
 from bayes_scaling.predict.forecast import CURVE, Forecast, forecast
 from bayes_scaling.predict.frontier import Requirement
 from bayes_scaling.predict.quantities import QuantityDraws, quantity
@@ -109,8 +109,7 @@ class Trajectory:
     @validated
     def interval(self, probability: float = 0.9, of: str = "curve") -> np.ndarray:
         """Return the pointwise band, ``(n_row, 2)``: at each row alone it holds the loss with this probability."""
-        tail = (1 - checked_probability(probability)) / 2
-        return np.asarray(np.quantile(self.draws(of), [tail, 1 - tail], axis=0).T)
+        return np.asarray(np.quantile(self.draws(of), equal_tails(probability), axis=0).T)
 
     @validated
     def simultaneous(self, probability: float = 0.9, of: str = "curve") -> np.ndarray:
@@ -262,7 +261,7 @@ class Trajectory:
 
 @validated
 def trajectory(
-    source: Fit | WeightedFits | Ensemble,
+    source: Source,
     *,
     run: str = "",
     given: Mapping[str, Any] | None = None,
@@ -278,7 +277,7 @@ def trajectory(
     run : of a run under way, its id in the fitted table; what is constant in its rows so far is filled in
     given : further inputs of the law's quantities beside the curve: ``{"gap": 0.02}``
     seed : of the noise, of the discrepancy and of departures of curves
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     inputs : what the law reads of a run, ``params=519e3, batch_tokens=8192``, and how long it is: ``steps=2000``, or
         ``tokens`` of a table without steps. A number is the end of the run, whose rows are then placed evenly along the
         logarithm; a list gives the rows, and then other inputs may be lists of equal length, like ``learning_rate``,
@@ -386,9 +385,7 @@ def _of_no_curves(fit: Fit) -> tuple[str, ...]:
     )
 
 
-def _beside(
-    source: Fit | WeightedFits | Ensemble, found: Forecast, given: Mapping[str, Any], unconverged: bool
-) -> dict[str, QuantityDraws]:
+def _beside(source: Source, found: Forecast, given: Mapping[str, Any], unconverged: bool) -> dict[str, QuantityDraws]:
     """Return every quantity of the laws whose inputs are known along the run, at its median losses."""
     fits = [share.fit for share in shares_of(source, 0, unconverged).values()]
     group = {column: str(found.points[column].iloc[0]) for fit in fits for column in fit.groups.columns} or None

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.streams import LEFTOVER, stream
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, RATE, Bottom, bottoms, nominal
 from bayes_scaling.predict.cautions import known_columns
@@ -54,7 +55,7 @@ class Leftover:
         measured = bottoms(table)
         sizes = np.log(np.unique(np.column_stack([table["params"], nominal(table["tokens"].to_numpy(float))]), axis=0))
         wider = np.sqrt(_growth(sizes, np.log([params, tokens])))
-        rng = np.random.default_rng([seed, 61])
+        rng = stream(seed, LEFTOVER)
         scales = {name: _scales(member, measured) for name, member in ensemble.members.items()}
         parts = []
         for name, member in ensemble.members.items():

@@ -16,15 +16,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import checked_probability, shown
+from bayes_scaling.base.messages import equal_tails, shown
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import REMEDY, ForecastError, Remedy
-from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.cautions import known_columns, off_balance
-from bayes_scaling.predict.ensemble import Ensemble, Member, WeightedFits
+from bayes_scaling.predict.ensemble import Ensemble, Member, Source, draws_of
 from bayes_scaling.predict.tuned_sizes import Leftover, best_settings, settings_of
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 
@@ -72,8 +71,7 @@ class Hyperparameters:
     def interval(self, of: Axis = "rate", probability: float = 0.9) -> tuple[float, float]:
         """Return the equal-tailed interval of the best ``rate``, or of the best ``batch_tokens``."""
         _known_axis(of)
-        tail = (1 - checked_probability(probability)) / 2
-        low, high = np.quantile(self.rates if of == "rate" else self.batches, [tail, 1 - tail])
+        low, high = np.quantile(self.rates if of == "rate" else self.batches, equal_tails(probability))
         return float(low), float(high)
 
     @validated
@@ -305,7 +303,7 @@ class Hyperparameters:
 
 @validated
 def optimal_hyperparameters(
-    fit: Fit | WeightedFits | Ensemble,
+    fit: Source,
     *,
     params: float,
     tokens: float,
@@ -324,17 +322,25 @@ def optimal_hyperparameters(
     batch_tokens : tokens per step, where they are given and only the rate is chosen
     within : share of compute that may be wasted inside the region that is reported
     group : the group of a pooled fit, ``{"optimizer": "adamw"}``
-    unconverged : accept a fit that did not converge
+    unconverged : accept fits that did not converge
     seed : of draws
+
+    Returns
+    -------
+    Hyperparameters
+        The recommended rate and batch, the best ones of every draw, and what other choices waste.
 
     Raises
     ------
+    ConvergenceError
+        When a fit did not converge.
+    FitError
+        When a fit is pooled and no group is given, or a group is given and it is not.
     ForecastError
         When no law reads a learning rate, or a number makes no sense.
     """
     refuse_untunable(params, tokens, batch_tokens, within)
-    whole = fit if isinstance(fit, Ensemble) else Ensemble.of(fit, seed, group=group, unconverged=unconverged)
-    ensemble = with_valley(whole)
+    ensemble = with_valley(draws_of(fit, seed, group=group, unconverged=unconverged))
     refuse_one_setting(ensemble.runs, batch_tokens)
     leftover = Leftover.of(ensemble, params, tokens, seed)
     if batch_tokens is not None:

@@ -32,7 +32,7 @@ from bayes_scaling.report.tables import as_key
 
 DRAWS, FEW_DRAWS = 2000, 500  # used for plans, and in a draft
 STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, as factors
-ALONG, FEW_ALONG = 16, 8  # budgets along the fan chart
+MANY_ALONG, FEW_ALONG = 16, 8  # budgets along the fan chart
 OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
 SIZES = 41  # in the picture of sizes
 REACH = 6.0  # factor by which that picture extends beyond the recommended size
@@ -274,7 +274,7 @@ def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -
     ----------
     smallest, largest : FLOPs, 6 N D
     """
-    along = np.geomspace(smallest, largest, FEW_ALONG if context.draft else ALONG).tolist()
+    along = np.geomspace(smallest, largest, FEW_ALONG if context.draft else MANY_ALONG).tolist()
     problem = DecisionProblem(ensemble, given=context.study.given, seed=context.study.seed)
     curve = problem.curve(along)
     known = ("params", "tokens", "batch_tokens")

@@ -20,6 +20,7 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import StudyError
+from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.predict.ensemble import used
@@ -59,15 +60,7 @@ def gather(
     """
     started = time.perf_counter()
     runs = study.runs() if runs is None else runs
-    for name in ("params", "tokens"):
-        if name not in runs:
-            raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
-    candidates = study.candidates(runs, draft, run_law_files)
-    if study.tuning is not None and not any(RATE in one.law.inputs for one in candidates):
-        raise StudyError(
-            f"tuning asks for a learning rate, but no law of the study reads one: add 'tuning' to laws.names, for a "
-            f"table with the columns params, tokens, {BATCH} and {RATE}"
-        )
+    candidates = _answerable(study, runs, draft, run_law_files)
     with progress_bar("report", progress) as report:
         with part_of(report, "", 0.0, LAWS):
             comparison = compare(
@@ -142,6 +135,20 @@ def gather(
         }
     plain: dict[str, Any] = json.loads(json_text(content))
     return plain
+
+
+def _answerable(study: Study, runs: Runs, draft: bool, run_law_files: bool) -> tuple[Candidate, ...]:
+    """Return the candidates of a study; refuse a table or laws that cannot answer what it asks."""
+    for name in ("params", "tokens"):
+        if name not in runs:
+            raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
+    candidates = study.candidates(runs, draft, run_law_files)
+    if study.tuning is not None and not any(RATE in one.law.inputs for one in candidates):
+        raise StudyError(
+            f"tuning asks for a learning rate, but no law of the study reads one: add 'tuning' to laws.names, for a "
+            f"table with the columns params, tokens, {BATCH} and {RATE}"
+        )
+    return candidates
 
 
 def _outlook(context: Context, problem: DecisionProblem, plan: Plan, others: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.recipes import compare_recipes
 from bayes_scaling.errors import StudyError
 from bayes_scaling.evaluate.arms import alike
-from bayes_scaling.inference.fit import fit
+from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import catalogue_law
 from bayes_scaling.model.noise import Noise
@@ -72,7 +72,7 @@ def scores(context: Context, plan: Plan, ensemble: Ensemble) -> dict[str, Any] |
     table = score_runs(
         read_table(path), score=asked.score, loss=asked.loss, questions=asked.questions, source=path.name
     )
-    link = fit(
+    link = fit_law(
         catalogue_law(asked.link),
         table,
         noise=Noise("normal", scale="constant" if asked.questions is None else "known"),

@@ -12,10 +12,11 @@ import pandas as pd
 import scipy.stats
 
 from bayes_scaling.evaluate.calibration import loo_pit, predictive_check
-from bayes_scaling.evaluate.checks import MOST_K, find_influential, find_outliers, identifiability
+from bayes_scaling.evaluate.checks import find_influential, find_outliers, identifiability
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
-from bayes_scaling.evaluate.sensitivity import prior_sensitivity
+from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED, prior_sensitivity
+from bayes_scaling.inference.weights import MOST_K
 from bayes_scaling.predict.ensemble import used
 
 GREEN, AMBER, RED = "green", "amber", "red"
@@ -120,7 +121,7 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
             AMBER if k_hat <= MOST_K else RED,
             "draft: normal approximations, worst Pareto k-hat {k_hat}",
             {"k_hat": (k_hat, "plain")},
-            "a draft is amber at best, and red with a k-hat above 0.7",
+            f"a draft is amber at best, and red with a k-hat above {MOST_K}",
         )
     return Verdict(
         "Sampler",
@@ -280,7 +281,7 @@ def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, An
 def _learnable(comparison: Comparison) -> Verdict:
     best = comparison.fits[comparison.best]
     problems = identifiability(best.law, comparison.runs)
-    weak = [name for name in best.law_names if best.contraction[name] < 0.5]
+    weak = [name for name in best.law_names if best.contraction[name] < LITTLE_LEARNED]
     sentences = "".join(f"; {sentence}" for sentence in problems)
     return Verdict(
         "What the runs determine",

@@ -91,6 +91,8 @@ def test_laws_show_prints_what_a_reader_needs() -> None:
         "2203.15556",
     ):
         assert part in text
+    _, out, _ = run("laws", "show", "downstream")
+    assert "the column holds the error rate" in " ".join(out.split())
     _, out, _ = run("laws", "show", "power_law:input=tokens,form=pure", "--json")
     shown = json.loads(out)
     assert shown["published"][0]["values"]["alpha"] == 0.095 and shown["inputs"] == ["tokens"]
@@ -153,7 +155,7 @@ def test_columns_are_named_in_planned_runs_as_in_fitted_ones(folder: Path, tmp_p
 def test_planned_runs_that_cannot_be_are_refused_before_a_table_is_fitted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, says: str
 ) -> None:
-    monkeypatch.setattr(fitting, "parts", lambda *_, **__: pytest.fail("a fit began"))
+    monkeypatch.setattr(fitting, "posterior_of", lambda *_, **__: pytest.fail("a fit began"))
     if text is not None:
         (tmp_path / "plan.csv").write_text(text)
     ask = ("forecast", folder / "runs.csv", "--law", "chinchilla", "--table", tmp_path / "plan.csv")

@@ -95,7 +95,7 @@ def test_a_table_without_batches_is_refused_before_it_is_fitted(folder: Path, tm
 def test_senseless_runs_are_refused_before_a_table_is_fitted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
 ) -> None:
-    monkeypatch.setattr(fitting, "parts", lambda *_, **__: pytest.fail("a fit began"))
+    monkeypatch.setattr(fitting, "posterior_of", lambda *_, **__: pytest.fail("a fit began"))
     code, _, err = run("trajectory", folder / "curves.csv", "--law", "kaplan_trajectory", *options)
     assert code == 2 and says in err
 

@@ -16,7 +16,7 @@ from bayes_scaling.base import executors
 from bayes_scaling.cli import _workers
 from bayes_scaling.cli.commands import app, run
 from bayes_scaling.decide import decision
-from bayes_scaling.decide.problem import Problem
+from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.inference import fit as fitting
 from bayes_scaling.inference import loading
 from bayes_scaling.plot import gallery
@@ -44,10 +44,10 @@ def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None
     monkeypatch.setattr(
         loading, "load_fit", lambda path, *a, **k: saved if path == world.saved else read(path, *a, **k)
     )
-    monkeypatch.setattr(fitting, "parts", stop)
+    monkeypatch.setattr(fitting, "posterior_of", stop)
     monkeypatch.setattr(executors, "Processes", stop)
     monkeypatch.setattr(_workers, "connected", stop)
-    monkeypatch.setattr(Problem, "best_place", stop)
+    monkeypatch.setattr(CheckedDecision, "best_place", stop)
     monkeypatch.setattr(decision, "choose_pilots", stop)
     monkeypatch.setattr(gallery, "save_pictures", stop)
     yield

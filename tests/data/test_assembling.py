@@ -26,7 +26,7 @@ def logged(name: str = "a", status: str = "", config: dict[str, object] | None =
 
 def assembled(*found: Logged | LeftOut, last: bool = False, groups: tuple[str, ...] = (), **columns: str) -> bs.Runs:
     mapping = {"params": "n", "tokens": "tokens", "loss": "loss"} | columns
-    return assemble(found, mapping, "here", last, groups, "unstated", "nats/token")
+    return assemble(found, mapping, "here", last=last, groups=groups)
 
 
 def test_tokens_between_logged_steps_are_interpolated() -> None:
@@ -63,8 +63,10 @@ def test_what_was_planned_is_not_taken_for_what_was_reached() -> None:
     assert "one number for a whole run (budget of config)" in message and "last=True" in message
     runs = assembled(run, stopped, tokens="budget", last=True)
     assert rows(runs) == [("a", 1e6, 1e9, 2.5)] and said(runs, "left out: run b", "status is killed")
-    message = refusal(lambda: assemble([run], {"params": "n", "loss": "loss"}, "here", False, (), "total", "nats"))
-    assert "none of tokens, steps, flops is mapped" in message and "last=True" in message
+    message = refusal(
+        lambda: assemble([run], {"params": "n", "loss": "loss"}, "here", params_convention="total", loss_unit="nats")
+    )
+    assert "none of steps, tokens, flops is mapped" in message and "last=True" in message
 
 
 def test_a_key_that_means_two_things_is_asked_about() -> None:
@@ -81,23 +83,25 @@ def test_a_key_that_says_another_unit_is_a_warning() -> None:
 
 def test_what_all_runs_lack_is_said_once_and_without_the_syntax_of_python() -> None:
     runs = [logged(name, config={"kind": "a"}, loss=[(1, 3.0)]) for name in "abc"]
-    message = refusal(lambda: assemble(runs, {"loss": "loss"}, "here", True, ["kind"], "total", "nats/token"))
+    message = refusal(
+        lambda: assemble(runs, {"loss": "loss"}, "here", last=True, groups=["kind"], params_convention="total")
+    )
     assert message == (
         "no run of here can be used: it has none of params, tokens, flops, steps (it has run, loss, kind); "
         "map one with params=KEY"
     )
     curves = [logged(name, config={"n": 1e6}, loss=[(1, 3.0), (2, 2.5)]) for name in "abc"]
     mapping = {"params": "n", "loss": "loss"}
-    message = refusal(lambda: assemble(curves, mapping, "here", False, (), "total", "nats/token"))
-    assert message.startswith("no run of here can be used: none of tokens") and message.count("last=True") == 1
+    message = refusal(lambda: assemble(curves, mapping, "here", params_convention="total"))
+    assert message.startswith("no run of here can be used: none of steps") and message.count("last=True") == 1
     one = logged("d", config={"n": 1e6}, loss=[(1, 3.0)])
-    runs_left = assemble([*curves, one], mapping, "here", False, (), "total", "nats/token")
-    assert said(runs_left, "left out: run a: none of tokens", "add the option that keeps the last row of each run")
+    runs_left = assemble([*curves, one], mapping, "here", params_convention="total")
+    assert said(runs_left, "left out: run a: none of steps", "add the option that keeps the last row of each run")
 
 
 def test_a_number_that_was_written_as_text_is_enough_beside_the_loss() -> None:
     runs = [logged(name, config={"depth": depth}, loss=[(1, 3.0)]) for name, depth in (("a", "9"), ("b", "12"))]
-    found = assemble(runs, {"loss": "loss"}, "here", True, ["depth"], "total", "nats/token")
+    found = assemble(runs, {"loss": "loss"}, "here", last=True, groups=["depth"], params_convention="total")
     assert found.column("depth").tolist() == [9, 12]
     (note,) = [note for note in found.notes if "no column is read as params, tokens, flops or steps" in note]
     assert "columns=" not in note and note.endswith("map one, unless a law reads a column of its own")

@@ -21,7 +21,7 @@ from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import ArgumentError, BayesScalingError, PlanError
 from bayes_scaling.model.families import PARTS
-from bayes_scaling.predict.ensemble import BLOCK, Ensemble
+from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
 from tests.support import fit_exact, losses_of_parts
 
 PEAK = 989e12
@@ -218,7 +218,7 @@ def test_same_seed_same_plan(wandering_fit: bs.Fit) -> None:
 
 def test_memory_is_that_of_a_few_blocks(beliefs: Ensemble) -> None:
     """However fine the search, no array is larger than a block of runs by draws by parts, and few stand at a time."""
-    block = BLOCK * len(beliefs) * PARTS * 8
+    block = POINTS_AT_ONCE * len(beliefs) * PARTS * 8
     tracemalloc.start()
     allocate(beliefs, 2e23)
     peak = tracemalloc.get_traced_memory()[1]

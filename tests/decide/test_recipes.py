@@ -82,7 +82,7 @@ def test_the_floor_may_have_any_name(name: str, floor: str | None) -> None:
 
 def test_a_floor_that_follows_the_level_is_said(monkeypatch: pytest.MonkeyPatch, found: bs.RecipeComparison) -> None:
     made = found.readings["own"].fits["chinchilla"]
-    monkeypatch.setattr(arms, "fit", lambda *_, **__: made)
+    monkeypatch.setattr(arms, "fit_law", lambda *_, **__: made)
     law = dataclasses.replace(bs.load_law("chinchilla"), parameters=_with_other_floor())
     with pytest.warns(bs.errors.BayesScalingWarning, match="irreducible loss of chinchilla follows the level of the"):
         arms.fitted_arms([law], two(), "recipe", "shared", unconverged=True)
@@ -118,7 +118,7 @@ def test_laws_that_do_not_converge_have_no_say(found: bs.RecipeComparison, monke
     bad = dataclasses.replace(good, diagnostics=Diagnostics(4.0, 4000, 4000, 0, 1.0, "E"))
     settled = dataclasses.replace(good, diagnostics=Diagnostics(1.0, 4000, 4000, 0, 1.0))
     made = {"chinchilla": settled, "nesting": bad}
-    monkeypatch.setattr(arms, "fit", lambda law, *_, **__: made[law.label])
+    monkeypatch.setattr(arms, "fit_law", lambda law, *_, **__: made[law.label])
     laws = arms_laws(list(made), two())
     with pytest.warns(
         bs.errors.BayesScalingWarning, match="nesting did not converge .* no say where irreducible is own"
@@ -273,7 +273,7 @@ def test_a_warning_points_at_the_caller(found: bs.RecipeComparison, monkeypatch:
     settled = dataclasses.replace(good, diagnostics=Diagnostics(1.0, 4000, 4000, 0, 1.0))
     bad = dataclasses.replace(good, diagnostics=Diagnostics(4.0, 4000, 4000, 0, 1.0, "E"))
     made = {"chinchilla": settled, "nesting": bad}
-    monkeypatch.setattr(arms, "fit", lambda law, *_, **__: made[law.label])
+    monkeypatch.setattr(arms, "fit_law", lambda law, *_, **__: made[law.label])
     with pytest.warns(bs.errors.BayesScalingWarning, match="nesting did not converge") as said:
         bs.compare_recipes(two(), budget=1e22, pilot_budget=0.0, law=list(made))
     assert {warning.filename for warning in said if "nesting" in str(warning.message)} == {__file__}

@@ -13,9 +13,9 @@ import scipy.special
 
 import bayes_scaling as bs
 from bayes_scaling.evaluate import checks
-from bayes_scaling.evaluate.checks import fits_without, unreliable
+from bayes_scaling.evaluate.checks import fits_without
 from bayes_scaling.inference import at_rows
-from bayes_scaling.inference.weights import pareto_smoothed
+from bayes_scaling.inference.weights import pareto_smoothed, unreliable
 from bayes_scaling.model.observations import rows_read
 from tests.support import design, fit_exact
 

@@ -151,7 +151,7 @@ def test_a_run_without_a_name_is_the_same_at_every_cut() -> None:
 
 
 def test_a_cut_is_kept_under_all_its_digits(tmp_path: Path) -> None:
-    scored = _refits.Scored.of(curve())
+    scored = _refits.ScoredRows.of(curve())
     one, other = (_refits.BelowCut(quick(), bs.Cut("tokens", at), scored, 0, tmp_path) for at in (1e10, 1.00003e10))
     assert one.cut.label == other.cut.label and one.kept.key != other.kept.key
     both = [quick(), dataclasses.replace(quick(LAWS[1]), label="pure")]
@@ -211,7 +211,7 @@ def test_a_comparison_goes_on_where_it_was(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("this was fitted before")
 
-    monkeypatch.setattr(_refits, "fit", refuse)
+    monkeypatch.setattr(_refits, "fit_law", refuse)
     monkeypatch.setattr(_refits, "point_fit", refuse)
     again = bs.compare(LAWS[:1], curve(), cuts=CUTS, folder=folder, seed=0)
     assert again.weights == pytest.approx(comparison.weights, abs=1e-9)

@@ -37,10 +37,10 @@ def together(folder: Path) -> bs.Ensemble:
 
 
 def test_one_law_is_fitted_as_ever() -> None:
-    from bayes_scaling.inference.fit import fit
+    from bayes_scaling.inference.fit import fit_law
 
     options: dict[str, Any] = {"noise": "normal", "discrepancy": "none", "sampler": bs.Sampler("laplace", draws=100)}
-    ours, below = bs.fit(LAWS[0], curve(), **options), fit(LAWS[0], curve(), **options)
+    ours, below = bs.fit(LAWS[0], curve(), **options), fit_law(LAWS[0], curve(), **options)
     np.testing.assert_array_equal(ours.unconstrained, below.unconstrained)
 
 
@@ -59,7 +59,7 @@ def test_refits_are_found_again(together: bs.Ensemble, folder: Path, monkeypatch
     def fit_again(*_: Any, **__: Any) -> Any:
         raise AssertionError("nothing needs to be fitted")
 
-    monkeypatch.setattr(_refits, "fit", fit_again)
+    monkeypatch.setattr(_refits, "fit_law", fit_again)
     again = bs.fit(LAWS, curve(), discrepancy="none", noise="normal", sampler=QUICK, folder=folder)
     assert again.weights == together.weights
     points = again.points(tokens=1e12)

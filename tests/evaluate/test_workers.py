@@ -26,7 +26,7 @@ from bayes_scaling.base.progress import silent
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.cli import _workers
 from bayes_scaling.evaluate.candidates import Candidate
-from bayes_scaling.evaluate.refits import Again, BelowCut, FitToAll, Scored, ToAllRuns
+from bayes_scaling.evaluate.refits import Again, BelowCut, FitToAll, ScoredRows, ToAllRuns
 from bayes_scaling.evaluate.sensitivity import FLOORS
 from tests.support import run
 
@@ -114,7 +114,7 @@ def test_a_backtest_by_workers_lists_the_same_failures() -> None:
 def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Task by task, in the form in which it is found again."""
     runs, folder = curve(), tmp_path / "kept"
-    below = BelowCut(candidate(), bs.Cut("tokens", 3e10), Scored.of(runs), 0)
+    below = BelowCut(candidate(), bs.Cut("tokens", 3e10), ScoredRows.of(runs), 0)
     tasks = [below, ToAllRuns(candidate(), runs, 0, loo=True)]
     made = [task.measure() for task in tasks]
     kept = [dataclasses.replace(task, folder=folder) for task in tasks]
@@ -122,7 +122,7 @@ def test_what_workers_without_the_folder_made_is_kept(tmp_path: Path, monkeypatc
     for task, one in zip(kept, made, strict=True):
         task.keep(one)
     assert len(list((folder / "refits").iterdir())) == 3
-    monkeypatch.setattr("bayes_scaling.evaluate.refits.fit", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr("bayes_scaling.evaluate.refits.fit_law", lambda *_, **__: pytest.fail("fitted again"))
     assert kept[0].found() == made[0] == kept[0].measure()
     found = kept[1].found()
     assert found is not None and found.left_out == made[1].left_out

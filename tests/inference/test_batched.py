@@ -20,7 +20,7 @@ from bayes_scaling.inference import batched
 from bayes_scaling.inference.batched import BATCHED, sample_many, with_good_geometries, with_modes
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.coordinates import with_good_geometry
-from bayes_scaling.inference.fit import Asked, ask, composed
+from bayes_scaling.inference.fit import AskedPosterior, ask, composed
 from bayes_scaling.inference.many import fit_many
 from bayes_scaling.inference.mode import find_mode
 from bayes_scaling.inference.sampler import Sampler
@@ -99,7 +99,7 @@ def agree(name: str, discrepancy: bs.DiscrepancyChoice) -> None:
         assert np.abs(errors_apart(one.unconstrained, other.unconstrained)).max() < MOST_APART
 
 
-def asked(runs: bs.Runs, discrepancy: bs.DiscrepancyChoice = "none", **changes: object) -> Asked:
+def asked(runs: bs.Runs, discrepancy: bs.DiscrepancyChoice = "none", **changes: object) -> AskedPosterior:
     found = ask(composed(LAW, runs, "normal", discrepancy, None), runs, Sampler(), 0, lambda stage, share: None)
     return dataclasses.replace(found, problem=dataclasses.replace(found.problem, **changes))  # type: ignore[arg-type]
 
@@ -181,7 +181,9 @@ def test_lanes_do_not_change_a_posterior() -> None:
         machine = Machine.of(3, 1)
         found = []
         for lanes in (1, 2):
-            sampler = batched.sampler_of(problems[0].model, batched.Schedule(1000), Machine(machine.devices[:1], lanes))
+            sampler = batched.sampler_of(
+                problems[0].model, batched.HmcSettings(1000), Machine(machine.devices[:1], lanes)
+            )
             found.append(sampler([batched.to_sample(one) for one in problems], lambda i, result: result[0]))
     for one, other in zip(*found, strict=True):
         # Rounding differs, and grows along a chain: the draws are others, of the same posterior.

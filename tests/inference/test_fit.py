@@ -20,7 +20,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference.chains import Chains, Settings
 from bayes_scaling.inference.diagnostics import Diagnostics, diagnose
-from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.draws import posterior_of
 from bayes_scaling.inference.methods import sample_auto, sample_nuts
 from bayes_scaling.inference.mode import Mode
 from bayes_scaling.inference.nuts import Whitening
@@ -227,8 +227,8 @@ def test_padding_changes_nothing(chinchilla_runs: bs.Runs) -> None:
     what = Composition(bs.load_law("chinchilla"), bs.Noise(), bs.Discrepancy("none"), {})
     one_less = chinchilla_runs.where(np.arange(48) < 47)
     with scope():
-        model, data, priors = parts(what, chinchilla_runs)
-        _, fewer, _ = parts(what, one_less)
+        model, data, priors = posterior_of(what, chinchilla_runs)
+        _, fewer, _ = posterior_of(what, one_less)
         fewer = dataclasses.replace(fewer, at=data.at)
         u = np.full(len(model.sites), 0.1)
         theta = model.constrain(u, data, priors)
@@ -241,7 +241,9 @@ def test_padding_changes_nothing(chinchilla_runs: bs.Runs) -> None:
 def test_the_potential_is_the_log_posterior_up_to_a_constant(chinchilla_runs: bs.Runs, law: str) -> None:
     """Constants of priors, which take long to compile, are all that it lacks."""
     with scope():
-        model, data, priors = parts(Composition(bs.load_law(law), bs.Noise(), bs.Discrepancy(), {}), chinchilla_runs)
+        model, data, priors = posterior_of(
+            Composition(bs.load_law(law), bs.Noise(), bs.Discrepancy(), {}), chinchilla_runs
+        )
         places = 0.3 * np.random.default_rng(0).standard_normal((6, len(model.sites)))
         exact = [float(potential_energy(model, (data, priors), {}, model.unravel(u))) for u in places]
         ours = [float(model.potential(u, data, priors)) for u in places]

@@ -99,7 +99,7 @@ def test_a_table_that_would_take_hours_is_refused() -> None:
 def test_powers_go_from_the_prior_to_the_posterior(chinchilla_runs: bs.Runs) -> None:
     with scope():
         problem = asked(bs.load_law("chinchilla"), chinchilla_runs)
-        model, data, priors = problem.arguments
+        model, data, priors = problem.posterior
         no_rows = dataclasses.replace(data, weight=np.zeros_like(np.asarray(data.weight)))
         one, other = problem.prior_u[:2]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
 from bayes_scaling.errors import BayesScalingError, LawError
-from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.draws import posterior_of
 from bayes_scaling.laws import Column, Derived, Law, Parameter, Published, power
 from bayes_scaling.model.composition import Composition
 
@@ -135,7 +135,7 @@ def numbers(names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Return what the program says at one point: density, parameters under their ordinary names, losses."""
     composition = Composition(law_of(names), bs.Noise("student_t", "known"), bs.Discrepancy(), {})
     with scope():
-        model, data, priors = parts(composition, runs_of(names))
+        model, data, priors = posterior_of(composition, runs_of(names))
         u = np.linspace(-0.5, 0.5, len(model.sites))
         theta = model.constrain(u, data, priors)
         return {

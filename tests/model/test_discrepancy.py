@@ -11,7 +11,7 @@ import scipy.stats
 
 import bayes_scaling as bs
 from bayes_scaling.base.scope import scope
-from bayes_scaling.inference.draws import parts
+from bayes_scaling.inference.draws import posterior_of
 from bayes_scaling.inference.many import fit_many
 from bayes_scaling.model.discrepancy import KNOTS, Axis, DiscrepancyGrid, PathGrid, _covariance, log_size, size_inputs
 from bayes_scaling.predict.paths import Paths
@@ -162,7 +162,7 @@ def test_coordinates_do_not_change_the_posterior() -> None:
     runs = bs.simulate("chinchilla", design(30), "besiroglu2024", seed=0)
     fit = bs.fit("chinchilla", runs, seed=0, sampler="laplace")
     with scope():
-        model, data, priors = parts(fit.composition, runs)
+        model, data, priors = posterior_of(fit.composition, runs)
         rng = np.random.default_rng(0)
         u = 0.3 * rng.standard_normal((2, len(model.sites)))
         problem = Problem(model, data, priors, u, Settings(), 0, lambda stage, done: None)

@@ -152,7 +152,7 @@ def test_the_recipe_of_contributing_is_a_noise_model(chinchilla_runs: bs.Runs, t
     names = {"runs": chinchilla_runs}
     exec(recipe, names)
     fit: Any = names["fit"]
-    assert fit.converged and fit.noise.shape.label == "soft_laplace"
+    assert fit.converged and fit.noise.scatter_family.label == "soft_laplace"
     fit.save(tmp_path / "fit.nc")
     again = bs.load_fit(tmp_path / "fit.nc", noise=fit.noise)
     np.testing.assert_array_equal(again.draws["alpha"], fit.draws["alpha"])

@@ -15,7 +15,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.inference.chains import Settings
 from bayes_scaling.inference.compiled import placed
 from bayes_scaling.inference.coordinates import with_good_geometry
-from bayes_scaling.inference.draws import parts, prior_draws
+from bayes_scaling.inference.draws import posterior_of, prior_draws
 from bayes_scaling.inference.methods import sample_auto
 from bayes_scaling.inference.problem import Problem
 from bayes_scaling.model.choices import chosen_noise
@@ -54,7 +54,7 @@ def problem_of(
     chosen = bs.load_law(law)
     departure = bs.Discrepancy(along=along)
     composition = Composition(chosen, chosen_noise(noise, runs, chosen), departure, pooling or {})
-    model, data, priors = parts(composition, runs)
+    model, data, priors = posterior_of(composition, runs)
     sites = prior_draws(composition, model, 0)
     u = np.asarray(placed(model)(sites, data, priors)[0])
     return Problem(model, data, priors, u, Settings(draws=500), 0, silent)

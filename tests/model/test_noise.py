@@ -25,7 +25,7 @@ def test_density_draws_and_cumulative_agree(family: str) -> None:
     draws = np.log(noise.draw(np.zeros((20_000, 1)), np.ones((20_000, 1)), theta, None, 0)[:, 0])
     assert scipy.stats.kstest(0.01 * draws, reference.cdf).pvalue > 1e-3
     residual = np.full((20_000, 1), 1.5)
-    assert noise.shape.probability_below(residual, theta)[0, 0] == pytest.approx(reference.cdf(0.015))
+    assert noise.scatter_family.probability_below(residual, theta)[0, 0] == pytest.approx(reference.cdf(0.015))
 
 
 def test_known_errors_add_in_quadrature() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model.discrepancy import MOST_PLACES
+from bayes_scaling.predict.ensemble import draws_of
 from tests.support import design, fit_exact
 
 
@@ -76,17 +77,35 @@ def test_what_follows_from_other_inputs_may_be_left_out(chinchilla_fit: bs.Fit) 
     assert {"steps", "flops"} <= set(by_tokens.points)
 
 
-def test_the_group_of_an_ensemble_is_that_of_its_forecast() -> None:
+@pytest.fixture(scope="module")
+def pooled() -> bs.Fit:
     params = np.tile(np.geomspace(1e8, 1e10, 12), 2)
     table = pd.DataFrame(
         {"params": params, "tokens": np.tile([1e10, 3e10, 1e11], 8), "dataset": np.repeat(["a", "b"], 12)}
     )
     runs = bs.simulate("chinchilla", table, "besiroglu2024", seed=3)
-    fit = fit_exact("chinchilla", runs, pooling={"alpha": bs.separate("dataset")}, sampler="laplace", seed=0)
-    ensemble = bs.Ensemble.of(fit, group={"dataset": "b"}, unconverged=True)
+    return fit_exact("chinchilla", runs, pooling={"alpha": bs.separate("dataset")}, sampler="laplace", seed=0)
+
+
+def test_the_group_of_an_ensemble_is_that_of_its_forecast(pooled: bs.Fit) -> None:
+    ensemble = bs.Ensemble.of(pooled, group={"dataset": "b"}, unconverged=True)
     ours = bs.forecast(ensemble, params=1e11, tokens=1e12)
-    direct = bs.forecast(fit, params=1e11, tokens=1e12, dataset="b", unconverged=True)
+    direct = bs.forecast(pooled, params=1e11, tokens=1e12, dataset="b", unconverged=True)
     np.testing.assert_array_equal(np.sort(ours.mean, axis=0), np.sort(direct.mean, axis=0))
+
+
+def test_an_ensemble_answers_for_another_group_with_the_same_draws(pooled: bs.Fit) -> None:
+    here, there = (bs.Ensemble.of(pooled, group={"dataset": name}, unconverged=True) for name in ("a", "b"))
+    few = here.take([7, 3, 3])
+    moved = draws_of(few, 5, group={"dataset": "b"})
+    assert moved.taken and moved.draws["chinchilla"].tolist() == [7, 3, 3] and moved.group == {"dataset": "b"}
+    points = there.points(params=1e11, tokens=1e12)
+    np.testing.assert_array_equal(moved.log_mean(points), there.take([7, 3, 3]).log_mean(points))
+    assert draws_of(few, 5) is few and draws_of(few, 5, group={"dataset": "a"}) is few
+    plans = [bs.allocate(one, 1e21, group={"dataset": "b"}).params for one in (here, there)]
+    assert plans[0] == plans[1] != bs.allocate(here, 1e21).params
+    with pytest.raises(bs.errors.FitError, match="pooled over dataset, not over optimizer"):
+        bs.allocate(here, 1e21, group={"optimizer": "adamw"})
 
 
 def test_noise_that_reads_a_size_asks_for_it_in_the_same_words() -> None:
@@ -151,7 +170,7 @@ def test_whoever_made_an_ensemble_accepted_its_fits(wandering_fit: bs.Fit) -> No
     with pytest.raises(bs.errors.ConvergenceError, match="did not converge"):
         bs.Ensemble.of(odd)
     accepted = bs.Ensemble.of(odd, unconverged=True)
-    again = bs.Ensemble.of(accepted)
+    again = bs.Ensemble.of(accepted, seed=1)
     point = {"params": 7e10, "tokens": 1.4e12}
     np.testing.assert_array_equal(bs.forecast(again, **point).mean, bs.forecast(accepted, **point).mean)
 

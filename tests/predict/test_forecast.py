@@ -62,7 +62,7 @@ def test_the_mean_is_the_law_at_every_draw(chinchilla_fit: bs.Fit, forecast: bs.
 def test_a_new_run_scatters_around_the_mean_as_the_noise_says(chinchilla_fit: bs.Fit, forecast: bs.Forecast) -> None:
     theta = chinchilla_fit.flat()
     residual = (np.log(forecast.new_run) - np.log(forecast.mean)) / theta["sigma"][:, None]
-    uniform = chinchilla_fit.noise.shape.probability_below(residual, theta).ravel()
+    uniform = chinchilla_fit.noise.scatter_family.probability_below(residual, theta).ravel()
     np.testing.assert_allclose(np.quantile(uniform, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.02)
 
 

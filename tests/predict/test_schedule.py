@@ -125,7 +125,7 @@ def test_a_plan_leaves_out_laws_of_whole_schedules_beside_others(fit: bs.Fit, ru
     assert both.without(["nesting_schedule"]).weights == {"chinchilla": 1.0}
     with pytest.raises(PlanError, match="a plan needs a law in params and tokens"):
         bs.allocate(both.only("nesting_schedule"), budget=1e21)
-    with pytest.raises(PlanError, match="no law but these"):
+    with pytest.raises(ForecastError, match="no law but these"):
         both.without(list(fits))
 
 

@@ -14,7 +14,7 @@ import scipy.optimize
 import bayes_scaling as bs
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import centre_of
-from bayes_scaling.model.simulate import draw_prior, simulate
+from bayes_scaling.model.simulate import draw_truth, simulate
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.tuning import Hyperparameters
 
@@ -122,6 +122,28 @@ def test_the_best_of_several_is_drawn_from_the_settings_of_the_group() -> None:
     assert dataclasses.replace(h, ensemble=ensemble).best_of(4) == pytest.approx(h.best_of(4))
 
 
+def test_the_group_that_is_asked_for_is_that_of_the_answer() -> None:
+    """An ensemble for one group says of another one what the fit says."""
+    one = simulate(TUNING, sweep(rows=60), {**TRUTH, "sigma": 0.003}, noise=Noise("normal"), seed=1).table
+    far = one.assign(peak_learning_rate=one["peak_learning_rate"] * 5)
+    both = pd.concat([one.assign(optimizer="adamw"), far.assign(optimizer="muon")], ignore_index=True)
+    fit = bs.fit(
+        TUNING,
+        bs.Runs.from_frame(both),
+        pooling={"c_r": bs.separate("optimizer")},
+        noise="normal",
+        discrepancy="none",
+        sampler=bs.Sampler("laplace", draws=100),
+    ).thinned(30)
+    direct = bs.optimal_hyperparameters(fit, **RUN, group={"optimizer": "muon"}, unconverged=True)
+    ensemble = Ensemble.of(fit, group={"optimizer": "adamw"}, unconverged=True)
+    other = bs.optimal_hyperparameters(ensemble, **RUN, group={"optimizer": "muon"})
+    np.testing.assert_array_equal(other.rates, direct.rates)
+    assert other.ensemble.group == {"optimizer": "muon"} and ensemble.group == {"optimizer": "adamw"}
+    with pytest.raises(bs.errors.FitError, match="pooled over optimizer, not over dataset"):
+        bs.optimal_hyperparameters(ensemble, **RUN, group={"dataset": "c4"})
+
+
 def test_published_rules_stand_beside_it() -> None:
     table = found().to_frame().set_index("choice")
     assert list(table.index) == ["recommended", "kaplan2020", "deepseek2024", "steplaw2025", "schaipp2026"]
@@ -190,7 +212,7 @@ def test_optimal_rate_and_batch_are_held_as_often_as_promised() -> None:
     held, inputs = [], {name: values.to_numpy() for name, values in sweep(0, 80).items()}
     at = centre_of(TUNING, 3.0, inputs)
     for seed in range(20):
-        truth = {**draw_prior(TUNING, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
+        truth = {**draw_truth(TUNING, Noise("normal"), bs.Discrepancy("none"), at, seed), "sigma": 0.003}
         runs = simulate(TUNING, pd.DataFrame(inputs), truth, noise=Noise("normal"), seed=seed)
         fit = bs.fit(TUNING, runs, noise="normal", discrepancy="none", sampler="batched", seed=seed)
         if fit.converged:

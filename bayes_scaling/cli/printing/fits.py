@@ -21,6 +21,7 @@ MANY = 100_000  # rows, beyond which no influential run is looked for
 def fit_summary(fit: Fit) -> RenderableType:
     """Return the posterior, how it was sampled, and which runs stand out."""
     from bayes_scaling.evaluate.checks import find_outliers
+    from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED
 
     summary = fit.summary(0.9)
     units = {row.name: row.unit for row in fit.composition.rows}
@@ -56,7 +57,7 @@ def fit_summary(fit: Fit) -> RenderableType:
         lie = f"{counted(len(flagged), 'run lies', 'runs lie')} outside the bulk of the scatter"
         parts.append(Text(f"outliers: {lie}: {names}"))
     parts += _influential(fit)
-    weak = [name for name in fit.law_names if fit.contraction[name] < 0.5]
+    weak = [name for name in fit.law_names if fit.contraction[name] < LITTLE_LEARNED]
     if weak:
         parts.append(
             Text(f"the prior is speaking: the data removed less than half of its variance for {', '.join(weak)}")
@@ -67,13 +68,13 @@ def fit_summary(fit: Fit) -> RenderableType:
 
 def _influential(fit: Fit) -> list[Text]:
     """Say which runs move the answer."""
-    from bayes_scaling.evaluate.checks import find_influential
+    from bayes_scaling.evaluate.checks import MOST_SHIFT, find_influential
 
     if len(fit.runs) > MANY:
         return [Text(f"influential runs are not looked for in more than {MANY:,} rows; find_influential takes minutes")]
     flagged = find_influential(fit)
     flagged = flagged[flagged["influential"]]
-    moving = flagged["shift"].abs() > 0.5
+    moving = flagged["shift"].abs() > MOST_SHIFT
     said = []
     if moving.any():
         shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)

@@ -45,7 +45,7 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     """Return in one sentence what a target loss takes."""
     low, high = requirement.interval(probability)
     what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
-    target, middle = f"loss {requirement.loss:g} {unit} on the mean curve", requirement.quantile(0.5)
+    target, middle = f"loss {requirement.target:g} {unit} on the mean curve", requirement.quantile(0.5)
     if math.isinf(middle):
         can = f"the probability that it can be reached at all is {computed_percent(requirement.reachable, 1)}"
         return Text(f"{target} is out of reach along {requirement.along}: {can}")

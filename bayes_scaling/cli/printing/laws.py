@@ -57,10 +57,10 @@ def law_card(law: Law, noise_rows: Sequence[Parameter]) -> RenderableType:
     parts = [
         Text(f"{law.label}: {law.title}", style="bold"),
         Text(f"\n    {law.formula}\n"),
-        *(
-            _entry(word, text)
-            for word, text in (("inputs", ", ".join(inputs)), ("holds", law.holds), ("fails", law.fails))
-        ),
+        _entry("inputs", ", ".join(inputs)),
+        *([] if law.response == "loss" else [_entry("loss", f"the column holds the {law.response}")]),
+        _entry("holds", law.holds),
+        _entry("fails", law.fails),
         Text("\nParameters and priors", style="bold"),
     ]
     for row in (*law.parameters, *noise_rows):

@@ -99,12 +99,12 @@ def score_table(ahead: ScoreForecast | None, needed: Requirement | None, target:
 def needs_words(needed: Requirement) -> str:
     """Say what a score needs in a sentence."""
     if not needed.reachable:
-        return f"A score of {needed.loss:.4g} is out of reach: in no draw does the link get there."
+        return f"A score of {needed.target:.4g} is out of reach: in no draw does the link get there."
     can = f"the probability that it can be reached at all is {computed_percent(needed.reachable)}"
     if math.isinf(needed.quantile(0.5)):
-        return f"A score of {needed.loss:.4g} is out of reach along {needed.along}: {can}."
+        return f"A score of {needed.target:.4g} is out of reach along {needed.along}: {can}."
     low, high = ("out of reach" if math.isinf(end) else number(end) for end in needed.interval(0.9))
     return (
-        f"A score of {needed.loss:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90 %: {low} to {high}) along "
-        f"{needed.along}; {can}."
+        f"A score of {needed.target:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90 %: {low} to {high}) "
+        f"along {needed.along}; {can}."
     )

@@ -9,13 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.cli.printing.layout import table
+from bayes_scaling.data.tuning import BEST_OF
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_scaling.predict.tuning import Hyperparameters
-
-RUNS = (1, 2, 4, 8, 16)
 
 
 def tuning_tables(found: Hyperparameters) -> RenderableType:
@@ -23,7 +22,7 @@ def tuning_tables(found: Hyperparameters) -> RenderableType:
     low, high = np.median(found.tolerance, axis=0)
     best_of = ", ".join(
         f"{'one run' if runs == 1 else runs} {mean:.1%} ({least:.1%} - {most:.1%})"
-        for runs in RUNS
+        for runs in BEST_OF
         for mean, least, most in [found.best_of(runs)]
     )
     lines = [

@@ -7,20 +7,20 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import encodable, listed, plain, shown
+from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.hints import other_units
-from bayes_scaling.data.importers.logged import PLANS, LeftOut, Logged, Points
+from bayes_scaling.data.importers.logged import PLANS, ByStep, LeftOut, Logged
 from bayes_scaling.data.naming import NUMERIC, SPELLINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
-ALONG = ("tokens", "steps", "flops")
 """Columns that grow along a run."""
 
 OWN_STEP = "_step"
@@ -33,25 +33,37 @@ class _Unusable(Exception):
     """A run cannot be used; the message says why."""
 
 
+class ImportOptions(TypedDict, total=False):
+    """Options of every importer.
+
+    Attributes
+    ----------
+    last : keep the last row of each run, not its whole curve
+    groups : keys to keep as columns under their own name
+    params_convention, loss_unit : as in `Runs.from_frame`
+    """
+
+    last: bool
+    groups: Sequence[str]
+    params_convention: str
+    loss_unit: str
+
+
 def assemble(
-    found: Iterable[Logged | LeftOut],
-    columns: Mapping[str, str],
-    source: str,
-    last: bool,
-    groups: Sequence[str],
-    params_convention: str,
-    loss_unit: str,
+    found: Iterable[Logged | LeftOut], columns: Mapping[str, str], source: str, **options: Unpack[ImportOptions]
 ) -> Runs:
     """Return runs with the mapped columns, one row for every logged loss.
 
     Other metrics are read at the step of the loss. If they were not logged there, columns that grow along a run
-    (tokens, steps, flops) are interpolated and stay constant after their last value; others take the last value before.
+    (steps, tokens, flops) are interpolated and stay constant after their last value; others take the last value before.
 
     Returns
     -------
     Runs
         Their notes say which runs were left out, and what else was done.
     """
+    last, groups = options.get("last", False), options.get("groups", ())
+    loss_unit = options.get("loss_unit", "nats/token")
     found = list(found)
     left = [one for one in found if isinstance(one, LeftOut)]
     wanted = _wanted(columns, groups, [one for one in found if isinstance(one, Logged)], left, source)
@@ -80,7 +92,7 @@ def assemble(
     runs = Runs.from_frame(
         _uniform(pd.concat(tables, ignore_index=True), groups),
         source=source,
-        params_convention=params_convention,
+        params_convention=options.get("params_convention", "unstated"),
         loss_unit=loss_unit,
     )
     return dataclasses.replace(
@@ -156,7 +168,7 @@ def _is_given(value: Any) -> bool:
 def _planned(wanted: Mapping[str, str], runs: Sequence[Logged]) -> set[str]:
     """Return columns that should grow along a run, but are one number in all rows of each run, as a plan is."""
     planned = set()
-    for name in ALONG:
+    for name in GROWING:
         key = wanted.get(name, "").removeprefix("metrics.")
         values = [[value for value in run.metrics.get(key, {}).values() if math.isfinite(value)] for run in runs]
         if any(len(inside) > 1 for inside in values) and all(len(set(inside)) < 2 for inside in values):
@@ -174,7 +186,7 @@ def _table(
     if missing:
         raise _Unusable(f"it has no {listed(missing)}")
     kind, losses = _pair(found["loss"])
-    points: Points = losses if kind == "metrics" else {0: _real(losses, wanted["loss"])}
+    points: ByStep = losses if kind == "metrics" else {0: _real(losses, wanted["loss"])}
     steps = np.array(sorted(points), dtype=np.int64)
     loss = np.array([points[step] for step in steps.tolist()])
     if not math.isfinite(loss[-1]):
@@ -191,24 +203,24 @@ def _table(
         elif kind == OWN_STEP:
             table[name] = steps.astype(float)
         elif kind == "metrics":
-            table[name], elsewhere[name] = _at(steps, value, along=name in ALONG)
+            table[name], elsewhere[name] = _at(steps, value, along=name in GROWING)
         else:
             table[name] = _real(value, key) if name in NUMERIC else _cell(value, key)
-        if kind == "metrics" or name in ALONG:
+        if kind == "metrics" or name in GROWING:
             usable &= np.isfinite(table[name])
-            usable &= (np.asarray(table[name]) > 0) | (name not in ALONG)
+            usable &= (np.asarray(table[name]) > 0) | (name not in GROWING)
     frame = pd.DataFrame(table, index=range(len(steps)))
-    along = [name for name in ALONG if name in frame]
+    along = [name for name in GROWING if name in frame]
     later = frame[usable].duplicated(along, keep="last") if along else pd.Series(False, index=frame.index[usable])
     frame = frame[usable][~later]
     if frame.empty:
-        zero = [name for name in ALONG if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
+        zero = [name for name in GROWING if name in table and (np.nan_to_num(table[name], nan=1.0) <= 0).all()]
         if zero:
             raise _Unusable(f"{zero[0]} is 0 ({plain(wanted[zero[0]])}), so training had not begun")
         raise _Unusable(f"it logged no {listed(wanted[name] for name in found if name not in groups)} by the same step")
     frame = frame.tail(1) if last else frame
     for name, apart in elsewhere.items():
-        how = "interpolated between logged steps" if name in ALONG else "as last logged before the step of the loss"
+        how = "interpolated between logged steps" if name in GROWING else "as last logged before the step of the loss"
         said[f"{plain(wanted[name])} {how}"] += int(apart[frame.index].sum())
     for name in (name for name, what in found.items() if what is None):
         said[f"{plain(name)} empty"] += len(frame)
@@ -243,11 +255,11 @@ def _refuse_plans(
 
     A plan may also be a metric that is ``repeated`` in every row.
     """
-    once = {name for name in ALONG if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)}
-    planned = [name for name in ALONG if name in once or (name in repeated and found.get(name))]
-    if curve and not any(name in wanted for name in ALONG):
+    once = {name for name in GROWING if found.get(name) and found[name][0] not in ("metrics", OWN_STEP)}
+    planned = [name for name in GROWING if name in once or (name in repeated and found.get(name))]
+    if curve and not any(name in wanted for name in GROWING):
         raise DataError(
-            f"none of {', '.join(ALONG)} is mapped, so nothing distinguishes the rows of a curve: "
+            f"none of {', '.join(GROWING)} is mapped, so nothing distinguishes the rows of a curve: "
             f"add {REMEDY}, or map one",
             LAST,
         )
@@ -265,7 +277,7 @@ def _refuse_plans(
         )
 
 
-def _at(steps: np.ndarray, points: Points, along: bool) -> tuple[np.ndarray, np.ndarray]:
+def _at(steps: np.ndarray, points: ByStep, along: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return a metric at the steps of the loss, and whether its value comes from another step.
 
     Returns

@@ -11,7 +11,7 @@ from typing import Any
 from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.errors import DataError
 
-Points = dict[int, float]
+ByStep = dict[int, float]
 """Values of a metric by the tracker's step; NaN and infinity are kept."""
 
 LARGEST_STEP = 2**63 - 1
@@ -39,7 +39,7 @@ class Logged:
 
     run: str
     id: str
-    metrics: Mapping[str, Points]
+    metrics: Mapping[str, ByStep]
     once: Mapping[str, Mapping[str, Any]]
     status: str = ""
     overwritten: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -66,7 +66,7 @@ class LeftOut:
 class Series:
     """Metrics of a run while its file is read."""
 
-    metrics: dict[str, Points] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, ByStep] = dataclasses.field(default_factory=dict)
     overwritten: Counter[str] = dataclasses.field(default_factory=Counter)
     void_from: int | None = None  # what earlier files of the run logged from this step on does not count
 

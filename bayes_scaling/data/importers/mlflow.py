@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
-from bayes_scaling.data.importers.assembling import assemble
+from bayes_scaling.data.importers.assembling import ImportOptions, assemble
 from bayes_scaling.data.importers.logged import (
     LeftOut,
     Logged,
@@ -37,11 +37,7 @@ _STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"
 def import_mlflow(
     path: FilePath,
     columns: Mapping[str, str],
-    *,
-    last: bool = False,
-    groups: Sequence[str] = (),
-    params_convention: str = "unstated",
-    loss_unit: str = "nats/token",
+    **options: Unpack[ImportOptions],
 ) -> Runs:
     """Read runs from a local MLflow store.
 
@@ -51,9 +47,7 @@ def import_mlflow(
     columns : canonical names to metrics, parameters or tags: ``{"params": "n_params", "loss": "val/loss"}``; ``_step``
         is the step of a metric, ``run.experiment`` the experiment; ``metrics.KEY``, ``params.KEY`` and ``tags.KEY`` say
         which is meant if several exist
-    last : keep the last row of each run, not its whole curve
-    groups : keys to keep as columns under their own name
-    params_convention, loss_unit : as in `Runs.from_frame`
+    options : `ImportOptions`: last, groups, params_convention, loss_unit
 
     Returns
     -------
@@ -67,7 +61,7 @@ def import_mlflow(
     """
     path = local(path, "an MLflow tracking folder or SQLite file")
     found = _from_folder(path) if path.is_dir() else _from_sqlite(path)
-    return assemble(named_apart(found), columns, path.name or str(path), last, groups, params_convention, loss_unit)
+    return assemble(named_apart(found), columns, path.name or str(path), **options)
 
 
 # --- tracking folder ---
@@ -94,7 +88,7 @@ def _from_folder(path: Path) -> list[Logged | LeftOut]:
 
 
 def _from_files(folder: Path, experiment: str) -> list[Logged]:
-    """Return a run of a tracking folder; None if it was deleted."""
+    """Return the run of a folder, in a list; an empty one if the run was deleted."""
     meta = yaml_of(folder / "meta.yaml", "mlflow")
     if meta.get("lifecycle_stage") == "deleted":
         return []

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import listed, plain
-from bayes_scaling.data.importers.assembling import assemble
+from bayes_scaling.data.importers.assembling import ImportOptions, assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, yaml_of
 from bayes_scaling.data.importers.protobuf import fields, last, part, real, text, whole
 from bayes_scaling.data.runs import Runs
@@ -31,11 +31,7 @@ _UNPACKED = {1: 5, 2: 6}
 def import_tensorboard(
     path: FilePath,
     columns: Mapping[str, str],
-    *,
-    last: bool = False,
-    groups: Sequence[str] = (),
-    params_convention: str = "unstated",
-    loss_unit: str = "nats/token",
+    **options: Unpack[ImportOptions],
 ) -> Runs:
     """Read runs from a folder of TensorBoard event files.
 
@@ -44,9 +40,7 @@ def import_tensorboard(
     path : a folder of runs, a folder of one run, or one event file
     columns : from canonical names to scalar tags or hyperparameters: ``{"params": "n_params", "loss": "val/loss"}``;
         ``_step`` is the step of an event, ``metrics.KEY`` and ``hparams.KEY`` say which is meant if both exist
-    last : keep the last row of each run, not its whole curve
-    groups : tags or hyperparameters to keep as columns under their own name
-    params_convention, loss_unit : as in `Runs.from_frame`
+    options : `ImportOptions`: last, groups, params_convention, loss_unit
 
     Returns
     -------
@@ -59,7 +53,7 @@ def import_tensorboard(
         When there are no event files, or no run has the mapped keys.
     """
     path = local(path, "a folder of TensorBoard event files")
-    return assemble(_runs(path), columns, path.name or str(path), last, groups, params_convention, loss_unit)
+    return assemble(_runs(path), columns, path.name or str(path), **options)
 
 
 def _runs(path: Path) -> list[Logged | LeftOut]:

@@ -13,11 +13,11 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain
-from bayes_scaling.data.importers.assembling import assemble
+from bayes_scaling.data.importers.assembling import ImportOptions, assemble
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, local, named_apart, step_of
 from bayes_scaling.data.importers.protobuf import fields, last, part, real, text, whole
 from bayes_scaling.data.importers.wandb_exports import ENDINGS, exported
@@ -34,11 +34,7 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 def import_wandb(
     path: FilePath,
     columns: Mapping[str, str],
-    *,
-    last: bool = False,
-    groups: Sequence[str] = (),
-    params_convention: str = "unstated",
-    loss_unit: str = "nats/token",
+    **options: Unpack[ImportOptions],
 ) -> Runs:
     """Read runs of Weights & Biases from local files.
 
@@ -50,9 +46,7 @@ def import_wandb(
     columns : canonical names to metrics or config keys, nested ones with dots: ``{"params": "model.n_params", "loss":
         "val/loss"}``; ``_step`` is the step of a row, ``metrics.KEY``, ``config.KEY`` and ``summary.KEY`` say which is
         meant if several exist
-    last : keep the last row of each run, not its whole curve
-    groups : keys to keep as columns under their own name
-    params_convention, loss_unit : as in `Runs.from_frame`
+    options : `ImportOptions`: last, groups, params_convention, loss_unit
 
     Returns
     -------
@@ -65,9 +59,7 @@ def import_wandb(
         When there is nothing to read, or no run has the mapped keys.
     """
     path = local(path, "a wandb folder or an export")
-    return assemble(
-        named_apart(_runs(path, columns)), columns, path.name or str(path), last, groups, params_convention, loss_unit
-    )
+    return assemble(named_apart(_runs(path, columns)), columns, path.name or str(path), **options)
 
 
 def _runs(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import checked_probability, shown
+from bayes_scaling.base.streams import SPLIT, stream
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError, FitError
 from bayes_scaling.evaluate.baselines.point_fits import LEAST_SIGMA, PointFit, log_losses, point_fit
@@ -135,7 +136,7 @@ def _fitted(law: Law, runs: Runs, split: str, seed: int) -> np.ndarray:
     rank: np.ndarray = log_size(law, {name: runs.column(name) for name in law.inputs})
     if split == "random":
         run = pd.factorize(np.array(runs.labels))[0]
-        rank = np.random.default_rng([seed, 2]).permutation(run.max() + 1)[run]
+        rank = stream(seed, SPLIT).permutation(run.max() + 1)[run]
     order = np.argsort(rank, kind="stable")
     fitted = np.isin(np.arange(len(runs)), order[: len(runs) - kept])
     whole = rank < rank[order[len(runs) - kept]]

@@ -20,6 +20,7 @@ from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.streams import POINT_FITS, stream
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
 from bayes_scaling.errors import DataError, FitError
@@ -152,10 +153,10 @@ def point_fit(
             "needs more rows than parameters"
         )
     composition = _composition(law)
-    drawn = _drawn(runs, bootstrap, seed)
+    drawn = _bootstrap_counts(runs, bootstrap, seed)
     with scope():
         model, data, priors = model_of(composition), observe(composition, runs, like_rows), priors_of(composition)
-        starts = _starts(law, np.random.default_rng([seed, 1]))
+        starts = _starts(law, stream(seed, POINT_FITS))
         bounds = starts.min(axis=0) - REACH, starts.max(axis=0) + REACH
         own = np.resize(data.weight, (STARTS, len(data.log_loss)))
         least_gain = np.full(STARTS, LEAST_GAIN)
@@ -186,7 +187,7 @@ def point_fit(
     )
 
 
-def _drawn(runs: Runs, replicates: int, seed: int) -> np.ndarray:
+def _bootstrap_counts(runs: Runs, replicates: int, seed: int) -> np.ndarray:
     """Draw runs with replacement, and return how often each row is in each replicate, ``(n_replicate, n_row)``.
 
     The stream is of its own, so that every law sees the same replicates of a table.
