@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
@@ -46,18 +44,37 @@ PACKED = 1000  # times as many bytes as in the file: more, deflate does not make
 SPARE = 2**26  # bytes beyond that
 
 
-def _flat_draws(group: xr.Dataset) -> dict[str, np.ndarray]:
+def _flat_draws(group: h5py.Group) -> dict[str, np.ndarray]:
     """Return one array, ``(chain, draw)``, per parameter and group: the inverse of `_by_group`."""
     flat = {}
-    for name, variable in group.data_vars.items():
-        if variable.dtype.kind not in "fiub":
+    for name, variable in group.items():
+        if variable.is_scale:
+            continue
+        values = values_of(variable)
+        if values.dtype.kind not in "fiub":
             raise ValueError(f"{name} holds no numbers")
-        if variable.ndim == 2:
-            flat[str(name)] = np.asarray(variable.values)
+        if values.ndim == 2:
+            flat[name] = values
         else:
-            labels = group.coords[variable.dims[2]].values
-            flat |= {f"{name}[{label}]": np.asarray(variable.values[..., i]) for i, label in enumerate(labels)}
+            labels = _labels(variable, 2)
+            flat |= {f"{name}[{label}]": np.ascontiguousarray(values[..., i]) for i, label in enumerate(labels)}
     return flat
+
+
+def values_of(variable: h5py.Dataset) -> np.ndarray:
+    """Return the numbers of a variable; netCDF has no type for true and false, and says so beside it."""
+    values: np.ndarray = variable[...]
+    return values.astype(bool) if variable.attrs.get("dtype") == "bool" else values
+
+
+def _whole_number(tree: h5py.Group, name: str) -> int:
+    """Return an attribute that is a number: an array of one, as netCDF has it."""
+    return int(np.asarray(tree.attrs[name]).item())
+
+
+def _labels(variable: h5py.Dataset, dimension: int) -> list[str]:
+    """Return the names along a dimension of a variable."""
+    return [str(label) for label in variable.dims[dimension][0].asstr()[...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,17 +95,16 @@ class Content:
     digest: str
 
     @classmethod
-    def of(cls, tree: xr.DataTree) -> Content:
-        """Read a tree that `to_datatree` or `to_lean_datatree` made; errors are of any kind."""
-        groups = {name: _flat_draws(tree[name].to_dataset()) for name in ("posterior", "sample_stats", "prior")}
-        u = tree["unconstrained_posterior"].to_dataset()["u"]
-        sites = [str(name) for name in u.coords["site"].values]
+    def of(cls, tree: h5py.Group) -> Content:
+        """Read what `to_datatree` or `to_lean_datatree` made, and no group beyond that; errors are of any kind."""
+        groups = {name: _flat_draws(tree[name]) for name in ("posterior", "sample_stats", "prior")}
+        u = tree["unconstrained_posterior"]["u"]
         groups["prior"] = {name: values[0] for name, values in groups["prior"].items()}
         said = {name: str(tree.attrs[name]) for name in ("manifest", "diagnostics", "runs")}
         return cls(
-            arrays={**groups, "u": {"u": np.asarray(u.values)}},
-            sites=sites,
-            said={**said, "drawn": int(tree.attrs["drawn"])},
+            arrays={**groups, "u": {"u": values_of(u)}},
+            sites=_labels(u, 2),
+            said={**said, "drawn": _whole_number(tree, "drawn")},
             digest=str(tree.attrs["sha256"]),
         )
 
@@ -151,7 +167,7 @@ def believed(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
+def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
     """Open a file, and refuse what is not whole or not of this kind and format.
 
     Raises
@@ -164,14 +180,9 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
     if path.suffix.lower() in READ_ENDINGS:
         raise FitError(f"{path.name} is a table; expected {kind.article} {kind.name} written by {kind.written_by}")
     try:
-        _refuse_odd_structure(path)
-        # xarray leaves a warnings filter of its own behind.
-        with (
-            warnings.catch_warnings(),
-            xr.open_datatree(path, engine="h5netcdf", phony_dims="access") as tree,
-        ):
-            warnings.simplefilter("ignore")
-            _refuse_other_kinds(tree.attrs, path, kind)
+        with h5py.File(path) as tree:
+            _refuse_other_kinds(tree, path, kind)
+            _refuse_odd_structure(tree, path)
             yield tree
     except (FitError, Unbelievable):
         raise
@@ -182,34 +193,33 @@ def opened(path: Path, kind: Kind) -> Iterator[xr.DataTree]:
         ) from error
 
 
-def _refuse_odd_structure(path: Path) -> None:
+def _refuse_odd_structure(file: h5py.File, path: Path) -> None:
     """Refuse what leads out of the file or into itself, and arrays of more bytes than were ever written."""
-    with h5py.File(path) as file:
-        waiting, bytes_of_arrays = [file["/"]], 0
-        seen = {h5py.h5o.get_info(file["/"].id).addr}
-        while waiting:
-            group = waiting.pop()
-            for name in group:
-                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    raise Unbelievable(f"{plain(name)} is a link to another place")
-                part = group[name]
-                if isinstance(part, h5py.Dataset):
-                    if part.is_virtual or part.external:
-                        raise Unbelievable(f"{plain(name)} lies in another file")
-                    bytes_of_arrays += part.nbytes
-                    continue
-                place = h5py.h5o.get_info(part.id).addr
-                if place in seen:
-                    raise Unbelievable(f"its part {plain(name)} is there twice")
-                seen.add(place)
-                waiting += [part] if isinstance(part, h5py.Group) else []
+    waiting, bytes_of_arrays = [file["/"]], 0
+    seen = {h5py.h5o.get_info(file["/"].id).addr}
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise Unbelievable(f"{plain(name)} is a link to another place")
+            part = group[name]
+            if isinstance(part, h5py.Dataset):
+                if part.is_virtual or part.external:
+                    raise Unbelievable(f"{plain(name)} lies in another file")
+                bytes_of_arrays += part.nbytes
+                continue
+            place = h5py.h5o.get_info(part.id).addr
+            if place in seen:
+                raise Unbelievable(f"its part {plain(name)} is there twice")
+            seen.add(place)
+            waiting += [part] if isinstance(part, h5py.Group) else []
     if bytes_of_arrays > PACKED * path.stat().st_size + SPARE:
         raise Unbelievable(f"it claims {bytes_of_arrays:.3g} bytes of arrays in a file of {path.stat().st_size:,}")
 
 
-def _refuse_other_kinds(attrs: Mapping[Any, Any], path: Path, kind: Kind) -> None:
+def _refuse_other_kinds(tree: h5py.File, path: Path, kind: Kind) -> None:
     """Refuse a file of another kind or format."""
-    creator = attrs.get("created_by")
+    creator = tree.attrs.get("created_by")
     for other in KINDS:
         if creator == other.magic != kind.magic:
             raise FitError(f"{path.name} holds {other.article} {other.name}: read it with {other.read_by}")
@@ -218,13 +228,14 @@ def _refuse_other_kinds(attrs: Mapping[Any, Any], path: Path, kind: Kind) -> Non
             f"{path.name} is netCDF but not {kind.article} {kind.name} of bayes_scaling; expected a file from "
             f"{kind.written_by}"
         )
-    if int(attrs["format"]) > kind.format:
+    written = _whole_number(tree, "format")
+    if written > kind.format:
         raise FitError(
-            f"{path.name} has format {attrs['format']}, newer than {kind.format}, the newest this version reads; "
+            f"{path.name} has format {written}, newer than {kind.format}, the newest this version reads; "
             "upgrade bayes-scaling"
         )
-    if int(attrs["format"]) < kind.format:
-        raise FitError(f"{path.name} has format {attrs['format']}, older than {kind.format}; fit again")
+    if written < kind.format:
+        raise FitError(f"{path.name} has format {written}, older than {kind.format}; fit again")
 
 
 def _read(path: Path) -> Content:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayes_scaling.base.messages import listed
 from bayes_scaling.errors import Remedy
-from bayes_scaling.inference.loading import Content, believed, fit_of, json_of, opened, refuse_changed
+from bayes_scaling.inference.loading import Content, believed, fit_of, json_of, opened, refuse_changed, values_of
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.store import ENSEMBLE, digest_of, to_lean_datatree, write_tree
 from bayes_scaling.inference.validity import ENSEMBLE as FIELDS
@@ -60,8 +60,8 @@ def load_ensemble(path: Path, laws: Sequence[Law], noise: Noise | None) -> Saved
         with opened(path, ENSEMBLE) as tree:
             said = {"ensemble": str(tree.attrs["ensemble"])}
             count = range(len(json_of(said, "ensemble")["labels"]))
-            contents = [Content.of(tree.children[f"member_{i}"]) for i in count]
-            draws = [np.asarray(tree.children[f"draws_{i}"].to_dataset()["draws"].values) for i in count]
+            contents = [Content.of(tree[f"member_{i}"]) for i in count]
+            draws = [values_of(tree[f"draws_{i}"]["draws"]) for i in count]
             digest = str(tree.attrs["sha256"])
         refuse_changed(path, _digest(said["ensemble"], draws, [one.digest for one in contents]), digest)
         content = {"taken": False, **json_of(said, "ensemble")}
