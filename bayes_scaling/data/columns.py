@@ -18,6 +18,8 @@ type Points = Mapping[str, np.ndarray]
 
 GROWING = ("steps", "tokens", "flops")
 """What grows along a training curve; the first of them that a table has says how far a row is."""
+ORDERING = (*GROWING, "characters", "examples")
+"""What may order the rows of a run: those of a training curve, or of one model tuned on more and more data."""
 
 
 class Rule(NamedTuple):

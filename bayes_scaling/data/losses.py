@@ -74,7 +74,7 @@ def _rising(table: pd.DataFrame, loss: np.ndarray) -> Iterator[str]:
     size = table[name].to_numpy()
     if size.max() < SPAN * size.min():
         return
-    rank = float(pd.DataFrame({"size": size, "loss": loss}).rank().corr().iloc[0, 1])
+    rank = float(np.corrcoef(pd.Series(size).rank(), pd.Series(loss).rank())[0, 1])
     if rank > RISING and _by_chance(size, loss) < SURE:
         yield (
             f"loss rises with {name} (rank correlation {rank:.2f}), and laws have it fall: is higher better "

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.data.columns import GROWING
+from bayes_scaling.data.columns import ORDERING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
@@ -138,8 +138,16 @@ def curve_layout(noise: Noise, table: Mapping[str, np.ndarray], rows: int = 0) -
 
 def _along_runs(table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the run of each row, and how far along it the row lies."""
-    position = next((table[name] for name in GROWING if name in table), np.ones(len(next(iter(table.values())))))
-    return table.get("run", np.arange(len(position))), position
+    run = table.get("run", np.arange(len(next(iter(table.values())))))
+    return run, _position(table, run)
+
+
+def _position(table: Mapping[str, np.ndarray], run: np.ndarray) -> np.ndarray:
+    """Return how far along its run each row lies: the first column that may say so and differs within a run."""
+    there = [np.asarray(table[name]) for name in ORDERING if name in table]
+    _, first, of_run = np.unique(run, return_index=True, return_inverse=True)
+    differing = (one for one in there if np.any(one != one[first][of_run]))
+    return next(differing, there[0] if there else np.ones(len(run)))
 
 
 def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
@@ -153,7 +161,7 @@ def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
 def rows_along_curves(runs: Runs, most: int) -> np.ndarray:
     """Return at most so many rows of each run, well spread along it, ``(n_chosen,)`` indices."""
     run = pd.factorize(runs.table["run"])[0] if "run" in runs else np.arange(len(runs))
-    position = next((runs.column(name) for name in GROWING if name in runs), np.ones(len(runs)))
+    position = _position({name: runs.column(name) for name in ORDERING if name in runs}, run)
     return well_spread_rows(run, position, most)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import listed, shown
-from bayes_scaling.data.columns import GROWING
+from bayes_scaling.data.columns import ORDERING
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
@@ -71,7 +71,7 @@ def along_curves(fit: Fit) -> str:
     """Return the column that orders the rows of runs as the law reads them; empty where it reads none."""
     law = fit.law.inputs
     lengths = ("steps", "tokens") if {"steps", "batch_tokens"} & set(law) else ()
-    return next((name for name in GROWING if name in fit.runs and name in (*law, *lengths)), "")
+    return next((name for name in ORDERING if name in fit.runs and name in (*law, *lengths)), "")
 
 
 def numbered(runs: pd.Series) -> np.ndarray:

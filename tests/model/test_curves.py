@@ -15,6 +15,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.model.choices import default_noise
 from bayes_scaling.model.curves import APART, draw_deviations, layout_of, one_step_ahead, well_spread_rows
 from bayes_scaling.model.families import Normal, StudentT
+from bayes_scaling.model.observations import curve_layout
 from tests.support import fit_exact
 
 TRUTH = {"sigma_curve": 0.7, "length": 1.3}
@@ -118,6 +119,27 @@ def test_default_noise_sees_curves() -> None:
     assert default_noise(bs.Runs.from_frame(ends)) == bs.Noise()
     one = single.assign(run="a", params=1e8)
     assert default_noise(bs.Runs.from_frame(one)) == bs.Noise("normal", rows="correlated")
+    tuned = single.drop(columns="params").assign(run="a", tokens=1e9, examples=[100, 200, 400])
+    assert default_noise(bs.Runs.from_frame(tuned)) == bs.Noise("normal", rows="correlated")
+
+
+def test_rows_of_one_model_tuned_on_more_and_more_data_lie_along_its_examples() -> None:
+    """Tokens, which come first, do not differ along a run, and so say nothing of where a row lies."""
+    examples = np.tile([200.0, 800.0, 3200.0, 12800.0], 3)
+    frame = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 4), "examples": examples, "tokens": 1e9})
+    law = bs.load_law("fine_tuning")
+    truth = {"E": 1.0, "beta": 0.4, "D_l": 10.0, "B": 40.0, "sigma": 0.001, "sigma_curve": 0.03, "length": 2.0}
+    noise = bs.Noise("normal", rows="correlated")
+    runs = bs.simulate(law, frame, truth, noise=noise, seed=0)
+    fit = fit_exact(law, runs, noise=noise, sampler="laplace", seed=0)
+    layout = curve_layout(noise, {name: runs.table[name].to_numpy() for name in ("run", "examples", "tokens")})
+    assert layout is not None
+    gaps = layout.gap[(layout.row < len(runs)) & (layout.gap < 10)]
+    assert len(gaps) == 9 and np.allclose(gaps, np.log(4))
+    ahead = pd.DataFrame({"run": ["a", "new"], "examples": 25600.0})
+    forecast = bs.forecast(fit, ahead, unconverged=True)
+    low, high = forecast.interval(0.9)
+    assert high[0] - low[0] < 0.8 * (high[1] - low[1])  # it goes on from where run a has been
 
 
 def test_rows_of_one_planned_run_move_together() -> None:
