@@ -44,6 +44,7 @@ def check(
     from bayes_scaling.cli.printing.runs import runs_summary
     from bayes_scaling.data.tuning import tuning_of
     from bayes_scaling.evaluate.checks import identifiability
+    from bayes_scaling.evaluate.unread import unread_columns
     from bayes_scaling.laws.catalogue import load_law
 
     table = read_runs(runs, columns, loss_unit, params_convention)
@@ -52,6 +53,7 @@ def check(
     problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(
         chosen, table
     )
+    unread = unread_columns([chosen], table)
     tuning = tuning_of(table.table)
     if as_json:
         print_json(
@@ -59,7 +61,7 @@ def check(
                 "rows": len(table),
                 "columns": list(map(str, table.table.columns)),
                 "notes": table.notes,
-                "warnings": table.warnings,
+                "warnings": [*table.warnings, *unread],
                 "law": chosen.label,
                 "identifiability": list(problems),
                 "tuning": None if tuning is None else dataclasses.asdict(tuning),
@@ -70,6 +72,7 @@ def check(
 
     show(
         runs_summary(table),
+        *(Text(f"warning: {said}") for said in unread),
         *(
             Text(f"{chosen.label}: {problem}")
             for problem in problems or ["every parameter can be learned in principle"]

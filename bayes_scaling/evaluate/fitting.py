@@ -18,12 +18,14 @@ from bayes_scaling.errors import ArgumentError, ConvergenceError, LawError
 from bayes_scaling.evaluate.candidates import FAST, Candidate, candidates_of, usual_cuts
 from bayes_scaling.evaluate.defaults import NoiseAsked, default_laws
 from bayes_scaling.evaluate.refits import Weighed, measured, tasks_of
+from bayes_scaling.evaluate.unread import unread_columns
 from bayes_scaling.inference.fit import fit_law, refuse_unusable_columns
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.sampler import Sampler, SamplerChoice
+from bayes_scaling.laws.catalogue import load_law
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
-from bayes_scaling.model.pooling import Pooling
+from bayes_scaling.model.pooling import Pool, Pooling
 from bayes_scaling.predict.ensemble import ALONE, TREND, Ensemble
 
 
@@ -141,7 +143,12 @@ def fit(
             raise ArgumentError("folder keeps the refits of several laws; one law has none, save its fit instead")
         if executor is not None:
             raise ArgumentError("executor shares out the fits of several laws; one law is one fit, leave it out")
-        return fit_law(law, runs, sampler=sampler, seed=seed, progress=progress, **options)
+        one = load_law(law) if isinstance(law, str) else law
+        pooled = [pool.by for pool in (options.get("pooling") or {}).values() if isinstance(pool, Pool)]
+        made = fit_law(one, runs, sampler=sampler, seed=seed, progress=progress, **options)
+        for said in unread_columns([one], runs, pooled):
+            warn_caller(said)
+        return made
     if options.get("pooling"):
         raise LawError("pooling names parameters of one law; fit that law alone, as in fit('chinchilla', runs, ...)")
     candidates = members(law, options.get("noise", "auto"), options.get("discrepancy", "brownian"), sampler, runs)
@@ -208,6 +215,8 @@ def _fit_several(
     """Fit several laws and weigh them."""
     for candidate in candidates:
         refuse_unusable_columns(candidate.law, runs)
+    for said in unread_columns([candidate.law for candidate in candidates], runs):
+        warn_caller(said)
     cuts = usual_cuts(candidates[0].law, runs)
     with progress_bar("fit", progress) as report:
         tasks = tasks_of(candidates, cuts, runs, folder, seed)

@@ -16,6 +16,7 @@ from bayes_scaling.evaluate.checks import find_influential, find_outliers, ident
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
 from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED, prior_sensitivity
+from bayes_scaling.evaluate.unread import unread_columns
 from bayes_scaling.inference.weights import MOST_K
 from bayes_scaling.predict.ensemble import used
 
@@ -280,7 +281,8 @@ def _influence(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, An
 
 def _learnable(comparison: Comparison) -> Verdict:
     best = comparison.fits[comparison.best]
-    problems = identifiability(best.law, comparison.runs)
+    pooled = [pool.by for pool in best.pooling.values()]
+    problems = (*identifiability(best.law, comparison.runs), *unread_columns([best.law], comparison.runs, pooled))
     weak = [name for name in best.law_names if best.contraction[name] < LITTLE_LEARNED]
     sentences = "".join(f"; {sentence}" for sentence in problems)
     return Verdict(
