@@ -29,7 +29,7 @@ class Remedy:
         """Spell it as an argument of a Python call."""
         if self.value is True:
             return f"{self.argument}=True"
-        value = f"({', '.join(self.value)})" if isinstance(self.value, tuple) else "..."
+        value = f"({', '.join(self.value)})" if isinstance(self.value, tuple) else "..." if self.value else "''"
         if not self.key:
             return f"{self.argument}={value}"
         if self.argument == "constraints":

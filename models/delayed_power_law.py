@@ -2,8 +2,8 @@
 
     L(X) = E + b (1 + X / X_0)^-c
 
-X is the input chosen at load (``input=tokens``, ``params`` or ``flops``), in raw units. Far below X_0 the loss is
-E + b, that of a model that has learned nothing yet; far above it the reducible loss falls as X^-c.
+X is the input chosen at load (``input=tokens``, ``params``, ``flops`` or ``steps``), in raw units. Far below X_0 the
+loss is E + b, that of a model that has learned nothing yet; far above it the reducible loss falls as X^-c.
 
 This form is ours: the power law with a shift of its input, as in hyperbolic learning curves (Viering and Loog 2021,
 arXiv 2103.10948, table of forms), with an irreducible loss.
@@ -22,7 +22,7 @@ def mean(X: Array, E: Array, b: Array, X_0: Array, c: Array) -> Array:
     return E + b * power(1 + X / X_0, -c)
 
 
-def law(input: Literal["tokens", "params", "flops"] = "tokens") -> Law:
+def law(input: Literal["tokens", "params", "flops", "steps"] = "tokens") -> Law:
     """Choose the input."""
     return Law(
         name="delayed_power_law",

@@ -1,10 +1,10 @@
-"""Power law in one input: parameters, tokens or compute, with or without an irreducible loss.
+"""Power law in one input: parameters, tokens, compute or steps, with or without an irreducible loss.
 
     L(X) = E + (X_c / X)^alpha        form=irreducible
     L(X) = (X_c / X)^alpha            form=pure
 
-X is the input chosen at load (``input=params``, ``tokens`` or ``flops``), in raw units. The law holds where the other
-inputs do not limit the loss, or grow along with X by a fixed rule (as on the compute-optimal frontier).
+X is the input chosen at load (``input=params``, ``tokens``, ``flops`` or ``steps``), in raw units. The law holds where
+the other inputs do not limit the loss, or grow along with X by a fixed rule (as on the compute-optimal frontier).
 
 Kaplan et al. 2020 (arXiv 2001.08361), eq 1.1-1.3 and 3.1-3.3; Henighan et al. 2020 (arXiv 2010.14701), eq 1.1.
 """
@@ -82,7 +82,8 @@ def scale_above_floor(column: str) -> Callable[..., Array]:
 
 
 def law(
-    input: Literal["flops", "params", "tokens"] = "flops", form: Literal["irreducible", "pure"] = "irreducible"
+    input: Literal["flops", "params", "tokens", "steps"] = "flops",
+    form: Literal["irreducible", "pure"] = "irreducible",
 ) -> Law:
     """Choose the input and whether there is an irreducible loss."""
     is_pure = form == "pure"

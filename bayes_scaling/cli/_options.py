@@ -88,9 +88,9 @@ def read_runs(path: Path, columns: str, loss_unit: str, params_convention: str) 
 
 
 def mapping_of(columns: str) -> dict[str, str]:
-    """Read ``params=N,tokens=D``."""
+    """Read ``params=N,tokens=D``; ``flops=`` gives flops no column."""
     pairs = [item.partition("=") for item in columns.split(",") if item]
-    if any(not name or not theirs for name, _, theirs in pairs):
+    if any(not name or not sign for name, sign, _ in pairs):
         raise DataError(f"cannot read --columns {columns!r}; expected params=N,tokens=D")
     return {name.strip(): theirs.strip() for name, _, theirs in pairs}
 

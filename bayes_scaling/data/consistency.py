@@ -100,7 +100,8 @@ def _refuse_wrong_flops(table: pd.DataFrame, origin: Origin) -> None:
         raise DataError(
             f"{origin.cell(row, 'flops')}: {table['flops'].iloc[row]:.3g} is {10 ** power[row]:.3g} times 6 x params x "
             f"tokens (allowed: within {FLOPS_FACTOR:g}x){_unit_guess(power[row])}; check the units of these "
-            f"three columns{others(bad)}"
+            f"three columns{others(bad)}; where tokens count something else, like images, leave flops out with {REMEDY}",
+            Remedy("columns", "flops", ""),
         )
 
 
@@ -206,7 +207,7 @@ def _goes_on(at: np.ndarray, log_loss: np.ndarray, start: int, fall: int) -> boo
     return there - last > FELL and log_loss[fall] < (there + last) / 2
 
 
-def _unread_sizes(table: pd.DataFrame) -> list[str]:
+def unread_sizes(table: pd.DataFrame) -> list[str]:
     """Return a warning for each size that no column was read as, though the name of one looks like it."""
     odd = []
     numbers = [str(name) for name, cells in table.select_dtypes("number").items() if filled(cells, with_numbers=True)]
@@ -240,7 +241,9 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             )
     # Smaller than any training run of a second: with few columns, only this reveals a wrong unit.
     for name, least in (("flops", 1e9), ("params", 1e3), ("tokens", 1e4)):
-        if name in table and (largest := float(table[name].max())) < least:
+        # Alone, what is called tokens may count images, cells or crystals.
+        there = name in table and (name != "tokens" or "params" in table)
+        if there and (largest := float(table[name].max())) < least:
             odd.append(
                 f"the largest {name} is {largest:.3g}: it looks as if the unit is not raw {name}"
                 + (f" (a PF-day is {PF_DAY:g} FLOPs)" if name == "flops" else "")
@@ -250,7 +253,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *_unread_sizes(table)]
+    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *unread_sizes(table)]
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)

@@ -17,7 +17,7 @@ from bayes_scaling.errors import REMEDY, DataError, Remedy
 RARER: Mapping[str, tuple[str, ...]] = {
     "params": ("parameter_count", "num_parameters", "total_params", "params_total", "total_parameters"),
     "tokens": ("total_tokens", "tokens_trained", "num_train_tokens"),
-    "flops": ("compute_budget", "flops_budget", "training_compute"),
+    "flops": ("compute_budget", "flops_budget", "training_compute", "compute_flops", "budget_flops", "flops_total"),
     "steps": ("num_iterations", "n_iterations"),
     "loss": ("final_val_loss", "final_validation_loss", "lm_loss", "final_eval_loss"),
 }
@@ -88,12 +88,19 @@ def named(
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Rename columns to canonical names: first by the user's mapping, then by known spellings.
 
+    What the mapping gives no name, ``{"flops": ""}``, is read from no column, not even from one of that name.
+
     Returns
     -------
     the renamed table, a mapping from canonical to original names, and notes
     """
-    spelled, notes = _spelled(frame, _mapping(frame, columns, source), SPELLINGS, source)
-    table, replaced = _renamed(frame, spelled)
+    mapping = _mapping(frame, columns, source)
+    left_out = [ours for ours, theirs in mapping.items() if not theirs]
+    given = {ours: theirs for ours, theirs in mapping.items() if theirs}
+    there = frame.drop(columns=left_out, errors="ignore")
+    spelled, notes = _spelled(there, given, [name for name in SPELLINGS if name not in left_out], source)
+    notes += [f"no column is read as {ours}, as was asked" for ours in left_out]
+    table, replaced = _renamed(there, spelled)
     asked = [ours for ours in replaced if ours in columns]  # the others hold nothing, which is said already
     notes += [f"column {ours!r} set aside: {shown(spelled[ours])} is read as {ours}" for ours in asked]
     return table, spelled, [*notes, *_notes_on_sizes(table, f"(it has {listed(frame.columns)})", source)]
@@ -254,9 +261,9 @@ def _mapping(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> di
         raise DataError(f"the column mapping names {shown(unknown[0])}; canonical columns are {', '.join(SPELLINGS)}")
     mapping = {ours: str(theirs) for ours, theirs in columns.items()}
     for ours, theirs in mapping.items():
-        if theirs not in frame:
+        if theirs and theirs not in frame:
             raise DataError(f"{source} has no column {shown(theirs)} to read as {ours}; it has {listed(frame.columns)}")
-        twice = [other for other, column in mapping.items() if column == theirs]
+        twice = [other for other, column in mapping.items() if column == theirs and theirs]
         if len(twice) > 1:
             raise DataError(
                 f"the column mapping reads {shown(theirs)} as {' and as '.join(twice)}; a column has one meaning"

@@ -185,9 +185,12 @@ def read_json_lines(path: Path) -> pd.DataFrame:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
-    """Read a JSON file that holds an array of objects of plain values."""
+    """Read a JSON file that holds an array of objects of plain values, alone or as the one array of an object."""
     name = plain(path.name)
     rows = _decoded(_text(path, "a JSON file"), name, _ARRAY)
+    if isinstance(rows, dict):
+        arrays = [value for value in rows.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        rows = arrays[0] if len(arrays) == 1 else rows
     if not isinstance(rows, list) or not rows:
         kind = "an object" if isinstance(rows, dict) else shown(rows, 40)
         raise DataError(f"{name} holds {kind}; {_ARRAY}")

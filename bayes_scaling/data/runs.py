@@ -71,7 +71,8 @@ class Runs:
         Parameters
         ----------
         frame : one row per run, or per evaluated step of a run; raw units (parameters, tokens, FLOPs)
-        columns : from canonical names to the frame's names, where they differ: ``{"params": "N"}``
+        columns : from canonical names to the frame's names, where they differ: ``{"params": "N"}``;
+            ``{"flops": ""}`` reads no column as flops
         params_convention : what N counts: ``total``, ``non_embedding`` or ``unstated``
         loss_unit : unit of the loss, for labels
         source : named in error messages

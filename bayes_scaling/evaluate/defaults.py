@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.names import NoiseName, RowsChoice, ScaleChoice, StartName
+from bayes_scaling.data.consistency import unread_sizes
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 from bayes_scaling.laws.law import Law
@@ -57,7 +58,7 @@ DEFAULTS = (
     Default(("params", "steps"), ("kaplan_steps",), curves=True),
     *(
         Default((column,), (f"power_law:input={column}", f"delayed_power_law:input={column}"))
-        for column in ("tokens", "params", "flops")
+        for column in ("tokens", "params", "flops", "steps")
     ),
 )
 """The first row whose columns all vary holds; along curves of several sizes and batches laws of steps and batch do.
@@ -83,9 +84,10 @@ def default_laws(runs: Runs) -> tuple[str, ...]:
     columns = sorted({column for row in DEFAULTS for column in row.columns})
     varying = [name for name in columns if name in runs and len(np.unique(runs.column(name))) > 1]
     why = f"none reads {listed(varying)} alone" if varying else f"none of {listed(columns)} varies in it"
+    hints = "".join(f"; {hint}" for hint in unread_sizes(runs.table))
     raise DataError(
         f"there are no default laws for {runs.source}: {why}; name a law that reads what varies, {REMEDY}, or map "
-        "params or tokens",
+        f"params, tokens or flops{hints}",
         Remedy("law", value="my_law.py"),
     )
 

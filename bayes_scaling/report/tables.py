@@ -297,7 +297,9 @@ def as_key(remedy: Remedy) -> str:
     if remedy.argument not in PLACES:
         return remedy.in_python()
     name = PLACES[remedy.argument] + (f".{remedy.key}" if remedy.key else "")
-    return f"{name} = [{', '.join(remedy.value)}]" if isinstance(remedy.value, tuple) else name
+    if isinstance(remedy.value, tuple):
+        return f"{name} = [{', '.join(remedy.value)}]"
+    return name if remedy.value else f'{name} = ""'
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayes_scaling as bs
 from bayes_scaling import Runs
 from tests.data.run_tables import table, whole_table
 from tests.support import refusal
@@ -67,7 +68,7 @@ def test_less_than_one_token_is_no_run() -> None:
         (table(params=[1.0, 2, 4, 8], tokens=[20.0, 40, 80, 160]), "the largest flops is 7.68e+03: it looks as if"),
         (pd.DataFrame({"flops": [1e-2, 20.0], "loss": [3.0, 2.0]}), "the largest flops is 20: it looks as if"),
         (pd.DataFrame({"params": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest params is 400: it looks as if"),
-        (pd.DataFrame({"tokens": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest tokens is 400: it looks as if"),
+        (table().assign(tokens=[70.0, 90.0, 100.0, 400.0]), "the largest tokens is 400: it looks as if"),
         (table(params=[1e7, 2e7, 40, 8e7]), "params jumps by a factor 2e+05: some rows may be in other units"),
         (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 loss is over five times the median (row 4: 60)"),
         (table(loss=[30.0, 29.0, 28.0, 27.0]), "is it a perplexity?"),
@@ -188,3 +189,21 @@ def test_copies_of_runs_under_other_ids_are_a_warning() -> None:
     few = pd.concat([rows, seeds.iloc[4:], seeds.assign(run=[f"c{i}" for i in range(8)], params=3e7)[:4]])
     for other in (rows, seeds, few):
         assert not any("under other ids" in line for line in Runs.from_frame(other).warnings)
+
+
+def test_flops_of_what_is_not_tokens_can_be_left_out() -> None:
+    """Jets of a hundred particles each: FLOPs are a hundred times 6ND in every run, and right."""
+    frame = pd.DataFrame({"params": [1e5, 1e6, 1e7], "tokens": 1e7, "C": [6e14, 6e15, 6e16], "loss": [0.4, 0.3, 0.2]})
+    with pytest.raises(bs.errors.DataError, match=r"100 times 6 x params x tokens.*columns=\{'flops': ''\}"):
+        bs.Runs.from_frame(frame)
+    runs = bs.Runs.from_frame(frame, columns={"flops": ""})
+    np.testing.assert_allclose(runs.column("flops"), 6 * frame["params"] * 1e7)
+    assert "no column is read as flops, as was asked" in runs.notes and "C" in runs.table
+    named = bs.Runs.from_frame(frame.rename(columns={"C": "flops"}), columns={"flops": ""})
+    assert named.content_hash == runs.content_hash
+
+
+def test_few_tokens_are_odd_beside_params_alone() -> None:
+    rows = pd.DataFrame({"params": [1e6, 2e6, 4e6], "tokens": [10.0, 20.0, 40.0], "loss": [3.0, 2.9, 2.8]})
+    assert any("not raw tokens" in said for said in bs.Runs.from_frame(rows).warnings)
+    assert not any("raw" in said for said in bs.Runs.from_frame(rows.drop(columns="params")).warnings)

@@ -248,13 +248,15 @@ def test_a_json_array_of_flat_objects_is_a_table(folder: Path) -> None:
     runs = Runs.read(written(folder, json.dumps(rows, indent=2), "runs.JSON"))
     assert runs.labels == ["007", "\u00e9"] and runs.loss.tolist() == [3.1, 2.9]
     lines = Runs.read(written(folder, "\n".join(map(json.dumps, rows)), "runs.jsonl"))
-    assert runs.content_hash == lines.content_hash
+    inside = json.dumps({"config": {"lr": 1}, "seeds": [1, 2], "runs": rows})
+    assert runs.content_hash == lines.content_hash == Runs.read(written(folder, inside, "all.json")).content_hash
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('{"runs": [{"loss": 3}]}', ["runs.json holds an object", "bayes-scaling import wandb"]),
+        ('{"runs": [{"loss": 3}], "more": [{}]}', ["runs.json holds an object", "bayes-scaling import wandb"]),
+        ('{"runs": [3]}', ["runs.json holds an object", "bayes-scaling import wandb"]),
         ("[]", ["runs.json holds []", "bayes-scaling import wandb"]),
         ("3", ["runs.json holds 3", "bayes-scaling import wandb"]),
         ('[{"loss": 3}, 4]', ["row 2 is 4", "bayes-scaling import wandb"]),

@@ -67,8 +67,7 @@ def test_curves_over_steps_read_them() -> None:
     rows = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 8), "steps": steps, "loss": 2 + steps**-0.3})
     curves = bs.Runs.from_frame(rows.assign(params=np.repeat([1e6, 1e7, 1e8], 8)))
     assert default_laws(curves) == ("kaplan_steps",)
-    with pytest.raises(bs.errors.DataError, match="none reads steps alone; name a law that reads what varies"):
-        default_laws(bs.Runs.from_frame(rows))
+    assert default_laws(bs.Runs.from_frame(rows)) == ("power_law:input=steps", "delayed_power_law:input=steps")
 
 
 def test_a_table_without_default_laws_is_refused() -> None:
@@ -77,3 +76,6 @@ def test_a_table_without_default_laws_is_refused() -> None:
         bs.errors.DataError, match="there are no default laws for .*; name a law that reads what varies, "
     ):
         bs.fit(runs)
+    alike = bs.Runs.from_frame(pd.DataFrame({"compute in flop": [1e18, 2e18], "loss": [3.0, 2.0]}))
+    with pytest.raises(bs.errors.DataError, match="map params, tokens or flops; no column was read as flops, though"):
+        default_laws(alike)
