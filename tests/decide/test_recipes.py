@@ -231,12 +231,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 @pytest.mark.slow
 def test_speedups_hold_the_truth() -> None:
-    """90 % intervals of the multiplier at ten times the largest run hold about 90 % of the truth."""
-    hits, factors = [], np.exp(0.05 * np.random.default_rng(3).standard_normal(3))
+    """90 % intervals of the multiplier at ten times the largest run hold about 90 % of the truth, by the true law."""
+    hits, factors = [], np.exp(0.05 * np.random.default_rng(3).standard_normal(5))
     for seed, factor in enumerate(factors):
         made = bs.compare_recipes(
-            two(float(factor), seed, seeds=False), budget=5e20, pilot_budget=0.0, sampler=bs.Sampler(draws=250),
-            unconverged=True, progress=False, tokens_per_param=20.0,
+            two(float(factor), seed, seeds=False), law="chinchilla", budget=5e20, pilot_budget=0.0,
+            sampler=bs.Sampler(draws=250), unconverged=True, progress=False, tokens_per_param=20.0,
         )  # fmt: skip
         law, grid = bs.load_law("chinchilla"), np.geomspace(1e19, 1e23, 20_001)
         inputs = Along("flops", 20.0, {}).inputs(grid)
@@ -247,7 +247,7 @@ def test_speedups_hold_the_truth() -> None:
         for reading in ("shared", "own"):
             low, high = made.speedup("b", irreducible=reading).interval()  # type: ignore[arg-type]
             hits.append(low <= true <= high)
-    assert np.mean(hits) >= 0.6
+    assert np.mean(hits) >= 0.75
 
 
 def test_a_recipe_is_as_good_as_itself(found: bs.RecipeComparison) -> None:

@@ -184,8 +184,8 @@ def test_coordinates_do_not_change_the_posterior() -> None:
 
 @pytest.mark.slow
 def test_bands_hold_where_the_truth_leaves_the_law() -> None:
-    """Thirty tables: with the discrepancy 90 % bands hold about 90 % of far runs, without it far fewer."""
-    cuts = [power_law_runs(24, tau=0.03, seed=seed).cut("tokens", 3e10) for seed in range(30)]
+    """Twenty tables: with the discrepancy 90 % bands hold about 90 % of far runs, without it far fewer."""
+    cuts = [power_law_runs(24, tau=0.03, seed=seed).cut("tokens", 3e10) for seed in range(20)]
     inside = {}
     for kind in ("brownian", "none"):
         fits = fit_many(
@@ -201,7 +201,7 @@ def test_bands_hold_where_the_truth_leaves_the_law() -> None:
             for fit, (_, above) in zip(fits, cuts, strict=True)
         ]
         inside[kind] = [low <= above.loss[-1] <= high for (low, high), (_, above) in zip(bands, cuts, strict=True)]
-    assert 0.73 <= np.mean(inside["brownian"]) <= 1.0
+    assert 0.7 <= np.mean(inside["brownian"]) <= 1.0
     assert np.mean(inside["none"]) < 0.6
 
 
