@@ -100,7 +100,7 @@ def _refuse_wrong_flops(table: pd.DataFrame, origin: Origin) -> None:
         raise DataError(
             f"{origin.cell(row, 'flops')}: {table['flops'].iloc[row]:.3g} is {10 ** power[row]:.3g} times 6 x params x "
             f"tokens (allowed: within {FLOPS_FACTOR:g}x){_unit_guess(power[row])}; check the units of these "
-            f"three columns{others(bad)}; where tokens count something else, like images, leave flops out with {REMEDY}",
+            f"three columns{others(bad)}; where tokens count something else, as images, leave flops out: {REMEDY}",
             Remedy("columns", "flops", ""),
         )
 

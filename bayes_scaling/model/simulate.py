@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.names import FamilyName
 from bayes_scaling.base.scope import scope
-from bayes_scaling.base.streams import SIMULATED_PATHS, SIMULATED_TRUTH, stream
+from bayes_scaling.base.streams import DESIGNS, SIMULATED_PATHS, stream
 from bayes_scaling.data.columns import GROWING, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import Origin, numeric
@@ -56,7 +56,7 @@ def typical_design(law: Law, rows: int = 48, seed: int = 0) -> pd.DataFrame:
     params = np.exp(rng.uniform(np.log(6e7), np.log(6e9), rows))
     table = pd.DataFrame({"params": params, "tokens": params * np.exp(rng.uniform(np.log(3), np.log(300), rows))})
     table["flops"] = 6 * table["params"] * table["tokens"]
-    rng = stream(seed, SIMULATED_TRUTH)
+    rng = stream(seed, DESIGNS)
     table["unique_tokens"] = table["tokens"] / np.exp(rng.uniform(0, np.log(30), rows))
     for name in law.inputs:
         if name not in table:
