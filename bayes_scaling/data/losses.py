@@ -12,6 +12,7 @@ from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.validation import others
 
 HIGH, LOW = 5.0, 1e-4  # of the median, beyond which single losses look wrong
+ABSURD = 1e6  # of the median, beyond which even the loss of the smallest run does
 PERPLEXITY = 13.0  # nats per token: above the entropy of a vocabulary of 400,000
 TINY = 1e-3  # nats per token: below the entropy of any text
 SAME = 1e-6  # spread of losses, relative to the median, up to which they are one value
@@ -64,7 +65,7 @@ def _diverged(table: pd.DataFrame, loss: np.ndarray, middle: float) -> np.ndarra
         smaller = pd.Series(loss[order]).expanding().quantile(0.5, interpolation="lower")
         smaller = smaller.groupby(size[order]).transform("last")  # of rows as small, all count
         far[order] &= loss[order] > HIGH * smaller.to_numpy()
-    return far
+    return np.asarray(far | (loss > ABSURD * middle))
 
 
 def _rising(table: pd.DataFrame, loss: np.ndarray) -> Iterator[str]:

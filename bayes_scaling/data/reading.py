@@ -101,9 +101,9 @@ def read_csv(path: Path, text: Collection[str] = (), by: Separator = COMMAS) -> 
             else:
                 rows.append(cells)
     except csv.Error as error:
-        raise DataError(
-            f"{name}, line {reader.line_num}: this is not {kind} ({plain(str(error))}); check its quotes"
-        ) from error
+        long = f"a cell of more than {csv.field_size_limit():,} characters"
+        why = long if "field limit" in str(error) else plain(str(error))
+        raise DataError(f"{name}, line {reader.line_num}: this is not {kind} ({why}); check its quotes") from error
     if header is None:  # only empty quotes
         raise DataError(f"{name} is blank: expected one row per training run")
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
@@ -205,7 +205,7 @@ def _read_json(path: Path) -> pd.DataFrame:
 def _decoded(content: str, place: str, expected: str) -> Any:
     """Return what JSON text holds; doubled keys and what is not text are refused, too."""
     try:
-        found = json.loads(content, object_pairs_hook=_without_doubles, parse_int=_whole)
+        found = json.loads(content, object_pairs_hook=without_doubles, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         reason = str(error)
         if isinstance(error, json.JSONDecodeError):
@@ -230,7 +230,8 @@ def _whole(text: str) -> int | float:
     return int(text) if len(text) < 300 else float(text)
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON as a dict; a key that comes twice is a `ValueError`."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
+from bayes_scaling.base.messages import listed
 from bayes_scaling.data.columns import Points, behind, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import PF_DAY, others
+from bayes_scaling.model.pooling import Groups, Pooling
+from bayes_scaling.predict.planned import PLANNED
 
 OUTSIDE = 3.0  # times beyond the range of fitted runs, for what a law trades off
 SMALLER = 10.0  # times below the smallest fitted run, for sizes
@@ -160,3 +164,16 @@ def _worst(planned: np.ndarray, known: np.ndarray, bad: np.ndarray) -> int:
 def _row(row: int, runs: Points) -> str:
     """Name a run where there are several."""
     return f"row {row + 1}: " if len(next(iter(runs.values()))) > 1 else ""
+
+
+def by_priors_alone(groups: Groups, pooling: Pooling, frame: pd.DataFrame) -> Iterator[str]:
+    """Say which new groups of planned runs have parameters of which no other group says anything."""
+    for column, new in zip(groups.columns, groups.newcomers(frame, PLANNED), strict=True):
+        own = [name for name, pool in pooling.items() if pool.by == column and pool.mode == "separate"]
+        if new and own:
+            many = len(own) > 1
+            yield (
+                f"{column} {listed(new)} is not in the fitted table, and {listed(own)} "
+                f"{'are' if many else 'is'} separate for each {column}: the prior alone says what "
+                f"{'they are' if many else 'it is'} there"
+            )

@@ -24,7 +24,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
-from bayes_scaling.predict.cautions import far_beyond, known_columns, off_balance, out_of_range, unread
+from bayes_scaling.predict.cautions import by_priors_alone, far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, law_and_scale, shares_of
 from bayes_scaling.predict.paths import Paths
@@ -303,7 +303,8 @@ def _forecast_by(
         names = named_as_runs(table, columns_known(fit.law, fit.groups.columns), PLANNED)[0]
     given = {name: frame[name].to_numpy(float) for name in INPUTS if name in names and name in frame}
     said = unread((*fit.law.inputs, *fit.groups.columns), fit.runs, given)
-    return dataclasses.replace(found, cautions=(*said, *found.cautions))
+    groups = by_priors_alone(fit.groups, fit.pooling, frame)
+    return dataclasses.replace(found, cautions=(*said, *groups, *found.cautions))
 
 
 def at_rows_ahead(

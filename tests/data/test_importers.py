@@ -104,6 +104,16 @@ def test_mlflow_stores(mlflow_folder: Path, store: str) -> None:
     assert "worst at step 0) is inf" in message
 
 
+def test_links_that_leave_an_mlflow_folder_are_not_followed(mlflow_folder: Path, tmp_path: Path) -> None:
+    store, secret = tmp_path / "mlruns", tmp_path / "secret"
+    shutil.copytree(mlflow_folder / "mlruns", store)
+    secret.write_text("of another user")
+    for params in store.rglob("params"):
+        (params / "secret").symlink_to(secret)
+    message = refusal(lambda: bs.importers.import_mlflow(store, MAP, groups=["secret"]))
+    assert "secret" in message and "of another user" not in message
+
+
 def test_mlflow_one_experiment_and_damage(mlflow_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "mlruns"
     shutil.copytree(mlflow_folder / "mlruns", store)

@@ -183,6 +183,7 @@ def test_wandb_runs_that_share_a_name_are_told_apart_by_their_id(tmp_path: Path)
         ("x.csv", "run,_step,loss\na,1,3\na,1,2\n", "repeats a _step of one run"),
         ("x.json", "[1, 2]", "holds 1; expected objects"),
         ("x.json", "{", "x.json is not JSON"),
+        ("x.json", '[{"loss": 1, "loss": 2}]', "x.json is not JSON (key 'loss' comes twice)"),
         ("x.json", "[]", "holds no rows"),
         ("x.txt", "a", "not an export of wandb"),
         ("x.wandb", "text", "does not start like a run file"),

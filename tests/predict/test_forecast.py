@@ -200,3 +200,16 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]), params=1e9)
     with pytest.raises(bs.errors.ForecastError, match="the planned runs has no rows; expected one row for each run"):
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]).iloc[:0])
+
+
+def test_a_new_group_of_separate_levels_is_the_priors_word(chinchilla_runs: bs.Runs) -> None:
+    runs = bs.Runs.from_frame(chinchilla_runs.table.assign(data=["a", "b"] * 24))
+    fits = [
+        bs.fit("chinchilla", runs, pooling={"L_0": pool("data")}, discrepancy="none", sampler="laplace", seed=0)
+        for pool in (bs.separate, bs.partial)
+    ]
+    alone, population = (bs.forecast(fit, params=1e10, tokens=2e11, data="c", unconverged=True) for fit in fits)
+    (said,) = [one for one in alone.cautions if "prior alone" in one]
+    assert said.startswith("data c is not in the fitted table, and L_0 is separate for each data: the prior alone says")
+    known = bs.forecast(fits[0], params=1e10, tokens=2e11, data="b", unconverged=True)
+    assert not [one for one in (*population.cautions, *known.cautions) if "prior alone" in one]

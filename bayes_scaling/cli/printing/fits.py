@@ -38,7 +38,7 @@ def fit_summary(fit: Fit) -> RenderableType:
         how = f"{fit.sampler_used} (not MCMC): Pareto k-hat {d.k_hat:.2f}, effective draws {d.ess_bulk:.0f}"
     parts: list[RenderableType] = [
         Text(
-            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, {fit.noise.label} noise, "
+            f"{fit.law.label} fitted to {fit.runs.counted} of {fit.runs.source}, noise {fit.noise.label}; "
             + ("law without a discrepancy" if fit.discrepancy.kind == "none" else "with a discrepancy of the law"),
             style="bold",
         ),

@@ -108,9 +108,10 @@ def _from_files(folder: Path, experiment: str) -> list[Logged]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield keys, which may contain slashes, and their files."""
+    """Yield keys, which may contain slashes, and their files; not those that a link takes from elsewhere."""
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
+        inside = file.resolve().is_relative_to(folder.resolve())
+        if inside and file.is_file() and not file.name.startswith("."):
             yield file.relative_to(folder).as_posix(), file
 
 

@@ -17,7 +17,7 @@ from bayes_scaling.base.messages import folded, listed, plain, shown
 from bayes_scaling.data.hints import refuse_panel
 from bayes_scaling.data.importers.logged import LeftOut, Logged, Series, content_of, flat, step_of
 from bayes_scaling.data.naming import SPELLINGS
-from bayes_scaling.data.reading import read_csv, read_parquet
+from bayes_scaling.data.reading import read_csv, read_parquet, without_doubles
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import DataError
 
@@ -73,7 +73,7 @@ def _json(path: Path, lines: bool) -> list[Row]:
     try:
         content = content_of(path).decode("utf-8-sig")
         texts = [line for line in content.split("\n") if line.strip()] if lines else [content]
-        found = [json.loads(one) for one in texts]
+        found = [json.loads(one, object_pairs_hook=without_doubles) for one in texts]
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(f"{name} is not JSON ({plain(reason, 80)})") from error
