@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import encodable, plain, shown
-from bayes_scaling.errors import DataError
+from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 LARGEST = 1e50
 """Far above any quantity of a training run; the bound also keeps every derived product finite."""
@@ -139,6 +139,13 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_ze
             return origin.cell(row, name)
 
         columns[name] = values = floats(table[name], place)
+        gaps = np.isnan(values)
+        if name == "flops" and gaps.any() and {"params", "tokens"} <= {*table}:
+            raise DataError(
+                f"{place(int(np.flatnonzero(gaps)[0]))}: the value is missing{others(gaps)}: fill the cell, or leave "
+                f"the column out, which follows from params and tokens: {REMEDY}",
+                Remedy("columns", "flops", ""),
+            )
         refuse_gaps(values, place, name)
         _refuse(values < 0, values, place, "is negative: expected a positive number in raw units")
         if name not in may_be_zero:

@@ -207,3 +207,12 @@ def test_few_tokens_are_odd_beside_params_alone() -> None:
     rows = pd.DataFrame({"params": [1e6, 2e6, 4e6], "tokens": [10.0, 20.0, 40.0], "loss": [3.0, 2.9, 2.8]})
     assert any("not raw tokens" in said for said in bs.Runs.from_frame(rows).warnings)
     assert not any("raw" in said for said in bs.Runs.from_frame(rows.drop(columns="params")).warnings)
+
+
+def test_flops_that_are_missing_in_new_rows_can_be_left_out() -> None:
+    rows = table().assign(flops=6 * table()["params"] * table()["tokens"])
+    rows.loc[2, "flops"] = np.nan
+    message = refusal(lambda: Runs.from_frame(rows))
+    assert "row 3, column flops: the value is missing" in message and "follows from params and tokens" in message
+    assert "columns={'flops': ''}" in message
+    assert Runs.from_frame(rows, columns={"flops": ""}).content_hash == Runs.from_frame(table()).content_hash
