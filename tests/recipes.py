@@ -146,6 +146,11 @@ class World:
         return made.thinned(40)
 
     @functools.cached_property
+    def curves(self) -> bs.Fit:
+        sampler, noise = bs.Sampler("laplace", draws=300), bs.Noise("normal", rows="correlated")
+        return bs.fit("chinchilla", self.runs, noise=noise, discrepancy="none", sampler=sampler).thinned(40)
+
+    @functools.cached_property
     def tuned(self) -> bs.Fit:
         design = pd.DataFrame(
             {
@@ -664,7 +669,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "midrun": (
             bs.midrun,
             {
-                "fit": fit,
+                "fit": w.curves,
                 "run": "r3",
                 "until": 1e10,
                 "extend": (1.5,),

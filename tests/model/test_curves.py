@@ -132,7 +132,8 @@ def test_rows_of_one_model_tuned_on_more_and_more_data_lie_along_its_examples() 
     noise = bs.Noise("normal", rows="correlated")
     runs = bs.simulate(law, frame, truth, noise=noise, seed=0)
     fit = fit_exact(law, runs, noise=noise, sampler="laplace", seed=0)
-    layout = curve_layout(noise, {name: runs.table[name].to_numpy() for name in ("run", "examples", "tokens")})
+    rows = {name: runs.column(name) for name in ("examples", "tokens")}
+    layout = curve_layout(noise, {**rows, "run": pd.factorize(runs.table["run"])[0]})
     assert layout is not None
     gaps = layout.gap[(layout.row < len(runs)) & (layout.gap < 10)]
     assert len(gaps) == 9 and np.allclose(gaps, np.log(4))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference.draws import new_group_draws
 from bayes_scaling.model.pooling import Groups, checked_pooling, sd_prior, varies_over
 from tests.support import LAW_FILE, design, fit_exact
@@ -198,7 +199,8 @@ def test_a_users_law_that_cannot_differ_between_groups_is_refused(tmp_path: Path
         )
     )
     runs = families("ab", 6)
-    assert fit_exact(str(path), runs, sampler="laplace").law.name == "mine"
+    with pytest.warns(BayesScalingWarning, match="'family', which mine does not read, explains"):
+        assert fit_exact(str(path), runs, sampler="laplace").law.name == "mine"
     with pytest.raises(bs.errors.LawError, match="law mine cannot be pooled over A .* behind jnp.broadcast_arrays"):
         fit_exact(str(path), runs, pooling={"A": bs.separate("family")})
 
