@@ -23,6 +23,8 @@ NOISE = 0.01  # standard deviation of one run's log loss over seeds, as the card
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import a file of the sweep as its scripts do."""
     monkeypatch.syspath_prepend(str(SWEEP))
+    for file in SWEEP.glob("*.py"):  # a benchmark may have the same name
+        monkeypatch.delitem(sys.modules, file.stem, raising=False)
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
