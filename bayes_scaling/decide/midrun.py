@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
@@ -13,13 +12,14 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import equal_tails
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Spending
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.problem import GoalOptions, checked_goal
 from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.spelling import cost_of, objective_of
-from bayes_scaling.errors import REMEDY, BayesScalingWarning, PlanError, Remedy
+from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.forecast import Forecast
@@ -156,7 +156,7 @@ def midrun(
     rows: Mapping[str, Any] | pd.DataFrame = {along: ends} if ahead is None else ahead
     found = continued(fit, run, rows, seed=options.get("seed", 0), unconverged=options.get("unconverged", False))
     for caution in found.cautions:
-        warnings.warn(caution, BayesScalingWarning, stacklevel=2)
+        warn_caller(caution)
     places = _places(found, run, along, ends)
     paid = _paid(found, run, places, spending)
     predictive = found.predictive.at(places)
