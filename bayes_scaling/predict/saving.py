@@ -82,12 +82,12 @@ def load_ensemble(path: Path, laws: Sequence[Law], noise: Noise | None) -> Saved
 
 def holds_ensemble(path: Path) -> bool:
     """Say whether a file holds an ensemble; a file that cannot be read does not."""
-    if not path.is_file():  # a pipe would be waited for
-        return False
     odd = (OSError, RuntimeError, TypeError, ValueError)  # an attribute may be of any kind, or of none that is known
-    with contextlib.suppress(*odd), h5py.File(path) as file:
-        creator = file.attrs.get("created_by")
-        return isinstance(creator, str) and creator == ENSEMBLE.magic
+    with contextlib.suppress(*odd):
+        if path.is_file():  # a pipe would be waited for
+            with h5py.File(path) as file:
+                creator = file.attrs.get("created_by")
+                return isinstance(creator, str) and creator == ENSEMBLE.magic
     return False
 
 
