@@ -246,6 +246,12 @@ class World:
         return path
 
     @functools.cached_property
+    def saved_curves(self) -> Path:
+        path = self.folder / "curves.nc"
+        self.curves.save(path)
+        return path
+
+    @functools.cached_property
     def csv_of_recipes(self) -> Path:
         path = self.folder / "recipes.csv"
         self.two_recipes.table.to_csv(path, index=False)

@@ -28,7 +28,15 @@ WRONG = ("0", "1e400", "nan", "1" * 5000, "x=", ",", "../../etc/passwd", "\ud800
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("world"))
-    made_first = (made.csv, made.saved, made.study_file, made.registered, made.saved_link, made.csv_of_recipes)
+    made_first = (
+        made.csv,
+        made.saved,
+        made.study_file,
+        made.registered,
+        made.saved_link,
+        made.saved_curves,
+        made.csv_of_recipes,
+    )
     assert all(made_first)  # before sampling is stopped
     return made
 
@@ -73,7 +81,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "trajectory": [fit, "--params", "1e10", "--tokens", "2e11"],
         "recipes": [str(world.csv_of_recipes), "--budget", "1e22", "--law", "chinchilla"],
         "chain": [fit, str(world.saved_link), *at, "--target", "0.5", "--unconverged"],
-        "midrun": [fit, "--run", "r3", "--until", "1e10"],
+        "midrun": [str(world.saved_curves), "--run", "r3", "--until", "1e10"],
         "preregister": [fit, *at, "--out", "new.json"],
         "score": [str(plan), "--loss", "2.0"],
         "report": [study, "--draft"],
