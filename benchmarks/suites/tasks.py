@@ -128,6 +128,7 @@ TASKS = (
         {"sft_loss": ("fine_tuning",)},
         {HUMAN: 0.957, DISCOVERED: 0.993},
         grouped=True,
+        note="rows of a group lie along its examples, and are correlated",
     ),
     Task(
         "easy_question",
