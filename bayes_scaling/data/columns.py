@@ -22,6 +22,12 @@ ORDERING = (*GROWING, "characters", "examples")
 """What may order the rows of a run: those of a training curve, or of one model tuned on more and more data."""
 
 
+def ordering(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a validated table that may order the rows of a run; a log may call its texts examples."""
+    numbers = {str(name) for name in table.select_dtypes("number") if table[name].notna().all()}
+    return [name for name in ORDERING if name in numbers]
+
+
 class Rule(NamedTuple):
     """How one column follows from two others.
 

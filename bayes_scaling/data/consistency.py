@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.messages import shown
-from bayes_scaling.data.columns import ORDERING
+from bayes_scaling.data.columns import ordering
 from bayes_scaling.data.hints import filled, words
 from bayes_scaling.data.horizons import odd_ends
 from bayes_scaling.data.losses import odd_losses
@@ -56,7 +56,7 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
     refuse_impossible(table, origin)
     if "run" in table:
         _refuse_changed_size(table, origin)
-        moving = [name for name in ORDERING if name in table]
+        moving = ordering(table)
         keys, what = table[["run", *moving]], "the same run at the same point of training"
         if keys.duplicated().any():  # rows of one model may be scores of several tasks
             texts = {str(name): table[name].astype(str) for name in table if name != "run" and _holds_text(table[name])}

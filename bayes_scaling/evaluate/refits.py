@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.tasks import Task
-from bayes_scaling.data.columns import ORDERING
+from bayes_scaling.data.columns import ordering
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import BayesScalingError
 from bayes_scaling.evaluate.baselines.conformal import conformal_fit
@@ -109,7 +109,7 @@ class ScoredRows:
     def of(cls, runs: Runs) -> ScoredRows:
         """Choose the rows, whatever the law and its noise."""
         rows = np.arange(len(runs))
-        if "run" not in runs or not any(name in runs for name in ORDERING):
+        if "run" not in runs or not ordering(runs.table):
             return cls(runs, rows)
         chosen = rows_along_curves(runs, SCORED_PER_CURVE)
         return cls(runs.where(np.isin(rows, chosen)), chosen)

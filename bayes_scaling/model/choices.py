@@ -8,7 +8,7 @@ import numpy as np
 
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DISCREPANCIES, NOISES, DiscrepancyName, NoiseName
-from bayes_scaling.data.columns import ORDERING
+from bayes_scaling.data.columns import ordering
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.law import Law
@@ -70,7 +70,7 @@ def default_noise(runs: Runs) -> Noise:
     A table holds curves where most of its rows belong to runs of three rows or more. Along a curve, heavy tails would
     treat what the law does not explain as outliers, a drop of the learning rate for example, and give narrow bands.
     """
-    if "run" not in runs or not any(name in runs for name in ORDERING):
+    if "run" not in runs or not ordering(runs.table):
         return Noise()
     rows_of_run = runs.table.groupby("run", sort=False)["loss"].transform("size")
     return Noise("normal", rows="correlated") if float((rows_of_run >= 3).mean()) > 0.5 else Noise()

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.data.columns import ORDERING
+from bayes_scaling.data.columns import ORDERING, ordering
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import DataError
 from bayes_scaling.laws.law import Law
@@ -161,7 +161,7 @@ def rows_read(composition: Composition, runs: Runs) -> np.ndarray:
 def rows_along_curves(runs: Runs, most: int) -> np.ndarray:
     """Return at most so many rows of each run, well spread along it, ``(n_chosen,)`` indices."""
     run = pd.factorize(runs.table["run"])[0] if "run" in runs else np.arange(len(runs))
-    position = _position({name: runs.column(name) for name in ORDERING if name in runs}, run)
+    position = _position({name: runs.column(name) for name in ordering(runs.table)}, run)
     return well_spread_rows(run, position, most)
 
 

@@ -15,7 +15,7 @@ from bayes_scaling.base.scope import scope
 from bayes_scaling.model.choices import default_noise
 from bayes_scaling.model.curves import APART, draw_deviations, layout_of, one_step_ahead, well_spread_rows
 from bayes_scaling.model.families import Normal, StudentT
-from bayes_scaling.model.observations import curve_layout
+from bayes_scaling.model.observations import curve_layout, rows_along_curves
 from tests.support import fit_exact
 
 TRUTH = {"sigma_curve": 0.7, "length": 1.3}
@@ -121,6 +121,17 @@ def test_default_noise_sees_curves() -> None:
     assert default_noise(bs.Runs.from_frame(one)) == bs.Noise("normal", rows="correlated")
     tuned = single.drop(columns="params").assign(run="a", tokens=1e9, examples=[100, 200, 400])
     assert default_noise(bs.Runs.from_frame(tuned)) == bs.Noise("normal", rows="correlated")
+
+
+@pytest.mark.parametrize("examples", ["a text", [1, 2], None], ids=lambda value: type(value).__name__)
+def test_examples_that_a_log_shows_order_no_rows(examples: object) -> None:
+    steps = np.tile(np.geomspace(100, 1600, 5), 3)
+    rows = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 5), "steps": steps, "loss": 2 + steps**-0.3})
+    runs = bs.Runs.from_frame(rows.assign(examples=[examples] * 15))
+    assert default_noise(runs) == bs.Noise("normal", rows="correlated")
+    assert rows_along_curves(runs, 3).tolist() == rows_along_curves(bs.Runs.from_frame(rows), 3).tolist()
+    with pytest.raises(bs.errors.DataError, match="no column says how far along"):
+        bs.Runs.from_frame(rows.drop(columns="steps").assign(params=1e6, examples=[examples] * 15))
 
 
 def test_rows_of_one_model_tuned_on_more_and_more_data_lie_along_its_examples() -> None:
