@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +45,7 @@ def check(
     from bayes_scaling.cli.printing.runs import runs_summary
     from bayes_scaling.data.tuning import tuning_of
     from bayes_scaling.evaluate.checks import identifiability
+    from bayes_scaling.evaluate.defaults import default_laws
     from bayes_scaling.evaluate.unread import unread_columns
     from bayes_scaling.laws.catalogue import load_law
 
@@ -53,7 +55,11 @@ def check(
     problems = [f"the table has no {name}, which {chosen.label} reads" for name in missing] or identifiability(
         chosen, table
     )
-    unread = unread_columns([chosen], table)
+    read_by = [chosen]
+    if missing:  # then the laws that a forecast would take say what is read, where there are any
+        with contextlib.suppress(DataError):
+            read_by = [load_law(name) for name in default_laws(table)]
+    unread = unread_columns(read_by, table)
     tuning = tuning_of(table.table)
     if as_json:
         print_json(

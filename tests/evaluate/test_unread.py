@@ -74,3 +74,8 @@ def test_fit_and_the_commands_say_it(tmp_path: object) -> None:
     table(0.1).to_csv(file, index=False)
     code, out, _ = run("check", file)
     assert code == 0 and "data set" in out and "explains" in out
+    table(0.1).assign(flops=lambda t: 6 * t["params"] * t["tokens"])[["flops", "loss", "data set"]].to_csv(
+        file, index=False
+    )
+    code, out, _ = run("check", file)
+    assert code == 0 and "which none of the laws reads" in out and "curve in flops" in out
