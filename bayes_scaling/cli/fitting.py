@@ -180,10 +180,9 @@ def _fit_one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: P
     from bayes_scaling.cli.printing.fits import fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
-    from bayes_scaling.evaluate.unread import unread_columns
-    from bayes_scaling.inference.fit import fit_law
+    from bayes_scaling.evaluate.fitting import fit as fit_laws
 
-    result = fit_law(chosen, table, pooling=pooling, **how)
+    result = fit_laws(chosen, table, pooling=pooling, **how)
     if out is not None:
         result.save(out)
     if as_json:
@@ -201,8 +200,7 @@ def _fit_one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: P
     else:
         from rich.text import Text
 
-        unread = unread_columns([chosen], table, [pool.by for pool in pooling.values()])
-        odd = [Text(f"warning: {warning}") for warning in (*table.warnings, *unread, *identifiability(chosen, table))]
+        odd = [Text(f"warning: {warning}") for warning in (*table.warnings, *identifiability(chosen, table))]
         show(*odd, fit_summary(result), *([Text(f"saved to {out}")] if out else []))
     if not result.converged:
         raise typer.Exit(NOT_CONVERGED)

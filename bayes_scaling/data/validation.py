@@ -112,11 +112,13 @@ def refuse_gaps(values: np.ndarray, place: Callable[[int], str], name: str = "lo
     _refuse(np.isinf(values), values, place, f"is infinite or too large: {cure}")
 
 
-def _refuse(bad: np.ndarray, values: np.ndarray | None, place: Callable[[int], str], what: str) -> None:
+def _refuse(
+    bad: np.ndarray, values: np.ndarray | None, place: Callable[[int], str], what: str, *remedies: Remedy
+) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value = "" if values is None else f"{shown(float(values[row]))} "
-        raise DataError(f"{place(row)}: {value}{what}{others(bad)}")
+        raise DataError(f"{place(row)}: {value}{what}{others(bad)}", *remedies)
 
 
 def others(bad: np.ndarray) -> str:
@@ -139,13 +141,9 @@ def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_ze
             return origin.cell(row, name)
 
         columns[name] = values = floats(table[name], place)
-        gaps = np.isnan(values)
-        if name == "flops" and gaps.any() and {"params", "tokens"} <= {*table}:
-            raise DataError(
-                f"{place(int(np.flatnonzero(gaps)[0]))}: the value is missing{others(gaps)}: fill the cell, or leave "
-                f"the column out, which follows from params and tokens: {REMEDY}",
-                Remedy("columns", "flops", ""),
-            )
+        if name == "flops" and {"params", "tokens"} <= {*table}:
+            cure = f"fill the cell, or leave the column out, which follows from params and tokens: {REMEDY}"
+            _refuse(np.isnan(values), None, place, f"the value is missing: {cure}", Remedy("columns", "flops", ""))
         refuse_gaps(values, place, name)
         _refuse(values < 0, values, place, "is negative: expected a positive number in raw units")
         if name not in may_be_zero:

@@ -290,16 +290,14 @@ def allocate(
     Returns
     -------
     Plan
-        The recommended run, with the best run of every draw and what a choice may lose.
+        As of `DecisionProblem.allocate`.
 
     Raises
     ------
-    ConvergenceError
-        When a fit did not converge.
-    FitError
-        When a fit is pooled and no group is given, or a group is given and it is not.
+    ConvergenceError, FitError
+        As of `Ensemble.of`.
     PlanError
-        When budget, constraints or candidates leave no plan, or the law needs inputs that are not there.
+        As of `DecisionProblem.allocate`.
     """
     return problem_of(source, options).allocate(budget, candidates=candidates, compare_with=compare_with, flat=flat)
 
@@ -327,18 +325,14 @@ def pilot(
     Returns
     -------
     PilotPlan
-        Runs to buy, what they are expected to bring, and the same for every candidate alone.
+        As of `DecisionProblem.pilot`.
 
     Raises
     ------
-    ConvergenceError
-        When a fit did not converge.
-    FitError
-        When a fit is pooled and no group is given, or a group is given and it is not.
-    PlanError
-        When there is nothing to decide, or the pilot budget pays for no candidate.
-    ForecastError
-        When an input of a candidate or of the run to forecast is missing or impossible.
+    ConvergenceError, FitError
+        As of `Ensemble.of`.
+    PlanError, ForecastError
+        As of `DecisionProblem.pilot`.
     """
     problem = problem_of(source, options)
     return problem.pilot(candidates, pilot_budget, budget=budget, forecast_at=forecast_at, price=price, copies=copies)

@@ -28,6 +28,7 @@ from bayes_scaling.base.files import text_of, write_new
 from bayes_scaling.base.messages import counted, equal_tails, listed, plain, shown
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
+from bayes_scaling.data.reading import without_doubles
 from bayes_scaling.data.units import training_flops
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, contained, provenance
@@ -124,7 +125,7 @@ class Registered:
         """Read a file; refuse one that was changed since it was written."""
         path = Path(path)
         try:
-            content = json.loads(text_of(path), object_pairs_hook=_each_once)
+            content = json.loads(text_of(path), object_pairs_hook=without_doubles)
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read {path} as a registered forecast: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -265,15 +266,6 @@ def score_registered(
         inputs = registered.content["runs"][place]["inputs"]
         rows.append({**name, **inputs, **name, **score})  # an input may have the name of a field, which stays
     return pd.DataFrame(rows)
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; a reader would see the first of two values, and a program takes the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{shown(next(name for name in names if names.count(name) > 1))} comes twice")
-    return found
 
 
 def _farthest(extrapolation: np.ndarray) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -62,20 +62,17 @@ def unread_columns(laws: Sequence[Law], runs: Runs, pooled: Collection[str] = ()
         ratio = (left @ left - within @ within) / (count - 1) / max(within @ within / freely, 1e-300)
         if share > SHARE and scipy.special.fdtrc(count - 1, freely, ratio) < BY_CHANCE:
             found.append((share, str(name)))
-    return tuple(_sentences(found, laws, read))
+    return (_sentence(*max(found), laws, read),) if found else ()
 
 
-def _sentences(found: list[tuple[float, str]], laws: Sequence[Law], read: Sequence[str]) -> Iterator[str]:
+def _sentence(share: float, name: str, laws: Sequence[Law], read: Sequence[str]) -> str:
     """Say which column explains most, and what to do."""
-    if not found:
-        return
-    share, name = max(found)
     law, nobody = laws[0], "none of the laws reads"
     if len(laws) == 1:
         nobody = f"{law.label} does not read"
     level = any(row.name == "L_0" for row in law.sampled)
     pool = shlex.quote(f"L_0=partial:{plain(name)}")
-    yield (
+    return (
         f"column {shown(name)}, which {nobody}, explains {computed_percent(share)} of how losses scatter around a "
         f"curve in {listed(read)}: forecast each of its values from its own runs"
         + (f", or give each a level of its own (--law {law.label} --pool {pool})" if level else "")

@@ -332,10 +332,8 @@ def optimal_hyperparameters(
 
     Raises
     ------
-    ConvergenceError
-        When a fit did not converge.
-    FitError
-        When a fit is pooled and no group is given, or a group is given and it is not.
+    ConvergenceError, FitError
+        As of `Ensemble.of`.
     ForecastError
         When no law reads a learning rate, or a number makes no sense.
     """

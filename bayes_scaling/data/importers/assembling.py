@@ -21,8 +21,6 @@ from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import number
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
-"""Columns that grow along a run."""
-
 OWN_STEP = "_step"
 LAST = Remedy("last", value=True)
 KEEP_LAST = "the option that keeps the last row of each run"
