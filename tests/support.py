@@ -28,8 +28,9 @@ from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.observations import Yardstick
 from bayes_scaling.model.program import model_of
 from bayes_scaling.model.simulate import typical_design
-from bayes_scaling.predict.ensemble import Ensemble, Member
+from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.frontier import best_split
+from bayes_scaling.predict.members import Member
 from bayes_scaling.predict.paths import OnePath, Paths
 from bayes_scaling.predict.predictive import Predictive, Residuals
 

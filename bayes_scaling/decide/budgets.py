@@ -22,7 +22,8 @@ from bayes_scaling.decide.optima import optima_of, share_of_batch
 from bayes_scaling.decide.problem import ROUGHLY, CheckedDecision
 from bayes_scaling.decide.space import Space, log_batch, run_columns
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
-from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from bayes_scaling.predict.paths import E_FOLDS_BEYOND
 
 SMALLER, BUDGETS = 5.0, 28  # e-folds below the smallest fitted run, and number of budgets in the first pass

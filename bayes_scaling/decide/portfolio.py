@@ -24,7 +24,8 @@ from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.ranking import unranked_sizes, why_unranked
 from bayes_scaling.decide.space import joined
 from bayes_scaling.errors import PlanError
-from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from bayes_scaling.predict.predictive import Predictive, Residuals
 
 MOST_RUNS = 8

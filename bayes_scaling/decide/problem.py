@@ -23,7 +23,8 @@ from bayes_scaling.decide.space import Given, Space
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble, Source, draws_of
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from bayes_scaling.predict.predictive import Predictive
 from bayes_scaling.predict.valleys import RateRule, has_valley
 

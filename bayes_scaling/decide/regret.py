@@ -16,7 +16,8 @@ from bayes_scaling.decide.plan import Choice
 from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space
-from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from bayes_scaling.predict.predictive import Predictive
 
 SAVED = np.concatenate([[0.0], np.geomspace(1e-4, LESS, POINTS_AT_ONCE - 1)])  # budgets exp(-this) for wasted FLOPs

@@ -44,7 +44,8 @@ from bayes_scaling.model.discrepancy import log_size
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.pooling import Pooling, group_names, partial, separate
 from bayes_scaling.predict.cautions import RUN_SIZES
-from bayes_scaling.predict.ensemble import Ensemble, Member, drawn_by_weight
+from bayes_scaling.predict.ensemble import Ensemble, drawn_by_weight
+from bayes_scaling.predict.members import Member
 from bayes_scaling.predict.paths import Paths
 
 APART = 0.5  # scale of the path by which a recipe leaves the law on its own over one e-fold, over that of the scatter

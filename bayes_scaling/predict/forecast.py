@@ -26,7 +26,8 @@ from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import by_priors_alone, far_beyond, known_columns, off_balance, out_of_range, unread
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
-from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, law_and_scale, shares_of
+from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, shares_of
+from bayes_scaling.predict.members import law_and_scale
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals

@@ -24,7 +24,8 @@ from bayes_scaling.base.streams import LEFTOVER, stream
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, RATE, Bottom, bottoms, nominal
 from bayes_scaling.predict.cautions import known_columns
-from bayes_scaling.predict.ensemble import Ensemble, Member
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import Member
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate
 
 USUAL = 0.1  # half-normal scale of the prior of both scales: 10 % of rate or batch

@@ -23,7 +23,8 @@ from bayes_scaling.data.tuning import BATCH, PUBLISHED_TUNING, RATE
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import REMEDY, ForecastError, Remedy
 from bayes_scaling.predict.cautions import known_columns, off_balance
-from bayes_scaling.predict.ensemble import Ensemble, Member, Source, draws_of
+from bayes_scaling.predict.ensemble import Ensemble, Source, draws_of
+from bayes_scaling.predict.members import Member
 from bayes_scaling.predict.tuned_sizes import Leftover, best_settings, settings_of
 from bayes_scaling.predict.valleys import best_batch, best_batch_and_rate, best_rate, log_law, runs_of, with_valley
 

@@ -22,7 +22,8 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.laws.law import Law
 from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import known_columns
-from bayes_scaling.predict.ensemble import Ensemble, Member
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import Member
 
 BEST_RATE, BEST_BATCH = "best_rate", "best_batch"  # quantities of a law with a valley
 BLOCK = 96  # runs of each draw that are evaluated together

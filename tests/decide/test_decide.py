@@ -21,7 +21,8 @@ from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import ArgumentError, BayesScalingError, PlanError
 from bayes_scaling.model.families import PARTS
-from bayes_scaling.predict.ensemble import POINTS_AT_ONCE, Ensemble
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from tests.support import fit_exact, losses_of_parts
 
 PEAK = 989e12
