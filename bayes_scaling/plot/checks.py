@@ -117,6 +117,7 @@ def plot_traces(fit: Fit) -> Figure:
     for line in (line for ax in grid[:, 1] for line in ax.get_lines()):
         line.set(linewidth=0.4, rasterized=True)  # thousands of draws as vectors make a huge file
     # The p-value assumes draws without autocorrelation; R-hat and effective sample size do not.
-    grid[-1, 0].set_xlabel("rank among all chains, as a fraction\n(flat: chains agree; p assumes independent draws)")
+    told = "rank among all chains, as a fraction\n(flat: chains agree;\np assumes independent draws)"
+    grid[-1, 0].set_xlabel(told)
     grid[-1, 1].set_xlabel("draw")
     return figure
