@@ -13,6 +13,7 @@ import jax
 
 from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.disk_cache import DISK_CACHE
+from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
@@ -36,15 +37,32 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     if device not in DEVICES:
         raise FitError(f"device is {device!r}; expected {listed_as_choice(DEVICES)}")
     _refuse_forked()
+    refuse_missing_platform()
     make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
     try:
         chosen = jax.devices(device)[0]
     except RuntimeError as error:
-        raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}") from error
+        asked = jax.config.jax_platforms
+        remedy = f"; JAX_PLATFORMS={asked} hides it: set JAX_PLATFORMS={asked},{device}" if asked else ""
+        raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}{remedy}") from error
     with DISK_CACHE.on(), ONE_THREAD.on(), jax.enable_x64(True), jax.default_device(chosen):
         yield
+
+
+def refuse_missing_platform() -> None:
+    """Refuse to go on where JAX cannot start, as on a platform that the machine has not.
+
+    For use before the first array is made.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # without a word where JAX lacks the plugin of a platform
+        asked = jax.config.jax_platforms
+        where = f" on {shown(asked)}, which JAX_PLATFORMS asks for" if asked else ""
+        why = f": {str(error).partition(' (set ')[0].rstrip('.')}" if str(error) else ""
+        raise FitError(f"JAX cannot start{where}{why}; set JAX_PLATFORMS=cpu, or unset it") from error
 
 
 def _refuse_forked() -> None:

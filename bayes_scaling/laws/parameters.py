@@ -10,6 +10,10 @@ from typing import Any, Literal
 import jax
 import numpyro.distributions as dist
 
+from bayes_scaling.base.scope import refuse_missing_platform
+
+refuse_missing_platform()  # priors are arrays, and those below the first that are made
+
 type Role = Literal["level", "irreducible", "exponent", "coefficient", "scale", "other"]
 """What a parameter is to its law, for whoever asks a law that they do not know.
 

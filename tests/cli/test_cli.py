@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -315,6 +316,15 @@ def test_the_program_itself_prints_one_line_and_no_traceback(tmp_path: Path) -> 
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: bad.csv, row 1, column loss: 'oops'") and done.stderr.count("\n") == 1
+
+
+def test_a_platform_that_jax_cannot_start_is_one_line() -> None:
+    program = [sys.executable, "-m", "bayes_scaling.cli", "laws", "show", "chinchilla"]
+    environment = {**os.environ, "JAX_PLATFORMS": "abacus"}
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: JAX cannot start on 'abacus', which JAX_PLATFORMS asks for")
+    assert done.stderr.endswith("; set JAX_PLATFORMS=cpu, or unset it\n")
 
 
 @pytest.mark.parametrize(
