@@ -40,7 +40,14 @@ LawsToFit = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed; the same seed gives the same numbers.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**32 - 1,
+        help="Random seed; the same seed gives the same numbers. A saved fit keeps its posterior draws.",
+    ),
+]
 Unconverged = Annotated[bool, typer.Option("--unconverged", help="Use a fit even if it did not converge.")]
 RunsFile = Annotated[
     Path, typer.Argument(help="Table of runs (.csv, .tsv, .json, .jsonl or .parquet).", show_default=False)

@@ -45,7 +45,8 @@ class DecisionProblem:
     target : loss that is wanted, for its probability
     given : inputs of the law that are fixed, such as ``{"weight_bits": 8}``; ``unique_tokens`` are those that are
         available: D beyond them means further epochs
-    seed : of draws from a fit or a comparison, and of an uncertain cost
+    seed : as of `Ensemble.of`, also where an ensemble is given: of discrepancy paths and noise, and of which draws of a
+        comparison are used; and of an uncertain cost
 
     Raises
     ------

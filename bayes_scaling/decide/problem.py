@@ -42,7 +42,7 @@ class GoalOptions(TypedDict, total=False):
     incumbent : loss to improve on; the best one in the table by default
     target : loss that is wanted, for its probability
     unconverged : accept fits that did not converge
-    seed : of draws from fits, and of uncertain costs; the same seed gives the same answer
+    seed : as of `Ensemble.of`, and of uncertain costs; the same seed gives the same answer
     """
 
     cost: Cost | str

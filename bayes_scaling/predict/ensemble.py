@@ -92,7 +92,7 @@ class Ensemble:
 
         Parameters
         ----------
-        source : a fit, or several with weights: a comparison; or an ensemble, which keeps its draws
+        source : a fit, or several with weights: a comparison; or an ensemble, which keeps the draws of its posteriors
         seed : of discrepancy paths and noise, and of which draws of several fits are used; the same seed gives the same
             ensemble
         group : which group of a pooled fit, ``{"dataset": "c4"}``; by default an ensemble keeps its own
@@ -357,16 +357,19 @@ type Source = Fit | Compared | Ensemble
 def draws_of(
     source: Source, seed: int, *, group: Mapping[str, str] | None = None, unconverged: bool = False
 ) -> Ensemble:
-    """Return the ensemble that an answer rests on: one that is given as it is, any other source drawn by a seed.
+    """Return the ensemble that an answer rests on: of a seed and a group, as `Ensemble.of` makes it.
+
+    An ensemble of this seed and group is given back as it is. Of another one the draws of its posteriors stay, and what
+    a seed draws, discrepancy paths and noise, is drawn by this seed: as `forecast` does.
 
     Parameters
     ----------
-    group, unconverged : as of `Ensemble.of`. Of an ensemble the same draws are asked in another group
+    group, unconverged : as of `Ensemble.of`
     """
-    if not isinstance(source, Ensemble):
-        return Ensemble.of(source, seed, group=group, unconverged=unconverged)
-    same = dict(group_of(source, group) or {}) == dict(source.group)
-    return source if same else Ensemble.of(source, source.seed, group=group)
+    wanted = (seed, dict(group_of(source, group) or {}))
+    if isinstance(source, Ensemble) and (source.seed, dict(source.group)) == wanted:
+        return source
+    return Ensemble.of(source, seed, group=group, unconverged=unconverged)
 
 
 def group_of(source: Source, group: Mapping[str, str] | None) -> Mapping[str, str] | None:

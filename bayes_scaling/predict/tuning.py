@@ -324,7 +324,7 @@ def optimal_hyperparameters(
     within : share of compute that may be wasted inside the region that is reported
     group : the group of a pooled fit, ``{"optimizer": "adamw"}``
     unconverged : accept fits that did not converge
-    seed : of draws
+    seed : as of `Ensemble.of`, and of how far single sizes lie from the law
 
     Returns
     -------

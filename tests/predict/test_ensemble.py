@@ -97,11 +97,11 @@ def test_the_group_of_an_ensemble_is_that_of_its_forecast(pooled: bs.Fit) -> Non
 def test_an_ensemble_answers_for_another_group_with_the_same_draws(pooled: bs.Fit) -> None:
     here, there = (bs.Ensemble.of(pooled, group={"dataset": name}, unconverged=True) for name in ("a", "b"))
     few = here.take([7, 3, 3])
-    moved = draws_of(few, 5, group={"dataset": "b"})
+    moved = draws_of(few, 0, group={"dataset": "b"})
     assert moved.taken and moved.draws["chinchilla"].tolist() == [7, 3, 3] and moved.group == {"dataset": "b"}
     points = there.points(params=1e11, tokens=1e12)
     np.testing.assert_array_equal(moved.log_mean(points), there.take([7, 3, 3]).log_mean(points))
-    assert draws_of(few, 5) is few and draws_of(few, 5, group={"dataset": "a"}) is few
+    assert draws_of(few, 0) is few and draws_of(few, 0, group={"dataset": "a"}) is few
     plans = [bs.allocate(one, 1e21, group={"dataset": "b"}).params for one in (here, there)]
     assert plans[0] == plans[1] != bs.allocate(here, 1e21).params
     with pytest.raises(bs.errors.FitError, match="pooled over dataset, not over optimizer"):
@@ -163,6 +163,15 @@ def test_an_ensemble_is_drawn_again_by_another_seed(ensemble: bs.Ensemble) -> No
     draws = [one.new_run(points).losses(0) for one in (ensemble, again, other)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0] != draws[2]).any()
+
+
+def test_the_seed_of_a_plan_draws_paths_of_an_ensemble_as_that_of_a_forecast_does(ensemble: bs.Ensemble) -> None:
+    problems = [bs.DecisionProblem(one, seed=4) for one in (ensemble, bs.Ensemble.of(ensemble, seed=4))]
+    points = ensemble.points(params=7e10, tokens=1.4e12)
+    first, again = (problem.ensemble.log_mean(points) for problem in problems)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(problems[0].ensemble.log_law(points), ensemble.log_law(points))
+    assert (first != ensemble.log_mean(points)).any()
 
 
 def test_whoever_made_an_ensemble_accepted_its_fits(wandering_fit: bs.Fit) -> None:
