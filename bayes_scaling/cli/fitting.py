@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -177,7 +176,7 @@ def _show_several(result: Any, table: Runs, out: Path | None, as_json: bool) -> 
 
 def _fit_one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: Path | None, as_json: bool) -> None:
     """Fit one law, save it and print its posterior."""
-    from bayes_scaling.cli.printing.fits import fit_summary
+    from bayes_scaling.cli.printing.fits import fit_content, fit_summary
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.evaluate.fitting import fit as fit_laws
@@ -185,22 +184,15 @@ def _fit_one(chosen: Law, table: Runs, pooling: Any, how: dict[str, Any], out: P
     result = fit_laws(chosen, table, pooling=pooling, **how)
     if out is not None:
         result.save(out)
+    unlearned = identifiability(chosen, table)
     if as_json:
         warn_of(table)
-        print_json(
-            {
-                "law": chosen.label,
-                "converged": result.converged,
-                "problems": result.problems,
-                "saved": None if out is None else str(out),
-                "posterior": json.loads(result.summary(0.9).to_json(orient="index")),
-                "manifest": dict(result.manifest),
-            }
-        )
+        saved = {"saved": None if out is None else str(out)}
+        print_json({**fit_content(result), "identifiability": list(unlearned), **saved})
     else:
         from rich.text import Text
 
-        odd = [Text(f"warning: {warning}") for warning in (*table.warnings, *identifiability(chosen, table))]
+        odd = [Text(f"warning: {warning}") for warning in (*table.warnings, *unlearned)]
         show(*odd, fit_summary(result), *([Text(f"saved to {out}")] if out else []))
     if not result.converged:
         raise typer.Exit(NOT_CONVERGED)

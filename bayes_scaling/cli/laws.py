@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayes_scaling.cli._options import AsJson, print_json
+
+if TYPE_CHECKING:
+    from bayes_scaling.laws.parameters import Parameter
 
 
 def laws(
@@ -55,7 +58,6 @@ def laws_show(
     from bayes_scaling.cli.printing.laws import law_card
     from bayes_scaling.cli.printing.layout import show
     from bayes_scaling.laws.catalogue import load_law
-    from bayes_scaling.laws.priors import describe_prior
     from bayes_scaling.model.noise import Noise
 
     law = load_law(name)
@@ -68,19 +70,10 @@ def laws_show(
             "title": law.title,
             "formula": law.formula,
             "inputs": law.inputs,
+            "meanings": {name: law.column(name).meaning for name in law.inputs},
             "response": law.response,
-            "parameters": [
-                {
-                    "name": row.name,
-                    "unit": row.unit,
-                    "meaning": row.meaning,
-                    "role": row.role,
-                    "prior": describe_prior(row.prior),
-                    "prior_of": row.quantity or row.name,
-                    "source": row.source,
-                }
-                for row in law.sampled
-            ],
+            "parameters": [_row(row) for row in law.sampled],
+            "noise": [_row(row) for row in Noise().parameters],
             "derived": [
                 {"name": row.name, "unit": row.unit, "meaning": row.meaning, "role": row.role}
                 for row in law.parameters
@@ -106,3 +99,18 @@ def laws_show(
             "references": law.references,
         }
     )
+
+
+def _row(row: Parameter) -> dict[str, Any]:
+    """Return a parameter with its prior as plain values."""
+    from bayes_scaling.laws.priors import describe_prior
+
+    return {
+        "name": row.name,
+        "unit": row.unit,
+        "meaning": row.meaning,
+        "role": row.role,
+        "prior": describe_prior(row.prior),
+        "prior_of": row.quantity or row.name,
+        "source": row.source,
+    }

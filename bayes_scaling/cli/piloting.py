@@ -281,6 +281,7 @@ def score(
             {
                 "scores": scores.to_dict(orient="records"),
                 "record": kept.summary().to_dict(orient="records"),
+                "verdict": kept.verdict,
                 "warnings": list(kept.unread),
             }
         )

@@ -90,6 +90,7 @@ class Ladder:
             "final": self.final.to_dict(),
             "reserve": self.reserve,
             "uncertainty_left": self.uncertainty_left,
+            "verdict": self.verdict,
         }
 
     def __repr__(self) -> str:

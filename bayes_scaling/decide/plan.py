@@ -300,6 +300,8 @@ class Plan:
             "target": None if math.isnan(self.goal.target) else self.goal.target,
             "given": dict(self.given),
             "group": dict(self.group),
+            "verdict": self.verdict,
+            "contains": self.contains,
             "plan": self.choice.to_dict(),
             "interval_50": list(self.interval(0.5)),
             "interval_90": list(self.interval(0.9)),
@@ -309,7 +311,7 @@ class Plan:
             "cvar_5": self.cvar(0.05),
             "optimum_params_90": list(self.interval(0.9, "optimal_params")),
             "optimum_tokens_90": list(self.interval(0.9, "optimal_tokens")),
-            **self._tuned,
+            **self._batched,
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
             "cautions": list(self.cautions),
@@ -327,10 +329,11 @@ class Plan:
         return contained(self.rests_on)
 
     @property
-    def _tuned(self) -> dict[str, list[float]]:
-        if self.best_rate is None:
-            return {}
-        return {f"{of}_90": list(self.interval(0.9, of)) for of in ("best_rate", "best_batch_tokens")}
+    def _batched(self) -> dict[str, list[float]]:
+        """Intervals of what laws say of batch and learning rate, where one reads them."""
+        said = {} if self.optimum_batch is None else {"optimum_batch_tokens": "optimal_batch_tokens"}
+        said |= {} if self.best_rate is None else {of: of for of in ("best_rate", "best_batch_tokens")}
+        return {f"{name}_90": list(self.interval(0.9, of)) for name, of in said.items()}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: the plan, each law's own pick, published rules."""

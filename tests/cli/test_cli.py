@@ -97,6 +97,9 @@ def test_laws_show_prints_what_a_reader_needs() -> None:
     _, out, _ = run("laws", "show", "power_law:input=tokens,form=pure", "--json")
     shown = json.loads(out)
     assert shown["published"][0]["values"]["alpha"] == 0.095 and shown["inputs"] == ["tokens"]
+    assert [row["name"] for row in shown["noise"]] == ["sigma", "nu"] and "training tokens" in shown["meanings"][
+        "tokens"
+    ]
 
 
 def test_check_reads_maps_and_warns(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +111,24 @@ def test_check_reads_maps_and_warns(folder: Path, tmp_path: Path) -> None:
     _, out, _ = run("check", one_size)
     assert "alpha cannot be learned" in out and "3 distinct runs for 5 parameters" in out
     _, out, _ = run("check", one_size, "--json")
-    assert any("alpha" in text for text in json.loads(out)["identifiability"])
+    found = json.loads(out)
+    assert any("alpha" in text for text in found["identifiability"])
+    assert found["ranges"][0] == {
+        "column": "params", "smallest": 1e9, "median": 1e9, "largest": 1e9, "decades": 0.0, "distinct": 1
+    }  # fmt: skip
+
+
+def test_json_says_what_the_text_of_a_fit_says(tmp_path: Path) -> None:
+    runs = bs.simulate("chinchilla", bs.grid(params=[1e9], tokens=np.geomspace(1e9, 1e11, 9)), "besiroglu2024", seed=1)
+    table = runs.table.assign(loss=np.where(np.arange(9) == 4, 1.3, 1.0) * runs.loss)
+    table.drop(columns="flops").to_csv(tmp_path / "runs.csv", index=False)
+    ask = ("fit", tmp_path / "runs.csv", "--law", "chinchilla", "--sampler", "laplace")
+    found, text = json.loads(run(*ask, "--json")[1]), " ".join(run(*ask)[1].split())
+    for sentence in found["identifiability"]:
+        assert f"warning: {sentence}" in text
+    assert found["identifiability"] and [one["run"] for one in found["outliers"]] == [table["run"][4]]
+    assert f"1 run lies outside the bulk of the scatter: {table['run'][4]}" in text
+    assert found["influential"] and "influential" in text
 
 
 def test_fit_prints_the_posterior(folder: Path) -> None:

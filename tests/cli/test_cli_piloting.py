@@ -80,6 +80,8 @@ def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -
     assert len(record.read_text().splitlines()) == 1
     code, out, _ = run("score", on_record, "--loss", loss, "--json")
     assert json.loads(out)["scores"][0]["pit"] == pytest.approx(0.4, abs=1e-6)
+    assert "1 of 1 measured runs" in json.loads(out)["verdict"]
+    assert plan["verdict"].startswith("Train ") and "run noise" in plan["contains"]
     for wrong, says in (
         (("preregister", folder / "plan.json", "--out", on_record), "never overwritten"),
         (("preregister", folder / "offers.csv", "--out", tmp_path / "x.json"), "as a plan"),

@@ -52,7 +52,7 @@ def demo_story(demo: Demo) -> RenderableType:
 
 
 def demo_content(demo: Demo) -> dict[str, Any]:
-    """Return what the demo found as plain values: how the forecasts of all laws together, and of each alone, did."""
+    """Return as plain values how forecasts of all laws together, and of each alone, did; and each held-out run."""
     alone = sorted(demo.forecast.members.items(), key=lambda one: -one[1][0])
     rows = [("all of them together", 1.0, demo.forecast), *((name, weight, one) for name, (weight, one) in alone)]
     held_out = []
@@ -68,7 +68,17 @@ def demo_content(demo: Demo) -> dict[str, Any]:
                 "mean_error": float(np.mean(np.abs(np.log(demo.above.loss / forecast.median())))),
             }
         )
-    content = {"fitted_runs": len(demo.below), "held_out": held_out, "files": [str(path) for path in demo.files]}
+    ahead = demo.forecast
+    bands = {f"{of:.0%}": ahead.interval(of).tolist() for of in (0.5, 0.9)}
+    columns = zip(demo.above.labels, ahead.extrapolation, ahead.median(), *bands.values(), demo.above.loss, strict=True)
+    names = ("run", "extrapolation", "forecast", *(f"new_run_{of}" for of in bands), "measured")
+    runs = [dict(zip(names, row, strict=True)) for row in columns]
+    content = {
+        "fitted_runs": len(demo.below),
+        "held_out": held_out,
+        "runs": runs,
+        "files": [str(path) for path in demo.files],
+    }
     return {**content, "ensemble": ensemble_content(demo.ensemble)}
 
 

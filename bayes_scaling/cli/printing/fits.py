@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -13,6 +14,8 @@ from bayes_scaling.base.messages import counted
 from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayes_scaling.inference.result import Fit
 
 MANY = 100_000  # rows, beyond which no influential run is looked for
@@ -20,7 +23,6 @@ MANY = 100_000  # rows, beyond which no influential run is looked for
 
 def fit_summary(fit: Fit) -> RenderableType:
     """Return the posterior, how it was sampled, and which runs stand out."""
-    from bayes_scaling.evaluate.checks import find_outliers
     from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED
 
     summary = fit.summary(0.9)
@@ -47,8 +49,7 @@ def fit_summary(fit: Fit) -> RenderableType:
         Text("learned: share of the prior's variance that the data removed; near 0 % the prior is speaking"),
         Text(how),
     ]
-    flagged = find_outliers(fit)
-    flagged = flagged[flagged["outlier"]]
+    flagged = _outliers(fit)
     if len(flagged):
         names = ", ".join(
             f"{run} ({residual:+.1%})"
@@ -66,14 +67,48 @@ def fit_summary(fit: Fit) -> RenderableType:
     return Group(*parts)
 
 
-def _influential(fit: Fit) -> list[Text]:
-    """Say which runs move the answer."""
-    from bayes_scaling.evaluate.checks import MOST_SHIFT, find_influential
+def fit_content(fit: Fit) -> dict[str, Any]:
+    """Return the posterior, how it was sampled, and which runs stand out, as plain values.
+
+    ``influential`` is None where it is not looked for.
+    """
+    moving = _movers(fit)
+    return {
+        "law": fit.law.label,
+        "converged": fit.converged,
+        "problems": fit.problems,
+        "posterior": json.loads(fit.summary(0.9).to_json(orient="index")),
+        "outliers": _outliers(fit).to_dict(orient="records"),
+        "influential": None if moving is None else moving.to_dict(orient="records"),
+        "manifest": dict(fit.manifest),
+    }
+
+
+def _outliers(fit: Fit) -> pd.DataFrame:
+    """Return the runs outside the bulk of the scatter."""
+    from bayes_scaling.evaluate.checks import find_outliers
+
+    found = find_outliers(fit)
+    return found[found["outlier"]].drop(columns="outlier")
+
+
+def _movers(fit: Fit) -> pd.DataFrame | None:
+    """Return the runs that move the answer; None of a table in which looking for them takes minutes."""
+    from bayes_scaling.evaluate.checks import find_influential
 
     if len(fit.runs) > MANY:
+        return None
+    found = find_influential(fit)
+    return found[found["influential"]].drop(columns="influential")
+
+
+def _influential(fit: Fit) -> list[Text]:
+    """Say which runs move the answer."""
+    from bayes_scaling.evaluate.checks import MOST_SHIFT
+
+    flagged = _movers(fit)
+    if flagged is None:
         return [Text(f"influential runs are not looked for in more than {MANY:,} rows; find_influential takes minutes")]
-    flagged = find_influential(fit)
-    flagged = flagged[flagged["influential"]]
     moving = flagged["shift"].abs() > MOST_SHIFT
     said = []
     if moving.any():

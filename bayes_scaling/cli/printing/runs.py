@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -17,23 +17,7 @@ if TYPE_CHECKING:
 
 def runs_summary(runs: Runs) -> RenderableType:
     """Return the ranges of a table, and what was recognised, derived, or looks odd."""
-    from bayes_scaling.data.naming import NUMERIC
-
-    rows = []
-    for name in NUMERIC:
-        if name in runs:
-            values = runs.column(name)
-            decades = float(np.log10(values.max() / values.min()))
-            rows.append(
-                (
-                    name,
-                    float(values.min()),
-                    float(np.median(values)),
-                    float(values.max()),
-                    round(decades, 2),
-                    len(np.unique(values)),
-                )
-            )
+    ranges = ranges_of(runs)
     lines = [
         Text(
             f"{runs.source}: {counted(len(runs), 'row')}, loss in {runs.loss_unit}, params: {runs.params_convention}",
@@ -42,4 +26,27 @@ def runs_summary(runs: Runs) -> RenderableType:
     ]
     notes = [Text(f"note     {note}") for note in runs.notes]
     odd = [Text(f"warning  {warning}", style="yellow") for warning in runs.warnings]
-    return Group(*lines, table(("column", "smallest", "median", "largest", "decades", "distinct"), rows), *notes, *odd)
+    headers = ("column", "smallest", "median", "largest", "decades", "distinct")
+    rows = [[row[name] for name in headers] for row in ranges]
+    return Group(*lines, table(headers, rows), *notes, *odd)
+
+
+def ranges_of(runs: Runs) -> list[dict[str, Any]]:
+    """Return the range of each column of numbers as plain values."""
+    from bayes_scaling.data.naming import NUMERIC
+
+    rows = []
+    for name in NUMERIC:
+        if name in runs:
+            values = runs.column(name)
+            rows.append(
+                {
+                    "column": name,
+                    "smallest": float(values.min()),
+                    "median": float(np.median(values)),
+                    "largest": float(values.max()),
+                    "decades": round(float(np.log10(values.max() / values.min())), 2),
+                    "distinct": len(np.unique(values)),
+                }
+            )
+    return rows
