@@ -105,11 +105,13 @@ def of_forecast(ensemble: Ensemble, big: Points) -> Payoffs:
     )
 
 
-def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float) -> Payoffs:
+def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float, ensemble: Ensemble) -> Payoffs:
     """Return the payoffs of spending a budget on one run, of which pilots leave less.
 
     Parameters
     ----------
+    problem : with all draws, which choose the run whose forecast is wanted, as of `DecisionProblem.allocate`
+    ensemble : some of the draws, by which options are compared
     pilot_budget : the most that is spent on pilots; 0 where they are not paid out of the budget
 
     Raises
@@ -129,6 +131,8 @@ def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float) -> P
         )
     levels = np.linspace(0.0, pilot_budget, LEVELS) if pilot_budget > 0 else np.zeros(1)
     spaces = [problem.space(budget - float(spent)) for spent in levels]
+    big = spaces[0].runs(problem.best_place(problem.ensemble, spaces[0])[None])
+    problem = dataclasses.replace(problem, ensemble=ensemble)
     places = _places(spaces[0], RegretOfRuns.of(problem, spaces[0]).optima.log_params)
     worth = []
     for space in spaces:
@@ -136,8 +140,6 @@ def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float) -> P
         found = predictives(problem.ensemble, runs, places)
         worth.append(objective.sign * np.concatenate([objective.contributions(p, problem.goal) for p in found], axis=1))
     options = spaces[0].runs(places)
-    best = int(worth[0].mean(axis=0).argmax())
-    big = {name: values[[best]] for name, values in options.items()}
     # Pilots have a value where some draw, not only their mean, prefers one option to another.
     most, least = worth[0].max(axis=0), worth[0].min(axis=0)
     values = objective.sign * np.concatenate([most, least])

@@ -71,8 +71,7 @@ def choose_pilots(
     if budget is None:
         payoffs = of_forecast(ensemble, ensemble.points(**dict(forecast_at or {})))
     else:
-        fewer = dataclasses.replace(problem, ensemble=ensemble)
-        payoffs = of_budget(fewer, budget, pilot_budget if price is None else 0.0)
+        payoffs = of_budget(problem, budget, pilot_budget if price is None else 0.0, ensemble)
     offer = Offer(prices, np.full(len(prices), copies), pilot_budget)
     appraise = Appraiser(ensemble.new_run(points), payoffs, offer, price or 0.0, problem.seed)
     return best_pilots(appraise, frame, ensemble.label, unit)

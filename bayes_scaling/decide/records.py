@@ -26,6 +26,7 @@ import scipy.special
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import text_of, write_new
 from bayes_scaling.base.messages import counted, equal_tails, listed, plain, shown
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.reading import without_doubles
@@ -50,7 +51,8 @@ from bayes_scaling.predict.forecast import Forecast
 FORMAT = "bayes-scaling registered forecast, 1"
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
 WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
-SAME = 1e-6  # relative difference up to which inputs are those of one run
+SAME = 1e-6  # relative difference up to which inputs are the same
+ROUNDED = 0.01  # and up to which they are of one run, which is trained at sizes rounded to three digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,8 +213,9 @@ def score_registered(
 
     Parameters
     ----------
-    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs;
-        an input that follows from the others (tokens from params and FLOPs) may be left out
+    losses : measured loss of each of its runs, in order; or a table of runs, in which they are found by their inputs:
+        the nearest row, whose numbers are all within 1 % of the registered ones, as those of a run that was trained at
+        rounded sizes; an input that follows from the others (tokens from params and FLOPs) may be left out
     now : when; by default the time of the call, in UTC
 
     Returns
@@ -324,13 +327,16 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
         )
     pairs, losses = [], pd.to_numeric(table["loss"], errors="coerce").to_numpy(float)
     for place, row in enumerate(runs[names].to_dict(orient="records")):
-        same = np.ones(len(table), bool)
-        for name, value in row.items():
-            column = known[name]
-            same &= (
-                (column.astype(str) == value).to_numpy()
-                if isinstance(value, str)
-                else np.abs(pd.to_numeric(column, errors="coerce").to_numpy(float) - value) <= SAME * abs(value)
+        apart = {str(name): _apart(known[name], value) for name, value in row.items()}
+        farthest = np.max(list(apart.values()), axis=0)
+        least = float(farthest.min(initial=math.inf))
+        same = farthest <= (least + SAME if least <= ROUNDED else -1.0)
+        if SAME < least <= ROUNDED:
+            nearest = int(np.flatnonzero(same)[0])
+            most = max(apart, key=lambda name: apart[name][nearest])
+            warn_caller(
+                f"row {nearest + 1} of the table is taken for registered run {place}, from which it differs by "
+                f"{apart[most][nearest]:.2%} in {plain(most)}"
             )
         found = np.unique(losses[same])
         if len(found) > 1:
@@ -345,10 +351,19 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             f"{name} {value if isinstance(value, str) else f'{value:.8g}'}" for name, value in runs.iloc[0].items()
         )
         raise DataError(
-            f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)} to a millionth; "
-            f"registered is {plain(first, 160)}: if it was trained at rounded sizes, give its loss alone"
+            f"the table has none of {counted(len(runs), 'registered run')}, by {listed(names)} to {ROUNDED:.0%}; "
+            f"registered is {plain(first, 160)}: if this is the run all the same, give its loss alone"
         )
     return pairs
+
+
+def _apart(column: pd.Series, value: float | str) -> np.ndarray:
+    """Return how far each cell is from an input, relative to it: ``(n_row,)``, infinite for another name."""
+    if isinstance(value, str):
+        return np.where((column.astype(str) == value).to_numpy(), 0.0, np.inf)
+    cells = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    apart = np.abs(cells - value) / (abs(value) or 1.0)
+    return np.where(np.isnan(apart), np.inf, apart)
 
 
 def _with_derived(table: pd.DataFrame) -> pd.DataFrame:

@@ -225,6 +225,10 @@ def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
     assert plan.to_dict()["value"]["net"] == pytest.approx(plan.value.gain - plan.value.price)
 
 
+def test_the_big_run_is_that_of_a_plan(few: Ensemble, plan: bs.PilotPlan) -> None:
+    assert plan.big["params"].tolist() == [bs.allocate(few, BUDGET).params]
+
+
 def test_the_best_of_several_sets_is_judged_by_outcomes_that_did_not_choose_it(
     few: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,17 @@ def test_a_run_is_found_by_inputs_that_say_the_same(registered: bs.Registered, c
     assert scores["run"].tolist() == [0] and scores["loss"].tolist() == [2.5]
 
 
+def test_a_run_at_rounded_sizes_is_found_and_said(registered: bs.Registered) -> None:
+    table = pd.DataFrame({"params": [0.996e9, 0.994e9, 1.02e9], "tokens": [2e10, 2e10, 2e10], "loss": [2.5, 2.6, 2.7]})
+    said = "row 1 of the table is taken for registered run 0, from which it differs by 0.40% in params"
+    with pytest.warns(bs.errors.BayesScalingWarning, match=said):
+        assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
+    exact = pd.concat([table, pd.DataFrame({"params": [1e9], "tokens": [2e10], "loss": [2.4]})])
+    assert bs.score_registered(registered, exact)["loss"].tolist() == [2.4]
+    with pytest.raises(bs.errors.DataError, match="has none of 2 registered runs, by params, tokens to 1%"):
+        bs.score_registered(registered, table[2:])
+
+
 def test_measured_runs_are_spelled_like_fitted_ones(registered: bs.Registered) -> None:
     table = pd.DataFrame({"N": [1e9, 1e9], "D": [2e10, 3e10], "val_loss": [2.5, 9.0]})
     assert bs.score_registered(registered, table)["loss"].tolist() == [2.5]
@@ -266,8 +277,8 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         ([math.nan, 2.0], r"losses\[0\] is nan \(float\); expected a number"),
         (pd.DataFrame({"params": [1.0], "tokens": [1.0], "loss": [2.0]}), "none of 2 registered runs"),
         (
-            pd.DataFrame({"params": [1.001e9], "tokens": [2e10], "loss": [2.0]}),
-            "registered is params 1e\\+09, tokens 2e\\+10.* rounded sizes, give its loss",
+            pd.DataFrame({"params": [1.02e9], "tokens": [2e10], "loss": [2.0]}),
+            "registered is params 1e\\+09, tokens 2e\\+10.* give its loss",
         ),
         (pd.DataFrame({"params": [1.0]}), "has params; it needs loss, tokens too"),
         (pd.DataFrame({"params": [1e9], "seen": [2e10], "loss": [2.0]}), "has params, seen, loss; it needs tokens too"),
