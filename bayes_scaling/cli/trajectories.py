@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ from bayes_scaling.cli._options import (
 )
 from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.cli._workers import DaskAddress, Workers
-from bayes_scaling.errors import DataError, ForecastError
+from bayes_scaling.errors import BayesScalingWarning, DataError, ForecastError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,7 @@ def _alone(values: list[float]) -> float | list[float]:
 def _measured(path: Path, along: str, columns: str) -> pd.DataFrame:
     """Read the rows that were measured of a run: positive numbers of the column that orders them, and the loss."""
     from bayes_scaling.data.naming import named_as_runs
-    from bayes_scaling.data.validation import Origin, numeric
+    from bayes_scaling.data.validation import Origin, numeric, with_loss
 
     table = asked_table(path, "--measured", columns)
     try:
@@ -143,6 +144,9 @@ def _measured(path: Path, along: str, columns: str) -> pd.DataFrame:
             raise DataError(f"{path.name} has no column {missing[0]}; expected {along} and loss")
         if found.empty:
             raise DataError(f"{path.name} has no rows; leave it out until there are some")
-        return numeric(found, [along, "loss"], Origin(path.name, spelled), frozenset())
+        found, origin, left_out = with_loss(found, Origin(path.name, spelled))
+        for line in left_out:
+            warnings.warn(f"{path.name}: {line}", BayesScalingWarning, stacklevel=2)
+        return numeric(found, [along, "loss"], origin, frozenset())
     except DataError as error:
         raise DataError(f"cannot read --measured: {error}") from None

@@ -44,7 +44,7 @@ def refuse_impossible(table: pd.DataFrame, origin: Origin) -> None:
     ):  # tokens from the user are at least one, so these were derived
         row = int(np.flatnonzero(table["tokens"] < 1)[0])
         raise DataError(
-            f"{origin.source}, row {row + 1}: flops / (6 x params) gives {table['tokens'].iloc[row]:.3g} tokens: "
+            f"{origin.source}, {origin.row(row)}: flops / (6 x params) gives {table['tokens'].iloc[row]:.3g} tokens: "
             f"check the units of flops (a PF-day is {PF_DAY:g} FLOPs) and params"
         )
     if {"params", "tokens", "flops"} <= set(table):
@@ -64,8 +64,8 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         if not moving and keys.duplicated().any():
             row = int(np.flatnonzero(keys.duplicated().to_numpy())[0])
             raise DataError(
-                f"{origin.source}, row {row + 1}: run {shown(table['run'].iloc[row])} has several rows, and no column "
-                f"says how far along each is; map one with {REMEDY}, or give each run its own id",
+                f"{origin.source}, {origin.row(row)}: run {shown(table['run'].iloc[row])} has several rows, and no "
+                f"column says how far along each is; map one with {REMEDY}, or give each run its own id",
                 Remedy("columns", "steps", "name"),
             )
     else:
@@ -81,7 +81,7 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         group = keys.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
         first = int(np.flatnonzero(group == group[row])[0])
         raise DataError(
-            f"{origin.source}, row {row + 1} repeats row {first + 1} ({what}){others(same)}: drop the copies, "
+            f"{origin.source}, {origin.row(row)} repeats {origin.row(first)} ({what}){others(same)}: drop the copies, "
             "or give repeated runs their own id in a column 'run'"
         )
 

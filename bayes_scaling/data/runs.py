@@ -20,12 +20,14 @@ from bayes_scaling.data.hints import BY_NAME, other_units
 from bayes_scaling.data.naming import HASHED, NUMERIC, SPELLINGS, flat, named, text_columns
 from bayes_scaling.data.reading import read_csv, read_json_lines, read_parquet, read_table
 from bayes_scaling.data.validation import (
+    WITHOUT_LOSS,
     Origin,
     floats,
     number,
     numeric,
     refuse_gaps,
     run_ids,
+    with_loss,
 )
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
@@ -66,7 +68,7 @@ class Runs:
         loss_unit: str = "nats/token",
         source: str = "the table",
     ) -> Runs:
-        """Validate a DataFrame.
+        """Validate a DataFrame. Rows without a loss are left out, and a warning says how many and which.
 
         Parameters
         ----------
@@ -92,6 +94,7 @@ class Runs:
             raise DataError(f"{source} has no rows: expected one row per training run")
         table, spelled, notes = named(frame, {} if columns is None else columns, source)
         origin = Origin(source, spelled)
+        table, origin, left_out = with_loss(table, origin)
         table = numeric(table, [name for name in NUMERIC if name in table], origin)
         if "run" in table:
             table["run"] = run_ids(table["run"], origin)
@@ -108,7 +111,7 @@ class Runs:
             loss_unit=loss_unit,
             source=source,
             notes=(*indexed, *notes, *derived),
-            warnings=(*other_units(spelled.get("loss", "loss"), loss_unit), *oddities(table, loss_unit)),
+            warnings=(*left_out, *other_units(spelled.get("loss", "loss"), loss_unit), *oddities(table, loss_unit)),
         )
 
     @classmethod
@@ -225,8 +228,8 @@ class Runs:
         table = self.table[chosen].reset_index(drop=True)
         if table.empty:
             raise DataError(f"no row of {self.source} is left after the selection")
-        by_name = (said for said in self.warnings if BY_NAME in said)
-        return dataclasses.replace(self, table=table, warnings=(*by_name, *oddities(table, self.loss_unit)))
+        of_source = (said for said in self.warnings if BY_NAME in said or WITHOUT_LOSS in said)
+        return dataclasses.replace(self, table=table, warnings=(*of_source, *oddities(table, self.loss_unit)))
 
     def cut(self, column: str, at: float) -> tuple[Runs, Runs]:
         """Split into rows with ``column <= at`` and rows above, to fit the first and score the second.

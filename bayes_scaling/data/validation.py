@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from bayes_scaling.base.messages import encodable, plain, shown
+from bayes_scaling.base.messages import counted, encodable, plain, shown
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
 LARGEST = 1e50
@@ -25,7 +25,11 @@ PF_DAY = 8.64e19  # FLOPs
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SUFFIXED = re.compile(r"[+-]?[\d.,]+\s*([kmgbtp]|thousand|million|billion|trillion)", re.IGNORECASE | re.ASCII)
 _SEPARATED = re.compile(r"[+-]?\d[\d.,_'\s]*([eE][+-]?\d+)?", re.ASCII)
-_MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
+_MISSING = frozenset({"", "-", "nan", "na", "n/a", "<na>", "null", "none"})
+_LISTED = 5  # rows that are named
+WITHOUT_LOSS = " without a loss left out: "
+"""Part of the warning of `with_loss`."""
+
 _INFINITE = frozenset({"inf", "infinity", "+inf", "+infinity", "-inf", "-infinity"})
 
 
@@ -37,10 +41,16 @@ class Origin:
     ----------
     source : the file or object, already escaped for messages
     spelled : from canonical names to names in the source
+    rows : which rows of the source these are, counted from 0, where some were left out
     """
 
     source: str
     spelled: Mapping[str, str]
+    rows: tuple[int, ...] | None = None
+
+    def row(self, row: int) -> str:
+        """Name a row of the source; ``row`` counts from 0, the message counts from 1 without the header."""
+        return f"row {(row if self.rows is None else self.rows[row]) + 1}"
 
     def column(self, name: str) -> str:
         """Name a column: ``column tokens``, or ``column n_tokens (read as tokens)``."""
@@ -48,8 +58,8 @@ class Origin:
         return f"column {name}" if theirs == name else f"column {plain(theirs)} (read as {name})"
 
     def cell(self, row: int, name: str) -> str:
-        """Name a cell; ``row`` counts from 0, the message counts from 1 without the header."""
-        return f"{self.source}, row {row + 1}, {self.column(name)}"
+        """Name a cell of a row, which counts from 0."""
+        return f"{self.source}, {self.row(row)}, {self.column(name)}"
 
 
 def number(cell: object) -> float | None:
@@ -125,6 +135,26 @@ def others(bad: np.ndarray) -> str:
     """Return the end of a message: how many more rows have the same problem."""
     more = int(bad.sum()) - 1
     return f" (and {more} more row{'s' if more > 1 else ''})" if more else ""
+
+
+def with_loss(table: pd.DataFrame, origin: Origin) -> tuple[pd.DataFrame, Origin, tuple[str, ...]]:
+    """Leave out the rows whose loss is missing, as of runs that diverged or go on; a table with no loss stays as it is.
+
+    Returns
+    -------
+    the table, its origin, and the warning that says how many rows are left out, and which
+    """
+    missing = np.isnan(floats(table["loss"], lambda row: origin.cell(row, "loss")))
+    if not missing.any() or missing.all():
+        return table, origin, ()
+    gone = np.flatnonzero(missing)
+    rows = ", ".join(str(row + 1) for row in gone[:_LISTED])
+    if len(gone) > _LISTED:
+        rows += f" and {len(gone) - _LISTED} more"
+    said = f"{counted(len(gone), 'row')}{WITHOUT_LOSS}{'row' if len(gone) == 1 else 'rows'} {rows} of {len(table)}"
+    kept = np.flatnonzero(~missing)
+    origin = dataclasses.replace(origin, rows=tuple(int(row) for row in kept))
+    return table.iloc[kept].reset_index(drop=True), origin, (said,)
 
 
 def numeric(table: pd.DataFrame, names: Iterable[str], origin: Origin, may_be_zero: Iterable[str] = ()) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.reading import without_doubles
 from bayes_scaling.data.units import training_flops
+from bayes_scaling.data.validation import Origin, numeric, with_loss
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.decide.provenance import LEVELS, contained, provenance
 from bayes_scaling.decide.registration import (
@@ -51,6 +52,7 @@ from bayes_scaling.predict.forecast import Forecast
 FORMAT = "bayes-scaling registered forecast, 1"
 FAR = 100.0  # times the largest fitted run, beyond which a forecast has a caveat
 WRITE_A_PLAN = "write one with 'bayes-scaling allocate ... --json > plan.json'"
+MEASURED = "the table of measured runs"
 SAME = 1e-6  # relative difference up to which inputs are the same
 ROUNDED = 0.01  # and up to which they are of one run, which is trained at sizes rounded to three digits
 
@@ -316,16 +318,22 @@ def _log_loss_at(levels: np.ndarray, quantiles: np.ndarray, probabilities: np.nd
 def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float]]:
     """Find registered runs in a table by their inputs."""
     read = {"loss", *map(str, runs), *(name for rule in RULES for name in (rule.name, *rule.needs))}
-    table, _ = named_as_runs(table, read, "the table of measured runs")
+    table, spelled = named_as_runs(table, read, MEASURED)
+    origin = Origin(MEASURED, spelled)
+    if "loss" in table:
+        table, origin, left_out = with_loss(table, origin)
+        table = numeric(table, ["loss"], origin)
+        for said in left_out:
+            warn_caller(f"{MEASURED}: {said}")
     known = _with_derived(table)
     names = _independent([str(name) for name in runs if name in known])
     lacking = _independent([str(name) for name in ("loss", *runs) if name not in known], names)
     if lacking:
         raise DataError(
-            f"the table of measured runs has {listed(table)}; it needs {listed(lacking)} too, to find the registered "
+            f"{MEASURED} has {listed(table)}; it needs {listed(lacking)} too, to find the registered "
             "runs: add or rename columns"
         )
-    pairs, losses = [], pd.to_numeric(table["loss"], errors="coerce").to_numpy(float)
+    pairs, losses = [], table["loss"].to_numpy(float)
     for place, row in enumerate(runs[names].to_dict(orient="records")):
         apart = {str(name): _apart(known[name], value) for name, value in row.items()}
         farthest = np.max(list(apart.values()), axis=0)
@@ -335,14 +343,14 @@ def _looked_up(runs: pd.DataFrame, table: pd.DataFrame) -> list[tuple[int, float
             nearest = int(np.flatnonzero(same)[0])
             most = max(apart, key=lambda name: apart[name][nearest])
             warn_caller(
-                f"row {nearest + 1} of the table is taken for registered run {place}, from which it differs by "
+                f"{origin.row(nearest)} of the table is taken for registered run {place}, from which it differs by "
                 f"{apart[most][nearest]:.2%} in {plain(most)}"
             )
         found = np.unique(losses[same])
         if len(found) > 1:
-            rows = listed(np.flatnonzero(same) + 1)
+            rows = listed(origin.row(int(row)) for row in np.flatnonzero(same))
             raise DataError(
-                f"rows {rows} of the table are all registered run {place}, with losses of {found[0]:.4g} to "
+                f"{rows} of the table are all registered run {place}, with losses of {found[0]:.4g} to "
                 f"{found[-1]:.4g}: a forecast is of one run, so keep only its row"
             )
         pairs += [(place, float(loss)) for loss in found]

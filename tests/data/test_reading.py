@@ -211,8 +211,6 @@ def test_json_lines_refusals_say_what_is_wrong(folder: Path, content: str | byte
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("NaN", ["row 2", "column loss", "missing"]),
-        ("null", ["row 2", "column loss", "missing"]),
         ("Infinity", ["row 2", "column loss", "infinite"]),
         ("1" * 400, ["row 2", "column loss", "infinite or too large"]),
         ("1" * 5000, ["row 2", "column loss", "infinite or too large"]),
@@ -227,6 +225,12 @@ def test_json_cells_are_named(folder: Path, cell: str, words: list[str]) -> None
     message = refusal(lambda: Runs.read(path))
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("cell", ["NaN", "null", '"N/A"', '"-"'])
+def test_json_rows_without_a_loss_are_left_out(folder: Path, cell: str) -> None:
+    path = written(folder, f'{{"params": 1e6, "loss": 3}}\n{{"params": 2e6, "loss": {cell}}}', "runs.jsonl")
+    assert Runs.read(path).warnings[0] == "1 row without a loss left out: row 2 of 2"
 
 
 def test_json_objects_may_lack_keys_and_nest_elsewhere(folder: Path) -> None:
@@ -272,7 +276,7 @@ def test_a_json_array_of_flat_objects_is_a_table(folder: Path) -> None:
         (b'[{"loss": 3, "tag": "\xe9"}]', ["0xe9"]),
         ("", ["empty"]),
         (" ", ["blank"]),
-        ('[{"params": 1e6, "loss": 3}, {"params": 2e6, "loss": null}]', ["row 2", "column loss", "missing"]),
+        ('[{"loss": 3, "params": 1e6}, {"loss": 3, "params": null}]', ["row 2", "column params", "missing"]),
     ],
 )
 def test_json_refusals_say_what_is_wrong(folder: Path, content: str | bytes, words: list[str]) -> None:

@@ -48,7 +48,21 @@ NOT_NUMBERS: list[tuple[Any, str, str]] = [
     (pd.Timedelta("1s"), "is not a number", "expected"),
     (np.timedelta64(1, "s"), "is not a number", "expected"),
 ]
-MISSING: list[Any] = [None, float("nan"), np.nan, pd.NA, pd.NaT, decimal.Decimal("NaN"), "", "  ", "nan", "NA", "null"]
+MISSING: list[Any] = [
+    None,
+    float("nan"),
+    np.nan,
+    pd.NA,
+    pd.NaT,
+    decimal.Decimal("NaN"),
+    "",
+    "  ",
+    "nan",
+    "NA",
+    "N/A",
+    "null",
+    "-",
+]
 INFINITE: list[Any] = [float("inf"), float("-inf"), "inf", "-Infinity", "1e400", 10**400, np.longdouble("1e4000")]
 
 
@@ -62,8 +76,27 @@ def test_cells_that_are_no_number(cell: Any, what: str, remedy: str) -> None:
 
 @pytest.mark.parametrize("cell", MISSING, ids=ascii)
 def test_missing_cells(cell: Any) -> None:
-    message = refusal(lambda: Runs.from_frame(spoiled("loss", cell)))
-    assert message.startswith("the table, row 2, column loss: the value is missing: fill the cell or drop the row")
+    message = refusal(lambda: Runs.from_frame(spoiled("tokens", cell)))
+    assert message.startswith("the table, row 2, column tokens: the value is missing: fill the cell or drop the row")
+
+
+@pytest.mark.parametrize("cell", MISSING, ids=ascii)
+def test_rows_without_a_loss_are_left_out_and_named(cell: Any) -> None:
+    runs = Runs.from_frame(spoiled("loss", cell))
+    assert runs.labels == ["run 0", "run 2", "run 3"]
+    assert runs.warnings[0] == "1 row without a loss left out: row 2 of 4"
+    assert runs.where(runs.loss < 4).warnings[0] == runs.warnings[0]
+
+
+def test_what_else_is_missing_there_does_not_matter_and_later_rows_keep_their_numbers() -> None:
+    frame = table(n=9, loss=[3.0, "N/A", 2.9, "-", None, 2.8, "nan", "", "null"], tokens=[1e9, None, 2e9] + [3e9] * 6)
+    runs = Runs.from_frame(frame)
+    assert len(runs) == 3 and runs.warnings[0] == "6 rows without a loss left out: rows 2, 4, 5, 7, 8 and 1 more of 9"
+    bad = frame.assign(params=[1e7, 2e7, 4e7, 8e7, 1e8, "70M", 1e9, 1e9, 1e9])
+    assert refusal(lambda: Runs.from_frame(bad)).startswith("the table, row 6, column params: '70M' is not a number")
+    twice = pd.concat([frame, frame[:1]])
+    assert "row 10 repeats row 1" in refusal(lambda: Runs.from_frame(twice))
+    assert "row 1, column loss: the value is missing" in refusal(lambda: Runs.from_frame(table(loss=np.nan)))
 
 
 @pytest.mark.parametrize("cell", INFINITE, ids=lambda cell: ascii(cell)[:12])
@@ -88,9 +121,9 @@ def test_counts_below_one_are_in_another_unit(name: str) -> None:
 
 
 def test_further_bad_rows_are_counted() -> None:
-    loss = [3.0, np.nan, np.nan, np.nan]
-    assert "row 2, column loss" in refusal(lambda: Runs.from_frame(table(loss=loss)))
-    assert "(and 2 more rows)" in refusal(lambda: Runs.from_frame(table(loss=loss)))
+    tokens = [1e9, np.nan, np.nan, np.nan]
+    assert "row 2, column tokens" in refusal(lambda: Runs.from_frame(table(tokens=tokens)))
+    assert "(and 2 more rows)" in refusal(lambda: Runs.from_frame(table(tokens=tokens)))
     assert "(and 1 more row)" in refusal(lambda: Runs.from_frame(table(loss=[3.0, -1, -1, 2.0])))
 
 
@@ -142,12 +175,10 @@ def test_kinds_of_columns_that_hold_no_numbers(cells: pd.Series, what: str) -> N
     assert what in refusal(lambda: Runs.from_frame(table(params=cells)))
 
 
+MISSING_TEXT = ["", " ", "nan", "NA"]
 BAD_TEXT = [
+    *MISSING_TEXT,
     "abc",
-    "",
-    " ",
-    "nan",
-    "NA",
     "inf",
     "-inf",
     "-1",
@@ -163,12 +194,17 @@ BAD_TEXT = [
 BAD_TEXT += ["１２", "1_0", "--1", "1.2.3", "a\nb", "\x1b[31m", "'", '"', "\u2028", "=1+1", "1e-400"]
 
 
+def bad_text(data: st.DataObject, name: str) -> str:
+    """Draw a cell that is refused: a row without a loss is left out."""
+    return data.draw(st.sampled_from([text for text in BAD_TEXT if name != "loss" or text not in MISSING_TEXT]))
+
+
 @settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_any_spoiled_cell_is_reported_with_its_own_row_and_column(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 12))
     row, name = data.draw(st.integers(0, n - 1)), data.draw(st.sampled_from(NUMERIC))
-    cell = data.draw(st.sampled_from(BAD_TEXT))
+    cell = bad_text(data, name)
     frame = spoiled(name, cell, row, n)
     place = f"row {row + 1}, column {name}: "
     assert refusal(lambda: Runs.from_frame(frame)).startswith(f"the table, {place}")
@@ -183,7 +219,7 @@ def test_any_spoiled_cell_of_a_csv_is_reported(tmp_path_factory: pytest.TempPath
     row, name = data.draw(st.integers(0, n - 1)), data.draw(st.sampled_from(NUMERIC))
     path = tmp_path_factory.getbasetemp() / "spoiled.csv"
     buffer = io.StringIO()
-    frame = spoiled(name, data.draw(st.sampled_from(BAD_TEXT)), row, n)
+    frame = spoiled(name, bad_text(data, name), row, n)
     csv.writer(buffer).writerows([list(frame), *frame.to_numpy().tolist()])
     path.write_bytes(buffer.getvalue().encode())
     assert refusal(lambda: Runs.read(path)).startswith(f"spoiled.csv, row {row + 1}, column {name}: ")

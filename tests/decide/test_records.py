@@ -284,9 +284,12 @@ def test_bands_that_do_not_hold_are_seen(registered: bs.Registered, forecast: bs
         (pd.DataFrame({"params": [1e9], "seen": [2e10], "loss": [2.0]}), "has params, seen, loss; it needs tokens too"),
         (
             pd.DataFrame({"params": [1e9, 5e8, 1e9], "tokens": 2e10, "loss": [2.31, 3.0, 2.3]}),
-            "rows 1, 3 of the table are all registered run 0, with losses of 2.3 to 2.31: a forecast is of one run",
+            "row 1, row 3 of the table are all registered run 0, with losses of 2.3 to 2.31: a forecast is of one run",
         ),
-        (pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}), "measured loss is nan"),
+        (
+            pd.DataFrame({"params": ["x", 1e9], "tokens": [1.0, 2e10], "loss": [2.0, "y"]}),
+            "row 2, column loss: 'y' is not",
+        ),
     ],
 )
 def test_bad_outcomes_are_explained(registered: bs.Registered, losses: Any, says: str) -> None:
