@@ -52,7 +52,7 @@ COMMANDS = {
     "preregister": "preregister fit.nc --at flops=1e17 --out new.json",
     "score": "score forecast.json --loss 1.1 --record record.jsonl",
     "plot": "plot fit.nc --out pictures",
-    "compare": "compare runs.csv --laws {law} --cut flops=1e13 --alongside huber --out comparison",
+    "compare": "compare runs.csv --law {law} --cut flops=1e13 --alongside huber --out comparison",
     "report": "report study.toml --draft --out page",
 }
 KEPT_NEW = ("preregister",)  # commands that never replace a file

@@ -62,7 +62,7 @@ def judged(kind: str, seed: int) -> dict[str, Any]:
     runs, law = table(kind, seed), bs.load_law("chinchilla")
     fit = bs.fit(law, runs, seed=seed, sampler=bs.Sampler(like_rows=ROWS))
     plan = bs.allocate(fit, BUDGET, unconverged=True, seed=seed)
-    methods = {"plan": (plan.params, [plan.interval(p, of="optimal_params") for p in CONTENTS])}
+    methods = {"plan": (plan.params, [plan.interval(p, of="optimum_params") for p in CONTENTS])}
     for loss in ("huber", "squares"):
         point = bs.evaluate.point_fit(law, runs, loss=loss, seed=seed, like_rows=ROWS)
         spread = np.asarray(law.quantity("params_opt", point.bootstrap, flops=BUDGET))

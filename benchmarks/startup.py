@@ -48,7 +48,7 @@ COLUMNS = ("import", "trace", "compile", "mode", "sampling", "diagnostics", "fil
 COMMANDS = {
     "fit": "fit {runs} --law chinchilla --out fit.nc",
     "forecast": "forecast {runs} --params 70e9 --tokens 1.4e12",
-    "compare": "compare {runs} --laws chinchilla,kaplan_joint,nesting",
+    "compare": "compare {runs} --law chinchilla,kaplan_joint,nesting",
     "report": "report {study} --out report.html",
     "demo": "demo --out demo",
 }

@@ -43,7 +43,7 @@ BUDGET = 1e23
 problem = bs.DecisionProblem(fit, target=2.1)
 plan = problem.allocate(BUDGET, compare_with={"twice as large": (6e10, BUDGET / 6 / 6e10)})
 assert (plan.regret >= 0).all() and np.isclose(plan.cost, BUDGET)
-print("N* with probability 0.9: {:.3g} to {:.3g}".format(*plan.interval(0.9, of="optimal_params")))
+print("N* with probability 0.9: {:.3g} to {:.3g}".format(*plan.interval(0.9, of="optimum_params")))
 print(f"P(loss <= 2.1) = {plan.probability_reaches_target:.0%}; mean of the worst 5 %: {plan.cvar(0.05):.3f}")
 plan.to_frame()[["choice", "params", "tokens", "expected_loss", "expected_regret", "wasted_flops"]]
 

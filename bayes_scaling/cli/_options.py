@@ -82,7 +82,7 @@ At = Annotated[
     typer.Option(help="Any other input, or the group of a pooled fit: --at steps=1e5,2e5 --at dataset=c4. Repeatable."),
 ]
 TO_COMPARE = "Laws to compare, comma-separated: NAME, NAME:OPTION=VALUE or a law file."
-Laws = Annotated[str, typer.Option(help=TO_COMPARE)]
+Laws = Annotated[str, typer.Option("--law", help=TO_COMPARE)]
 PointsTable = Annotated[
     Path | None, typer.Option("--table", help="Table of the runs to forecast, with the law's inputs as columns.")
 ]

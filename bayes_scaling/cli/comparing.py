@@ -56,7 +56,7 @@ def compare(
 ) -> None:
     """Compare laws by how well they forecast held-out large runs.
 
-    Example: bayes-scaling compare runs.csv --laws chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
+    Example: bayes-scaling compare runs.csv --law chinchilla,kaplan_joint --cut flops=1e20,1e21 --out cmp/
     """
     holds = ("comparison.json", *(f"{name}.png" for name in COMPARED))
     check_outputs([Output("--out", out, holds=holds, refits=True)], {"the table of runs": runs})
@@ -93,7 +93,10 @@ def backtest(
         Path, typer.Argument(help="Folder of tables (.csv, .tsv, .parquet or .jsonl).", show_default=False)
     ],
     laws: Annotated[
-        str, typer.Option(help=f"{TO_COMPARE} By default those that suit the columns of each table, as in a forecast.")
+        str,
+        typer.Option(
+            "--law", help=f"{TO_COMPARE} By default those that suit the columns of each table, as in a forecast."
+        ),
     ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder for JSON and refits; an interrupted backtest resumes from it.")

@@ -77,7 +77,7 @@ def allocate(
     ] = None,
     at: At = None,
     budgets: Annotated[str, typer.Option(help="Other budgets to compare, comma-separated.")] = "",
-    odds: Annotated[
+    probabilities: Annotated[
         str, typer.Option(help="Find the smallest budget that reaches --target with each of these probabilities.")
     ] = "",
     runs: Annotated[int, typer.Option(help="Split the budget over this many runs; the best one counts.")] = 1,
@@ -117,9 +117,9 @@ def allocate(
     constraints = constraints_of(limit)
     models = candidates_of(candidates, shapes, vocabulary, context)
     others = dict(compared(item) for item in compare_with or [])
-    if odds and target is None:
-        raise PlanError("--odds needs a loss to reach; add --target LOSS")
-    for name, asked in (("--odds", bool(odds)), ("--runs", runs != 1)):
+    if probabilities and target is None:
+        raise PlanError("--probabilities needs a loss to reach; add --target LOSS")
+    for name, asked in (("--probabilities", bool(probabilities)), ("--runs", runs != 1)):
         if asked and models is not None:
             listed = "--candidates" if candidates else "--shapes"
             raise PlanError(f"{name} does not choose among {listed}, only among any sizes: ask without {listed}")
@@ -139,7 +139,7 @@ def allocate(
     )
     answers = _Answers(problem, budget, models)
     answers.plan(others)
-    answers.more(budgets, odds, runs, ladder, reserve)
+    answers.more(budgets, probabilities, runs, ladder, reserve)
     if as_json:
         print_json(answers.content)
     else:
@@ -172,11 +172,11 @@ class _Answers:
         plan = self.problem.allocate(self.budget, candidates=self.models, compare_with=others)
         self._add("plan", plan.to_dict(), plan_table(plan))
 
-    def more(self, budgets: str, odds: str, runs: int, share: float | None, reserve: float | None) -> None:
+    def more(self, budgets: str, probabilities: str, runs: int, share: float | None, reserve: float | None) -> None:
         if budgets:
             self.curve(numbers(budgets, "--budgets"))
-        if odds:
-            self.odds(numbers(odds, "--odds"))
+        if probabilities:
+            self.smallest(numbers(probabilities, "--probabilities"))
         if runs != 1:
             self.portfolio(runs)
         if share is not None:
@@ -188,15 +188,15 @@ class _Answers:
         curve = self.problem.curve(budgets, self.models)
         self._add("budgets", curve.to_dict(orient="records"), curve_table(curve, self.unit))
 
-    def odds(self, probabilities: list[float]) -> None:
-        from bayes_scaling.cli.printing.plans import odds_table
+    def smallest(self, probabilities: list[float]) -> None:
+        from bayes_scaling.cli.printing.plans import smallest_table
 
         smallest = self.problem.smallest_budget(probabilities)
         rows = [
             {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
             for row in smallest.to_dict(orient="records")
         ]
-        self._add("odds", rows, odds_table(smallest, self.problem.checked.goal.target, self.unit))
+        self._add("smallest_budgets", rows, smallest_table(smallest, self.problem.checked.goal.target, self.unit))
 
     def portfolio(self, runs: int) -> None:
         from bayes_scaling.cli.printing.plans import portfolio_table

@@ -261,8 +261,8 @@ class Plan:
         Parameters
         ----------
         probability : that it holds; at least this for the cost, which may have few possible values
-        of : ``loss`` of one new run, ``cost`` of the run, or the ``optimal_params``, ``optimal_tokens``,
-            ``optimal_batch_tokens`` or ``optimal_steps`` over draws, the last two over those of laws that read the
+        of : ``loss`` of one new run, ``cost`` of the run, or the ``optimum_params``, ``optimum_tokens``,
+            ``optimum_batch_tokens`` or ``optimum_steps`` over draws, the last two over those of laws that read the
             batch; where one has a best learning rate, the ``best_rate`` of the recommended run, or the
             ``best_batch_tokens`` of its size
         """
@@ -271,11 +271,11 @@ class Plan:
             return low, high
         if of == "cost":
             return whole_interval_of(self.costs, probability)
-        draws = {"optimal_params": self.optimum_params, "optimal_tokens": self.optimum_tokens}
+        draws = {"optimum_params": self.optimum_params, "optimum_tokens": self.optimum_tokens}
         if self.optimum_batch is not None:
             reads = ~np.isnan(self.optimum_batch)
-            draws["optimal_batch_tokens"] = self.optimum_batch[reads]
-            draws["optimal_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
+            draws["optimum_batch_tokens"] = self.optimum_batch[reads]
+            draws["optimum_steps"] = self.optimum_tokens[reads] / self.optimum_batch[reads]
         if self.best_rate is not None and self.best_batch is not None:
             draws |= {"best_rate": self.best_rate, "best_batch_tokens": self.best_batch}
         return interval_of(_draws_named(draws, of, "loss", "cost"), probability)
@@ -309,8 +309,8 @@ class Plan:
             "probability_beats_incumbent": self.probability_beats_incumbent,
             "probability_reaches_target": None if math.isnan(self.goal.target) else self.probability_reaches_target,
             "cvar_5": self.cvar(0.05),
-            "optimum_params_90": list(self.interval(0.9, "optimal_params")),
-            "optimum_tokens_90": list(self.interval(0.9, "optimal_tokens")),
+            "optimum_params_90": list(self.interval(0.9, "optimum_params")),
+            "optimum_tokens_90": list(self.interval(0.9, "optimum_tokens")),
             **self._batched,
             "params_before_snapping": self.unsnapped.params,
             "snapping_regret": self.snapping_regret,
@@ -331,9 +331,10 @@ class Plan:
     @property
     def _batched(self) -> dict[str, list[float]]:
         """Intervals of what laws say of batch and learning rate, where one reads them."""
-        said = {} if self.optimum_batch is None else {"optimum_batch_tokens": "optimal_batch_tokens"}
-        said |= {} if self.best_rate is None else {of: of for of in ("best_rate", "best_batch_tokens")}
-        return {f"{name}_90": list(self.interval(0.9, of)) for name, of in said.items()}
+        said: tuple[str, ...]
+        said = () if self.optimum_batch is None else ("optimum_batch_tokens",)
+        said += () if self.best_rate is None else ("best_rate", "best_batch_tokens")
+        return {f"{of}_90": list(self.interval(0.9, of)) for of in said}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per run: the plan, each law's own pick, published rules."""

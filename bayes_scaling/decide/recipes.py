@@ -283,7 +283,7 @@ class RecipeComparison:
             "decision": self.decision,
             "best": self.best,
             "verdict": self.verdict,
-            "odds_of_being_best": {reading: curves.best(self.budget) for reading, curves in self.curves.items()},
+            "probability_best": {reading: curves.best(self.budget) for reading, curves in self.curves.items()},
             "recipes": nulled(self.to_frame().to_dict(orient="records")),
             "one_scale": nulled(self.one_scale.to_dict(orient="records")),
             "pilots": None if self.pilots is None else nulled(self.pilots.to_dict()),

@@ -237,7 +237,7 @@ class Trajectory:
 
     @validated
     def reached(self, loss: float, probability: float = 0.9) -> dict[str, Any]:
-        """Say where a loss is reached as plain values: ``odds``, its probability; steps and tokens, None if never.
+        """Say where a loss is reached as plain values: ``probability_reached``; steps and tokens, None if never.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class Trajectory:
             low, high = needed.interval(probability)
             named = {"median": needed.quantile(0.5), "low": low, "high": high}
             content[of] = {name: value if np.isfinite(value) else None for name, value in named.items()}
-            content["odds"] = needed.reachable
+            content["probability_reached"] = needed.reachable
         return content
 
     def __repr__(self) -> str:

@@ -141,7 +141,7 @@ def run_of(plan: Plan) -> dict[str, Any]:
 
 def recommendation(plan: Plan) -> dict[str, Any]:
     """Return the plan and its alternatives for the same budget."""
-    low, high = plan.interval(0.9, "optimal_params")
+    low, high = plan.interval(0.9, "optimum_params")
     rows = [
         {
             "name": RULES.get(name, name),

@@ -63,16 +63,16 @@ def test_everything_is_in_the_json(folder: Path) -> None:
     assert plan["plan"]["params"] == same.params and plan["plan"]["value"] == same.value
 
 
-def test_several_runs_odds_ladders_and_shapes(folder: Path) -> None:
+def test_several_runs_probabilities_ladders_and_shapes(folder: Path) -> None:
     question = ("allocate", folder / "fit.nc", "--budget", "1e22")
     code, out, _ = run(
         *question, "--shapes", "24x3072,32x4096", "--context", "2048", "--ladder", "0.1", "--reserve", "0.05"
     )
     assert code == 0 and "recommended: 32 layers, width 4096" in out
     assert "A ladder for" in out and "reserve" in out
-    code, out, _ = run(*question, "--runs", "2", "--target", "2.3", "--odds", "0.5,0.9", "--json")
+    code, out, _ = run(*question, "--runs", "2", "--target", "2.3", "--probabilities", "0.5,0.9", "--json")
     content = json.loads(out)
-    assert code == 0 and [row["probability"] for row in content["odds"]] == [0.5, 0.9]
+    assert code == 0 and [row["probability"] for row in content["smallest_budgets"]] == [0.5, 0.9]
     assert len(content["runs"]["runs"]) == 2
 
 
@@ -116,8 +116,8 @@ def test_several_runs_odds_ladders_and_shapes(folder: Path) -> None:
         (("--budget", "1e22", "--objective", "loss_quantile"), "expected loss_quantile:PROBABILITY"),
         (("--budget", "1e22", "--objective", "cvar:5"), "write 0.05 for 5 percent"),
         (("--budget", "1e22", "--objective", "probability_of_target"), "give --target LOSS"),
-        (("--budget", "1e22", "--odds", "0.5"), "--target LOSS"),
-        (("--budget", "1e22", "--target", "2", "--odds", "50"), "write 0.5 for 50 percent"),
+        (("--budget", "1e22", "--probabilities", "0.5"), "--target LOSS"),
+        (("--budget", "1e22", "--target", "2", "--probabilities", "50"), "write 0.5 for 50 percent"),
         (("--budget", "1e22", "--reserve", "0.5"), "add --ladder FRACTION"),
         (("--budget", "1e22", "--reserve", "0"), "add --ladder FRACTION"),
         (("--budget", "1e22", "--ladder", "5"), "write 0.05 for 5 percent"),
@@ -127,8 +127,8 @@ def test_several_runs_odds_ladders_and_shapes(folder: Path) -> None:
         (("--budget", "1e22", "--limit", "params=:1e6", "--limit", "tokens=:1e9"), "relax one of the two"),
         (("--budget", "1e22", "--candidates", "1e9", "--shapes", "2x64"), "not both"),
         (
-            ("--budget", "1e22", "--candidates", "1e9", "--target", "2", "--odds", "0.5"),
-            "--odds does not choose among --candidates, only among any sizes: ask without --candidates",
+            ("--budget", "1e22", "--candidates", "1e9", "--target", "2", "--probabilities", "0.5"),
+            "--probabilities does not choose among --candidates, only among any sizes: ask without --candidates",
         ),
         (("--budget", "1e22", "--shapes", "2x64", "--runs", "2"), "--runs does not choose among --shapes"),
         (("--budget", "1e22", "--compare-with", "Gopher"), "expected NAME=PARAMS:TOKENS"),

@@ -45,7 +45,7 @@ def test_a_planned_run_is_printed_drawn_and_written(folder: Path, tmp_path: Path
     code, out, err = run(*ask, "--json")
     content = json.loads(out)
     assert code == 0 and [one["loss"] for one in content["targets"]] == [3.2, 0.5]
-    assert content["targets"][0]["odds"] > 0 and content["targets"][1]["steps"]["median"] is None
+    assert content["targets"][0]["probability_reached"] > 0 and content["targets"][1]["steps"]["median"] is None
 
 
 def test_a_run_under_way_is_named(folder: Path) -> None:

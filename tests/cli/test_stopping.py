@@ -119,7 +119,7 @@ def test_a_report_stops_wherever_it_is(tmp_path: Path) -> None:
 def test_workers_end_with_their_command_and_what_is_finished_is_kept(tmp_path: Path) -> None:
     """Ctrl-C on a terminal goes to every process of the command: one sentence, no traceback of a worker."""
     bs.datasets.load().table.to_csv(tmp_path / "runs.csv", index=False)
-    arguments = ("compare", tmp_path / "runs.csv", "--laws", "power_law:input=params", "--workers", 2)
+    arguments = ("compare", tmp_path / "runs.csv", "--law", "power_law:input=params", "--workers", 2)
     program = [sys.executable, "-c", PROGRAM, *map(str, arguments), "--out", str(tmp_path / "c")]
     process = subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

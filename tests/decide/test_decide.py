@@ -128,8 +128,8 @@ def test_the_optimum_of_every_draw_is_that_of_compute_optimal(chinchilla_fit: bs
     draws = {name: values.reshape(-1) for name, values in chinchilla_fit.draws.items()}
     exact = chinchilla_fit.law.quantity("params_opt", draws, flops=1e23)
     np.testing.assert_allclose(plan.optimum_params, exact, rtol=1e-9)
-    assert plan.interval(0.9, "optimal_params") == pytest.approx(tuple(best.interval("params", 0.9)))
-    low, high = plan.interval(0.9, "optimal_params")
+    assert plan.interval(0.9, "optimum_params") == pytest.approx(tuple(best.interval("params", 0.9)))
+    low, high = plan.interval(0.9, "optimum_params")
     assert low < plan.params < high
 
 

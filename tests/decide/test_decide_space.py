@@ -65,11 +65,11 @@ def test_three_terms_have_a_best_batch(three: Ensemble, budget: float) -> None:
     np.testing.assert_allclose(found.optimum_params, exact[:, 0], rtol=1e-5)
     assert found.optimum_batch is not None
     np.testing.assert_allclose(found.optimum_batch, exact[:, 1], rtol=1e-5)
-    low, high = found.interval(0.9, "optimal_batch_tokens")
+    low, high = found.interval(0.9, "optimum_batch_tokens")
     assert low < B < high and (found.regret >= 0).all() and (found.regret > 0).any()
     assert found.to_dict()["plan"]["batch_tokens"] == found.batch_tokens
     assert "in batches of" in repr(found)
-    with pytest.raises(PlanError, match="optimal_params, optimal_tokens, optimal_batch_tokens, optimal_steps"):
+    with pytest.raises(PlanError, match="optimum_params, optimum_tokens, optimum_batch_tokens, optimum_steps"):
         found.interval(0.9, "optimal_loss")
 
 
@@ -85,10 +85,10 @@ def test_the_best_batch_is_that_of_the_laws_that_read_it(
     three: Ensemble, with_one_that_reads_no_batch: Ensemble
 ) -> None:
     alone, both = (allocate(some, 1e22) for some in (three, with_one_that_reads_no_batch))
-    for of in ("optimal_batch_tokens", "optimal_steps"):
+    for of in ("optimum_batch_tokens", "optimum_steps"):
         assert both.interval(0.9, of) == alone.interval(0.9, of)
     assert both.optimum_batch is not None and np.isnan(both.optimum_batch[len(three) :]).all()
-    assert both.interval(0.9, "optimal_params")[1] > alone.interval(0.9, "optimal_params")[1]
+    assert both.interval(0.9, "optimum_params")[1] > alone.interval(0.9, "optimum_params")[1]
 
 
 def test_the_smallest_budget_tries_batches_of_the_laws_that_read_them(
@@ -369,7 +369,7 @@ def test_chinchillas_own_choice_on_its_own_runs() -> None:
         5.76e23,
         compare_with={"Chinchilla": (70e9, 1.4e12), "Gopher": (280e9, 300e9)},
     )
-    low, high = found.interval(0.9, "optimal_params")
+    low, high = found.interval(0.9, "optimum_params")
     assert low < 70e9 < high and low < found.params < high
     chinchilla, gopher = found.alternatives["Chinchilla"], found.alternatives["Gopher"]
     assert "1.02 times the budget" in chinchilla.note

@@ -423,7 +423,7 @@ def test_bad_requests_are_explained() -> None:
 
 def test_the_command_line_goes_on_from_a_comparison(comparison: bs.Comparison, folder: Path, tmp_path: Path) -> None:
     comparison.runs.table.to_csv(tmp_path / "runs.csv", index=False)
-    arguments = ("--laws", LAWS[0], "--cut", "tokens=3e10", "--out", folder)
+    arguments = ("--law", LAWS[0], "--cut", "tokens=3e10", "--out", folder)
     code, out, err = run("compare", tmp_path / "runs.csv", *arguments)
     assert code == 0, err
     assert "Leave-largest-out" in out and comparison.best in out
@@ -449,18 +449,18 @@ def test_the_command_line_compares_and_backtests(tmp_path: Path) -> None:
     (tables / "broken.csv").write_text("params,loss\n1e9,abc\n")
     law = "power_law:input=tokens"
     code, out, err = run(
-        "compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=1e10", "--out", tmp_path / "c"
+        "compare", tables / "curve0.csv", "--law", law, "--cut", "tokens=1e10", "--out", tmp_path / "c"
     )
     assert code == 0, err
     assert "Leave-largest-out" in out and "law alone" in out and "took" in out
     assert {"comparison.json", "held_out.png", "ranking.png", "pit.png"} <= {p.name for p in (tmp_path / "c").iterdir()}
-    code, out, err = run("backtest", tables, "--laws", law, "--out", tmp_path / "b")
+    code, out, err = run("backtest", tables, "--law", law, "--out", tmp_path / "b")
     assert code == 0, err
     assert "left out broken.csv" in out and "in 90%" in out
     content = json.loads((tmp_path / "b" / "backtest.json").read_text())
     assert {row["table"] for row in content["by_table"]} == {"curve0.csv", "curve1.csv"}
     assert "laws together" in {row["candidate"] for row in content["by_table"]}
-    code, _, err = run("compare", tables / "curve0.csv", "--laws", law, "--cut", "tokens=much")
+    code, _, err = run("compare", tables / "curve0.csv", "--law", law, "--cut", "tokens=much")
     assert code == 2 and "not a number" in err
     code, _, err = run("backtest", tmp_path / "nowhere")
     assert code == 2 and "is not a folder" in err

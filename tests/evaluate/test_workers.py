@@ -202,7 +202,7 @@ def test_processes_and_the_command_line_give_the_same(tmp_path: Path) -> None:
     here = bs.compare(LAWS, curve(), **arguments)
     same(bs.compare(LAWS, curve(), **arguments, executor=2), here)
     curve().table.to_csv(tmp_path / "runs.csv", index=False)
-    options = ["--laws", ",".join(LAWS), "--alongside", "huber", "--seed", 1, "--workers", 2]
+    options = ["--law", ",".join(LAWS), "--alongside", "huber", "--seed", 1, "--workers", 2]
     code, _, said = run("compare", tmp_path / "runs.csv", *options, "--out", tmp_path / "c")
     assert code == 0, said
     same(bs.compare(LAWS, curve(), **arguments, folder=tmp_path / "c"), here)

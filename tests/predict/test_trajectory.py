@@ -159,7 +159,7 @@ def test_a_loss_on_the_curve_is_reached_where_the_curve_is_there(planned: bs.Tra
 def test_a_loss_that_is_never_reached_is_said(planned: bs.Trajectory) -> None:
     assert planned.required(0.5).reachable == 0 and planned.required(0.5).interval(0.9) == (math.inf, math.inf)
     said = planned.reached(0.5)
-    assert said["odds"] == 0 and said["steps"] == {"median": None, "low": None, "high": None}
+    assert said["probability_reached"] == 0 and said["steps"] == {"median": None, "low": None, "high": None}
     begun = planned.required(50.0)
     assert (begun.draws == pytest.approx(planned.positions[0])) and begun.reachable == 1
 
@@ -236,7 +236,9 @@ def test_a_result_is_a_table_and_json(planned: bs.Trajectory) -> None:
     assert len(frame) == len(planned.positions)
     assert (frame["curve_whole_0.9_low"] <= frame["curve_0.9_low"]).all()
     content = json.loads(planned.to_json((0.5, 0.9), [3.0, 0.5]))
-    assert [one["loss"] for one in content["targets"]] == [3.0, 0.5] and content["targets"][1]["odds"] == 0
+    assert [one["loss"] for one in content["targets"]] == [3.0, 0.5] and content["targets"][1][
+        "probability_reached"
+    ] == 0
     assert len(content["rows"]) == len(frame) and content["bands"] == planned.contains
     assert {row["steps"] for row in content["beside"]} == {20_000.0}
 

@@ -307,7 +307,7 @@ def test_the_loss_curve_that_was_asked_for_is_told(report: Report) -> None:
     assert curve["along"] == "tokens" and curve["positions"][-1] == 2e11
     for low, high in (("whole_low", "low"), ("low", "lower"), ("upper", "high"), ("high", "whole_high")):
         assert (np.array(curve[low]) <= np.array(curve[high])).all()
-    assert [one["odds"] for one in curve["reached"]] == [1, 0]
+    assert [one["probability_reached"] for one in curve["reached"]] == [1, 0]
     for page in (report.html, report.markdown):
         assert "not by the end" in page and "params 1e+10" in page
     assert "holds ends of runs and no curves" in report.markdown

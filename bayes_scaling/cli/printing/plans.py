@@ -92,7 +92,7 @@ def _outcome(plan: Plan) -> list[str]:
 def _freedom(plan: Plan) -> list[str]:
     """Say how certain the choice is, and what else would do as well."""
     wanted = ["params", "tokens", *(["batch_tokens"] if plan.batch_tokens is not None else [])]
-    intervals = [(name, *plan.interval(0.9, f"optimal_{name}")) for name in wanted]
+    intervals = [(name, *plan.interval(0.9, f"optimum_{name}")) for name in wanted]
     words = ", ".join(f"{name} {number(low)} - {number(high)}" for name, low, high in intervals)
     lines = [
         f"best split of the budget over draws, 90%: {words}",
@@ -124,7 +124,7 @@ def curve_table(curve: pd.DataFrame, unit: str) -> RenderableType:
     return table(headers, rows, title="What each budget buys, and what one more unit is worth")
 
 
-def odds_table(smallest: pd.DataFrame, target: float, unit: str) -> RenderableType:
+def smallest_table(smallest: pd.DataFrame, target: float, unit: str) -> RenderableType:
     """Return the smallest budgets that reach a loss with some probability."""
     rows = [
         [percent(row["probability"]), float(row["budget"]), float(row["params"]), float(row["tokens"]), str(row["why"])]

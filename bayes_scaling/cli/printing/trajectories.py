@@ -59,12 +59,13 @@ def reached_line(found: Trajectory, loss: float, probability: float) -> str:
     """Return in one sentence where a loss is reached, and with which probability."""
     unit, reached = found.forecast.loss_unit, found.reached(loss, probability)
     end = f"{number(float(found.positions[-1]))} {found.along}"
-    if reached["odds"] == 0:
+    if reached["probability_reached"] == 0:
         return f"loss {loss:g} {unit} is not reached within {end} in any of {len(found.draws())} draws"
-    if reached["odds"] == 1:
+    if reached["probability_reached"] == 1:
         said = f"loss {loss:g} {unit} is reached within {end} in all of {len(found.draws())} draws"
     else:
-        said = f"loss {loss:g} {unit} is reached within {end} with probability {computed_percent(reached['odds'], 1)}"
+        share = computed_percent(reached["probability_reached"], 1)
+        said = f"loss {loss:g} {unit} is reached within {end} with probability {share}"
     counted_in = [of for of in ("steps", "tokens") if of in reached]
     if reached[counted_in[0]]["median"] is None:
         return f"{said}; in most draws it is not reached by then"
