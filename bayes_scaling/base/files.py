@@ -1,7 +1,8 @@
 """Files are written whole or not at all, and lines are added to a file in one step.
 
-A file is written under another name in its folder, ``.NAME.HOST.PROCESS.partial``, and renamed once it is on the disk.
-What a killed process leaves under such a name is removed by the next process that writes into the folder.
+A file is written under another name in its folder, ``.NAME.HOST.PROCESS.partial``, and renamed once it is on the disk;
+through a link, in the folder of the file that the link leads to. What a killed process leaves under such a name is
+removed by the next process that writes into the folder.
 """
 
 from __future__ import annotations
@@ -53,10 +54,11 @@ def writable(path: Path) -> Path:
         When the path is that of a folder, a device or a read-only file.
     """
     _refuse_unusual(path)
-    folder = path.parent
+    place = _place(path)
+    folder = place.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    probe = _partial(folder / path.name)
+    probe = _partial(folder / place.name)
     try:
         with _noted(probe):
             probe.write_bytes(bytes(PROBE))
@@ -76,7 +78,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         When the path is that of a folder, a device or a read-only file.
     """
     with _written(path, write) as partial:
-        partial.replace(path)
+        partial.replace(_place(path))
     return path
 
 
@@ -160,10 +162,11 @@ def drop_partial_files() -> None:
 def _written(path: Path, write: Callable[[Path], object]) -> Iterator[Path]:
     """Write a partial file, hand it on, and leave nothing of it."""
     _refuse_unusual(path)
-    partial = _partial(path)
+    place = _place(path)
+    partial = _partial(place)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(place.parent)
         with _noted(partial):
             write(partial)
             with partial.open("rb+") as file:
@@ -197,6 +200,11 @@ def _noted(partial: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             partial.unlink()
         _BEING_WRITTEN.discard(partial)
+
+
+def _place(path: Path) -> Path:
+    """Return where a path leads: a link stays a link, as with any program that opens it to write."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _partial(path: Path) -> Path:

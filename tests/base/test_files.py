@@ -57,6 +57,17 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(tmp_path: 
     assert {one.name for one in tmp_path.iterdir()} == {"x.csv", "y.csv"}
 
 
+def test_a_link_stays_and_the_file_that_it_leads_to_is_written(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "disk"
+    link, waiting = tmp_path / "fit.nc", tmp_path / "new.nc"
+    write_text("old", elsewhere / "fit.nc")
+    link.symlink_to("disk/fit.nc")
+    waiting.symlink_to(elsewhere / "later" / "new.nc")  # leads to nothing yet
+    for path in (link, waiting):
+        assert write_text("new", writable(path)) == path and path.is_symlink() and path.resolve().read_text() == "new"
+    assert sorted(path.name for path in elsewhere.rglob("*")) == ["fit.nc", "later", "new.nc"]
+
+
 def test_files_that_are_being_written_can_be_dropped(tmp_path: Path) -> None:
     def write(partial: Path) -> None:
         partial.write_text("half")
