@@ -27,6 +27,14 @@ SEVERAL = (
 Utilisation = Annotated[str, typer.Option(help=f"Fraction of the peak that training reaches. {SEVERAL}")]
 PricePerGpuHour = Annotated[str, typer.Option(help=f"Price of one device for one hour. {SEVERAL}")]
 ServingTokens = Annotated[str, typer.Option(help=f"Tokens served over the model's lifetime. {SEVERAL}")]
+ServingUtilisation = Annotated[
+    str, typer.Option(help=f"Utilisation while serving; as in training by default. {SEVERAL}")
+]
+ServingPrice = Annotated[str, typer.Option(help=f"Price while serving; as in training by default. {SEVERAL}")]
+Currency = Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")]
+CostQuantile = Annotated[
+    float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
+]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
 IncumbentOfRun = Annotated[

@@ -24,14 +24,17 @@ from bayes_scaling.cli._options import (
     print_json,
 )
 from bayes_scaling.cli._plan_options import (
-    SEVERAL,
     CostName,
+    CostQuantile,
+    Currency,
     Incumbent,
     Limits,
     ObjectiveName,
     PeakFlops,
     PricePerGpuHour,
+    ServingPrice,
     ServingTokens,
+    ServingUtilisation,
     Target,
     Utilisation,
     candidates_of,
@@ -55,15 +58,11 @@ def allocate(
     peak_flops: PeakFlops = None,
     utilisation: Utilisation = "",
     price_per_gpu_hour: PricePerGpuHour = "",
-    currency: Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")] = None,
+    currency: Currency = None,
     serving_tokens: ServingTokens = "",
-    serving_utilisation: Annotated[
-        str, typer.Option(help=f"Utilisation while serving; as in training by default. {SEVERAL}")
-    ] = "",
-    serving_price: Annotated[str, typer.Option(help=f"Price while serving; as in training by default. {SEVERAL}")] = "",
-    cost_quantile: Annotated[
-        float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
-    ] = None,
+    serving_utilisation: ServingUtilisation = "",
+    serving_price: ServingPrice = "",
+    cost_quantile: CostQuantile = None,
     objective: ObjectiveName = "expected_improvement",
     incumbent: Incumbent = None,
     target: Target = None,

@@ -55,6 +55,19 @@ def test_pilots_for_a_model_that_is_served(folder: Path) -> None:
     assert code == 0 and json.loads(out)["value"]["cost"] <= 1e21
 
 
+def test_pilots_are_paid_for_as_the_big_run_is(folder: Path) -> None:
+    paid = (
+        "--cost", "money", "--peak-flops", "989e12", "--utilisation", "0.4", "--price-per-gpu-hour", "1,3",
+        "--currency", "EUR", "--cost-quantile", "0.9", "--serving-tokens", "1e11", "--serving-utilisation", "0.2",
+        "--serving-price", "1,3", "--budget", "3e6", "--json",
+    )  # fmt: skip
+    plan = json.loads(run("allocate", folder / "fit.nc", *paid)[1])["plan"]
+    code, out, _ = run("pilot", folder / "fit.nc", "--pilot-budget", "3e3", *BETWEEN, *paid)
+    found = json.loads(out)
+    assert code == 0 and found["budget_unit"] == "EUR" and found["value"]["cost"] <= 3e3
+    assert found["big_runs"][0]["params"] == plan["plan"]["params"]
+
+
 def test_what_is_left_of_a_run_costs_no_serving(folder: Path) -> None:
     code, _, err = run("midrun", folder / "fit.nc", "--run", "sim-1", "--until", 1e30, "--cost", "lifetime")
     assert code == 2 and "is 'lifetime', expected one of flops, gpu_hours, money: what is still to pay" in err
