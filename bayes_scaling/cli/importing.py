@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayes_scaling.base.files import WRITTEN_ENDINGS, write_table
-from bayes_scaling.base.messages import printing
+from bayes_scaling.base.messages import counted, printing, shown
 from bayes_scaling.base.names import TRACKERS, listed_as_choice
 from bayes_scaling.cli._outputs import Output, check_outputs
 from bayes_scaling.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def import_runs(
@@ -55,9 +58,22 @@ def import_runs(
     # Derived columns stay out of the file: whoever reads it derives them again, and says so.
     imported = [name for name in runs.table if name in {"run", *mapping, *groups}]
     write_table(runs.table[imported], out)
-    for line in (*runs.notes, *(f"warning: {one}" for one in runs.warnings)):
+    odd = [*runs.warnings, *(_formulas(runs.table[imported], out) if out.suffix.lower() == ".csv" else ())]
+    for line in (*runs.notes, *(f"warning: {one}" for one in odd)):
         typer.echo(printing(line))
     typer.echo(f"{runs.counted} written to {out}")
+
+
+def _formulas(table: pd.DataFrame, out: Path) -> list[str]:
+    """Say which names a spreadsheet would take for formulas; the file holds names exactly, to be joined by them."""
+    from bayes_scaling.data.validation import number
+
+    cells = dict.fromkeys(cell for name in table for cell in (name, *table[name]) if isinstance(cell, str))
+    found = [cell for cell in cells if cell.lstrip()[:1] in tuple("=+-@") and number(cell) is None]
+    if not found:
+        return []
+    names = f"{counted(len(found), 'name begins', 'names begin')} as a formula does ({shown(found[0], 40)})"
+    return [f"{names}: a spreadsheet that opens {out.name} would compute it; have it read as text there"]
 
 
 def _mapping(text: str) -> dict[str, str]:

@@ -374,6 +374,16 @@ def test_the_command_writes_what_can_be_read_again(tensorboard_folder: Path, tmp
     assert not list(tmp_path.glob(".*"))
 
 
+def test_names_that_a_spreadsheet_would_compute_stay_and_are_said(tmp_path: Path) -> None:
+    export = tmp_path / "export.csv"
+    export.write_text("Name,n,loss\n=1+1,1e8,3.1\n-small,2e8,3.0\n-1,3e8,2.9\nplain,4e8,2.8\n")
+    for out, warned in ((tmp_path / "x.csv", True), (tmp_path / "x.jsonl", False)):
+        code, text, err = run("import", "wandb", export, "--map", "params=n,loss=loss", "--out", out)
+        assert code == 0, err
+        assert bs.Runs.read(out).labels == ["=1+1", "-small", "-1", "plain"]
+        assert ("warning: 2 names begin as a formula does ('=1+1'): a spreadsheet that opens x.csv" in text) == warned
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
