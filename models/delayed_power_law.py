@@ -46,11 +46,11 @@ def law(input: Literal["tokens", "params", "flops", "steps"] = "tokens") -> Law:
             ),
             Parameter(
                 "c",
-                dist.LogNormal(log(0.3), 0.7),
+                dist.LogNormal(log(0.3), 0.5 if input == "params" else 0.7),
                 unit="1",
                 meaning=f"exponent of {input} far above X_0",
                 role="exponent",
-                source="published exponents with an irreducible loss: 0.05 to 0.7",
+                source="published exponents with an irreducible loss: 0.05 to 0.7; of params as in power_law",
             ),
             Derived(
                 "b",

@@ -43,6 +43,13 @@ HENIGHAN = (
 )
 
 
+# Where alpha stands beside an irreducible loss: centre, log-sd, source.
+EXPONENTS = {
+    "params": (0.3, 0.5, "exponent of N beside D in a population of language models: 0.2 to 0.44; wider"),
+    **dict.fromkeys(("flops", "tokens", "steps"), (0.2, 0.7, "with E: 0.05 (compute) to 0.6")),
+}
+
+
 def published(input: str, is_pure: bool) -> tuple[Published, ...]:
     """Return the constants that papers give for an input, with or without an irreducible loss."""
     sets = [
@@ -87,6 +94,7 @@ def law(
 ) -> Law:
     """Choose the input and whether there is an irreducible loss."""
     is_pure = form == "pure"
+    centre, spread, source = EXPONENTS[input]
     return Law(
         name="power_law",
         title=f"power law in {input}, {'no irreducible loss' if is_pure else 'with an irreducible loss'}",
@@ -99,11 +107,11 @@ def law(
             *(() if is_pure else (IRREDUCIBLE,)),
             Parameter(
                 "alpha",
-                dist.LogNormal(log(0.07), 0.5) if is_pure else dist.LogNormal(log(0.2), 0.7),
+                dist.LogNormal(log(0.07), 0.5) if is_pure else dist.LogNormal(log(centre), spread),
                 unit="1",
                 meaning=f"exponent of {input}",
                 role="exponent",
-                source="language models without E: 0.037 to 0.10" if is_pure else "with E: 0.05 (compute) to 0.6",
+                source="language models without E: 0.037 to 0.10" if is_pure else source,
             ),
             Derived(
                 "X_c",

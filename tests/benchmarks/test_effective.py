@@ -25,14 +25,14 @@ def effective(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.slow
 def test_both_sample_one_posterior(effective: ModuleType) -> None:
     runs = bs.simulate("chinchilla", design(24), "besiroglu2024", seed=0)
-    length = effective.Length(warmup=300, draws=300)
-    mine, others = (effective.METHODS[name](runs, length) for name in ("ours", "numpyro-dense"))
+    asked = effective.Question("chinchilla", runs, warmup=300, draws=300)
+    mine, others = (effective.METHODS[name](asked) for name in ("ours", "numpyro-dense"))
     assert others.u.shape[1] == 300 <= mine.u.shape[1]  # ours draws more where so few are not enough
     assert mine.u.shape[::2] == others.u.shape[::2] and mine.seconds > 0 and others.gradients > 1
-    model = effective.density(runs)[0]
+    model = asked.density()[0]
     sd = mine.u.std(axis=(0, 1))
     named = [i for i, site in enumerate(model.sites) if not site.startswith(effective.INCREMENTS)]
     gap = np.abs(mine.u.mean(axis=(0, 1)) - others.u.mean(axis=(0, 1))) / sd
     assert np.all(gap[named] < 0.5)
-    found = effective.measured("ours", runs, length)
+    found = effective.measured("ours", asked)
     assert set(found) == set(effective.COLUMNS) and found["ess"] > 100
