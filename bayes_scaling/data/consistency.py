@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,7 @@ from bayes_scaling.errors import REMEDY, DataError, Remedy
 FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
+ALONG = 0.3  # standard deviations of a log size, up to which a column that is one in some unit scatters around it
 TWINS = 0.1  # share of rows that repeat another run from which they are told
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
@@ -207,14 +210,26 @@ def _goes_on(at: np.ndarray, log_loss: np.ndarray, start: int, fall: int) -> boo
     return there - last > FELL and log_loss[fall] < (there + last) / 2
 
 
-def unread_sizes(table: pd.DataFrame) -> list[str]:
-    """Return a warning for each size that no column was read as, though the name of one looks like it."""
+def unread_sizes(table: pd.DataFrame, derived: Collection[str] = ()) -> list[str]:
+    """Return a warning for each size that no column was read as, though the name of one looks like it.
+
+    Parameters
+    ----------
+    derived : sizes that follow from others, and that a column may hold as they were counted
+    """
     odd = []
     numbers = [str(name) for name, cells in table.select_dtypes("number").items() if filled(cells, with_numbers=True)]
     named = {name: words(name) for name in numbers if name not in CANONICAL}
     for size, spelled in LIKE_SIZES.items():
         like = [name for name, of in named.items() if of & spelled and not of & OF_SOMETHING_ELSE]
-        if size not in table and like:
+        if size in derived:
+            counted = [name for name in like if name != size and _goes_along(table[size], table[name])]
+            odd += [
+                f"{size} are derived from other columns, though {shown(name)} looks like them: if it holds them, map "
+                f"it to {size}, in raw units"
+                for name in counted[:1]
+            ]
+        elif size not in table and like:
             odd.append(
                 f"no column was read as {size}, though {shown(like[0])} looks like it: rename it, or map it to {size}, "
                 "in raw units"
@@ -222,8 +237,23 @@ def unread_sizes(table: pd.DataFrame) -> list[str]:
     return odd
 
 
-def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
-    """Return warnings for what looks wrong in a validated table but is possible."""
+def _goes_along(size: pd.Series, other: pd.Series) -> bool:
+    """Say whether a column is a size in some unit, as near as counting rules differ."""
+    values = other.to_numpy(float)
+    if not (np.isfinite(values) & (values > 0)).all():
+        return False
+    sizes = np.log(size.to_numpy(float))
+    ratio = np.log(values) - sizes
+    return bool(np.ptp(sizes) > 0 and np.ptp(ratio) < np.log(FLOPS_FACTOR) and ratio.std() < ALONG * sizes.std())
+
+
+def oddities(table: pd.DataFrame, loss_unit: str, derived: Collection[str] = ()) -> tuple[str, ...]:
+    """Return warnings for what looks wrong in a validated table but is possible.
+
+    Parameters
+    ----------
+    derived : columns that follow from others
+    """
     odd = []
     if {"params", "tokens"} <= set(table):
         per_param = float(np.median(table["tokens"] / table["params"]))
@@ -253,7 +283,7 @@ def oddities(table: pd.DataFrame, loss_unit: str) -> tuple[str, ...]:
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *unread_sizes(table)]
+    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *unread_sizes(table, derived)]
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pandas as pd
 
 from bayes_scaling.base.messages import encodable, folded, listed, plain, shown
 from bayes_scaling.data.columns import GROWING
-from bayes_scaling.data.hints import filled, likely_losses, refuse_panel
+from bayes_scaling.data.hints import filled, likely_losses, refuse_panel, words
 from bayes_scaling.data.reading import read_table
 from bayes_scaling.errors import REMEDY, DataError, Remedy
 
@@ -52,6 +53,14 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 
 NUMERIC = tuple(name for name in SPELLINGS if name != "run")
 HASHED = tuple(name for name in SPELLINGS if name != "peak_learning_rate")  # hashes of saved fits stay what they were
+
+
+DESCRIBED = frozenset((
+    *("embed", "embedding", "embeddings", "non", "no", "without", "excluding", "total", "all", "raw"),
+    *("param", "params", "parameter", "parameters", "token", "tokens", "step", "steps", "flop", "flops"),
+    *("loss", "nat", "nats", "per", "byte", "val", "valid", "validation", "eval", "test", "final"),
+))  # fmt: skip
+"""Words in brackets behind a name that describe it, as in ``N (non-embed)``; others may be units, as in ``N (M)``."""
 
 
 def text_columns(options: Mapping[str, Any]) -> set[str]:
@@ -161,29 +170,37 @@ def _spelled(
             continue
         spellings = SPELLINGS[ours]
         free = [name for name in frame.columns if name not in spelled.values() and (name == ours or name not in kept)]
-        found, empty = _holding([name for name in free if folded(name) in (ours, *spellings)], frame, ours)
+        found, empty = _holding([name for name in free if _spelling(name) in (ours, *spellings)], frame, ours)
         what = "run id" if ours == "run" else "number"
         notes += [f"column {shown(name)} passed over: it holds no {what}" for name in empty]
-        rarer = [name for name in found if folded(name) in RARER.get(ours, ())]
+        rarer = [name for name in found if _spelling(name) in RARER.get(ours, ())]
         if ours in found:
             others = [name for name in found if name != ours and name not in rarer]
             if others and ours != "run":
                 notes.append(f"column {ours!r} read as {ours}; {listed(others)} kept as extra columns")
             continue
-        if rarer and any(ours != "loss" or len(folded(name)) > 1 for name in found if name not in rarer):
+        if rarer and any(ours != "loss" or len(_spelling(name)) > 1 for name in found if name not in rarer):
             found = [name for name in found if name not in rarer]
             notes.append(f"{listed(rarer)} kept as extra columns, since {shown(found[0])} is more usual for {ours}")
         if len(found) > 1 and ours != "run":
             raise _two_meanings(found, ours, source, mapped)
-        if ours == "loss" and found and len(folded(found[0])) == 1 and (likely := _like_a_loss(frame[free])):
+        if ours == "loss" and found and len(_spelling(found[0])) == 1 and (likely := _like_a_loss(frame[free])):
             raise _two_meanings([found[0], likely], ours, source, mapped)
         if found:
-            found.sort(key=lambda name: (ours, *spellings).index(folded(name)))
+            found.sort(key=lambda name: (ours, *spellings).index(_spelling(name)))
             curves = _name_of_curves(frame, found, spelled) if ours == "run" else None
             spelled[ours] = curves or found[0]
             apart = f"; {shown(found[0])} differs in every row and is kept as an extra column" if curves else ""
             notes.append(f"column {shown(spelled[ours])} read as {ours}{apart}")
     return spelled, notes
+
+
+def _spelling(name: str) -> str:
+    """Return a column name as spellings are compared: folded, and without a description in brackets behind it."""
+    described = re.fullmatch(r"(.*\S)\s*[(\[]([^()\[\]]*)[)\]]\s*", name)
+    if described and (inside := words(described[2])) and inside <= DESCRIBED and not re.search(r"\d", described[2]):
+        return folded(described[1])
+    return folded(name)
 
 
 def _two_meanings(found: list[str], ours: str, source: str, mapped: Mapping[str, str] | None) -> DataError:

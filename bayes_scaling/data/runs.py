@@ -111,7 +111,11 @@ class Runs:
             loss_unit=loss_unit,
             source=source,
             notes=(*indexed, *notes, *derived),
-            warnings=(*left_out, *other_units(spelled.get("loss", "loss"), loss_unit), *oddities(table, loss_unit)),
+            warnings=(
+                *left_out,
+                *other_units(spelled.get("loss", "loss"), loss_unit),
+                *oddities(table, loss_unit, {*columns} - {*there}),
+            ),
         )
 
     @classmethod

@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.special
 
 from bayes_scaling.base.messages import computed_percent, listed, plain, shown
+from bayes_scaling.data.consistency import unread_sizes
 from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.law import Law
@@ -43,8 +44,8 @@ def unread_columns(laws: Sequence[Law], runs: Runs, pooled: Collection[str] = ()
     """
     read = list(dict.fromkeys(name for law in laws for name in law.inputs if name in runs))
     sizes = [np.log(values) for values in map(runs.column, read) if (values > 0).all() and np.ptp(values) > 0]
-    if not sizes or len(runs) < ENOUGH or default_noise(runs).correlated:
-        return ()
+    if not sizes or len(runs) < ENOUGH or default_noise(runs).correlated or unread_sizes(runs.table):
+        return ()  # of a size that no column was read as, the others may only be signs
     left, free = _left_of_curve(sizes, np.log(runs.loss))
     if free < 1 or np.sqrt(left @ left / free) < SCATTER:
         return ()

@@ -159,6 +159,16 @@ def test_a_column_that_looks_like_an_unread_size_is_named(size: str, column: str
         assert Runs.from_frame(frame.rename(columns={column: other})).warnings == ()
 
 
+def test_a_column_that_looks_like_a_derived_size_is_named() -> None:
+    frame = table()
+    flops = 6 * frame["params"] * frame["tokens"]
+    counted = frame.assign(**{"total gflops": flops * [0.7e-9, 1e-9, 1.3e-9, 0.8e-9]})
+    (said,) = Runs.from_frame(counted).warnings
+    assert said.startswith("flops are derived from other columns, though 'total gflops' looks like them")
+    for other in (frame.assign(gflops=3.0), frame.assign(gflops=[5.0, 1.0, 7.0, 2.0]), frame.assign(gflops=-1.0)):
+        assert Runs.from_frame(other).warnings == ()
+
+
 @pytest.mark.parametrize(
     "column",
     [

@@ -33,6 +33,27 @@ def test_spellings_in_any_case(data: st.DataObject) -> None:
         assert len(runs.notes) == 1 and runs.notes[0].endswith(f"read as {ours}") and theirs.strip() in runs.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("N (non-embed)", "params"),
+        ("Parameters [total]", "params"),
+        ("D (tokens)", "tokens"),
+        ("Val Loss (nats/token)", "loss"),
+        ("flops(total)", "flops"),
+    ],
+)
+def test_a_description_in_brackets_is_no_part_of_a_name(name: str, ours: str) -> None:
+    frame = whole_table(4)
+    assert Runs.from_frame(frame.rename(columns={ours: name})).table[ours].tolist() == frame[ours].tolist()
+
+
+@pytest.mark.parametrize("name", ["N (M)", "params (millions)", "params (in 1e6)", "params (B)", "params ()"])
+def test_a_unit_in_brackets_is_not_passed_over(name: str) -> None:
+    runs = Runs.from_frame(table().rename(columns={"params": name}))
+    assert "params" not in runs and name in runs
+
+
 def test_an_id_that_counts_the_rows_of_curves_is_not_the_run() -> None:
     curves = table(params=[1e7, 1e7, 1e8, 1e8], tokens=[1e8, 2e8, 1e8, 2e8], id=range(4), name=["a", "a", "b", "b"])
     runs = Runs.from_frame(curves)

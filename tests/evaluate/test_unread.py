@@ -56,6 +56,11 @@ def test_nothing_is_said_where(found: bs.Runs, why: str) -> None:
     assert unread_columns([LAW], found) == ()
 
 
+def test_nothing_is_said_while_a_column_that_looks_like_a_size_is_unread() -> None:
+    named = table(0.1).rename(columns={"tokens": "tokens (B)"})
+    assert unread_columns([bs.load_law("power_law:input=params")], bs.Runs.from_frame(named)) == ()
+
+
 def test_what_parameters_vary_over_is_read() -> None:
     assert unread_columns([LAW], runs(0.1), ["data set"]) == ()
 
