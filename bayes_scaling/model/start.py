@@ -37,6 +37,7 @@ ALONG_RUN = "noise.start_along"  # column: the position of a row, in the longest
 BATCH = "batch_tokens"
 BY = ("params", BATCH)  # what the start of a run may depend on
 SHORTER = (8.0, 8.0**0.5, 1.0)  # times that the lengths over which the start dies out are shorter than the longest
+PARTS = ("the part that dies out first", "the middle part", "the part that lasts longest")
 SHARE = 0.1  # of a run
 
 _SIGMA_START = Parameter(
@@ -185,12 +186,12 @@ def start_for(law: Law) -> Start | None:
 
 
 def _coefficient(name: str, k: int, columns: tuple[str, ...]) -> Parameter:
-    of = f", for one standard deviation of log {' times one of log '.join(columns)}" if columns else ""
+    of = f", and how it grows per standard deviation of log {' times log '.join(columns)}" if columns else ""
     return Parameter(
         name,
         dist.Normal(0.0, 0.3 if columns else 0.5),
         unit="log loss",
-        meaning=f"departure from the law at the start, in length {k + 1} of {len(SHORTER)}{of}",
+        meaning=f"how far curves start above the law, {PARTS[k]}{of}",
         source="weakly informative: the loss starts up to twice as high as the law says, or lower",
     )
 

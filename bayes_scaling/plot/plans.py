@@ -58,6 +58,7 @@ PLAN: Any = {
     "zorder": 6,
 }
 SHOWN_ERROR = 0.5  # of the loss; a forecast further off is drawn at the edge
+LEAST_ERROR = 0.01  # that its axis reaches
 NAMED = 4  # sizes that are labelled along the frontier
 
 
@@ -68,7 +69,8 @@ def pictures(content: Content) -> dict[str, str]:
     asked = (trajectory,) if content["trajectory"] is not None else ()
     with matplotlib.rc_context(OURS):
         figures = {draw.__name__: draw(content) for draw in (*drawn, *asked)}
-        figures |= {f"held_out_{i}": held_out(rows) for i, rows in enumerate(laws)}
+        widest = max((_furthest(rows) for rows in laws), default=SHOWN_ERROR)
+        figures |= {f"held_out_{i}": held_out(rows, widest) for i, rows in enumerate(laws)}
         return {name: inline(figure, name) for name, figure in figures.items()}
 
 
@@ -94,7 +96,7 @@ def fan(content: Content) -> Figure:
     ax.vlines(at, run["lower"], run["upper"], color=VERMILLION, linewidth=4.5, zorder=5)
     ax.plot([at], [run["expected_loss"]], label="the plan, 50 and 90 % bands", **PLAN)
     _goals(ax, content["recommendation"])
-    _log(ax, ax.xaxis, "flops", "training compute 6 N D [FLOP]")
+    _log(ax, ax.xaxis, "flops", "training compute 6 N D [FLOPs]")
     _log(ax, ax.yaxis, "loss", f"loss [{escaped_text(unit)}]")
     ax.set_xlim(x[0] / 1.3, x[-1])
     return _with_legend(figure, ax)
@@ -128,7 +130,9 @@ def frontier(content: Content) -> Figure:
     near = expected <= expected.min() * 1.05 if len(expected) > 4 else np.ones(len(expected), bool)
     ax.plot(expected[near], worst[near], color=BLUE, linewidth=1.4, label="sizes that spend the budget")
     efficient = _efficient(expected, worst)
-    ax.plot(expected[efficient], worst[efficient], color=GREEN, linewidth=4, alpha=0.7, label="none is better in both")
+    if len(efficient) > 1:
+        words = "no other size is better in both"
+        ax.plot(expected[efficient], worst[efficient], color=GREEN, linewidth=4, alpha=0.7, label=words)
     places = np.flatnonzero(near)
     for i in places[np.linspace(0, len(places) - 1, min(NAMED, len(places))).round().astype(int)]:
         ax.plot(expected[i], worst[i], "o", color=BLUE, markersize=4)
@@ -158,8 +162,18 @@ def budgets(content: Content) -> Figure:
     return _with_legend(figure, ax)
 
 
-def held_out(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the held-out forecast of the largest runs by one law, with measured losses, relative to its median."""
+def _furthest(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Return how far a measured loss or an end of a band lies from the median of its forecast, as a share of it."""
+    return max(abs(float(row[name] / row["median"]) - 1) for row in rows for name in ("low", "high", "loss"))
+
+
+def held_out(rows: Sequence[Mapping[str, Any]], furthest: float = SHOWN_ERROR) -> Figure:
+    """Draw the held-out forecast of the largest runs by one law, with measured losses, relative to its median.
+
+    Parameters
+    ----------
+    furthest : what the axis reaches to either side, the same for all laws that are compared
+    """
     figure, ax = _figure(4.2, 3.5)
     columns = {name: np.array([row[name] for row in rows], float) for name in rows[0] if name != "run"}
 
@@ -174,6 +188,8 @@ def held_out(rows: Sequence[Mapping[str, Any]]) -> Figure:
     if (~inside).any():
         ax.plot(x[~inside], relative("loss")[~inside], "X", color=VERMILLION, markersize=6, label="measured, outside")
     _log(ax, ax.xaxis, "factor", "size / largest fitted run")
+    reach = 1.08 * min(max(furthest, LEAST_ERROR), SHOWN_ERROR)
+    ax.set_ylim(-reach, reach)
     ax.set_ylabel("loss / median forecast - 1")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     return _with_legend(figure, ax)
@@ -237,9 +253,10 @@ def _with_legend(figure: Figure, ax: Axes) -> Figure:
 
 
 def _goals(ax: Axes, plan: Mapping[str, Any]) -> None:
-    for name, style, colour in (("incumbent", ":", BLACK), ("target", "--", PURPLE)):
+    goals = (("incumbent", "best run so far", ":", BLACK), ("target", "target", "--", PURPLE))
+    for name, words, style, colour in goals:
         if plan[name] is not None:
-            label = f"{name} {written(plan[name], 'loss')}"
+            label = f"{words} {written(plan[name], 'loss')}"
             ax.axhline(plan[name], linestyle=style, linewidth=1.3, color=colour, label=label)
 
 
