@@ -19,6 +19,8 @@ from bayes_scaling.decide.provenance import LEVELS, contained
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.predictive import Predictive
 
+ROUNDING = 1e-3  # share of the budget that a cost may be off for sizes being whole
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Choice:
@@ -201,6 +203,11 @@ class Plan:
         """Cost of the recommended run; equal to the budget, but for rounding."""
         return self.choice.cost
 
+    @functools.cached_property
+    def over_budget(self) -> float:
+        """Share of the draws of its cost that are above the budget: half of them, where the median has to meet it."""
+        return float(np.mean(self.costs > self.budget * (1 + ROUNDING)))
+
     @property
     def value(self) -> float:
         """The objective there."""
@@ -235,7 +242,7 @@ class Plan:
 
     @property
     def verdict(self) -> str:
-        """The recommended run and its loss, in two sentences; or why no run is recommended."""
+        """The recommended run, its loss and whether its cost may exceed the budget; or why no run is recommended."""
         if self.unranked:
             return f"No recommendation: {self.unranked}."
         low, high = self.interval(0.9)
@@ -248,10 +255,16 @@ class Plan:
         if tuned and self.best_rate is not None:
             least, most = self.interval(0.9, "best_rate")
             tuned += f" (best: {least:.3g} to {most:.3g} with probability 90 %)"
+        dearer = ""
+        if self.over_budget:
+            dearer = (
+                f" In {computed_percent(self.over_budget)} of draws it costs more than the budget; plan at a higher "
+                "quantile of the cost to make that rarer."
+            )
         return (
             f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens{tuned} for {self.cost:.3g} {self.unit}. "
             f"The loss will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent "
-            f"with probability {computed_percent(self.probability_beats_incumbent)}{target}."
+            f"with probability {computed_percent(self.probability_beats_incumbent)}{target}.{dearer}"
         )
 
     @validated

@@ -100,3 +100,13 @@ def test_bad_costs_are_explained(ask: Any, says: str) -> None:
     with pytest.raises(BayesScalingError, match=says) as caught:
         ask()
     assert "\n" not in str(caught.value)
+
+
+def test_a_plan_says_how_often_its_cost_is_above_the_budget(beliefs: Ensemble) -> None:
+    some, prices = beliefs.take(range(50)), dist.LogNormal(1.0, 0.2)
+    for quantile, share in ((0.5, 0.5), (0.9, 0.1)):
+        plan = allocate(some, 2e5, cost=money(PEAK, 0.4, prices, quantile=quantile))
+        assert plan.over_budget == pytest.approx(share, abs=0.02)
+        assert "of draws it costs more than the budget" in plan.verdict
+    sure = allocate(some, 1e22, cost=flops())
+    assert sure.over_budget == 0 and "more than the budget" not in sure.verdict
