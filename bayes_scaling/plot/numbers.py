@@ -36,6 +36,13 @@ def probability(value: float) -> str:
     return computed_percent(value).replace("%", " %")
 
 
+def odds(value: float) -> str:
+    """Return a probability that is a share of draws, in percent: a tenth of one at the ends, and nothing is certain."""
+    if 0.005 <= value < 0.995:
+        return probability(value)
+    return computed_percent(min(max(value, 1e-9), 1 - 1e-9), 1).replace("%", " %")
+
+
 TINY = 1e-4  # change of the loss below which only that is said
 
 
@@ -113,6 +120,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "signed": signed,
     "over": over,
     "probability": probability,
+    "odds": odds,
     "quantile": quantile,
     "percent": percent,
     "factor": factor,
