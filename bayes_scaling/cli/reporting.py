@@ -58,6 +58,10 @@ def report(
     for path in made.save(out):
         typer.echo(path)
     levels = [str(one["level"]) for one in made.content["trust"]["verdicts"]]
+    typer.echo(f"\n{made.conclusion}\n")
     typer.echo(", ".join(f"{levels.count(level)} {level}" for level in ("green", "amber", "red")))
+    for one in made.content["trust"]["verdicts"]:
+        if one["level"] != "green":
+            typer.echo(f"{one['level']}, {one['word']}: {one['name']}")
     if not made.content["converged"] and not draft:
         raise typer.Exit(NOT_CONVERGED)

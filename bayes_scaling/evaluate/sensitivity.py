@@ -26,6 +26,7 @@ from bayes_scaling.model.composition import Composition
 from bayes_scaling.predict.forecast import forecast
 
 SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with its prior (Kallioinen et al. 2023)
+DISAGREE = "prior and table disagree"
 LITTLE_LEARNED = 0.5  # contraction below which the table says little
 
 FLOORS: Mapping[str, dist.Distribution] = {
@@ -66,7 +67,7 @@ def prior_sensitivity(fitted: Fit) -> pd.DataFrame:
         if learned < LITTLE_LEARNED:
             says = "the table says little: the prior dominates"
         elif pull > SENSITIVE:
-            says = "prior and table disagree" if data > SENSITIVE else "the prior dominates"
+            says = DISAGREE if data > SENSITIVE else "the prior dominates"
         else:
             says = "the table dominates"
         rows.append({"parameter": name, "learned": learned, "prior_pull": pull, "data_pull": data, "says": says})

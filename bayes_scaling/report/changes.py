@@ -10,15 +10,13 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bayes_scaling.base.progress import Progress
 from bayes_scaling.base.tasks import Task, attempted
-from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.decision import DecisionProblem
-from bayes_scaling.decide.objectives import loss_given_draw
+from bayes_scaling.decide.objectives import loss_given_draw, quantile
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import BayesScalingError, ForecastError
 from bayes_scaling.evaluate.candidates import Candidate
@@ -28,7 +26,7 @@ from bayes_scaling.evaluate.refits import Again
 from bayes_scaling.evaluate.sensitivity import FLOORS, floor_parameter
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.inference.reweighting import under_other_priors
-from bayes_scaling.model.choices import chosen_noise
+from bayes_scaling.inference.weights import pareto_smoothed, unreliable
 from bayes_scaling.predict.ensemble import Ensemble, used
 from bayes_scaling.report.decision import Context, run_of
 from bayes_scaling.report.tables import as_key
@@ -46,7 +44,7 @@ MOVED = (
     *("probability_beats_incumbent", "probability_reaches_target"),
 )
 
-type Source = Callable[[], Fit | Ensemble]
+type Source = Callable[[], Ensemble]
 type Refits = Callable[[], Sequence[Again | Fit]]
 
 
@@ -57,13 +55,15 @@ class Change:
     Attributes
     ----------
     kind, words : what is changed
-    source : the fit or draws after the change, where they are known
+    law : the only law that is left; empty where others are
+    source : the draws after the change, where they are known
     refits : otherwise, the fits that it takes, or that are there; weights of laws stay as they are
     cost : cost after the change; None for that of the study
     """
 
     kind: str
     words: str
+    law: str = ""
     source: Source | None = None
     refits: Refits = tuple
     cost: Cost | None = None
@@ -128,19 +128,21 @@ def _of_evidence(context: Context, ensemble: Ensemble, offer: Mapping[str, float
     comparison, weighted = context.comparison, _weighted_candidates(context.comparison)
     if len(comparison.fits) > 1:
         for name, fitted in comparison.fits.items():
-            source: Source = functools.partial(ensemble.only, name) if name in ensemble.members else _held(fitted)
-            yield Change("law", f"only {name}", source)
+            if name in ensemble.members:
+                yield Change("law", f"only {name}", name, functools.partial(ensemble.only, name))
+            else:
+                source = functools.partial(context.ensemble, fitted, as_it_is=True)
+                yield Change("law", f"only {name}, which did not converge", name, source)
     if any(_floored(candidate) for candidate in weighted):
         for label, words in PRIORS.items():
             yield Change("prior", f"a prior of {words}", refits=functools.partial(_with_floor, context, label, words))
     for words, kept in _left_out(comparison).items():
         runs = comparison.runs.where(kept)
         yield Change("runs", words, refits=functools.partial(_refitted, context, runs, weighted, words))
-    separate = not any(chosen_noise(one.noise, comparison.runs, one.law).correlated for one in weighted)
-    if offer is not None and separate:
-        for probability, words in ((LOW, "well"), (HIGH, "badly")):
-            refits = functools.partial(_with_pilot, context, offer, probability, f"a pilot turns out {words}")
-            yield Change("pilot", f"one more pilot turns out {words}", refits=refits)
+    if offer is not None:
+        for probability, words in ((LOW, "low"), (HIGH, "high")):
+            said = f"the loss of one more pilot is {words} ({100 * probability:.0f} % quantile)"
+            yield Change("pilot", said, source=functools.partial(after_pilot, ensemble, offer, probability))
 
 
 def _of_price(context: Context, ensemble: Ensemble) -> Iterator[Change]:
@@ -148,24 +150,23 @@ def _of_price(context: Context, ensemble: Ensemble) -> Iterator[Change]:
     budget = context.study.budget
     if budget.price_per_gpu_hour is not None:
         higher = budget.counted(price_factor=PRICE_FACTOR)
-        yield Change("price", "prices 1.5 times as high", _held(ensemble), cost=higher)
+        yield Change("price", "prices 1.5 times as high", source=_held(ensemble), cost=higher)
     if budget.utilisation is not None:
         slower = budget.counted(utilisation_factor=1 / PRICE_FACTOR)
-        yield Change("utilisation", "utilisation a third lower", _held(ensemble), cost=slower)
+        yield Change("utilisation", "utilisation a third lower", source=_held(ensemble), cost=slower)
 
 
-def _held(known: Fit | Ensemble) -> Source:
+def _held(known: Ensemble) -> Source:
     return lambda: known
 
 
 def _answered(context: Context, plan: Plan, change: Change, refitted: list[Fit] | BayesScalingError) -> dict[str, Any]:
     """Return the plan after a change and, if prices are unchanged, how much loss keeping the old plan would cost."""
-    described = {"kind": change.kind, "change": change.words}
+    described = {"kind": change.kind, "change": change.words} | ({"law": change.law} if change.law else {})
     try:
         if isinstance(refitted, BayesScalingError):
             raise refitted
-        source = _among(context.comparison, refitted) if change.source is None else change.source()
-        ensemble = source if isinstance(source, Ensemble) else context.ensemble(source)
+        ensemble = context.ensemble(_among(context.comparison, refitted)) if change.source is None else change.source()
         other = context.plan(context.problem(ensemble, change.cost))
     except BayesScalingError as error:
         return {**described, "why_not": error.worded(as_key)}
@@ -218,23 +219,30 @@ def _with_floor(context: Context, label: str, words: str) -> list[Again | Fit]:
     return found
 
 
-def _with_pilot(context: Context, offer: Mapping[str, float], probability: float, words: str) -> list[Again]:
-    """Return the fits after a pilot whose loss is at a quantile of its forecast."""
-    comparison = context.comparison
-    ahead = comparison.forecast(seed=context.study.seed, unconverged=context.unconverged, **offer)
-    loss = float(ahead.quantile(probability)[0])
-    inputs = sorted({name for one in _weighted_candidates(comparison) for name in one.law.inputs})
-    kept = [name for name in (*inputs, "loss", "loss_se", "flops") if name in comparison.runs]
-    table = comparison.runs.table[list(dict.fromkeys(kept))]
-    new: dict[str, float] = {str(name): float(table[name].median()) for name in table}
-    new |= {**derive_missing(offer)[0], "loss": loss}
-    frame = pd.concat([table, pd.DataFrame([new])[list(table)]], ignore_index=True)
-    if "flops" not in inputs:
-        frame = frame.drop(columns="flops", errors="ignore")
-    runs = Runs.from_frame(
-        frame, params_convention=comparison.runs.params_convention, loss_unit=comparison.runs.loss_unit
-    )
-    return _refitted(context, runs, _weighted_candidates(comparison), words)
+def after_pilot(ensemble: Ensemble, offer: Mapping[str, float], probability: float) -> Ensemble:
+    """Return the draws once a pilot has come out, chosen by how well each predicted its loss.
+
+    No law is fitted again, so a small pilot is not lost in the noise of refits; weights of laws follow their forecasts.
+
+    Parameters
+    ----------
+    offer : inputs of the pilot
+    probability : which quantile of its forecast its loss turns out to be
+
+    Raises
+    ------
+    ForecastError
+        When too few draws predict that loss.
+    """
+    ahead = ensemble.new_run(ensemble.points(**offer))
+    outcome = np.log(quantile(ahead, probability)[:1])
+    (log_weight,), (k_hat,) = pareto_smoothed(ahead.log_density_of(outcome, 0).T)
+    if unreliable(k_hat):
+        raise ForecastError("too few draws agree with this outcome to say what it changes")
+    # Evenly spaced along the weights, so that choosing adds next to no noise.
+    places = (np.arange(len(log_weight)) + 0.5) / len(log_weight)
+    chosen = np.searchsorted(np.cumsum(np.exp(log_weight)), places * np.exp(log_weight).sum())
+    return ensemble.take(chosen)
 
 
 def _left_out(comparison: Comparison) -> dict[str, np.ndarray]:

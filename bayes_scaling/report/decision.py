@@ -24,13 +24,15 @@ from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.simulate import grid
+from bayes_scaling.plot.numbers import written
 from bayes_scaling.predict.ensemble import Ensemble, used
+from bayes_scaling.predict.forecast import Forecast, forecast
 from bayes_scaling.predict.tuning import optimal_hyperparameters
 from bayes_scaling.predict.valleys import RateRule
 from bayes_scaling.report.study import Study
 from bayes_scaling.report.tables import as_key
 
-DRAWS, FEW_DRAWS = 2000, 500  # used for plans, and in a draft
+DRAWS, FEW_DRAWS = 2000, 1000  # used for plans, and in a draft
 STEPS, FEW_STEPS = np.geomspace(1 / 8, 8, 13), np.geomspace(1 / 8, 8, 7)  # other budgets, as factors
 MANY_ALONG, FEW_ALONG = 16, 8  # budgets along the fan chart
 OFFERED, FEW_OFFERED = 6, 4  # values of each input of a pilot
@@ -60,12 +62,12 @@ class Context:
     draft: bool
     unconverged: bool
 
-    def ensemble(self, source: Fit | Comparison) -> Ensemble:
-        """Return the draws used for plans."""
+    def ensemble(self, source: Fit | Comparison, *, as_it_is: bool = False) -> Ensemble:
+        """Return the draws used for plans; fits that did not converge are refused unless accepted, or ``as_it_is``."""
         most = FEW_DRAWS if self.draft else DRAWS
         fits = [source] if isinstance(source, Fit) else [source.fits[name] for name in used(source.weights)]
         for one in fits:
-            one.require_convergence(self.unconverged)
+            one.require_convergence(as_it_is or self.unconverged)
         if isinstance(source, Fit):
             source = source.thinned(most)
         else:
@@ -123,6 +125,7 @@ def run_of(plan: Plan) -> dict[str, Any]:
         "cost": plan.cost,
         "cost_low": cost[0],
         "cost_high": cost[1],
+        "over_budget": plan.over_budget,
         "expected_loss": plan.choice.expected_loss,
         "low": outer[0],
         "lower": inner[0],
@@ -158,7 +161,7 @@ def recommendation(plan: Plan) -> dict[str, Any]:
     return {
         "run": run_of(plan),
         "law": plan.label,
-        "objective": plan.objective.label,
+        "objective": _worded(plan.objective.label),
         "objective_unit": plan.objective.unit or plan.loss_unit,
         "incumbent": plan.goal.incumbent,
         "target": None if math.isnan(plan.goal.target) else plan.goal.target,
@@ -171,6 +174,11 @@ def recommendation(plan: Plan) -> dict[str, Any]:
         "unranked": plan.unranked or None,
         "rules": rows,
     }
+
+
+def _worded(label: str) -> str:
+    """Return the name of an objective in words of the page."""
+    return label.replace("the incumbent", "the best run so far")
 
 
 # --- pilots ---------------------------------------------------------------------------------------------------------
@@ -211,7 +219,9 @@ def pilots(context: Context, problem: DecisionProblem) -> dict[str, Any]:
         "verdict": found.verdict,
         "buys": found.buys,
         "unranked": found.unranked or None,
-        "decision": found.decision,
+        "decision": _worded(found.decision).replace(
+            f"{study.budget.amount:g} ", f"{written(study.budget.amount, 'cost')} "
+        ),
         "unit": found.unit,
         "value": nulled(found.value.to_dict()),
         "perfect": nulled(found.perfect),
@@ -319,16 +329,24 @@ def law_medians(
 ) -> list[dict[str, Any]]:
     """Return the forecast of one run by each law with weight, alone."""
     ahead = comparison.forecast(seed=seed, unconverged=unconverged, **places)
+    return [
+        {"law": name, "weight": float(weight), **_spread(member)} for name, (weight, member) in ahead.members.items()
+    ]
+
+
+def dropped_laws(comparison: Comparison, places: Mapping[str, float], seed: int) -> list[dict[str, Any]]:
+    """Return the laws that have no weight because they did not converge, with what their draws say of one run."""
+    with_weight = used(comparison.weights)
     rows = []
-    for name, (weight, member) in ahead.members.items():
-        low, high = member.interval(0.9)[0]
-        rows.append(
-            {
-                "law": name,
-                "weight": float(weight),
-                "median": float(member.median()[0]),
-                "low": float(low),
-                "high": float(high),
-            }
-        )
+    for name in comparison.weights:
+        fitted = comparison.fits[name]
+        if name not in with_weight and not fitted.converged:
+            inputs: dict[str, Any] = dict(places)
+            ahead = forecast(fitted, seed=seed, unconverged=True, **inputs)
+            rows.append({"law": name, "why": "; ".join(fitted.problems), **_spread(ahead)})
     return rows
+
+
+def _spread(ahead: Forecast) -> dict[str, float]:
+    low, high = ahead.interval(0.9)[0]
+    return {"median": float(ahead.median()[0]), "low": float(low), "high": float(high)}

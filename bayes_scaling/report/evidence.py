@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.json_text import json_text
+from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import part_of, progress_bar
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, RATE
@@ -20,9 +22,10 @@ from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.plan import Plan
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.candidates import Candidate
+from bayes_scaling.evaluate.candidates import BASELINES, EXACT, TOGETHER, Candidate
 from bayes_scaling.evaluate.comparing import compare
 from bayes_scaling.evaluate.comparison import Comparison
+from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.predict.ensemble import used
 from bayes_scaling.predict.forecast import DISAGREEMENT
 from bayes_scaling.report import changes, curve, decision, provenance, questions, trust
@@ -31,6 +34,7 @@ from bayes_scaling.report.study import Study
 
 FORMAT = 1  # of the JSON
 DOTS = 1500  # runs that the fan chart shows
+TOGETHER_WORDS = "forecast by all laws at once"
 MADE = "made"  # the part that differs between two reports of one study
 LAWS = 0.6  # share of the time that laws take to compare
 PANELS = 6  # laws whose held-out forecasts are shown
@@ -73,6 +77,8 @@ def gather(
                 seed=study.seed,
                 progress=progress,
             )
+        if draft:
+            comparison = all_weighed(comparison)
 
         def advance(stage: str, fraction: float) -> None:
             report(stage, LAWS + (1 - LAWS) * fraction)
@@ -103,11 +109,17 @@ def gather(
         outlook = _outlook(context, problem, plan, others)
         advance("checks", 0.85)
         medians = decision.law_medians(comparison, context.inputs_of(plan), study.seed, context.unconverged)
+        alone = {row["law"]: row.get("params") for row in changed if row["kind"] == "law"}
+        dropped = [
+            {**row, "params": alone.get(row["law"])}
+            for row in decision.dropped_laws(comparison, context.inputs_of(plan), study.seed)
+        ]
         checks = trust.verdicts(
             comparison,
             recommended["run"],
             changed,
             medians,
+            dropped,
             outlook["extrapolation"],
             recommended["cautions"],
             draft,
@@ -116,6 +128,7 @@ def gather(
             "format": FORMAT,
             "title": study.title,
             "draft": draft,
+            "lacks": _lacks(study, comparison) if draft else "",
             "converged": all(comparison.fits[name].converged for name in used(comparison.weights)),
             "loss_unit": runs.loss_unit,
             "budget_unit": recommended["cost_unit"],
@@ -125,7 +138,7 @@ def gather(
             "pilots": pilots,
             "outlook": outlook,
             **asked,
-            "laws": {**_ranking(comparison), "at_plan": medians},
+            "laws": {**_ranking(comparison, draft), "at_plan": medians, "dropped": dropped},
             "trust": {"verdicts": checks, **trust.details(comparison)},
             "methods": provenance.methods(study, comparison, draft),
             MADE: {
@@ -185,10 +198,33 @@ def _dots(runs: Runs, size: np.ndarray) -> dict[str, list[Any]]:
     return {"flops": size[::every].tolist(), "loss": runs.loss[::every].tolist(), "run": runs.labels[::every]}
 
 
-def _ranking(comparison: Comparison) -> dict[str, Any]:
+def all_weighed(comparison: Comparison) -> Comparison:
+    """Return a comparison in which every law has its weight, however rough its approximation: what a draft goes by.
+
+    Weights come from forecasts of the largest runs, so they are those that sampling would give.
+    """
+    laws = {one.label: one.law.label for one in comparison.candidates if one.weighted}
+    return dataclasses.replace(comparison, weights=law_weights(comparison.scores, laws, comparison.cuts))
+
+
+def _lacks(study: Study, comparison: Comparison) -> str:
+    """Say what a draft leaves out."""
+    rough = [name for name in used(comparison.weights) if not comparison.fits[name].converged]
+    beside = [TOGETHER_WORDS if one == TOGETHER else BASELINES[one] for one in study.laws.alongside if one != EXACT]
+    how = f" (a rough one for {listed(rough)})" if rough else ""
+    without = f"; no {listed([f'{one}s' for one in beside])} to compare with" if beside else ""
+    return (
+        f"every posterior is a normal approximation{how} and none is sampled; fewer draws, pilots on offer and other "
+        f"budgets{without}"
+    )
+
+
+def _ranking(comparison: Comparison, draft: bool) -> dict[str, Any]:
     """Return the comparison of candidates, and the held-out forecasts of the largest runs by each."""
     ranked = comparison.to_frame()
+    ranked["note"] = [_note(comparison, str(name), draft) for name in ranked["candidate"]]
     lowest = min(comparison.cuts, key=lambda cut: cut.at)
+    shown = {"label": lowest.label, "column": lowest.column, "at": lowest.at}
     columns = ["run", "extrapolation", "loss", "median", "low", "lower", "upper", "high", "pit"]
     scores = comparison.scores[comparison.scores["cut"] == lowest.label]
     return {
@@ -196,12 +232,20 @@ def _ranking(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict,
         "weights": dict(comparison.weights),
         "cuts": [{"label": cut.label, "column": cut.column, "at": cut.at} for cut in comparison.cuts],
-        "held_out_at": lowest.label,
+        "held_out_at": shown,
         "held_out": {
             name: _plain(scores.loc[scores["candidate"] == name, columns].sort_values("extrapolation"))
             for name in comparison.posteriors[:PANELS]
         },
     }
+
+
+def _note(comparison: Comparison, name: str, draft: bool) -> str:
+    """Say what is wrong with the fit of a candidate to all runs, or with those below the cuts, which only score it."""
+    below = comparison.refits.loc[comparison.refits["candidate"] == name, "converged"].astype(bool)
+    if name in comparison.fits and not comparison.fits[name].converged:
+        return "rough approximation" if draft else "did not converge"
+    return "" if below.all() else f"scored by a rough fit at {int((~below).sum())} of {len(below)} cuts"
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from bayes_scaling.laws.priors import describe_prior
 from bayes_scaling.plot.style import short_number
 from bayes_scaling.report.study import Study
 
+IN_FULL = 1e10  # counts below which are written with all their digits
 PACKAGES = ("bayes-scaling", "jax", "numpyro", "numpy", "scipy", "pandas", "arviz", "matplotlib")
 CHECKLIST = "Li et al. 2025, (Mis)Fitting: A Survey of Scaling Laws, arXiv 2502.18969"
 ENTRY = re.compile(r"(?P<authors>.+?) (?P<year>\d{4}), (?P<title>.+)")
@@ -112,6 +113,7 @@ def table_of(runs: Runs) -> dict[str, Any]:
                 "median": float(np.median(values)),
                 "largest": float(values.max()),
                 "distinct": len(np.unique(values)),
+                "as": "integer" if values.max() < IN_FULL and np.all(values == np.round(values)) else "plain",
             }
         )
     ratio = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import math
 import re
 from collections.abc import Mapping
@@ -62,6 +63,12 @@ class Report:
         """The same text and tables without pictures."""
         text = _environment("markdown").get_template("report.md").render(**self.content)
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+    @property
+    def conclusion(self) -> str:
+        """The recommendation in words, as the page opens with it."""
+        template = _environment("plain").get_template("conclusion.txt")
+        return " ".join(html.unescape(template.render(**self.content)).split())
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write ``report.html``, ``report.md`` and ``report.json`` into a folder, each atomically.
@@ -148,8 +155,8 @@ def _environment(kind: str) -> jinja2.Environment:
     )
     number = _html_number if kind == "html" else _markdown_number
     made.filters |= {"num": number, "filled": functools.partial(_filled, number), "place": _place}
-    made.finalize = _seen if kind == "html" else _markdown_text
-    made.globals["strong"] = _html_strong if kind == "html" else _markdown_strong
+    made.finalize = _markdown_text if kind == "markdown" else _seen
+    made.globals["strong"] = {"html": _html_strong, "markdown": _markdown_strong}.get(kind, str)
     return made
 
 

@@ -182,7 +182,7 @@ class Study(Part):
 
     @validated
     def candidates(self, runs: Runs, draft: bool, run_law_files: bool = False) -> tuple[Candidate, ...]:
-        """Return the candidates; a draft has the laws alone, with nothing alongside.
+        """Return the candidates; a draft has those that may earn weight, and no baselines alongside.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class Study(Part):
                 sampler=sampler,
                 held_out_sampler=FAST,
             )
-            alongside = [] if draft else wanted.alongside
+            alongside = [one for one in wanted.alongside if one == EXACT or not draft]
             found += [member, *(beside(member, runs) if EXACT in alongside else ())]
             found += [one for one in candidates_of([law], alongside) if not one.weighted]
         if TOGETHER in wanted.alongside and not draft:

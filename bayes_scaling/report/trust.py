@@ -15,7 +15,7 @@ from bayes_scaling.evaluate.calibration import loo_pit, predictive_check
 from bayes_scaling.evaluate.checks import find_influential, find_outliers, identifiability
 from bayes_scaling.evaluate.comparison import Comparison
 from bayes_scaling.evaluate.scores import coverage
-from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED, prior_sensitivity
+from bayes_scaling.evaluate.sensitivity import DISAGREE, LITTLE_LEARNED, prior_sensitivity
 from bayes_scaling.evaluate.unread import unread_columns
 from bayes_scaling.inference.weights import MOST_K
 from bayes_scaling.predict.ensemble import used
@@ -80,6 +80,7 @@ def verdicts(
     recommended: Mapping[str, Any],
     changed: Sequence[Mapping[str, Any]],
     laws: Sequence[Mapping[str, Any]],
+    dropped: Sequence[Mapping[str, Any]],
     extrapolation: float,
     cautions: Sequence[str],
     draft: bool,
@@ -91,7 +92,8 @@ def verdicts(
     comparison : laws, weights, scores
     recommended : the run of the plan
     changed : rows of what would change it
-    laws : forecast of that run by each law
+    laws : forecast of that run by each law with weight
+    dropped : and by each law that has none because it did not converge
     extrapolation : training FLOPs of that run over those of the largest fitted one
     cautions : in what the plan differs from all fitted runs
     draft : whether posteriors are normal approximations
@@ -101,7 +103,7 @@ def verdicts(
         _calibration(comparison),
         _predictive(comparison),
         _distance(comparison, extrapolation, cautions),
-        _agreement(recommended, laws),
+        _agreement(recommended, laws, dropped, changed),
         _prior(recommended, changed),
         _outliers(comparison),
         _influence(recommended, changed),
@@ -119,10 +121,11 @@ def _convergence(comparison: Comparison, draft: bool) -> Verdict:
         k_hat = max(math.inf if math.isnan(d.k_hat) else d.k_hat for d in diagnostics)
         return Verdict(
             "Sampler",
-            AMBER if k_hat <= MOST_K else RED,
-            "draft: normal approximations, worst Pareto k-hat {k_hat}",
-            {"k_hat": (k_hat, "plain")},
-            f"a draft is amber at best, and red with a k-hat above {MOST_K}",
+            AMBER if bad < MUCH_WEIGHT else RED,
+            "draft: normal approximations, worst Pareto k-hat {k_hat}; laws with {bad} of the weight exceed a limit",
+            {"k_hat": (k_hat, "plain"), "bad": (bad, "probability")},
+            f"a draft is amber at best, and red when laws with 20 % of the weight have a k-hat above {MOST_K} or fewer "
+            "than 400 effective draws",
         )
     return Verdict(
         "Sampler",
@@ -216,38 +219,71 @@ def _plain(text: str) -> str:
     return text.replace("{", "(").replace("}", ")")
 
 
-def _agreement(recommended: Mapping[str, Any], laws: Sequence[Mapping[str, Any]]) -> Verdict:
+def _agreement(
+    recommended: Mapping[str, Any],
+    laws: Sequence[Mapping[str, Any]],
+    dropped: Sequence[Mapping[str, Any]],
+    changed: Sequence[Mapping[str, Any]],
+) -> Verdict:
+    keeping = {row["law"]: row.get("keeping") or 0.0 for row in changed if row["kind"] == "law"}
+    most = EXPENSIVE * recommended["expected_loss"]
+
+    def outside(law: Mapping[str, Any]) -> bool:
+        return not recommended["low"] <= law["median"] <= recommended["high"]
+
+    def elsewhere(law: Mapping[str, Any]) -> bool:
+        return bool(keeping.get(law["law"], 0.0) > most)
+
+    gone = [law["law"] for law in dropped if outside(law) or elsewhere(law)]
+    said = f"; without weight, since they did not converge: {', '.join(law['law'] for law in dropped)}"
+    said += f", of which {', '.join(gone)} would disagree" if gone else ", none of which would disagree"
+    lost = _plain(said) if dropped else ""
     if len(laws) < 2:
-        return Verdict(
-            "Agreement of laws", AMBER, "only one law has weight, so nothing can be compared", {}, "amber for one law"
-        )
+        words = f"only one law has weight, so nothing can be compared{lost}"
+        return Verdict("Agreement of laws", AMBER, words, {}, "amber for one law")
     medians = [law["median"] for law in laws]
-    outside = sum(law["weight"] for law in laws if not recommended["low"] <= law["median"] <= recommended["high"])
+    away, other = (float(sum(law["weight"] for law in laws if apart(law))) for apart in (outside, elsewhere))
+    found = level(away, LITTLE_WEIGHT, MUCH_WEIGHT)
     return Verdict(
         "Agreement of laws",
-        level(outside, LITTLE_WEIGHT, MUCH_WEIGHT),
+        AMBER if found == GREEN and (gone or other > LITTLE_WEIGHT) else found,
         "the laws' median losses for the plan range from {low} to {high}; laws outside its 90 % band have {outside} of "
-        "the weight",
-        {"low": (min(medians), "loss"), "high": (max(medians), "loss"), "outside": (outside, "probability")},
-        "green when laws outside the 90 % band of the plan have up to 5 % of the weight, amber up to 20 %",
+        f"the weight, and those by which another size would save over 0.5 % of the loss {{other}}{lost}",
+        {
+            "low": (min(medians), "loss"),
+            "high": (max(medians), "loss"),
+            "outside": (away, "probability"),
+            "other": (other, "probability"),
+        },
+        "green when either have up to 5 % of the weight, and so would those that were dropped; red when laws outside "
+        "the 90 % band of the plan have over 20 %",
     )
 
 
 def _prior(recommended: Mapping[str, Any], changed: Sequence[Mapping[str, Any]]) -> Verdict:
-    moved = [row["expected_loss"] for row in changed if row["kind"] == "prior" and "expected_loss" in row]
+    moved = {
+        row["change"]: row["expected_loss"] for row in changed if row["kind"] == "prior" and "expected_loss" in row
+    }
     name, rule = (
         "Prior of the irreducible loss",
         "green when other priors move the expected loss by less than a quarter of the 90 % band, amber below half",
     )
     if not moved:
         return Verdict(name, AMBER, "no law with weight has an irreducible loss that could be varied", {}, rule)
-    largest = max(abs(loss - recommended["expected_loss"]) for loss in moved)
+    words, loss = max(moved.items(), key=lambda one: abs(one[1] - recommended["expected_loss"]))
+    largest = abs(loss - recommended["expected_loss"])
     share = largest / (recommended["high"] - recommended["low"])
     return Verdict(
         name,
         level(share, QUARTER, HALF),
-        "other priors move the expected loss by up to {moved}, {share} of the width of its 90 % band",
-        {"moved": (largest, "loss"), "share": (share, "probability")},
+        f"{_plain(words)} moves the expected loss by {{moved}}, from {{before}} to {{after}}: {{share}} times the "
+        "width of the 90 % band",
+        {
+            "moved": (largest, "small"),
+            "before": (recommended["expected_loss"], "loss"),
+            "after": (loss, "loss"),
+            "share": (share, "ratio"),
+        },
         rule,
     )
 
@@ -284,13 +320,23 @@ def _learnable(comparison: Comparison) -> Verdict:
     pooled = [pool.by for pool in best.pooling.values()]
     problems = (*identifiability(best.law, comparison.runs), *unread_columns([best.law], comparison.runs, pooled))
     weak = [name for name in best.law_names if best.contraction[name] < LITTLE_LEARNED]
+    says = prior_sensitivity(best).set_index("parameter")["says"]
+    torn = [str(name) for name in says.index if says[name] == DISAGREE]
     sentences = "".join(f"; {sentence}" for sentence in problems)
+    found = level(len(problems) + len(weak), 0, 1)
     return Verdict(
         "What the runs determine",
-        level(len(problems) + len(weak), 0, 1),
-        "the prior dominates {weak} of {count} parameters of the leading law" + _plain(sentences),
-        {"weak": (len(weak), "integer"), "count": (len(best.law_names), "integer")},
-        "green when the runs determine every parameter of the leading law, amber for one exception",
+        AMBER if found == GREEN and torn else found,
+        "the prior dominates {weak} of {count} parameters of the leading law; prior and table disagree about {torn} of "
+        "all {every}" + _plain((f" ({', '.join(torn)})" if torn else "") + sentences),
+        {
+            "weak": (len(weak), "integer"),
+            "count": (len(best.law_names), "integer"),
+            "torn": (len(torn), "integer"),
+            "every": (len(says), "integer"),
+        },
+        "green when the runs determine every parameter of the leading law and no prior disagrees with them, amber for "
+        "one exception or where priors disagree",
     )
 
 

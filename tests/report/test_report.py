@@ -22,11 +22,15 @@ from typer.testing import CliRunner
 
 import bayes_scaling as bs
 from bayes_scaling.cli.commands import app
+from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.defaults import default_laws
 from bayes_scaling.evaluate.fitting import members
+from bayes_scaling.evaluate.weights import law_weights
 from bayes_scaling.model.choices import chosen_noise
 from bayes_scaling.plot import numbers as words
-from bayes_scaling.report import decision, provenance, trust
+from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.report import decision, evidence, provenance, trust
+from bayes_scaling.report.changes import after_pilot
 from bayes_scaling.report.render import Report, _environment
 from bayes_scaling.report.study import Study
 from tests.report.hostile_study import EVIL, STUDY
@@ -254,8 +258,10 @@ def test_command_gives_the_same_json(report: Report, folder: Path) -> None:
 def test_example_of_the_docs_can_be_read() -> None:
     study = Study.read(ROOT / "docs" / "study.toml")
     assert len(study.runs()) == len(bs.datasets.load())
-    labels = [one.label for one in study.candidates(study.runs(), draft=True)]
-    assert labels == ["chinchilla", "kaplan_joint", "nesting", "farseer"]
+    runs = study.runs()
+    draft = [one.label for one in study.candidates(runs, draft=True)]
+    assert draft[::2] == ["chinchilla", "kaplan_joint", "nesting", "farseer"]
+    assert draft == [one.label for one in study.candidates(runs, draft=False) if one.weighted]
 
 
 def test_laws_are_fitted_as_where_none_is_named() -> None:
@@ -267,6 +273,96 @@ def test_laws_are_fitted_as_where_none_is_named() -> None:
     assert noises[0] == noises[1]
     plain = [[dataclasses.replace(one, noise="auto") for one in some] for some in (asked, usual)]
     assert plain[0] == plain[1]
+
+
+# --- a draft, and what its page opens with ---------------------------------------------------------------------------
+
+
+def test_a_draft_says_what_it_leaves_out(report: Report) -> None:
+    lacks = report.content["lacks"]
+    assert "normal approximation" in lacks and "no huber point fits" in lacks
+    for page in (report.html, report.markdown):
+        assert f"{lacks}. The recommendation and the probabilities can change. Not for signature." in page
+
+
+def test_a_draft_weighs_laws_as_their_forecasts_did_however_rough_their_fits(chinchilla_runs: bs.Runs) -> None:
+    laws = [Candidate(name, bs.load_law(name), sampler="laplace") for name in ("chinchilla", "kaplan_joint")]
+    cut = Cut("flops", 1e20)
+    found = bs.compare(laws, chinchilla_runs, cuts=[cut], loo=False, progress=False)
+    rough = found.fits["chinchilla"]
+    rough = dataclasses.replace(rough, diagnostics=dataclasses.replace(rough.diagnostics, k_hat=0.9))
+    found = dataclasses.replace(
+        found, fits={**found.fits, "chinchilla": rough}, weights={"chinchilla": 0.0, "kaplan_joint": 1.0}
+    )
+    weights = evidence.all_weighed(found).weights
+    assert weights == law_weights(found.scores, {name: name for name in weights}, [cut])
+    assert 0 < weights["chinchilla"] < 1
+    (gone,) = decision.dropped_laws(found, {"params": 1e10, "tokens": 1e11}, 0)
+    assert gone["law"] == "chinchilla" and "0.90" in gone["why"] and gone["low"] < gone["median"] < gone["high"]
+    assert decision.dropped_laws(evidence.all_weighed(found), {"params": 1e10, "tokens": 1e11}, 0) == []
+
+
+def test_a_red_check_comes_before_the_recommendation(report: Report) -> None:
+    content = copy.deepcopy(dict(report.content))
+    for one in content["trust"]["verdicts"]:
+        one |= {"level": "green", "word": "good"}
+    calm = Report(content)
+    assert "Do not act" not in calm.html and "Do not act" not in calm.markdown
+    assert calm.conclusion.startswith("Train ")
+    content["trust"]["verdicts"][3] |= {"level": "red", "word": "do not trust"}
+    loud = Report(content)
+    for page in (loud.html, loud.markdown):
+        places = [
+            page.index(words) for words in ("Do not act on this yet", "forecasts were tested up to", "nevertheless")
+        ]
+        assert places == sorted(places)
+    assert loud.html.index('class="lights"') < loud.html.index('class="figures"')
+    assert loud.conclusion.startswith("Do not act on this yet: one check is red. If you trust it nevertheless, train ")
+    assert "**" not in loud.conclusion and "<" not in loud.conclusion
+
+
+def test_laws_that_were_dropped_are_named_first(report: Report) -> None:
+    content = copy.deepcopy(dict(report.content))
+    content["laws"]["dropped"] = [
+        {"law": "nesting", "why": "too few draws", "median": 1.5, "low": 1.4, "high": 1.6, "params": 3e6}
+    ]
+    for page in (Report(content).html, Report(content).markdown):
+        said = "Left out: nesting did not converge (too few draws)."
+        assert said in page and page.index(said) < page.index(
+            "What would change it?</h2>" if "<h2>" in page else "## 2"
+        )
+
+
+def test_what_would_change_it_leads_with_the_expected_loss(report: Report) -> None:
+    rows = [row for row in report.content["changes"] if row.get("keeping") is not None]
+    lowest = min(rows, key=lambda row: row["expected_loss"])
+    lead = report.markdown.split("## 2. What would change it?")[1].split("|")[0].replace("\\", "")
+    assert f"between **{words.loss(lowest['expected_loss'])}** ({lowest['change']})" in lead
+    assert "Keeping the plan costs" in lead
+
+
+def test_pilots_are_taken_in_without_fitting_again(chinchilla_runs: bs.Runs) -> None:
+    fitted = bs.fit("chinchilla", chinchilla_runs, discrepancy="none", sampler="laplace", progress=False)
+    ensemble = Ensemble.of(fitted, 0)
+    pilot = {"params": 2e10, "tokens": 4e11}
+    places = ensemble.points(**pilot)
+    known = (ensemble, after_pilot(ensemble, pilot, 0.1), after_pilot(ensemble, pilot, 0.9))
+    expected = [float(one.log_mean(places).mean()) for one in known]
+    assert expected[1] < expected[0] < expected[2]
+
+
+def test_a_cost_that_may_exceed_the_budget_is_told(report: Report) -> None:
+    assert report.content["recommendation"]["run"]["over_budget"] == pytest.approx(0.5, abs=0.01)
+    assert "of draws it costs more than the budget" in report.conclusion
+    assert "of draws it costs more than the budget" in report.markdown
+
+
+def test_integers_of_the_table_are_written_in_full() -> None:
+    table = bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10, 1e11]).assign(batch_tokens=1024.0)
+    runs = bs.Runs.from_frame(table.assign(loss=3.0))
+    rows = {row["name"]: row for row in provenance.table_of(runs)["columns"]}
+    assert words.written(rows["batch_tokens"]["median"], rows["batch_tokens"]["as"]) == "1,024"
+    assert rows["tokens"]["as"] == "plain"
 
 
 # --- what it says ---------------------------------------------------------------------------------------------------
@@ -403,6 +499,17 @@ def test_powers_of_ten_can_be_read_back(value: float) -> None:
 def test_nothing_is_called_certain_that_is_not(value: float) -> None:
     text = words.probability(value)
     assert (text == "100 %") == (value == 1) and (text == "0 %") == (value == 0)
+    assert words.odds(value) not in ("0 %", "100 %")
+
+
+def test_odds_near_the_ends_have_a_tenth_of_a_percent() -> None:
+    assert [words.odds(value) for value in (0, 0.002, 0.56, 0.9982, 1)] == [
+        "< 0.1 %",
+        "0.2 %",
+        "56 %",
+        "99.8 %",
+        "> 99.9 %",
+    ]
 
 
 def test_every_writer_takes_every_size() -> None:
