@@ -20,16 +20,30 @@ from matplotlib.ticker import PercentFormatter
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.names import COMPARED
 from bayes_scaling.evaluate.comparison import Comparison
-from bayes_scaling.plot.style import BLACK, BLUE, GREY, MARKED, VERMILLION, escaped_text, log_axis, saved, styled
+from bayes_scaling.plot.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    MARKED,
+    VERMILLION,
+    escaped_text,
+    legend_below,
+    log_axis,
+    saved,
+    shortened,
+    styled,
+    wrapped,
+)
 
 PANELS = 8  # candidates that are drawn one by one
+SE_OF_90 = 1.645  # standard errors on either side that hold 90 %
 SHOWN_ERROR = 0.5  # of the loss; a forecast further off is drawn at the edge
 
 
 def _figure(comparison: Comparison, what: str, width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    title = f"{what}: {comparison.runs.counted} of {comparison.runs.source}"
-    figure.suptitle(escaped_text(textwrap.fill(title, int(11 * width))), fontsize=10, fontweight="bold")
+    title = f"{what}: {comparison.runs.counted} of {shortened(comparison.runs.source)}"
+    figure.suptitle(escaped_text(wrapped(title, int(11 * width))), fontsize=10, fontweight="bold")
     return figure
 
 
@@ -90,12 +104,13 @@ def _draw_held_out(ax: Axes, held_out: pd.DataFrame) -> None:
 @styled
 @validated
 def plot_ranking(comparison: Comparison) -> Figure:
-    """Draw scores relative to the best law, with standard errors, and the weights of the laws."""
+    """Draw scores relative to the best law, with 90 % bars of their standard errors, and the weights of the laws."""
     ranked = comparison.to_frame()
     figure = _figure(comparison, "Leave-largest-out", 10.0, 0.36 * len(ranked) + 1.9)
     scores, weights = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     at = np.arange(len(ranked))[::-1]
     floor = max(-10.0, float(ranked["difference"].min()))
+    ends: list[float] = []
     ours = ranked["weight"].notna().to_numpy()
     mixed = ranked["candidate"].isin(comparison.posteriors).to_numpy() & ~ours
     for chosen, colour, marker, name in (
@@ -106,17 +121,21 @@ def plot_ranking(comparison: Comparison) -> Figure:
         if not chosen.any():
             continue
         gap = np.maximum(ranked.loc[chosen, "difference"].to_numpy(), floor)
-        error = 2 * ranked.loc[chosen, "difference_se"].fillna(0.0).to_numpy()
+        error = SE_OF_90 * ranked.loc[chosen, "difference_se"].fillna(0.0).to_numpy()
+        ends.append((gap - error).min())
+        beyond = ranked.loc[chosen, "difference"].to_numpy() < floor
+        scores.plot(gap[beyond], at[chosen][beyond], "<", color=colour, markersize=9)
         scores.errorbar(gap, at[chosen], xerr=error, fmt=marker, color=colour, markersize=5, capsize=2, label=name)
     scores.axvline(0, color=BLACK, linewidth=0.8)
-    scores.set_xlim(1.15 * floor - 0.2, 0.5 - 0.1 * floor)
+    edge = max(min(1.15 * floor - 0.2, 1.05 * min(ends)), 2 * floor - 1)
+    scores.set_xlim(edge, 0.5 - 0.1 * floor)
     scores.set_yticks(at, [escaped_text(textwrap.shorten(str(name), 44)) for name in ranked["candidate"]])
-    scores.set_xlabel("log score per held-out run, relative to the best law [nats]\n(bars: two standard errors)")
-    scores.legend(loc="upper left", fontsize=8)
+    scores.set_xlabel("log score per held-out run, relative to the best law [nats]\n(bars: 90%, 1.64 standard errors)")
     weights.barh(at + 0.18, ranked["weight"].fillna(0.0), 0.34, color=BLUE, label="leave-largest-out")
     weights.barh(at - 0.18, ranked["loo_weight"].fillna(0.0), 0.34, color=GREY, label="leave-one-out")
     weights.set(xlim=(0, 1), xlabel="weight among the laws")
-    weights.legend(loc="lower right", fontsize=8)
+    handles = [handle for ax in (scores, weights) for handle in ax.get_legend_handles_labels()[0]]
+    legend_below(figure, handles)
     return figure
 
 
@@ -125,7 +144,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
 def plot_pit(comparison: Comparison) -> Figure:
     """Draw how often losses were below each quantile of their forecast, over all cuts."""
     names = comparison.posteriors[: len(MARKED)]
-    figure = _figure(comparison, "Calibration of held-out forecasts", 6.4, 5.0)
+    figure = _figure(comparison, "Calibration of held-out forecasts", 6.4, 5.6)
     ax = figure.subplots()
     grid = np.linspace(0, 1, 101)
     runs = comparison.scores["run"].nunique()
@@ -141,7 +160,7 @@ def plot_pit(comparison: Comparison) -> Figure:
         ax.step(steps[0], steps[1], where="post", color=colour, label=escaped_text(name))
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="forecast probability of a lower loss (PIT)")
     ax.set_ylabel("share of held-out rows at or below")
-    ax.legend(loc="upper left", fontsize=8)
+    legend_below(figure, ax.get_legend_handles_labels()[0])
     return figure
 
 

@@ -77,7 +77,7 @@ def save_pictures(
     if forecast is not None:
         pictures["forecast"] = lambda: plot_forecast(fit, forecast, measured, target)
         if isinstance(fit, Ensemble) and forecast.members:
-            pictures["laws"] = lambda: plot_laws(fit, forecast, target)
+            pictures["laws"] = lambda: plot_laws(fit, forecast, target, measured)
     paths: list[Path] = []
     with progress_bar("pictures", progress) as report:
         for name, draw in pictures.items():

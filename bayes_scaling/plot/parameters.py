@@ -57,7 +57,9 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     rows = [(name, known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
     columns = min(4, -(-len(rows) // 2))
     lines = -(-len(rows) // columns)
-    figure = new_figure(fit, "Prior and posterior", 3.2 * columns, 2.4 * lines + 0.8)
+    figure = new_figure(
+        fit, f"Prior and posterior{some_of(len(rows), len(of_groups))}", 3.2 * columns, 2.4 * lines + 0.8
+    )
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     posterior = fit.flat()
     for ax, (name, row) in zip(panels, rows, strict=False):
@@ -82,6 +84,11 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         ax.set_axis_off()
     legend_below(figure, panels[0].get_lines())
     return figure
+
+
+def some_of(shown: int, all_of_them: int) -> str:
+    """Say in a title that not all parameters are drawn."""
+    return f" ({shown} of {all_of_them} parameters)" if shown < all_of_them else ""
 
 
 def _density(ax: Axes, draws: np.ndarray, colour: str, log: bool = False, label: str = "") -> None:
@@ -135,18 +142,21 @@ def plot_exponents(fit: Fit, names: Sequence[str] | None = None) -> Figure:
         else:
             _regions(ax, draws[across], draws[below], bands)
             ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        for paper, (colour, marker) in papers:
+        for rank, (paper, (colour, marker)) in enumerate(papers):
             if i == j and across in paper.values:
                 ax.axvline(paper.values[across], color=colour, linewidth=1.2)
             elif j < i and {across, below} <= set(paper.values):
-                ax.plot(paper.values[across], paper.values[below], marker, color=colour, markeredgecolor="white")
+                # Constants of papers may be nearly the same: later ones are smaller, so that none is hidden.
+                size = max(9.0 - 2 * rank, 4.0)
+                at = (paper.values[across], paper.values[below])
+                ax.plot(*at, marker, color=colour, markeredgecolor="white", markersize=size, clip_on=False, zorder=4)
+        ax.use_sticky_edges = False  # published values keep their distance from the frame
+        ax.margins(x=0.08, y=0.08 if j < i else 0.05)
         if i == count - 1:
             ax.set_xlabel(symbol_of(across))
         if j == 0 < i:
             ax.set_ylabel(symbol_of(below))
-    patches = [
-        Patch(facecolor=BLUE, alpha=shade, label=band_name(fit, p, "density")) for p, shade in bands if count > 1
-    ]
+    patches = [Patch(facecolor=BLUE, alpha=shade, label=band_name(p, "density")) for p, shade in bands if count > 1]
     marks = [Line2D([], [], color=c, marker=m, label=escaped_text(paper.name)) for paper, (c, m) in papers]
     if patches or marks:
         legend_below(figure, [*patches, *marks])

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_scaling.base.arguments import validated
-from bayes_scaling.base.messages import percent
+from bayes_scaling.base.messages import listed, percent
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -37,6 +37,8 @@ from bayes_scaling.plot.style import (
     legend_below,
     log_axis,
     new_figure,
+    number_writer,
+    short_number,
     smoothed,
     styled,
 )
@@ -84,7 +86,7 @@ def plot_trajectory(
         raise ForecastError(f"the plan is along {plan.along}, the trajectory along {along}")
     target = checked_target(target, trajectory.forecast.loss_unit)
     beside = [draw for names, draw in SIDES.items() if set(names) <= set(trajectory.beside)]
-    figure = new_figure(fit, f"Trajectory of {trajectory.name}", 12.0 if beside else 8.0, 5.8)
+    figure = new_figure(fit, f"Trajectory of {_titled(trajectory)}", 12.0 if beside else 8.0, 5.8)
     grid = figure.add_gridspec(max(len(beside), 1), 2 if beside else 1, width_ratios=(2, 1) if beside else None)
     ax = figure.add_subplot(grid[:, 0])
     if plan is not None:
@@ -100,6 +102,7 @@ def plot_trajectory(
     one = leading_of(fit)
     log_axis(ax, ax.xaxis, along, axis_label(one, along))
     log_axis(ax, ax.yaxis, "loss", axis_label(one, "loss"))
+    _start_near(ax, trajectory, plan, measured, target)
     handles = ax.get_legend_handles_labels()[0]
     for row, draw in enumerate(beside):
         side = figure.add_subplot(grid[row, 1], sharex=ax)
@@ -108,6 +111,45 @@ def plot_trajectory(
         side.legend(fontsize=7)
     legend_below(figure, handles)
     return figure
+
+
+def _titled(trajectory: Trajectory) -> str:
+    """Return the name of a run as titles have it, numbers in short."""
+    if not trajectory.name.startswith("a run of "):
+        return trajectory.name
+    points = trajectory.points
+    constant = {str(name): points[name].iloc[0] for name in points if points[name].nunique() == 1}
+    said = (
+        f"{name} {number_writer(name)(float(value)) if isinstance(value, int | float | np.number) else value}"
+        for name, value in constant.items()
+    )
+    return f"a run of {listed(said)}"
+
+
+def _start_near(
+    ax: Axes, trajectory: Trajectory, plan: Trajectory | None, measured: pd.DataFrame | None, target: float | None
+) -> None:
+    """Let the axes begin near the first row that is forecast, where what came before would squeeze the forecast."""
+    along, x = trajectory.along, trajectory.positions
+    before = trajectory.so_far[along].to_numpy(float) if len(trajectory.so_far) else x
+    left = x[0] / max(2.0, np.sqrt(x[-1] / x[0])) ** 1.5
+    if before.min() > left / 2:
+        return
+    whole = trajectory.simultaneous(WIDE, "new_run")
+    shown = [whole, trajectory.so_far["loss"].to_numpy(float)[before >= left]]
+    if plan is not None:
+        shown.append(plan.interval(WIDE, "new_run")[plan.positions >= left])
+    if measured is not None:
+        shown.append(measured["loss"].to_numpy(float)[measured[along].to_numpy(float) >= left])
+    losses = np.concatenate([np.ravel(values) for values in shown])
+    losses = np.append(losses, [] if target is None else target)
+    low, high = losses.min(), losses.max()
+    room = (high / low) ** 0.06
+    ax.set(xlim=(left, x[-1] * (x[-1] / left) ** 0.03), ylim=(low / room, high * room))
+    step = f"from {short_number(before.min())} on" if along == "steps" else "earlier ones further left"
+    for handle in ax.collections:
+        if handle.get_label() == "rows so far":
+            handle.set_label(f"rows so far ({step})")
 
 
 def _draw_curve(ax: Axes, trajectory: Trajectory) -> None:
@@ -171,7 +213,7 @@ def _draw_shares(ax: Axes, trajectory: Trajectory) -> None:
         low, high = found.interval(WIDE).T / whole
         ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{percent(WIDE)} of {label}")
         ax.plot(x, found.median() / whole, color=colour, linewidth=1.4)
-    ax.set(ylim=(0, 1), ylabel="share of the run's own")
+    ax.set(ylim=(0, 1), ylabel="share of the run's\nsteps, compute")
     ax.set_title("fewest steps and least compute for its losses")
 
 

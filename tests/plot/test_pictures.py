@@ -21,9 +21,9 @@ from bayes_scaling.plot import style as drawing
 from bayes_scaling.predict.forecast import Forecast, forecast
 from tests.support import fit_exact
 
-NEW_RUN = "of new runs (parameters + run noise)"
-MEAN = "of mean curves (parameters)"
-OPTIMUM = "of mean losses at the compute-optimal split (parameters)"
+NEW_RUN = "of new runs"
+MEAN = "of mean curves"
+OPTIMUM = "of mean losses at the best split of compute"
 
 
 def simulated(rows: int = 30) -> bs.Runs:
@@ -91,6 +91,7 @@ def test_fit_names_axes_with_units_and_bands_with_content(fit: bs.Fit) -> None:
     assert {ax.get_ylabel() for ax in panels} == {"loss [nats/token]"}
     assert {(ax.get_xscale(), ax.get_yscale()) for ax in panels} == {("log", "log")}
     assert legend(figure)[-2:] == [f"80% {NEW_RUN}", f"50% {NEW_RUN}"]
+    assert figure.legends[0].get_title().get_text() == "bands of new runs contain parameters + run noise"
     bars = [ax.get_ylabel() for ax in figure.axes if ax not in panels]
     assert bars[0].startswith("training tokens D") and bars[1].startswith("parameters N")
 
@@ -99,7 +100,7 @@ def test_curve_bands_are_the_quantiles_of_the_forecast(fit: bs.Fit) -> None:
     curve = fits._curves(fit, "params", "tokens")[2]
     new = fits.forecast_shown(fit, curve)
     ax = Figure().subplots()
-    drawing.draw_fan(fit, ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
+    drawing.draw_fan(ax, curve["params"].to_numpy(), [(0.9, 0.2)], "black", new.mean, new.new_run)
     drawn = np.asarray(ax.collections[0].get_paths()[0].vertices)
     for x, (low, high) in zip(curve["params"], new.interval(0.9), strict=True):
         edges = drawn[np.isclose(drawn[:, 0], x), 1]
@@ -149,7 +150,30 @@ def test_one_input_laws_have_one_panel_and_a_fan_along_it(one_input: bs.Fit) -> 
     future = forecast_of(one_input, params=[1e10], tokens=[1e11])
     figure = bs.plot.forecast(one_input, future)
     assert figure.axes[0].get_xlabel() == "parameters N (total)"
-    assert legend(figure).count(f"90% {NEW_RUN}") == 2  # the fan and the points
+    assert legend(figure).count(f"90% {NEW_RUN}") == 1  # of the fan and the points, in one colour
+
+
+def test_a_pooled_forecast_is_drawn_for_the_group_that_was_asked_for(one_input: bs.Fit) -> None:
+    table = pd.concat([simulated(12).table.assign(dataset=name) for name in ("web", "code")], ignore_index=True)
+    table.loc[table["dataset"] == "code", "loss"] *= 0.8
+    table["run"] = [f"r{i}" for i in range(len(table))]
+    pooled = fit_exact(
+        "power_law:input=params",
+        bs.Runs.from_frame(pd.concat([table, table.iloc[:1].assign(run="one more")], ignore_index=True)),
+        pooling={"L_0": bs.partial("dataset")},
+        sampler="laplace",
+        progress=False,
+    )
+    ahead = forecast(pooled, pd.DataFrame({"params": [1e10], "dataset": ["code"]}), unconverged=True)
+    figure = bs.plot.forecast(pooled, ahead)
+    assert "dataset = code" in figure.get_suptitle()
+    assert {"fitted runs of code", "fitted runs of other groups"} <= set(legend(figure))
+    assert len(named(figure, "fitted runs of code").get_offsets()) == 12
+    assert figure.axes[1].get_yticklabels()[0].get_text().endswith(", code")
+    (x, y), along = figure.axes[0].get_lines()[0].get_data(), np.median(ahead.mean)
+    assert np.exp(np.interp(np.log(1e10), np.log(x), np.log(y))) == pytest.approx(along, rel=0.01)
+    fitted = bs.plot.fit(pooled)
+    assert "dataset = web" in fitted.get_suptitle() and "all others" in legend(fitted)
 
 
 def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:
@@ -164,29 +188,49 @@ def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:
     assert legend(figure) == ["prior (peak scaled to 1)", "posterior (peak scaled to 1)"]
 
 
-def test_residuals_are_percent_and_name_the_extremes(fit: bs.Fit) -> None:
+def test_residuals_are_over_the_scale_of_a_new_run_and_name_the_extremes(fit: bs.Fit) -> None:
     figure = bs.plot.residuals(fit)
     assert [ax.get_xlabel() for ax in figure.axes] == [
         "parameters N (total)",
         "training tokens D",
         "fitted loss [nats/token]",
     ]
-    assert figure.axes[0].get_ylabel().startswith("residual of log loss [%]")
+    assert figure.axes[0].get_ylabel().startswith("residual / scale of a new run")
     entries = legend(figure)
-    sigma = 100 * np.median(fit.draws["sigma"])
-    assert f"±1 scale of the run noise (posterior median sigma {sigma:.2g}%)" in entries
+    assert entries[0].startswith("±1 scale of a new run: ") and entries[0].endswith("% of the loss")
     runs = [entry for entry in entries if entry.startswith("run ")]
-    assert len(runs) == 5 and runs[0].startswith(r"run a_\$b\$\3 (+")  # the outlier
+    assert len(runs) == 5 and runs[0].startswith(r"run a_\$b\$\3: +")  # the outlier
     points = np.concatenate([np.asarray(c.get_offsets()) for c in figure.axes[0].collections])
-    expected = 100 * (np.log(fit.runs.loss) - np.median(fit.log_mean, axis=0))
+    drawn = np.log(fit.replicated.reshape(fit.log_mean.shape)) - fit.log_mean
+    scale = np.diff(np.quantile(drawn, [0.16, 0.84], axis=0), axis=0)[0] / 2
+    expected = (np.log(fit.runs.loss) - np.median(fit.log_mean, axis=0)) / scale
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected))
 
 
+def test_residuals_follow_noise_that_grows_for_small_runs(one_input: bs.Fit) -> None:
+    (band,) = [entry for entry in legend(bs.plot.residuals(one_input)) if entry.startswith("±1")]
+    assert "% to " in band
+
+
 def test_traces_show_every_parameter_and_leave_no_pyplot_figure(fit: bs.Fit) -> None:
-    figure = bs.plot.traces(fit)
+    chains = dataclasses.replace(fit, manifest={**fit.manifest, "sampler_used": "NUTS"})
+    figure = bs.plot.traces(chains)
     assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["E", "α", "β", "A", "B", "σ", "ν"]
     assert all(len(ax.get_lines()) >= fit.unconstrained.shape[0] for ax in figure.axes)
+    assert legend(figure)[:2] == ["chain 1", "chain 2"] and "99% of ranks" in legend(figure)[-1]
+    assert not any("p=" in text.get_text() for text in rendered(figure))
     assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_independent_draws_are_no_chains(fit: bs.Fit) -> None:
+    figure = bs.plot.traces(fit)
+    assert "Independent draws" in figure.get_suptitle() and len(figure.axes) == len(fit.draws)
+
+
+def test_pictures_of_many_parameters_say_how_many_they_show(fit: bs.Fit) -> None:
+    draws = {f"alpha[{number}]": fit.draws["alpha"] for number in range(30)}
+    figure = bs.plot.traces(dataclasses.replace(fit, draws=draws))
+    assert "24 of 30 parameters" in figure.get_suptitle() and len(figure.axes) == 24
 
 
 def test_traces_of_groups_with_a_slash_in_their_names_are_drawn(fit: bs.Fit) -> None:
@@ -238,11 +282,13 @@ def test_symbols() -> None:
     ("low", "high", "name", "expected"),
     [
         (1.9, 3.6, "loss", ["2", "2.25", "2.5", "2.75", "3", "3.25", "3.5"]),
-        (0.9, 6.5, "loss", ["1", "1.5", "2", "3", "5"]),
-        (6e7, 2e10, "params", ["100M", "1B", "10B"]),
+        (0.9, 6.5, "loss", ["1", "1.5", "2", "3", "4", "6"]),
+        (6e7, 2e10, "params", ["100M", "300M", "1B", "3B", "10B"]),
         (3e8, 3e10, "tokens", ["500M", "1B", "2B", "5B", "10B", "20B"]),
         (1e18, 2e21, "flops", ["$10^{18}$", "$10^{19}$", "$10^{20}$", "$10^{21}$"]),
-        (1.5e21, 5e21, "flops", [rf"${i}\times10^{{21}}$" for i in ("2", "3", "4", "5")]),
+        (1.5e21, 5e21, "flops", [rf"${i}\times10^{{21}}$" for i in ("1.5", "2", "3", "4")]),
+        (1.05, 4.2, "loss", ["1.2", "1.5", "2", "2.5", "3", "4"]),
+        (9.5e-5, 1.8e-4, "loss", [r"$10^{-4}$", r"$1.2\times10^{-4}$", r"$1.5\times10^{-4}$"]),
     ],
 )
 def test_ticks_of_log_axes_are_readable(low: float, high: float, name: str, expected: list[str]) -> None:

@@ -65,7 +65,7 @@ def test_a_run_under_way_has_its_rows_and_its_plan(fit: bs.Fit) -> None:
     plan, found = bs.trajectory(fit, **PLANNED, steps=STEPS), bs.trajectory(fit, run=run, steps=40_000)
     figure = bs.plot.trajectory(fit, found, plan=plan, target=0.5)
     said = labels(figure)
-    assert {"rows so far", "median, before the run"} <= set(said)
+    assert "median, before the run" in said and any(one.startswith("rows so far") for one in said)
     assert "target 0.5 nats/token, reached by its end with probability 0 %" in said
     assert r"\$b\$" in figure.get_suptitle()
 
