@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import scipy.special
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
@@ -21,7 +23,7 @@ from matplotlib.ticker import MultipleLocator, NullLocator, PercentFormatter
 import bayes_scaling as bs
 from bayes_scaling.cli.demo import CUT
 from bayes_scaling.evaluate.weights import WITNESSES
-from bayes_scaling.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE, log_axis
+from bayes_scaling.plot.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SEQUENTIAL, STYLE, TickNumbers, log_axis
 
 LAWS: Mapping[str, tuple[str, str, str]] = {
     "chinchilla": (BLUE, "o", "-"),
@@ -89,6 +91,11 @@ def draw_errors(axes: Axes, fits: Mapping[str, bs.Fit], runs: bs.Runs, size: flo
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
+    label_errors(axes)
+
+
+def label_errors(axes: Axes) -> None:
+    """Make the axes those of errors over compute."""
     axes.axhline(0, color=BLACK, linewidth=0.8)
     log_axis(axes, axes.xaxis, "flops", "training compute C [FLOP]")
     axes.yaxis.set_major_locator(MultipleLocator(0.05))
@@ -96,7 +103,7 @@ def draw_errors(axes: Axes, fits: Mapping[str, bs.Fit], runs: bs.Runs, size: flo
     axes.set_ylabel("measured loss / forecast - 1")
 
 
-def witnesses(error: np.ndarray, runs: bs.Runs) -> float:
+def independent(error: np.ndarray, runs: bs.Runs) -> float:
     """Return how many independent runs would say as much as these.
 
     The share of the squared error that a plane in ln N and ln D explains is common to all of them: n runs with a common
@@ -138,22 +145,30 @@ def disagreement(fits: Mapping[str, bs.Fit], below: bs.Runs, above: bs.Runs) -> 
     return figure
 
 
-def few_witnesses(fits: Mapping[str, bs.Fit], above: bs.Runs) -> Figure:
+def few_observations(fits: Mapping[str, bs.Fit], above: bs.Runs) -> Figure:
     """Draw what the larger runs say of each law, a panel each."""
     figure = Figure(figsize=(9.5, 3.1), layout="constrained")
     panels = figure.subplots(1, len(fits), sharey=True)
+    params = above.column("params")
+    colours = ScalarMappable(LogNorm(params.min(), params.max()), SEQUENTIAL)
     for axes, (name, fit) in zip(panels, fits.items(), strict=True):
-        draw_errors(axes, {name: fit}, above, 6.0)
-        count = witnesses(errors(fit, above), above)
+        error = np.expm1(errors(fit, above))
+        axes.scatter(above.column("flops"), error, s=40, c=colours.to_rgba(params), edgecolors="white", linewidths=0.6)
+        label_errors(axes)
+        count = independent(errors(fit, above), above)
         axes.set_title(f"{name}: {len(above)} runs,\nworth {count:.1f} independent ones")
         axes.set_xlim(2.5e12, 4e14)
         axes.set_xticks([1e13, 1e14])
         axes.set_ylabel("measured loss / forecast - 1" if axes is panels[0] else "")
+    sizes = np.unique(params)[::2]
+    bar = figure.colorbar(colours, ax=panels, pad=0.02, aspect=30, ticks=sizes, format=TickNumbers("params"))
+    bar.minorticks_off()
+    bar.set_label("parameters N")
     return figure
 
 
 def by_rows(scores: pd.DataFrame) -> dict[str, float]:
-    """Return weights that take every held-out run for a witness: stacking, row by row."""
+    """Return weights that take every held-out run for an independent observation: stacking, row by row."""
     wide = scores.pivot(index=["cut", "row"], columns="candidate", values="log_score")
     return bs.evaluate.stacking_weights({name: wide[name].to_numpy() for name in LAWS})
 
@@ -184,9 +199,9 @@ def together(comparison: bs.Comparison, above: bs.Runs) -> Figure:
         density[name] = np.exp(scipy.special.logsumexp(given, axis=0) - np.log(len(given))) / LOSSES
     measured = float(above.loss[largest])
     draw_mixture(left, by_rows(comparison.scores), density, measured)
-    left.set(title="Every held-out run a witness", ylabel="probability density")
+    left.set(title="Every held-out run counts by itself", ylabel="probability density")
     draw_mixture(right, comparison.weights, density, measured)
-    right.set_title(f"All of them together {WITNESSES:g} witnesses")
+    right.set_title(f"All of them count as {WITNESSES:g} independent observations")
     return figure
 
 
@@ -202,7 +217,7 @@ def main() -> None:
     with mpl.rc_context(STYLE):
         pictures = {
             "laws-disagree": disagreement(exact, below, above),
-            "laws-witnesses": few_witnesses(exact, above),
+            "laws-witnesses": few_observations(exact, above),
             "laws-together": together(comparison, above),
         }
         for name, figure in pictures.items():
@@ -212,12 +227,12 @@ def main() -> None:
     far = np.sqrt(FURTHEST / 6 / RATIO)
     for name, fit in exact.items():
         error = errors(fit, above)
-        within, count = np.sqrt((errors(fit, below) ** 2).mean()), witnesses(error, above)
+        within, count = np.sqrt((errors(fit, below) ** 2).mean()), independent(error, above)
         median, band = median_and_band(fit, np.array([far]))
         print(
             f"{name}: fitted runs {within:.1%} off, larger ones {np.sqrt((error**2).mean()):.1%}, worth {count:.1f} "
             f"independent ones; at {FURTHEST:.0e} FLOP loss {median[0]:.2f}, 90 % {band[0, 0]:.2f} to "
-            f"{band[0, 1]:.2f}; weight by rows {rows[name]:.0%}, by witnesses {few[name]:.0%}"
+            f"{band[0, 1]:.2f}; weight by rows {rows[name]:.0%}, by a few observations {few[name]:.0%}"
         )
 
 
