@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from bayes_scaling.cli.demo import CUT
 from bayes_scaling.data import datasets
 from bayes_scaling.plot.style import AXES, SEQUENTIAL, STYLE, VERMILLION
 
+DARKER = ListedColormap(SEQUENTIAL(np.linspace(0, 0.86, 256)))  # lines and white digits need contrast
 BATCH = 2048  # bytes per step of the curves over size
 
 
@@ -28,7 +30,7 @@ def draw_grid(axes: Axes) -> None:
         loss=("loss", "mean"), seeds=("seed", "nunique"), flops=("flops", "first")
     )
     marks = axes.scatter(
-        cells["params"], cells["tokens"], c=cells["loss"], s=70, cmap=SEQUENTIAL.reversed(), norm=LogNorm(), zorder=3
+        cells["params"], cells["tokens"], c=cells["loss"], s=70, cmap=DARKER.reversed(), norm=LogNorm(), zorder=3
     )
     for cell in cells.itertuples():
         if cell.seeds > 1:
@@ -43,17 +45,17 @@ def draw_grid(axes: Axes) -> None:
     axes.legend(loc="upper left", fontsize=7)
     bar = axes.figure.colorbar(marks, ax=axes, ticks=[1.2, 1.5, 2, 2.5], format="{x:.1f}")
     bar.minorticks_off()
-    bar.set_label("loss (nats/byte)")
+    bar.set_label("loss [nats/byte]")
 
 
 def draw_curves(axes: Axes, frame: pd.DataFrame, by: str, letter: str) -> None:
     """Draw the longest curve for each value of a column."""
     values = sorted(frame[by].unique())
     for value, rows in frame.groupby(by):
-        colour = SEQUENTIAL(1 - values.index(value) / (len(values) - 1))
+        colour = DARKER(1 - values.index(value) / (len(values) - 1))
         longest = rows[rows["run"] == rows.loc[rows["steps"].idxmax(), "run"]]
         axes.plot(longest["steps"], longest["loss"], color=colour, label=f"{letter} = {value:,.0f}")
-    axes.set(xscale="log", yscale="log", xlabel=AXES["steps"], ylabel="loss (nats/byte)")
+    axes.set(xscale="log", yscale="log", xlabel=AXES["steps"], ylabel="loss [nats/byte]")
     axes.set_yticks([1.2, 1.5, 2, 3, 4, 5], labels=["1.2", "1.5", "2", "3", "4", "5"])
     axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
     axes.legend(fontsize=7)
