@@ -286,7 +286,7 @@ def picture(law: Law) -> bytes:
         "xtick.color": GREY,
     }
     with mpl.rc_context(style):
-        figure = Figure(figsize=(2.35 * across, 1.55 * down), layout="constrained")
+        figure = Figure(figsize=(2.35 * across, 1.7 * down), layout="constrained")
         for i, row in enumerate(rows):
             _density(figure.add_subplot(down, across, i + 1), row)
         file = io.BytesIO()
@@ -312,9 +312,9 @@ def _density(axes: Any, row: Parameter) -> None:
         axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     else:
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
-    words = textwrap.wrap(row.quantity, 38)
-    label = words[0] + (" ..." if len(words) > 1 else "") if words else ""
-    axes.set_xlabel(_mathtext(label), color=GREY, fontsize=7)
+    words = textwrap.wrap(row.quantity, 32)
+    label = "\n".join(words[:2]) + (" ..." if len(words) > 2 else "")
+    axes.set_xlabel("\n".join(_mathtext(line) for line in label.split("\n")), color=GREY, fontsize=8.5)
     axes.set_title(_mathtext(row.name), fontsize=11)
 
 
