@@ -111,6 +111,7 @@ def plot_ranking(comparison: Comparison) -> Figure:
     at = np.arange(len(ranked))[::-1]
     floor = max(-10.0, float(ranked["difference"].min()))
     ends: list[float] = []
+    cut = False
     ours = ranked["weight"].notna().to_numpy()
     mixed = ranked["candidate"].isin(comparison.posteriors).to_numpy() & ~ours
     for chosen, colour, marker, name in (
@@ -122,15 +123,18 @@ def plot_ranking(comparison: Comparison) -> Figure:
             continue
         gap = np.maximum(ranked.loc[chosen, "difference"].to_numpy(), floor)
         error = SE_OF_90 * ranked.loc[chosen, "difference_se"].fillna(0.0).to_numpy()
-        ends.append((gap - error).min())
         beyond = ranked.loc[chosen, "difference"].to_numpy() < floor
+        error[beyond] = 0.0  # the arrow stands for a score further left
+        cut |= bool(beyond.any())
+        ends.append((gap - error).min())
         scores.plot(gap[beyond], at[chosen][beyond], "<", color=colour, markersize=9)
         scores.errorbar(gap, at[chosen], xerr=error, fmt=marker, color=colour, markersize=5, capsize=2, label=name)
     scores.axvline(0, color=BLACK, linewidth=0.8)
     edge = max(min(1.15 * floor - 0.2, 1.05 * min(ends)), 2 * floor - 1)
     scores.set_xlim(edge, 0.5 - 0.1 * floor)
     scores.set_yticks(at, [escaped_text(textwrap.shorten(str(name), 44)) for name in ranked["candidate"]])
-    scores.set_xlabel("log score per held-out run, relative to the best law [nats]\n(bars: 90%, 1.64 standard errors)")
+    told = "bars: 90%, 1.64 standard errors" + ("; arrows: further left" if cut else "")
+    scores.set_xlabel(f"log score per held-out run, relative to the best law [nats]\n({told})")
     weights.barh(at + 0.18, ranked["weight"].fillna(0.0), 0.34, color=BLUE, label="leave-largest-out")
     weights.barh(at - 0.18, ranked["loo_weight"].fillna(0.0), 0.34, color=GREY, label="leave-one-out")
     weights.set(xlim=(0, 1), xlabel="weight among the laws")
