@@ -96,7 +96,7 @@ def fan(content: Content) -> Figure:
     ax.vlines(at, run["lower"], run["upper"], color=VERMILLION, linewidth=4.5, zorder=5)
     ax.plot([at], [run["expected_loss"]], label="the plan, 50 and 90 % bands", **PLAN)
     _goals(ax, content["recommendation"])
-    _log(ax, ax.xaxis, "flops", "training compute 6 N D [FLOPs]")
+    _log(ax, ax.xaxis, "flops", "training compute 6 N D [FLOP]")
     _log(ax, ax.yaxis, "loss", f"loss [{escaped_text(unit)}]")
     ax.set_xlim(x[0] / 1.3, x[-1])
     return _with_legend(figure, ax)
