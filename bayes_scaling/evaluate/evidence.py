@@ -15,8 +15,8 @@ from bayes_scaling.evaluate.weights import RULE, law_weights
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 
-ALIKE = 1.25  # ratio of weights up to which laws forecast about as well
-EQUAL = "there are too few runs to hold any out, so all laws weigh the same"
+ALIKE = 0.05  # nats per run up to which two members forecast about as well
+EQUAL = "there are too few runs to hold any out, so all laws get equal weight"
 
 
 class ScoredFits(Protocol):
@@ -55,7 +55,7 @@ def evidence_of(candidates: Sequence[Candidate], made: ScoredFits, cuts: Sequenc
         scored = {str(row["candidate"]): row for _, row in summarise(ours, ["candidate"]).iterrows()}
         held_out = int(ours["run"].nunique())
         why = f"fitted to {_spelled(cuts)} and scored on the {counted(held_out, 'run')} above: {RULE}"
-    said = _sentences(candidates, made, cuts)
+    said = _reasons(candidates, made, cuts, {name: float(row["log_score"]) for name, row in scored.items()})
     laws = tuple(_of_law(one, scored.get(one.label), made.refits, said[one.label]) for one in candidates)
     return Evidence(tuple(cut.label for cut in cuts), held_out, why, laws)
 
@@ -81,39 +81,34 @@ def _of_law(candidate: Candidate, scored: Any, refits: pd.DataFrame, why: str) -
     )
 
 
-def _sentences(candidates: Sequence[Candidate], made: ScoredFits, cuts: Sequence[Cut]) -> dict[str, str]:
-    """Say of each law what its weight follows from."""
+def _reasons(
+    candidates: Sequence[Candidate], made: ScoredFits, cuts: Sequence[Cut], scores: Mapping[str, float]
+) -> dict[str, str]:
+    """Say of each member, in a few words, what its weight follows from."""
     laws = {one.label: one.law.label for one in candidates}
     used = {label: law for label, law in laws.items() if made.fits[label].converged}
     weights = law_weights(made.scores, used or laws, cuts) if laws else {}
-    by_law: dict[str, float] = {}
-    for label, weight in weights.items():
-        by_law[laws[label]] = by_law.get(laws[label], 0.0) + weight
-    best = max(by_law, key=lambda law: by_law[law], default="")
+    best = max(weights, key=lambda label: weights[label], default="")
     said: dict[str, str] = {}
-    for label, law in laws.items():
+    for label in laws:
         problems = "; ".join(made.fits[label].problems)
         if problems and label in weights:
             said[label] = f"it did not converge, as none did ({problems})"
         elif problems:
             said[label] = f"left out: it did not converge ({problems})"
+        elif not cuts:
+            said[label] = "no run held out"
+        elif len(weights) == 1:
+            said[label] = "the only law"
         else:
-            said[label] = _sentence(law, by_law, best, bool(cuts))
+            said[label] = "best" if label == best else _compared(scores[best] - scores[label])
     return said
 
 
-def _sentence(law: str, by_law: Mapping[str, float], best: str, tested: bool) -> str:
-    if not tested:
-        return "no runs were held out, so laws weigh the same"
-    if len(by_law) == 1:
-        return "the only law"
-    if law == best:
-        return f"{law} would have forecast the largest runs best"
-    odds = by_law[best] / by_law[law] if by_law[law] > 0 else math.inf
-    if odds < ALIKE:
-        return f"{law} would have forecast the largest runs about as well as {best}"
-    return f"{law} would have forecast the largest runs less well: {best} weighs {_times(odds)} as much"
-
-
-def _times(odds: float) -> str:
-    return "over 1000 times" if odds > 1000 else f"{odds:.0f} times" if odds >= 9.5 else f"{odds:.1f} times"
+def _compared(lower: float) -> str:
+    """Say how far a member scored below the best one, in nats per held-out run."""
+    if math.isnan(lower):
+        return "no score"
+    if lower < ALIKE:
+        return "about as good"
+    return f"scored {lower:.1f} nats lower" if lower < 100 else "scored over 100 nats lower"
