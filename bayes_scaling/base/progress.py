@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 PATIENCE = 2.0  # seconds before a bar is shown
+WIDE = 100  # columns of a terminal from which on there is room for a bar beside its words
 INSIDE = 0.95  # share of a part that work inside of it may fill: the last of it is for what comes after
 
 type Progress = Callable[[str, float], None]
@@ -45,6 +46,7 @@ def progress_bar(title: str, shown: bool | None = None) -> Iterator[Progress]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.table import Column
     from rich.text import Text
 
     pace = Pace(time.monotonic())
@@ -55,15 +57,12 @@ def progress_bar(title: str, shown: bool | None = None) -> Iterator[Progress]:
         def render(self, task: Task) -> Text:
             return Text(pace.words(time.monotonic()))
 
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        Left(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    console = Console(stderr=True)
+    words = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+    columns: list[ProgressColumn] = [SpinnerColumn(), words]
+    columns += [BarColumn()] if console.width >= WIDE else []
+    columns += [TimeElapsedColumn(table_column=Column(no_wrap=True)), Left(table_column=Column(no_wrap=True))]
+    bar = Progress(*columns, console=console, transient=True, expand=True)
     row = bar.add_task(title, total=None)
     timer = threading.Timer(PATIENCE, bar.start)
     timer.daemon = True

@@ -44,6 +44,24 @@ def test_a_bar_is_shown_on_a_terminal() -> None:
     assert b"work: counting" in shown and b"s left" in shown
 
 
+@pytest.mark.parametrize(("columns", "bar"), [(80, False), (120, True)])
+def test_a_narrow_terminal_gets_one_line_without_the_bar(columns: int, bar: bool) -> None:
+    reader, writer = pty.openpty()
+    script = SCRIPT.replace('"counting"', "'a stage whose name is ' + 8 * 'much too long '")
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, "-c", script], stderr=writer, check=True, env=environment)
+    os.close(writer)
+    shown = b""
+    try:
+        while piece := os.read(reader, 4096):
+            shown += piece
+    except OSError:  # the other end of the terminal is closed
+        pass
+    text = shown.decode()
+    assert ("━" in text) == bar and "s left" in text
+    assert text.count("\x1b[1A") == 1  # at the end: a second line would be erased by going up each time
+
+
 def test_short_work_shows_nothing() -> None:
     reader, writer = pty.openpty()
     subprocess.run([sys.executable, "-c", SCRIPT.replace("0.2", "60.0")], stderr=writer, check=True)
