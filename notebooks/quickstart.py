@@ -14,7 +14,7 @@
 # # From runs to a decision
 #
 # The measured runs that come with the package: byte-level transformers, trained on Python source. We fit the
-# small ones, forecast the large ones, look whether the bands hold, and spend a budget.
+# small ones, forecast the large ones, check whether the bands hold, and spend a budget.
 
 # %%
 import numpy as np
@@ -39,7 +39,7 @@ fit = bs.fit("chinchilla", small, seed=0)
 fit.summary()
 
 # %% [markdown]
-# `learned` says how much of the prior's spread the runs took away: what is near zero is the prior speaking.
+# `learned` says how much of the prior's spread the runs took away: near zero, the posterior is just the prior.
 #
 # ## Forecast
 #
