@@ -13,6 +13,7 @@ import typer
 from bayes_scaling.base.files import csv_text, write_text
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.names import CONVENTIONS, listed_as_choice
+from bayes_scaling.cli._panels import TABLE
 from bayes_scaling.cli._workers import executor_of, refuse_without_fits
 from bayes_scaling.errors import BayesScalingWarning, DataError, ForecastError, LawError
 
@@ -28,9 +29,13 @@ AS_A_TABLE_IS_READ = {"columns": "", "loss_unit": "nats/token", "params_conventi
 """Options that say how a table is read, and what they are by default."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Columns = Annotated[str, typer.Option(help="Names of columns in the file: params=N,tokens=D,loss=val_loss.")]
-LossUnit = Annotated[str, typer.Option(help="Unit of the loss, shown in labels.")]
-Convention = Annotated[str, typer.Option(help=f"What params counts: {listed_as_choice(CONVENTIONS)}.")]
+Columns = Annotated[
+    str, typer.Option(help="Names of columns in the file: params=N,tokens=D,loss=val_loss.", rich_help_panel=TABLE)
+]
+LossUnit = Annotated[str, typer.Option(help="Unit of the loss, shown in labels.", rich_help_panel=TABLE)]
+Convention = Annotated[
+    str, typer.Option(help=f"What params counts: {listed_as_choice(CONVENTIONS)}.", rich_help_panel=TABLE)
+]
 LawsToFit = Annotated[
     str,
     typer.Option(
@@ -72,6 +77,7 @@ LawOfSource = Annotated[
         "NAME:OPTION=VALUE or a law file. Of what was saved, one law to use it alone, or the law file that it was made "
         "with.",
         show_default=False,
+        rich_help_panel=TABLE,
     ),
 ]
 Params = Annotated[str, typer.Option(help="Parameter counts of the runs to forecast, comma-separated.")]

@@ -10,30 +10,36 @@ import typer
 
 from bayes_scaling.base.messages import shown
 from bayes_scaling.cli._options import group_name, named, number, numbers
+from bayes_scaling.cli._panels import COST, RUN
 from bayes_scaling.decide.names import COSTS, cost_names, objective_names
 from bayes_scaling.errors import PlanError
 
 if TYPE_CHECKING:
     from bayes_scaling.decide.costs import Cost
 
-CostName = Annotated[str, typer.Option("--cost", help=f"How the budget is counted: {cost_names()}.")]
-TRAINING_COSTS = tuple(name for name in COSTS if name != "lifetime")
-TrainingCostName = Annotated[str, typer.Option("--cost", help=f"How cost is counted: {', '.join(TRAINING_COSTS)}.")]
-PeakFlops = Annotated[float | None, typer.Option(help="Peak FLOPs per second of one device: 989e12.")]
-SEVERAL = (
-    "Several, comma-separated, are equally likely, and are paired by position with several of another option: the "
-    "first of each go together."
-)
-Utilisation = Annotated[str, typer.Option(help=f"Fraction of the peak that training reaches. {SEVERAL}")]
-PricePerGpuHour = Annotated[str, typer.Option(help=f"Price of one device for one hour. {SEVERAL}")]
-ServingTokens = Annotated[str, typer.Option(help=f"Tokens served over the model's lifetime. {SEVERAL}")]
-ServingUtilisation = Annotated[
-    str, typer.Option(help=f"Utilisation while serving; as in training by default. {SEVERAL}")
+CostName = Annotated[
+    str, typer.Option("--cost", help=f"How the budget is counted: {cost_names()}.", rich_help_panel=COST)
 ]
-ServingPrice = Annotated[str, typer.Option(help=f"Price while serving; as in training by default. {SEVERAL}")]
-Currency = Annotated[str | None, typer.Option(help="Currency of the price; USD by default.")]
+TRAINING_COSTS = tuple(name for name in COSTS if name != "lifetime")
+TrainingCostName = Annotated[
+    str, typer.Option("--cost", help=f"How cost is counted: {', '.join(TRAINING_COSTS)}.", rich_help_panel=COST)
+]
+PeakFlops = Annotated[
+    float | None, typer.Option(help="Peak FLOPs per second of one device: 989e12.", rich_help_panel=COST)
+]
+Utilisation = Annotated[str, typer.Option(help="Fraction of the peak that training reaches.*", rich_help_panel=COST)]
+PricePerGpuHour = Annotated[str, typer.Option(help="Price of one device for one hour.*", rich_help_panel=COST)]
+ServingTokens = Annotated[str, typer.Option(help="Tokens served over the model's lifetime.*", rich_help_panel=COST)]
+ServingUtilisation = Annotated[
+    str, typer.Option(help="Utilisation while serving; as in training by default.*", rich_help_panel=COST)
+]
+ServingPrice = Annotated[
+    str, typer.Option(help="Price while serving; as in training by default.*", rich_help_panel=COST)
+]
+Currency = Annotated[str | None, typer.Option(help="Currency of the price; USD by default.", rich_help_panel=COST)]
 CostQuantile = Annotated[
-    float | None, typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.")
+    float | None,
+    typer.Option(help="Quantile of an uncertain cost that must fit the budget; 0.5 by default.", rich_help_panel=COST),
 ]
 ObjectiveName = Annotated[str, typer.Option("--objective", help=f"What to optimise: {objective_names()}.")]
 Incumbent = Annotated[float | None, typer.Option(help="Loss to beat; the lowest loss in the table by default.")]
@@ -48,6 +54,7 @@ Limits = Annotated[
         help="Constraint. A range params=LEAST:MOST (or tokens, tokens_per_param, batch_tokens, steps): leave out an "
         "end for no limit, give one number to fix it. Or one number for tokens_available, deadline_hours, "
         "step_seconds, memory_bytes or bytes_per_param. Repeatable.",
+        rich_help_panel=RUN,
     ),
 ]
 NUMBERS = ("utilisation", "price_per_gpu_hour", "serving_tokens", "serving_utilisation", "serving_price")

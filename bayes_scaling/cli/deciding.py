@@ -23,6 +23,7 @@ from bayes_scaling.cli._options import (
     numbers,
     print_json,
 )
+from bayes_scaling.cli._panels import MORE, RUN
 from bayes_scaling.cli._plan_options import (
     CostName,
     CostQuantile,
@@ -67,24 +68,43 @@ def allocate(
     incumbent: Incumbent = None,
     target: Target = None,
     limit: Limits = None,
-    candidates: Annotated[str, typer.Option(help="Parameter counts to choose from, comma-separated.")] = "",
-    shapes: Annotated[str, typer.Option(help="Shapes to choose from, LAYERSxWIDTH: 32x4096,40x5120.")] = "",
-    vocabulary: Annotated[int, typer.Option(help="Vocabulary of --shapes, to count the output head.")] = 0,
-    context: Annotated[int, typer.Option(help="Context length of --shapes, to count attention.")] = 0,
+    candidates: Annotated[
+        str, typer.Option(help="Parameter counts to choose from, comma-separated.", rich_help_panel=RUN)
+    ] = "",
+    shapes: Annotated[
+        str, typer.Option(help="Shapes to choose from, LAYERSxWIDTH: 32x4096,40x5120.", rich_help_panel=RUN)
+    ] = "",
+    vocabulary: Annotated[
+        int, typer.Option(help="Vocabulary of --shapes, to count the output head.", rich_help_panel=RUN)
+    ] = 0,
+    context: Annotated[
+        int, typer.Option(help="Context length of --shapes, to count attention.", rich_help_panel=RUN)
+    ] = 0,
     compare_with: Annotated[
-        list[str] | None, typer.Option(help="Run to compare with, NAME=PARAMS:TOKENS: Gopher=280e9:300e9. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Run to compare with, NAME=PARAMS:TOKENS: Gopher=280e9:300e9. Repeatable.", rich_help_panel=RUN
+        ),
     ] = None,
     at: At = None,
-    budgets: Annotated[str, typer.Option(help="Other budgets to compare, comma-separated.")] = "",
+    budgets: Annotated[str, typer.Option(help="Other budgets to compare, comma-separated.", rich_help_panel=MORE)] = "",
     probabilities: Annotated[
-        str, typer.Option(help="Find the smallest budget that reaches --target with each of these probabilities.")
+        str,
+        typer.Option(
+            help="Find the smallest budget that reaches --target with each of these probabilities.",
+            rich_help_panel=MORE,
+        ),
     ] = "",
-    runs: Annotated[int, typer.Option(help="Split the budget over this many runs; the best one counts.")] = 1,
+    runs: Annotated[
+        int, typer.Option(help="Split the budget over this many runs; the best one counts.", rich_help_panel=MORE)
+    ] = 1,
     ladder: Annotated[
-        float | None, typer.Option(help="Fraction of the budget for a ladder of small runs first.")
+        float | None,
+        typer.Option(help="Fraction of the budget for a ladder of small runs first.", rich_help_panel=MORE),
     ] = None,
     reserve: Annotated[
-        float | None, typer.Option(help="Fraction of the budget to hold back, with --ladder; 0.05 by default.")
+        float | None,
+        typer.Option(help="Fraction of the budget to hold back, with --ladder; 0.05 by default.", rich_help_panel=MORE),
     ] = None,
     law: LawOfSource = "",
     columns: Columns = "",
