@@ -266,6 +266,8 @@ def _content(path: Path, kind: str) -> bytes:
         if path.is_dir():
             raise DataError(f"{plain(str(path), 200)} is a folder; expected {kind}")
         if not path.is_file():
+            if not path.exists():
+                raise DataError(f"there is no file {plain(str(path), 200)}; expected {kind}")
             raise DataError(f"{plain(str(path), 200)} is not a file; expected {kind}")
         content = path.read_bytes()
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -264,12 +265,16 @@ class Study(Part):
 
 def _sentence(error: pydantic.ValidationError) -> str:
     """Return the first error as one sentence."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     place = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("function", "tuple", "dict")))
     if first["type"] == "extra_forbidden":
         return f"{place} is unknown; expected one of {', '.join(_known(first['loc'][:-1]))}"
     if first["type"] == "missing":
-        return f"{place} is missing"
+        table, name = first["loc"][:-1], str(first["loc"][-1])
+        unknown = [e["loc"][-1] for e in errors if e["type"] == "extra_forbidden" and e["loc"][:-1] == table]
+        near = difflib.get_close_matches(name, map(str, unknown), 1)
+        return f"{place} is missing{f', and {near[0]} is unknown: did you mean {name}?' if near else ''}"
     if first["type"] == "value_error":
         return f"{place or 'it'} {first['ctx']['error']}"
     expected = first["msg"].removeprefix("Input should be ").replace("a valid ", "a ")

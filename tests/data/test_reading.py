@@ -311,8 +311,8 @@ def test_truncated_parquet_is_refused(folder: Path, share: float) -> None:
 def test_paths_that_are_no_table(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     assert "is a folder" in refusal(lambda: Runs.read(tmp_path / "folder.csv"))
-    assert "is not a file" in refusal(lambda: Runs.read(tmp_path / "absent.csv"))
-    assert "is not a file" in refusal(lambda: Runs.read("a\0b.csv"))
+    assert "there is no file" in refusal(lambda: Runs.read(tmp_path / "absent.csv"))
+    assert "there is no file" in refusal(lambda: Runs.read("a\0b.csv"))
     assert "cannot be read" in refusal(lambda: Runs.read("x" * 5000 + ".csv"))
     for name, ending in (("runs.txt", ".txt"), ("runs", "nothing"), ("runs.csv.gz", ".gz")):
         message = refusal(lambda name=name: read_table(written(tmp_path, GOOD, name)))  # type: ignore[misc]

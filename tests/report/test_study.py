@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {"data": {"bundled": "stdlib_sweep"}, "budget": {"amount"
     ("changed", "said"),
     [
         ({"budget": {}}, "budget.amount is missing"),
+        ({"budget": {"amont": 1e15}}, "budget.amount is missing, and amont is unknown: did you mean amount"),
         ({"budget": {"amount": "much"}}, "budget.amount is 'much', expected a number"),
         ({"budget": {"amount": -1}}, "budget.amount is -1"),
         ({"budget": {"amount": 1, "currenzy": "EUR"}}, "budget.currenzy is unknown; expected one of amount, cost"),
