@@ -149,7 +149,7 @@ def quantity(
         said = {"quantity": name, "unit": found.unit, "meaning": found.meaning, "laws": dict(found.laws) or None}
         print_json({**said, "prob": prob, "points": points})
     else:
-        show(quantity_table(found, prob))
+        show(quantity_table(found, prob, loaded.runs.loss_unit))
 
 
 def demo(

@@ -10,6 +10,7 @@ import typer
 
 from bayes_scaling.base.files import refuse_taken, text_of
 from bayes_scaling.base.messages import counted, printing
+from bayes_scaling.base.numbers import number as written
 from bayes_scaling.cli._options import (
     AsJson,
     At,
@@ -255,9 +256,10 @@ def preregister(
             ) from None
         registered = put(plan if isinstance(plan, dict) else {}, name=name, note=note)
     registered.save(out)
-    typer.echo(f"{out}: {counted(len(registered.runs), 'run')}, digest {registered.digest}")
+    called = f"{printing(name)}, " if name else ""
+    typer.echo(f"{out}: {called}{counted(len(registered.runs), 'run')}")
     inputs = ", ".join(
-        f"{name} {value if isinstance(value, str) else f'{value:.4g}'}"
+        f"{name} {value if isinstance(value, str) else written(value)}"
         for name, value in registered.content["runs"][0]["inputs"].items()
     )
     typer.echo(printing(f"{inputs}: {registered.verdict}"))

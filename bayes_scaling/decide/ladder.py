@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.numbers import amount, number
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.data.units import Shape
@@ -56,9 +57,10 @@ class Ladder:
         if self.final.unranked:
             return self.final.verdict
         return (
-            f"Train {len(self.rungs)} smaller runs for {self.rungs['cost'].sum():.3g} {self.final.unit}, then "
-            f"{self.final.params:.3g} parameters for {self.final.cost:.3g}, and keep {self.reserve:.3g}. The smaller "
-            f"runs reduce the uncertainty of the final run's expected loss to {self.uncertainty_left:.0%} of now."
+            f"Train {len(self.rungs)} smaller runs for {amount(self.rungs['cost'].sum(), self.final.unit)}, then "
+            f"{number(self.final.params, 3)} parameters for {amount(self.final.cost, self.final.unit)}, and "
+            f"keep {amount(self.reserve, self.final.unit)}. The smaller runs leave {self.uncertainty_left:.0%} of "
+            "today's uncertainty of the final run's expected loss."
         )
 
     def interval(self, probability: float = 0.9) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import equal_tails
+from bayes_scaling.base.numbers import amount, span
 from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Spending
@@ -76,10 +77,8 @@ class MidRun:
             return f"No recommendation: {self.unranked}."
         best, now = self.options.iloc[self._best], self.options.iloc[0]
         text = f"{self.best.capitalize()}: {self.objective} {best['value']:.4g}, against {now['value']:.4g} now"
-        band = (
-            f"The loss would be {best['median']:.4g} {self.loss_unit} (90 %: {best['low']:.4g} to {best['high']:.4g})"
-        )
-        return f"{text}, for {best['cost']:.3g} {self.unit} more. {band}."
+        band = f"The loss would be {best['median']:.4g} {self.loss_unit} (90%: {span(best['low'], best['high'])})"
+        return f"{text}, for {amount(best['cost'], self.unit)} more. {band}."
 
     def interval(self, probability: float = BAND) -> np.ndarray:
         """Return the equal-tailed interval of the loss at the end of each option, ``(n_option, 2)``."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import equal_tails
+from bayes_scaling.base.numbers import amount
 from bayes_scaling.errors import PlanError
 
 
@@ -103,7 +104,7 @@ class PilotPlan:
             limit = "" if math.isnan(self.perfect) else f" Knowing the truth would add {self.perfect:.2g} {self.unit}."
             return f"Buy nothing: no run on offer is worth its price to decide {self.decision}.{limit}"
         count = int(self.runs["copies"].sum())
-        text = f"Buy {count} run{'s' if count > 1 else ''} for {value.cost:.3g} {self.budget_unit}."
+        text = f"Buy {count} run{'s' if count > 1 else ''} for {amount(value.cost, self.budget_unit)}."
         if not math.isnan(self.now):
             text += (
                 f" They should gain {value.gain:.2g} {self.unit} for a price of {value.price:.2g} (knowing the truth "
@@ -111,7 +112,7 @@ class PilotPlan:
             )
         else:
             text += " They should"
-        return f"{text} reduce the uncertainty of the big run's expected loss to {value.uncertainty_left:.0%} of now."
+        return f"{text} leave {value.uncertainty_left:.0%} of today's uncertainty of the big run's expected loss."
 
     @validated
     def interval(self, probability: float = 0.9) -> np.ndarray:

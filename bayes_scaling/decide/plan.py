@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import computed_percent, equal_tails, shown
+from bayes_scaling.base.numbers import amount, number, span
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.objectives import Goal, Objective, cvar_given_draw, probability_below, quantile
 from bayes_scaling.decide.provenance import LEVELS, contained
@@ -251,20 +252,22 @@ class Plan:
             target = f" and reaches the target with probability {computed_percent(self.probability_reaches_target)}"
         tuned = ""
         if self.batch_tokens is not None and self.peak_learning_rate is not None:
-            tuned = f" in batches of {self.batch_tokens:.3g} with a peak learning rate of {self.peak_learning_rate:.3g}"
+            batch, rate = number(self.batch_tokens, 3), f"{self.peak_learning_rate:.3g}"
+            tuned = f" in batches of {batch} with a peak learning rate of {rate}"
         if tuned and self.best_rate is not None:
             least, most = self.interval(0.9, "best_rate")
-            tuned += f" (best: {least:.3g} to {most:.3g} with probability 90 %)"
+            tuned += f" (best: {least:.3g} to {most:.3g} with probability 90%)"
         dearer = ""
         if self.over_budget:
             dearer = (
-                f" In {computed_percent(self.over_budget)} of draws it costs more than the budget; plan at a higher "
+                f" With probability {computed_percent(self.over_budget)} it costs more than the budget; plan at a higher "
                 "quantile of the cost to make that rarer."
             )
+        size = f"{number(self.params, 3)} parameters on {number(self.tokens, 3)} tokens"
         return (
-            f"Train {self.params:.3g} parameters on {self.tokens:.3g} tokens{tuned} for {self.cost:.3g} {self.unit}. "
-            f"The loss will be {low:.4g} to {high:.4g} {self.loss_unit} with probability 90 %; it beats the incumbent "
-            f"with probability {computed_percent(self.probability_beats_incumbent)}{target}.{dearer}"
+            f"Train {size}{tuned} for {amount(self.cost, self.unit)}. The loss will be {span(low, high)} "
+            f"{self.loss_unit} with probability 90%; it beats the incumbent with probability "
+            f"{computed_percent(self.probability_beats_incumbent)}{target}.{dearer}"
         )
 
     @validated

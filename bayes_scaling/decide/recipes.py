@@ -204,7 +204,7 @@ class RecipeComparison:
         size = f"{self.budget:.3g} {self.unit}"
         facts = (
             f"at {size} {plain(rival)} is worth {_times(found.median)} the {self.unit} of {kept} "
-            f"(90 %: {_times(low)} to {_times(high)}), and it is ahead with probability {ahead}"
+            f"(90%: {_times(low)} to {_times(high)}), and it is ahead with probability {ahead}"
         )
         first = f"Promote {named}" if best != self.baseline else f"Drop {listed(rest)}: keep {kept}"
         text = f"{first}; {facts}."

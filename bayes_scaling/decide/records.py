@@ -26,6 +26,7 @@ import scipy.special
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.files import text_of, write_new
 from bayes_scaling.base.messages import counted, equal_tails, listed, plain, shown
+from bayes_scaling.base.numbers import span
 from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.columns import RULES, derive_missing
 from bayes_scaling.data.naming import named_as_runs
@@ -113,8 +114,8 @@ class Registered:
         low, high = self.interval(0.9)[0]
         more = f", and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
         return (
-            f"Registered {self.content['registered']}, digest {self.digest}: the loss will be {low:.4g} to {high:.4g} "
-            f"{self.content['loss_unit']} with probability 90 %{more}."
+            f"Registered {self.content['registered']}, digest {self.digest}: the loss will be {span(low, high)} "
+            f"{self.content['loss_unit']} with probability 90%{more}."
         )
 
     @validated

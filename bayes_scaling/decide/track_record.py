@@ -171,10 +171,13 @@ class TrackRecord:
         missed = int((pit.clip(upper=1 - pit) < UNLIKELY / 2).sum())
         chance = f"one chance in {1 / UNLIKELY:,.0f}"
         far = f" {missed} of them had less than {chance} by their forecast." if missed else ""
-        side = "too few" if row["inside"] < row["low"] else "too many" if row["inside"] > row["high"] else "as expected"
+        side = "too few" if row["inside"] < row["low"] else "too many" if row["inside"] > row["high"] else ""
+        low, high = int(row["low"]), int(row["high"])
+        between = f"{low} or {high}" if high == low + 1 else f"{low} to {high}" if high > low else f"{low}"
+        fits = f"{side} for calibrated forecasts" if side else "consistent with calibration"
         return (
-            f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90 % band, {side}: calibrated "
-            f"forecasts have {row['low']:.0f} to {row['high']:.0f}.{far} Mean error "
+            f"{row['inside']:.0f} of {row['runs']:.0f} measured runs lay inside their 90% band, {fits} "
+            f"(expected: {between}).{far} Mean error "
             f"{math.expm1(self.scores['error'].mean()):+,.2%}, mean log score {self.scores['log_score'].mean():.2f}."
         )
 

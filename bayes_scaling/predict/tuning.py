@@ -254,7 +254,7 @@ class Hyperparameters:
         """The recommendation in two sentences."""
         low, high = self.interval("rate")
         few, many = self.interval("batch_tokens")
-        batch = "as given" if self.fixed_batch else f"best: {few:.3g} to {many:.3g} with probability 90 %"
+        batch = "as given" if self.fixed_batch else f"best: {few:.3g} to {many:.3g} with probability 90%"
         least, most = self.region("rate")
         expected = self.wasted(self.rate).mean()
         region = (
@@ -263,7 +263,7 @@ class Hyperparameters:
             else f"No rate is known to waste less than {self.within:.1%} of the compute: this one, {expected:.1%}."
         )
         return (
-            f"Train with a peak learning rate of {self.rate:.3g} (best: {low:.3g} to {high:.3g} with probability 90 %) "
+            f"Train with a peak learning rate of {self.rate:.3g} (best: {low:.3g} to {high:.3g} with probability 90%) "
             f"in batches of {self.batch_tokens:.3g} tokens ({batch}). {region}"
         )
 

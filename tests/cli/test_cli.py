@@ -127,21 +127,24 @@ def test_json_says_what_the_text_of_a_fit_says(tmp_path: Path) -> None:
     for sentence in found["identifiability"]:
         assert f"warning: {sentence}" in text
     assert found["identifiability"] and [one["run"] for one in found["outliers"]] == [table["run"][4]]
-    assert f"1 run lies outside the bulk of the scatter: {table['run'][4]}" in text
+    assert f"1 row lies outside the bulk of the scatter: {table['run'][4]}" in text
     assert found["influential"] and "influential" in text
 
 
 def test_fit_prints_the_posterior(folder: Path) -> None:
     code, out, _ = run("fit", folder / "runs.csv", "--law", "chinchilla", "--sampler", "laplace")
     assert code == 0
-    for part in ("alpha", "median", "learned", "Pareto k-hat", "the prior is speaking"):
+    for part in ("alpha", "median", "learned", "Pareto k-hat", "the posterior is just the prior"):
         assert part in out
 
 
 def test_forecast_prints_bands_and_odds(folder: Path) -> None:
     arguments = ("forecast", folder / "fit.nc", "--params", "7e9,70e9", "--tokens", "1.4e12", "--target", "2.05")
     code, out, _ = run(*arguments, "--prob", "0.5,0.9")
-    assert code == 0 and "90% one new run" in out and "P(loss <= 2.05)" in out and "takes" in out
+    assert (
+        code == 0 and out.startswith("The largest of 2 runs: loss ") and " with probability 90%; reaches 2.05 " in out
+    )
+    assert "90% one new run" in out and "P(loss <= 2.05)" in out and "takes" in out
     code, out, _ = run(*arguments, "--prob", "0.8", "--json")
     content = json.loads(out)
     fit = bs.load_fit(folder / "fit.nc")

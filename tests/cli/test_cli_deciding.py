@@ -37,7 +37,8 @@ def test_a_plan_is_printed_with_what_it_may_lose(folder: Path) -> None:
     words = " ".join(out.split())
     assert code == 0
     for part in (
-        "maximise expected improvement over the incumbent", "plan 2.000e+10", "twenty_tokens (*)", "Gopher (*)",
+        "maximise expected improvement over the incumbent", "plan 20.0B", "Train 20B parameters on",
+        "twenty_tokens (*)", "Gopher (*)",
         "P(loss <= 2) =", "over draws, 90%: params", "lose no more than", "5.04 times the budget",
     ):  # fmt: skip
         assert part in words, part
@@ -146,7 +147,7 @@ def test_help_has_an_example_and_says_that_several_values_are_paired(folder: Pat
     code, out, _ = run("allocate", "--help")
     said = " ".join(out.replace("│", " ").split())
     assert code == 0 and "Example: bayes-scaling allocate" in said
-    assert said.count("paired by position with several of another option") == 5
+    assert said.count("paired by position") == 1 and said.count("*") == 6  # five options, and what the mark means
     paired = ("--cost", "money", "--peak-flops", "989e12", "--utilisation", "0.2,0.4", "--price-per-gpu-hour", "2,4")
     code, out, _ = run("allocate", folder / "fit.nc", "--budget", "1e5", *paired, "--json")
     assert code == 0 and json.loads(out)["plan"]["cost_90"] == pytest.approx([1e5, 1e5])

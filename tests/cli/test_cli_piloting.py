@@ -80,12 +80,12 @@ def test_what_is_left_of_a_run_costs_no_serving(folder: Path) -> None:
 def test_a_forecast_goes_on_record_and_is_scored(folder: Path, tmp_path: Path) -> None:
     on_record, record = tmp_path / "forecast.json", tmp_path / "record.jsonl"
     code, out, _ = run("preregister", folder / "plan.json", "--out", on_record, "--name", "the big run")
-    assert code == 0 and "digest" in out
+    assert code == 0 and out.count("digest") == 1 and "forecast.json: the big run, 1 run" in out
     assert re.search(r"params \S+, tokens \S+: Registered .*: the loss will be [\d.]+ to [\d.]+ nats/token", out)
     plan = json.loads((folder / "plan.json").read_text())["plan"]
     loss = plan["loss_quantiles"]["0.4"]
     code, out, _ = run("score", on_record, "--loss", loss, "--record", record)
-    assert code == 0 and "0.40" in out and "1 of 1 measured runs" in out
+    assert code == 0 and "0.40" in out and "the big run" in out and "1 of 1 measured runs" in out
     code, out, _ = run("score", on_record, "--loss", 2 * plan["loss_quantiles"]["0.5"])
     assert code == 0 and out.count("+100.00%") == 2  # in its row and in the record
     code, _, err = run("score", on_record, "--loss", loss, "--record", record)

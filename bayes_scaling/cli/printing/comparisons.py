@@ -23,7 +23,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     """Return candidates ranked by how they would have forecast the largest runs, with the verdict."""
     rows = []
     for _, row in comparison.to_frame().iterrows():
-        error = "" if np.isnan(row["difference_se"]) else f" +- {row['difference_se']:.2f}"
+        error = "" if np.isnan(row["difference_se"]) else f" ± {row['difference_se']:.2f}"
         rows.append(
             (
                 row["candidate"] + ("" if row["converged"] else " (NOT CONVERGED)"),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bayes_scaling.cli.demo import Demo
     from bayes_scaling.predict.forecast import Forecast
 
+MANY = 4  # largest runs on one side of their forecasts that are worth a line: chance does it once in eight
+
 
 def demo_story(demo: Demo) -> RenderableType:
     """Return what the demo did, in the order in which a planner would ask."""
@@ -25,7 +27,6 @@ def demo_story(demo: Demo) -> RenderableType:
     largest = above.column("flops").max() / below.column("flops").max()
     by = demo_content(demo)["held_out"]
     rows = [(one["law"], f"{one['weight']:.0%}", *_words(one)) for one in by[1:]]
-    inside, error = _words(by[0])
     return Group(
         Text(
             f"Fitted {len(below)} small measured runs, held out the {len(above)} largest "
@@ -36,10 +37,12 @@ def demo_story(demo: Demo) -> RenderableType:
         ensemble_summary(demo.ensemble),
         Text(),
         measured_table(ahead, above.loss, above.labels, above.table),
-        Text(f"{inside} held-out losses are inside the 90% band of one new run; the error is {error}.\n"),
+        Text(_held(by[0])),
+        *(Text(line) for line in _one_sided(ahead, above.loss)),
+        Text(),
         table(
-            ("law", "weight", "inside 90%", "error"),
-            [*rows, ("all of them together", "100%", inside, error)],
+            ("law", "weight", "inside 90%", "inside 50%", "error"),
+            [*rows, ("all of them together", "100%", *_words(by[0]))],
             title="Each law by itself on the held-out runs",
         ),
         Text(
@@ -57,14 +60,13 @@ def demo_content(demo: Demo) -> dict[str, Any]:
     rows = [("all of them together", 1.0, demo.forecast), *((name, weight, one) for name, (weight, one) in alone)]
     held_out = []
     for name, weight, forecast in rows:
-        low, high = forecast.interval(0.9).T
-        inside = (low <= demo.above.loss) & (demo.above.loss <= high)
         held_out.append(
             {
                 "law": name,
                 "weight": float(weight),
                 "runs": len(demo.above),
-                "inside_90": int(inside.sum()),
+                "inside_90": _inside(forecast, demo.above.loss, 0.9),
+                "inside_50": _inside(forecast, demo.above.loss, 0.5),
                 "mean_error": float(np.mean(np.abs(np.log(demo.above.loss / forecast.median())))),
             }
         )
@@ -82,9 +84,42 @@ def demo_content(demo: Demo) -> dict[str, Any]:
     return {**content, "ensemble": ensemble_content(demo.ensemble)}
 
 
-def _words(found: dict[str, Any]) -> tuple[str, str]:
-    """Say how many losses were inside the 90 % band, and the mean error."""
-    return f"{found['inside_90']} of {found['runs']}", f"{found['mean_error']:.1%}"
+def _inside(forecast: Forecast, measured: np.ndarray, probability: float) -> int:
+    """Count the losses inside the band of one new run."""
+    low, high = forecast.interval(probability).T
+    return int(((low <= measured) & (measured <= high)).sum())
+
+
+def _words(found: dict[str, Any]) -> tuple[str, str, str]:
+    """Say how many losses were inside the 90 % band and the 50 % band, and the mean error."""
+    runs = found["runs"]
+    return f"{found['inside_90']} of {runs}", f"{found['inside_50']} of {runs}", f"{found['mean_error']:.1%}"
+
+
+def _held(found: dict[str, Any]) -> str:
+    inside_90, inside_50, error = _words(found)
+    return (
+        f"{inside_90} held-out losses are inside the 90% band of one new run, {inside_50} inside the 50% band; the "
+        f"mean error is {error}."
+    )
+
+
+def _one_sided(forecast: Forecast, measured: np.ndarray) -> list[str]:
+    """Say where the largest runs all lie on one side of their forecasts; nothing where they do not."""
+    order = np.argsort(-forecast.extrapolation)
+    off = (measured / forecast.median() - 1)[order]
+    above = bool(off[0] > 0)
+    same = int(np.argmax(np.append((off > 0) != above, True)))
+    if same < MANY:
+        return []
+    least, most = sorted((float(off[:same].min()), float(off[:same].max())), key=abs)
+    inner = forecast.interval(0.5)[order[:same]]
+    outside = int(((measured[order[:same]] < inner[:, 0]) | (measured[order[:same]] > inner[:, 1])).sum())
+    side, optimistic = ("above", "too low") if above else ("below", "too high")
+    return [
+        f"The {same} largest runs all lie {side} their forecasts, by {least:+.1%} to {most:+.1%}, {outside} of them "
+        f"outside the 50% band: at the far end this forecast was {optimistic}."
+    ]
 
 
 def measured_table(
@@ -98,8 +133,8 @@ def measured_table(
             labels[i],
             float(forecast.extrapolation[i]),
             f"{middle[i]:.4f}",
-            f"{inner[i, 0]:.4f} - {inner[i, 1]:.4f}",
-            f"{outer[i, 0]:.4f} - {outer[i, 1]:.4f}",
+            f"{inner[i, 0]:.4f} to {inner[i, 1]:.4f}",
+            f"{outer[i, 0]:.4f} to {outer[i, 1]:.4f}",
             f"{measured[i]:.4f}",
             f"{measured[i] / middle[i] - 1:+.2%}",
             "inside" if outer[i, 0] <= measured[i] <= outer[i, 1] else "OUTSIDE",

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from bayes_scaling.base.json_text import nulled
 from bayes_scaling.base.messages import percent
-from bayes_scaling.cli.printing.layout import MISSING, number, table
+from bayes_scaling.base.numbers import MISSING, number, spans
+from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
     from bayes_scaling.predict.ensemble import Ensemble
@@ -40,13 +41,19 @@ def ensemble_summary(ensemble: Ensemble) -> RenderableType:
 
 def each_law_table(forecast: Forecast, ensemble: Ensemble, probability: float) -> RenderableType:
     """Return the forecast of each law alone at the largest run, with its weight and why."""
+    each = each_law(forecast, ensemble, probability)
+    bands = spans([row["low"] for row in each], [row["high"] for row in each])
     rows = [
-        (row["law"], f"{row['weight']:.0%}", row["median"], f"{number(row['low'])} - {number(row['high'])}", row["why"])
-        for row in each_law(forecast, ensemble, probability)
+        (row["law"], f"{row['weight']:.0%}", row["median"], band, row["why"])
+        for row, band in zip(each, bands, strict=True)
     ]
-    where = ", ".join(f"{name} {_number(value)}" for name, value in forecast.points.iloc[_largest(forecast)].items())
+    where = ", ".join(
+        f"{name} {_number(str(name), value)}" for name, value in forecast.points.iloc[_largest(forecast)].items()
+    )
     headers = ("law", "weight", "median", f"{percent(probability)} one new run", "why")
-    return Group(table(headers, rows, title=f"What each law says by itself of {where}"), *_reasons(ensemble))
+    several = len(forecast.points)
+    run = "" if several == 1 else f"the largest of {several} runs, "
+    return Group(table(headers, rows, title=f"What each law says by itself of {run}{where}"), *_reasons(ensemble))
 
 
 def each_law(forecast: Forecast, ensemble: Ensemble, probability: float) -> list[dict[str, Any]]:
@@ -94,5 +101,5 @@ def _plain(value: float, form: str) -> str:
     return MISSING if np.isnan(value) else form.format(value)
 
 
-def _number(value: Any) -> str:
-    return value if isinstance(value, str) else number(float(value))
+def _number(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else number(float(value), powers=name == "flops")

@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.messages import counted
-from bayes_scaling.cli.printing.layout import table
+from bayes_scaling.base.numbers import alike
+from bayes_scaling.cli.printing.layout import table, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,12 @@ def fit_summary(fit: Fit) -> RenderableType:
     summary = fit.summary(0.9)
     units = {row.name: row.unit for row in fit.composition.rows}
     rows = [
-        (name, float(v["median"]), float(v.iloc[1]), float(v.iloc[2]), f"{v['learned']:.0%}", _unit(str(name), units))
+        (
+            str(name),
+            *alike([float(v["median"]), float(v.iloc[1]), float(v.iloc[2])]),
+            f"{v['learned']:.0%}",
+            _unit(str(name), units, fit.runs.loss_unit),
+        )
         for name, v in summary.iterrows()
     ]
     d = fit.diagnostics
@@ -46,22 +52,22 @@ def fit_summary(fit: Fit) -> RenderableType:
         ),
         Text(f"    {fit.law.formula}"),
         table(("parameter", "median", "5%", "95%", "learned", "unit"), rows),
-        Text("learned: share of the prior's variance that the data removed; near 0 % the prior is speaking"),
+        Text("learned: share of the prior's variance that the data removed; near 0%, the posterior is just the prior"),
         Text(how),
     ]
     flagged = _outliers(fit)
     if len(flagged):
         names = ", ".join(
-            f"{run} ({residual:+.1%})"
-            for run, residual in zip(flagged["run"][:8], flagged["residual"][:8], strict=True)
+            f"{row} ({residual:+.1%})"
+            for row, residual in zip(_rows(fit, flagged[:8]), flagged["residual"][:8], strict=True)
         )
-        lie = f"{counted(len(flagged), 'run lies', 'runs lie')} outside the bulk of the scatter"
+        lie = f"{counted(len(flagged), 'row lies', 'rows lie')} outside the bulk of the scatter"
         parts.append(Text(f"outliers: {lie}: {names}"))
     parts += _influential(fit)
     weak = [name for name in fit.law_names if fit.contraction[name] < LITTLE_LEARNED]
     if weak:
         parts.append(
-            Text(f"the prior is speaking: the data removed less than half of its variance for {', '.join(weak)}")
+            Text(f"mostly prior: the data removed less than half of the prior's variance for {', '.join(weak)}")
         )
     parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
     return Group(*parts)
@@ -112,16 +118,27 @@ def _influential(fit: Fit) -> list[Text]:
     moving = flagged["shift"].abs() > MOST_SHIFT
     said = []
     if moving.any():
-        shifts = zip(*(flagged.loc[moving, name][:5] for name in ("run", "parameter", "shift")), strict=True)
-        names = ", ".join(f"{run} ({parameter} by {shift:+.1f} sd)" for run, parameter, shift in shifts)
-        left_out = "this run" if moving.sum() == 1 else f"one of these {moving.sum()} runs"
-        said.append(Text(f"influential: leaving out {left_out} would move the answer: {names}"))
+        most = flagged[moving][:5]
+        shifts = zip(_rows(fit, most), most["parameter"], most["shift"], strict=True)
+        names = ", ".join(f"{row} ({parameter} by {shift:+.1f} sd)" for row, parameter, shift in shifts)
+        left_out = "this row" if moving.sum() == 1 else f"any one of these {moving.sum()} rows"
+        said.append(Text(f"influential: refitting without {left_out} would shift a parameter: {names}"))
     if (~moving).any():
-        names = ", ".join(map(str, flagged.loc[~moving, "run"][:5]))
+        names = ", ".join(_rows(fit, flagged[~moving][:5]))
         said.append(Text(f"perhaps influential (only a refit without it could tell): {names}"))
     return said
 
 
-def _unit(name: str, units: Mapping[str, str]) -> str:
+def _rows(fit: Fit, found: pd.DataFrame) -> list[str]:
+    """Name rows of the table: the run, and of several rows of one run the step."""
+    several = fit.runs.table["run"].duplicated(keep=False) if "run" in fit.runs.table else None
+    if several is None or not several.any() or "steps" not in fit.runs:
+        known = "run" in fit.runs.table
+        return [str(name) if known else f"row {name}" for name in found["run"]]
+    steps = fit.runs.column("steps")
+    return [f"{found['run'][i]} at step {steps[i]:.0f}" if several[i] else str(found["run"][i]) for i in found.index]
+
+
+def _unit(name: str, units: Mapping[str, str], loss_unit: str) -> str:
     """Return the unit of a parameter, of a group's value of it, or of the spread of its population."""
-    return units.get(name) or units.get(name.split("[")[0], "on the sampled scale")
+    return unit_of(units.get(name) or units.get(name.split("[")[0], "on the sampled scale"), loss_unit)

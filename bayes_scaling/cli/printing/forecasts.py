@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.messages import computed_percent, percent
-from bayes_scaling.cli.printing.layout import number, table
+from bayes_scaling.base.numbers import number, span, spans
+from bayes_scaling.cli.printing.layout import headed, table, unit_of
 
 if TYPE_CHECKING:
     from bayes_scaling.predict.forecast import Forecast
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: float | None) -> RenderableType:
-    """Return the forecast at each point with both bands, and say what they contain."""
+    """Return the answer in a sentence, the forecast at each point with both bands, and what they contain."""
     frame = forecast.to_frame(probabilities, target)
     shown = [str(name) for name in forecast.points]
     headers = [*shown, "x largest run", f"median [{forecast.loss_unit}]"]
@@ -31,14 +33,29 @@ def forecast_table(forecast: Forecast, probabilities: Sequence[float], target: f
         for p in probabilities:
             headers.append(f"{percent(p)} {word}")
             low, high = frame[f"{of}_{p:g}_low"], frame[f"{of}_{p:g}_high"]
-            columns.append([f"{a:.4g} - {b:.4g}" for a, b in zip(low, high, strict=True)])
+            columns.append(spans(low, high))
     if target is not None:
         headers.append(f"P(loss <= {target:g})")
         columns.append([computed_percent(p, 1) for p in frame["probability_below_target"]])
     note = f"Bands: {forecast.contains['mean']}; {forecast.contains['new_run']}. Equal-tailed intervals."
     cautions = [Text(f"caution: {line}", style="yellow") for line in forecast.cautions]
     title = f"Forecast by {forecast.label}"
-    return Group(table(headers, zip(*columns, strict=True), title=title), *cautions, Text(note))
+    rows = table(headers, zip(*columns, strict=True), title=title, keys=len(shown))
+    said = Text(forecast_sentence(forecast, max(probabilities), target), style="bold")
+    return Group(said, *cautions, rows, Text(note))
+
+
+def forecast_sentence(forecast: Forecast, probability: float, target: float | None) -> str:
+    """Say the loss of a run, its band and its chance of a target; of several runs, those of the largest one."""
+    several = len(forecast.points) > 1
+    point = int(np.argmax(np.nan_to_num(forecast.extrapolation))) if several else 0
+    low, high = forecast.interval(probability)[point]
+    band = f"{span(low, high)} with probability {percent(probability)}"
+    said = f"Loss {number(float(forecast.median()[point]))} {forecast.loss_unit}; {band}"
+    if target is not None:
+        reached = float(forecast.probability_below(target)[point])
+        said += f"; reaches {target:g} with probability {computed_percent(reached)}"
+    return f"{f'The largest of {len(forecast.points)} runs: l{said[1:]}' if several else said}."
 
 
 def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:
@@ -49,10 +66,10 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
     if math.isinf(middle):
         can = f"the probability that it can be reached at all is {computed_percent(requirement.reachable, 1)}"
         return Text(f"{target} is out of reach along {requirement.along}: {can}")
-    least, most = ("out of reach" if math.isinf(end) else f"{end:.3g}" for end in (low, high))
-    sentence = (
-        f"{target} takes {middle:.3g} {what} ({percent(probability)}: {least} - {most}) along {requirement.along}"
-    )
+    powers = requirement.of == "flops"
+    least, most = ("out of reach" if math.isinf(end) else number(end, 3, powers) for end in (low, high))
+    sentence = f"{target} takes {number(middle, 3, powers)} {what} ({percent(probability)}: {least} to {most}) along "
+    sentence += requirement.along
     if requirement.reachable < 1:
         sentence += (
             f"; with probability {computed_percent(1 - requirement.reachable, 1)} it is out of reach at any size"
@@ -75,23 +92,21 @@ def requirement_content(requirement: Requirement, probability: float) -> dict[st
     }
 
 
-def quantity_table(quantity: QuantityDraws, probability: float) -> RenderableType:
+def quantity_table(quantity: QuantityDraws, probability: float, loss_unit: str) -> RenderableType:
     """Return a quantity at each point with its interval."""
     frame = quantity.to_frame(probability)
     inputs = [str(name) for name in quantity.points]
-    headers = [*inputs, f"median [{quantity.unit}]", f"{percent(probability)} interval", "defined"]
+    median = headed("median", unit_of(quantity.unit, loss_unit))
+    headers = [*inputs, median, f"{percent(probability)} interval", "defined"]
+    ranges = spans(frame["low"], frame["high"])
     rows = [
-        [
-            *(float(row[name]) for name in inputs),
-            float(row["median"]),
-            f"{number(float(row['low']))} - {number(float(row['high']))}",
-            computed_percent(row["defined"]),
-        ]
-        for _, row in frame.iterrows()
+        [*(float(row[name]) for name in inputs), float(row["median"]), ranges[i], computed_percent(row["defined"])]
+        for i, row in enumerate(frame.to_dict(orient="records"))
     ]
     note = "Equal-tailed credible interval of the law's parameters, over the draws that give an answer (defined)."
     laws = [Text(f"Of the laws that define it: {_defining(quantity)}.")] if quantity.laws else []
-    return Group(table(headers, rows, title=f"{quantity.name}: {quantity.meaning}"), *laws, Text(note))
+    title = f"{quantity.name}: {quantity.meaning}"
+    return Group(table(headers, rows, title=title, keys=len(inputs)), *laws, Text(note))
 
 
 def _defining(quantity: QuantityDraws) -> str:

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bayes_scaling.cli.printing.layout import number, table
+from bayes_scaling.base.numbers import number
+from bayes_scaling.cli.printing.layout import table
 
 if TYPE_CHECKING:
     from bayes_scaling.laws.catalogue import Entry
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
 
 def law_list(entries: Iterable[Entry]) -> RenderableType:
-    """Return the catalogue on one screen: law with options, inputs, formula."""
-    rows = [(_with_options(entry), ", ".join(_read(entry)), entry.law.formula) for entry in entries]
-    out = table(("law", "reads", "formula"), rows)
-    for column in out.columns:
-        column.overflow, column.no_wrap = "ellipsis", True
-    return out
+    """Return the catalogue: law, inputs, what it is, and its options."""
+    rows = [(entry.law.name, ", ".join(_read(entry)), f"{entry.law.title}{_options(entry)}") for entry in entries]
+    return table(("law", "reads", "what it is"), rows)
 
 
 def law_table(entries: Iterable[Entry]) -> str:
@@ -36,9 +34,10 @@ def law_table(entries: Iterable[Entry]) -> str:
     return "\n".join(lines)
 
 
-def _with_options(entry: Entry) -> str:
-    options = ",".join(f"{key}={'|'.join(choices) or default}" for key, default, choices in entry.options)
-    return f"{entry.law.name}:{options}" if options else entry.law.name
+def _options(entry: Entry) -> str:
+    """Return the options of a law in brackets, each with its choices."""
+    options = "; ".join(f"{key}: {', '.join(choices) or default}" for key, default, choices in entry.options)
+    return f" ({options})" if options else ""
 
 
 def _read(entry: Entry) -> list[str]:

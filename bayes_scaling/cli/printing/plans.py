@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.messages import computed_percent, percent
-from bayes_scaling.cli.printing.layout import number, table
+from bayes_scaling.base.numbers import amount, number, span, spans
+from bayes_scaling.cli.printing.layout import headed, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from bayes_scaling.decide.track_record import TrackRecord
 
 BEST = 8  # runs on offer that are shown
+MORE = 0.1  # of a budget, by which one asks what more of it is worth
 LEGEND = (
     "regret: loss above that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs that "
     "the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
@@ -41,13 +44,14 @@ def plan_table(plan: Plan) -> RenderableType:
     headers += [f"cost [{plan.unit}]", "expected loss", f"regret [{plan.loss_unit}]", "wasted FLOPs"]
     rows = [[_named(name, choice), *_row(choice)] for name, choice in choices.items()]
     title = (
-        f"{number(plan.budget)} {plan.unit} by {plan.label}: {plan.objective.direction} {plan.objective.label} "
+        f"{amount(plan.budget, plan.unit, 4)} by {plan.label}: {plan.objective.direction} {plan.objective.label} "
         f"({plan.cost_label})"
     )
-    sentences = [Text(plan.verdict, style="bold"), *(Text(line) for line in (*_outcome(plan), *_freedom(plan)))]
+    sentences = [Text(line) for line in (*_outcome(plan), *_freedom(plan))]
     notes = [Text(f"{name}: {choice.note}", style="dim") for name, choice in plan.alternatives.items()]
     warnings = [Text(f"caution: {line}", style="yellow") for line in plan.cautions]
-    return Group(table(headers, rows, title=title), *sentences, *warnings, Text(LEGEND, style="dim"), *notes)
+    said = Text(plan.verdict, style="bold")
+    return Group(said, *warnings, *sentences, table(headers, rows, title=title), Text(LEGEND, style="dim"), *notes)
 
 
 def _named(name: str, choice: Choice) -> str:
@@ -66,8 +70,8 @@ def _row(choice: Choice) -> list[Any]:
         *([] if choice.epochs is None else [choice.epochs]),
         choice.cost,
         choice.expected_loss,
-        f"{choice.expected_regret:.4f} ({low:.4f} - {high:.4f})",
-        f"{choice.median_wasted:.1%} ({less:.1%} - {more:.1%})",
+        f"{choice.expected_regret:.4f} ({low:.4f} to {high:.4f})",
+        f"{choice.median_wasted:.1%} ({less:.1%} to {more:.1%})",
     ]
 
 
@@ -75,17 +79,19 @@ def _outcome(plan: Plan) -> list[str]:
     """Say how the run may turn out."""
     low, high = plan.interval(0.9)
     lines = [
-        f"{plan.objective.label}: {number(plan.value)} +- {plan.value_se:.1g} (Monte-Carlo error); incumbent "
+        f"{plan.objective.label}: {number(plan.value)} ± {plan.value_se:.1g} (Monte-Carlo error); incumbent "
         f"{number(plan.goal.incumbent)}, beaten with probability "
         f"{computed_percent(plan.probability_beats_incumbent, 1)}",
-        f"loss of {plan.contains}: 90% {low:.4g} - {high:.4g} {plan.loss_unit}; mean of the worst 5% "
-        f"{plan.cvar(0.05):.4g}",
+        f"loss of {plan.contains}: 90% {span(low, high)} {plan.loss_unit}; mean of the worst 5% "
+        f"{number(plan.cvar(0.05))}",
     ]
     if not math.isnan(plan.goal.target):
         lines.append(f"P(loss <= {plan.goal.target:g}) = {computed_percent(plan.probability_reaches_target, 1)}")
     cheap, dear = plan.interval(0.9, "cost")
     if dear > cheap * (1 + 1e-9):
-        lines.append(f"cost: 90% {number(cheap)} - {number(dear)} {plan.unit}")
+        safer = "; --cost-quantile 0.9 plans a run that costs more than the budget with probability 10% at most"
+        over = float((plan.costs > plan.budget * (1 + 1e-9)).mean())
+        lines.append(f"cost: 90% {span(cheap, dear)} {plan.unit}{safer if over > 0.1 else ''}")
     return lines
 
 
@@ -93,15 +99,14 @@ def _freedom(plan: Plan) -> list[str]:
     """Say how certain the choice is, and what else would do as well."""
     wanted = ["params", "tokens", *(["batch_tokens"] if plan.batch_tokens is not None else [])]
     intervals = [(name, *plan.interval(0.9, f"optimum_{name}")) for name in wanted]
-    words = ", ".join(f"{name} {number(low)} - {number(high)}" for name, low, high in intervals)
+    words = ", ".join(f"{name} {span(low, high)}" for name, low, high in intervals)
     lines = [
         f"best split of the budget over draws, 90%: {words}",
-        f"sizes from {number(plan.flat[0])} to {number(plan.flat[1])} params lose no more than {plan.flat_within:.2g} "
-        f"{plan.loss_unit} on average",
+        f"sizes from {span(*plan.flat)} params lose no more than {plan.flat_within:.2g} {plan.loss_unit} on average",
     ]
     if plan.best_rate is not None:
         words = ", ".join(
-            f"{what} {number(low)} - {number(high)}"
+            f"{what} {span(low, high)}"
             for what, of in (("rate at this batch", "best_rate"), ("batch_tokens", "best_batch_tokens"))
             for low, high in [plan.interval(0.9, of)]
         )
@@ -118,10 +123,12 @@ def _freedom(plan: Plan) -> list[str]:
 
 def curve_table(curve: pd.DataFrame, unit: str) -> RenderableType:
     """Return what each of several budgets buys."""
-    names = [str(name) for name in curve]
-    rows = [[float(value) for value in row] for row in curve.to_numpy()]
-    headers = [f"{name} [{unit}]" if name == "budget" else name.replace("_", " ") for name in names]
-    return table(headers, rows, title="What each budget buys, and what one more unit is worth")
+    more = [name for name in ("value_per_unit", "loss_per_unit") if name in curve]
+    shown = curve.assign(**{name: curve[name] * curve["budget"] * MORE for name in more})
+    headers = [headed("budget", unit) if name == "budget" else str(name).replace("_", " ") for name in shown]
+    headers = [name.replace("per unit", f"per {MORE:.0%} more") for name in headers]
+    rows = [[float(value) for value in row] for row in shown.to_numpy()]
+    return table(headers, rows, title=f"What each budget buys, and what {MORE:.0%} more of it would change")
 
 
 def smallest_table(smallest: pd.DataFrame, target: float, unit: str) -> RenderableType:
@@ -140,10 +147,10 @@ def portfolio_table(portfolio: Portfolio) -> RenderableType:
     rows = [[float(value) for value in row] for row in portfolio.runs.to_numpy()]
     low, high = portfolio.interval(0.9)
     words = (
-        f"best of them: {portfolio.objective.label} {number(portfolio.value)} +- {portfolio.value_se:.1g}, 90% "
-        f"{low:.4g} - {high:.4g} {portfolio.loss_unit}; column best: the probability of being the best"
+        f"best of them: {portfolio.objective.label} {number(portfolio.value)} ± {portfolio.value_se:.1g}, 90% "
+        f"{span(low, high)} {portfolio.loss_unit}; column best: the probability of being the best"
     )
-    title = f"{len(rows)} runs for {number(portfolio.budget)} {portfolio.unit} by {portfolio.label}"
+    title = f"{len(rows)} runs for {amount(portfolio.budget, portfolio.unit, 4)} by {portfolio.label}"
     return Group(table(headers, rows, title=title), Text(portfolio.verdict, style="bold"), Text(words))
 
 
@@ -161,10 +168,10 @@ def ladder_table(ladder: Ladder) -> RenderableType:
         *(f"cost [{ladder.final.unit}]" if n == "cost" else n.replace("_", " ") for n in numbers),
     ]
     words = (
-        "low - high: 90% interval of one new run; a rung outside it warns that the forecast is wrong before the final "
+        "low, high: 90% interval of one new run; a rung outside it warns that the forecast is wrong before the final "
         "run is paid for."
     )
-    title = f"A ladder for {number(ladder.total)} {ladder.final.unit}"
+    title = f"A ladder for {amount(ladder.total, ladder.final.unit, 4)}"
     return Group(Text(ladder.verdict, style="bold"), table(headers, rows, title=title), Text(words, style="dim"))
 
 
@@ -181,7 +188,7 @@ def pilot_table(plan: PilotPlan) -> RenderableType:
     headers += [f"gain [{plan.unit}]", f"price [{plan.unit}]"] if choice else []
     rows = [
         [*(row[name] for name in inputs), row["cost"], f"{row['uncertainty_left']:.0%}"]
-        + ([f"{row['gain']:.2g} +- {row['gain_se']:.1g}", f"{row['price']:.2g}"] if choice else [])
+        + ([f"{row['gain']:.2g} ± {row['gain_se']:.1g}", f"{row['price']:.2g}"] if choice else [])
         for row in offers.to_dict(orient="records")
     ]
     parts.append(table(headers, rows, title=f"one run alone, the best {len(rows)} of {len(plan.offers)} on offer"))
@@ -191,7 +198,8 @@ def pilot_table(plan: PilotPlan) -> RenderableType:
     legend = f"uncertainty: half-width of the central 68% of the expected log loss of the big run ({big}), "
     parts.append(Text(f"{legend}{plan.half_width[0]:.2%} now", style="dim"))
     if plan.value.method == "regression":
-        parts.append(Text("the gain is a lower bound: these runs leave too few draws with weight", style="dim"))
+        words = "the gain is a lower bound: too few posterior draws carry weight after these runs"
+        parts.append(Text(words, style="dim"))
     return Group(*parts)
 
 
@@ -201,19 +209,20 @@ def midrun_table(found: MidRun) -> RenderableType:
     target = not found.options["reaches_target"].isna().all()
     headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value", "net"]
     headers += ["P(beats incumbent)"] + (["P(target)"] if target else [])
+    bands = spans(found.options["low"], found.options["high"])
     rows = [
         [
             row["option"],
             row[along],
             row["cost"],
             row["median"],
-            f"{row['low']:.4g} - {row['high']:.4g}",
-            f"{row['value']:.4g} +- {row['value_se']:.1g}",
+            band,
+            f"{row['value']:.4g} ± {row['value_se']:.1g}",
             row["net"],
-            computed_percent(row["beats_incumbent"]),
-            *([computed_percent(row["reaches_target"])] if target else []),
+            computed_percent(row["beats_incumbent"], 1),
+            *([computed_percent(row["reaches_target"], 1)] if target else []),
         ]
-        for row in found.options.to_dict(orient="records")
+        for row, band in zip(found.options.to_dict(orient="records"), bands, strict=True)
     ]
     title = f"{found.label}: {found.objective}"
     contents = Text(f"band: {found.forecast.contains['new_run']}", style="dim")
@@ -225,7 +234,7 @@ def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
     headers = ["run", "loss", "median", "error", "P(lower)", "log score", "in the 90% band"]
     rows = [
         [
-            str(row["run"]),
+            _run_name(row, several=len(scores) > 1),
             row["loss"],
             row["median"],
             f"{math.expm1(row['error']):+.2%}",
@@ -237,3 +246,11 @@ def record_table(scores: pd.DataFrame, record: TrackRecord) -> RenderableType:
     ]
     title = f"forecast {scores['digest'].iloc[0]}, registered {scores['registered'].iloc[0]}"
     return Group(table(headers, rows, title=title), Text(record.verdict, style="bold"))
+
+
+def _run_name(row: Mapping[Any, Any], several: bool) -> str:
+    """Return the name of a forecast that was scored, and of several runs the place of this one."""
+    place = int(row["run"]) + 1
+    if not row["name"]:
+        return f"run {place}"
+    return f"{row['name']}, run {place}" if several else str(row["name"])

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.messages import computed_percent, listed
-from bayes_scaling.cli.printing.layout import number, table
+from bayes_scaling.base.numbers import number
+from bayes_scaling.cli.printing.layout import table
 from bayes_scaling.cli.printing.plans import pilot_table
 from bayes_scaling.decide.recipes import RecipeComparison
 from bayes_scaling.predict.chain import ScoreForecast
@@ -22,7 +23,7 @@ def recipe_table(found: RecipeComparison) -> RenderableType:
         "recipe",
         "irreducible loss",
         "multiplier",
-        "90 %",
+        "90%",
         "P(ahead)",
         "P(crossing)",
         "loss at one scale",
@@ -81,7 +82,7 @@ def score_table(ahead: ScoreForecast | None, needed: Requirement | None, target:
         ]
         if target is not None:
             shown.append("probability_above_target")
-        parts.append(table(shown, frame[shown].to_numpy().tolist(), title="measured scores, 90 % intervals"))
+        parts.append(table(shown, frame[shown].to_numpy().tolist(), title="measured scores, 90% intervals"))
         spread = ahead.uncertainty()
         rows = [
             [*point, *(f"{row[name]:.2%}" for name in ("loss", "link", "questions", "total"))]
@@ -105,6 +106,6 @@ def needs_words(needed: Requirement) -> str:
         return f"A score of {needed.target:.4g} is out of reach along {needed.along}: {can}."
     low, high = ("out of reach" if math.isinf(end) else number(end) for end in needed.interval(0.9))
     return (
-        f"A score of {needed.target:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90 %: {low} to {high}) "
+        f"A score of {needed.target:.4g} needs {number(needed.quantile(0.5))} {needed.of} (90%: {low} to {high}) "
         f"along {needed.along}; {can}."
     )

@@ -21,7 +21,7 @@ def tuning_tables(found: Hyperparameters) -> RenderableType:
     """Return the recommendation, published rules beside it, what missing it costs, and what tuning by trial costs."""
     low, high = np.median(found.tolerance, axis=0)
     best_of = ", ".join(
-        f"{'one run' if runs == 1 else runs} {mean:.1%} ({least:.1%} - {most:.1%})"
+        f"{'one run' if runs == 1 else runs} {mean:.1%} ({least:.1%} to {most:.1%})"
         for runs in BEST_OF
         for mean, least, most in [found.best_of(runs)]
     )
@@ -30,7 +30,7 @@ def tuning_tables(found: Hyperparameters) -> RenderableType:
         f"{found.leftover.words}.",
         f"The best of several runs tuned as the fitted ones were is expected to waste: {best_of}.",
         "wasted: share of the compute that the run, tuned as the law knows, would save at the same loss and size; mean "
-        "over draws and 90 % of them. They contain the law's parameters, and how far sizes lie off its best rate and "
+        "over draws and 90% of them. They contain the law's parameters, and how far sizes lie off its best rate and "
         "batch.",
     ]
     chosen = f"{found.params:.4g} params on {found.tokens:.4g} tokens, by {found.ensemble.label}"
@@ -44,14 +44,14 @@ def tuning_tables(found: Hyperparameters) -> RenderableType:
 
 
 def _choices(frame: pd.DataFrame, title: str) -> RenderableType:
-    headers = ["choice", "rate", "batch_tokens", "wasted", "90 %"]
+    headers = ["choice", "rate", "batch_tokens", "wasted", "90%"]
     rows = [
         [
             row["choice"],
             row["rate"],
             row["batch_tokens"],
             f"{row['wasted']:.1%}",
-            f"{row['low']:.1%} - {row['high']:.1%}",
+            f"{row['low']:.1%} to {row['high']:.1%}",
         ]
         for row in frame.to_dict(orient="records")
     ]
