@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_score_from_two_saved_fits(world: World) -> None:
     asked = ("chain", world.saved, world.saved_link, *BIG, "--questions", 500, "--unconverged")
     code, out, _ = run(*asked, "--target", 0.5)
-    assert code == 0 and "measured scores, 90 % intervals" in out and "A score of 0.5 needs" in out
+    assert code == 0 and "measured scores, 90% intervals" in out and "A score of 0.5 needs" in out
     code, out, _ = run(*asked, "--target", 0.5, "--json")
     content = json.loads(out)
     assert code == 0 and content["tasks"] == ["score"] and content["needed"]["reachable"] == 1

@@ -33,13 +33,12 @@ def demo_story(demo: Demo) -> RenderableType:
             f"(up to {largest:.0f}x the compute).",
             style="bold",
         ),
+        Text(_held(by[0]), style="bold"),
+        *(Text(line, style="bold") for line in _one_sided(ahead, above.loss)),
         Text(),
         ensemble_summary(demo.ensemble),
         Text(),
         measured_table(ahead, above.loss, above.labels, above.table),
-        Text(_held(by[0])),
-        *(Text(line) for line in _one_sided(ahead, above.loss)),
-        Text(),
         table(
             ("law", "weight", "inside 90%", "inside 50%", "error"),
             [*rows, ("all of them together", "100%", *_words(by[0]))],
@@ -115,9 +114,10 @@ def _one_sided(forecast: Forecast, measured: np.ndarray) -> list[str]:
     least, most = sorted((float(off[:same].min()), float(off[:same].max())), key=abs)
     inner = forecast.interval(0.5)[order[:same]]
     outside = int(((measured[order[:same]] < inner[:, 0]) | (measured[order[:same]] > inner[:, 1])).sum())
+    how_many = "all" if outside == same else str(outside)
     side, optimistic = ("above", "too low") if above else ("below", "too high")
     return [
-        f"The {same} largest runs all lie {side} their forecasts, by {least:+.1%} to {most:+.1%}, {outside} of them "
+        f"The {same} largest runs all lie {side} their forecasts, by {least:+.1%} to {most:+.1%}, {how_many} of them "
         f"outside the 50% band: at the far end this forecast was {optimistic}."
     ]
 
