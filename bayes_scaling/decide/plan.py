@@ -260,7 +260,7 @@ class Plan:
         dearer = ""
         if self.over_budget:
             dearer = (
-                f" With probability {computed_percent(self.over_budget)} it costs more than the budget; plan at a higher "
+                f" In {computed_percent(self.over_budget)} of draws it costs more than the budget; plan at a higher "
                 "quantile of the cost to make that rarer."
             )
         size = f"{number(self.params, 3)} parameters on {number(self.tokens, 3)} tokens"
