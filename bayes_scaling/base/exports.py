@@ -32,7 +32,9 @@ def lazily(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, attribute = names[name]
-        found = vars(importlib.import_module(module))
-        return found[attribute] if attribute in found else importlib.import_module(f"{module}.{attribute}")
+        found = importlib.import_module(module)
+        if attribute in vars(found) or (module != package and "__getattr__" in vars(found)):
+            return getattr(found, attribute)
+        return importlib.import_module(f"{module}.{attribute}")
 
     return find, lambda: sorted(names), sorted(names)

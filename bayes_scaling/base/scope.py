@@ -6,6 +6,7 @@ When a scope is left, every setting that it changed is restored.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -18,7 +19,7 @@ from bayes_scaling.base.names import DEVICES, listed_as_choice
 from bayes_scaling.base.programs import make_room
 from bayes_scaling.errors import FitError
 
-PROCESS = os.getpid()  # in which this was imported; priors of laws are arrays of JAX, so it has threads from then on
+_STARTED = {os.getpid()}  # processes in which JAX may run: that of the import, and forks in which it did not run yet
 LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching kernels on an accelerator
 
 
@@ -36,8 +37,7 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     """
     if device not in DEVICES:
         raise FitError(f"device is {device!r}; expected {listed_as_choice(DEVICES)}")
-    _refuse_forked()
-    refuse_missing_platform()
+    refuse_unusable_jax()
     make_room()
     if device == "auto":
         device = "cpu" if rows < LARGE_TABLE else jax.default_backend()
@@ -51,11 +51,12 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
         yield
 
 
-def refuse_missing_platform() -> None:
-    """Refuse to go on where JAX cannot start, as on a platform that the machine has not.
+def refuse_unusable_jax() -> None:
+    """Refuse to go on where JAX cannot start, as on a platform that the machine has not, and in a fork of where it ran.
 
     For use before the first array is made.
     """
+    _refuse_forked()
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # without a word where JAX lacks the plugin of a platform
@@ -67,11 +68,21 @@ def refuse_missing_platform() -> None:
 
 def _refuse_forked() -> None:
     """Refuse to compute in a fork: the threads of JAX stay in the parent, and the child would wait for them forever."""
-    if os.getpid() != PROCESS:
+    if os.getpid() in _STARTED:
+        return
+    if jax_runs():
         raise FitError(
-            "this process was forked from one in which JAX was loaded, and JAX does not work in a fork; start worker "
+            "this process was forked from one in which JAX ran, and JAX does not work in a fork; start worker "
             "processes with multiprocessing.get_context('spawn')"
         )
+    _STARTED.add(os.getpid())
+
+
+def jax_runs() -> bool:
+    """Return whether JAX has started its devices and threads; True where a version of JAX does not say so."""
+    bridge = sys.modules.get("jax._src.xla_bridge")  # JAX has no public way to ask without starting it
+    asked = getattr(bridge, "backends_are_initialized", None)
+    return asked is None or bool(asked())
 
 
 def carried() -> Callable[[], AbstractContextManager[None]]:

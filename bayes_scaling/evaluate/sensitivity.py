@@ -22,6 +22,7 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.law import Law
+from bayes_scaling.laws.priors import LateBetas
 from bayes_scaling.model.composition import Composition
 from bayes_scaling.predict.forecast import forecast
 
@@ -29,13 +30,15 @@ SENSITIVE = 0.05  # power-scaling diagnostic above which a posterior moves with 
 DISAGREE = "prior and table disagree"
 LITTLE_LEARNED = 0.5  # contraction below which the table says little
 
-FLOORS: Mapping[str, dist.Distribution] = {
-    "wide": dist.Beta(1.5, 1.5),
-    "no irreducible loss": dist.Beta(1.0, 30.0),
-    "low": dist.Beta(1.5, 4.0),
-    "high": dist.Beta(4.0, 1.5),
-    "flat": dist.Beta(1.0, 1.0),
-}
+FLOORS: Mapping[str, dist.Distribution] = LateBetas(
+    {
+        "wide": (1.5, 1.5),
+        "no irreducible loss": (1.0, 30.0),
+        "low": (1.5, 4.0),
+        "high": (4.0, 1.5),
+        "flat": (1.0, 1.0),
+    }
+)
 """Priors of the irreducible loss, as a share of the loss at the centre of the data."""
 
 

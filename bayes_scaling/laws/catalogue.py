@@ -22,6 +22,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.scope import refuse_unusable_jax
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.files import module_at
@@ -221,7 +222,8 @@ def split_label(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _of_catalogue(name: str) -> ModuleType:
-    """Import the module of a law of the catalogue."""
+    """Import the module of a law of the catalogue; its priors may be arrays, the first that are made."""
+    refuse_unusable_jax()
     return importlib.import_module(f"bayes_scaling.models.{name}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.scope import refuse_unusable_jax
 from bayes_scaling.errors import LawError
 
 
@@ -25,6 +26,7 @@ def module_at(name: str) -> tuple[ModuleType, str, str]:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LawError(f"{path.name} cannot be read as Python text: {error}") from error
+    refuse_unusable_jax()  # its priors may be arrays, the first that are made
     return _imported(path, text), str(path), text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -10,9 +11,7 @@ from typing import Any, Literal
 import jax
 import numpyro.distributions as dist
 
-from bayes_scaling.base.scope import refuse_missing_platform
-
-refuse_missing_platform()  # priors are arrays, and those below the first that are made
+from bayes_scaling.laws.priors import beta
 
 type Role = Literal["level", "irreducible", "exponent", "coefficient", "scale", "other"]
 """What a parameter is to its law, for whoever asks a law that they do not know.
@@ -127,25 +126,39 @@ another along curved ridges that a sampler follows badly.
 """
 
 
-IRREDUCIBLE = Parameter(
-    "E",
-    dist.Beta(1.5, 1.5),
-    unit="loss",
-    meaning="irreducible loss",
-    role="irreducible",
-    source="published E over the loss at the centre of the data: 0.16 to 0.72",
-    quantity="E / L_0",
-    value=lambda draw, L_0: draw * L_0,
-)
+IRREDUCIBLE: Parameter
 """What no model of the family can learn, as a share of the loss at the centre; for laws that list `LOSS_AT_CENTRE`."""
 
 
-E_OF_LANGUAGE = dataclasses.replace(
-    IRREDUCIBLE,
-    prior=dist.Beta(3.3, 3.1),
-    source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.27 to 0.76",
-)
+E_OF_LANGUAGE: Parameter
 """The same for language models in parameters and tokens, for laws that were fitted to that population."""
+
+
+def __getattr__(name: str) -> Parameter:
+    if name not in ("IRREDUCIBLE", "E_OF_LANGUAGE"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _irreducible()[name]
+
+
+@functools.cache
+def _irreducible() -> Mapping[str, Parameter]:
+    """Return the rows whose priors start JAX when they are made, which an import must not do."""
+    usual = Parameter(
+        "E",
+        beta(1.5, 1.5),
+        unit="loss",
+        meaning="irreducible loss",
+        role="irreducible",
+        source="published E over the loss at the centre of the data: 0.16 to 0.72",
+        quantity="E / L_0",
+        value=lambda draw, L_0: draw * L_0,
+    )
+    of_language = dataclasses.replace(
+        usual,
+        prior=beta(3.3, 3.1),
+        source="population of 10 public tables from 7 sources (benchmarks/population.py); 80 % in 0.27 to 0.76",
+    )
+    return {"IRREDUCIBLE": usual, "E_OF_LANGUAGE": of_language}
 
 
 def resolve(rows: tuple[Parameter | Derived, ...], draws: Mapping[str, Any], at: ReferencePoint) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import numbers
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import scipy.special
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.files import text_of
+from bayes_scaling.base.scope import refuse_unusable_jax
 from bayes_scaling.errors import LawError
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -230,6 +231,46 @@ def draw_prior(prior: dist.Distribution, rng: np.random.Generator, n: int) -> np
         return np.asarray(prior.sample(jax.random.key(int(rng.integers(2**31))), (n,)), float)
     family, arguments = written
     return np.asarray(_QUANTILES[family](rng.uniform(size=n), **arguments), float)
+
+
+def beta(concentration1: float, concentration0: float) -> dist.Distribution:
+    """Return a Beta prior. NumPyro makes arrays for it, the first of which starts JAX: never at import.
+
+    The same wherever it is made: with arrays of float32, as outside of our scopes.
+    """
+    refuse_unusable_jax()
+    with jax.enable_x64(False):
+        return dist.Beta(concentration1, concentration0)
+
+
+class LateBetas(Mapping[str, dist.Distribution]):
+    """Beta priors by name, each made when it is first asked for.
+
+    Parameters
+    ----------
+    concentrations : ``concentration1`` and ``concentration0`` of each
+    """
+
+    def __init__(self, concentrations: Mapping[str, tuple[float, float]]) -> None:
+        self._concentrations = concentrations
+        self._made: dict[str, dist.Distribution] = {}
+
+    def __getitem__(self, name: str) -> dist.Distribution:
+        """Return a prior, always the same object."""
+        return self._made.setdefault(name, beta(*self._concentrations[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._concentrations)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._concentrations)
+
+    def __repr__(self) -> str:
+        """Return the priors as one would write them."""
+        betas = (f"{name!r}: Beta{concentrations}" for name, concentrations in self._concentrations.items())
+        return f"{{{', '.join(betas)}}}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -198,3 +199,52 @@ def test_a_fresh_process_is_left_as_it_was(saved: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not done.stdout and not done.stderr
+
+
+def fresh(script: str, *arguments: str, **environment: str) -> str:
+    """Return what a script prints in a fresh process; it must end well and complain of nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+EVERY_NAME = """
+    import os
+    import types
+    import bayes_scaling as bs
+    from bayes_scaling.base.scope import jax_runs
+    for name in bs.__all__:
+        value = getattr(bs, name)
+        if isinstance(value, types.ModuleType) and name != "laws":
+            [getattr(value, one) for one in getattr(value, "__all__", ())]
+    assert not jax_runs()
+"""
+
+
+def test_importing_every_name_does_not_start_jax() -> None:
+    """A user may still say where JAX runs; of all names, only two of ``laws`` are arrays."""
+    fresh(EVERY_NAME + "    bs.load_law('chinchilla')\n    assert jax_runs()\n")
+    assert fresh(EVERY_NAME + "    print('imported')\n", JAX_PLATFORMS="abacus") == "imported\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_of_a_process_in_which_jax_does_not_run_computes() -> None:
+    in_a_child = """
+    import warnings
+    warnings.simplefilter("ignore")  # of any fork: libraries of matrices have threads too, which survive it
+    child = os.fork()
+    if not child:
+        law = bs.load_law("chinchilla")
+        bs.simulate(law, bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10]), "besiroglu2024", seed=0)
+        print("computed", flush=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """
+    assert fresh(EVERY_NAME + in_a_child) == "computed\n"
