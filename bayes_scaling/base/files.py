@@ -93,7 +93,7 @@ def write_new(text: str, path: Path) -> Path:
         When there is a file already.
     """
     refuse_taken(path)
-    with _written(path, lambda partial: partial.write_text(text, encoding="utf-8")) as partial:
+    with _written(path, lambda partial: partial.write_bytes(text.encode())) as partial:
         try:
             _link(partial, path)
         except FileExistsError:
@@ -114,8 +114,8 @@ def write_bytes(content: bytes | memoryview, path: Path) -> Path:
 
 
 def write_text(text: str, path: Path) -> Path:
-    """Write text as `write_whole` does."""
-    return write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    """Write text as `write_whole` does, with its ends of lines as they are, on every system."""
+    return write_bytes(text.encode(), path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
@@ -148,7 +148,9 @@ def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV, with quotes around bare returns and leading blanks of cells, or readers lose them."""
     texts = [cell for name in table for cell in (name, *table[name]) if isinstance(cell, str)]
     lost = any("\r" in text or text[:1].isspace() for text in texts)
-    return str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if lost else csv.QUOTE_MINIMAL))
+    return str(
+        table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if lost else csv.QUOTE_MINIMAL, lineterminator="\n")
+    )
 
 
 def drop_partial_files() -> None:

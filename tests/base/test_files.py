@@ -10,10 +10,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bayes_scaling.base import files
-from bayes_scaling.base.files import append_lines, writable, write_new, write_text, write_whole
+from bayes_scaling.base.files import append_lines, writable, write_new, write_table, write_text, write_whole
 from bayes_scaling.errors import DataError, WriteError
 from tests.support import filled
 
@@ -159,3 +160,9 @@ def test_lines_that_do_not_all_fit_are_taken_back(tmp_path: Path, monkeypatch: p
     with pytest.raises(WriteError, match="No space left"):
         append_lines(path, lambda _: ["a second line"])
     assert path.read_text() == "one\n"
+
+
+def test_lines_end_alike_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "linesep", "\r\n")  # as on Windows, where files opened as text would add another return
+    write_table(pd.DataFrame({"run": ["a", "b"], "loss": [1.0, 2.0]}), tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").read_bytes() == b"run,loss\na,1.0\nb,2.0\n"
