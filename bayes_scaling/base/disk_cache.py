@@ -4,7 +4,8 @@ JAX has one compilation cache per process. If the user has set one, we use it an
 is set when the first scope is entered and unset when the last one is left, whichever thread that happens in.
 
 A program in our folder is machine code that is run as it is, so each is kept with a digest. One that is damaged or cut
-short is removed and compiled again; a folder that takes no more programs costs time and nothing else.
+short is removed and compiled again; a folder that takes no more programs costs time and nothing else. A process that
+adds programs removes, once, those that nobody used for longest, where they take more than `MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.1, "jax_persistent_c
 """Settings for the folder: by default JAX stores only what took a second to compile, and ours is often faster."""
 
 DIGEST = 32  # bytes of a SHA-256
+MOST_BYTES = 500_000_000  # of all programs in our folder
+KEPT = 0.8  # share of them that is left when some are removed, so that it is not soon done again
 
 
 def cache_folder() -> Path:
@@ -76,6 +79,8 @@ class Programs:
             return None
         program = content[DIGEST:]
         if hashlib.sha256(program).digest() == content[:DIGEST]:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # it was used, see `trim`
             return program
         with contextlib.suppress(OSError):
             path.unlink()
@@ -85,9 +90,35 @@ class Programs:
         """Keep a program, if the disk has room for it."""
         with contextlib.suppress(BayesScalingError):
             write_bytes(hashlib.sha256(value).digest() + value, self._file(key))
+            _trim_once(self._path)
 
     def _file(self, key: str) -> Path:
         return self._path / f"{key}.program"
+
+
+def trim(folder: Path, most: int = MOST_BYTES) -> None:
+    """Remove the programs used longest ago, where they are more than ``most`` bytes in all.
+
+    Other processes may do the same, or read and write programs meanwhile: one that is gone is compiled again.
+    """
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.name.endswith(".program") and entry.is_file(follow_symlinks=False):
+                    found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+    taken = sum(size for _, size, _ in found)
+    if taken <= most:
+        return
+    for _, size, path in sorted(found):
+        if taken <= KEPT * most:
+            return
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+            taken -= size
+
+
+_trim_once = functools.lru_cache(maxsize=8)(trim)
 
 
 class _DiskCache(Switch):
