@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -60,3 +62,12 @@ def test_a_public_function_has_few_parameters_and_says_what_it_does(name: str, f
     fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     assert len(fixed) <= MOST_PARAMETERS, f"{name} has {len(fixed)} parameters"
     assert function.__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("module", [bs, bs.plot, bs.evaluate, bs.laws], ids=lambda module: module.__name__)
+def test_type_checkers_see_every_name(module: ModuleType) -> None:
+    """In a stub a name is public where it is imported as itself, or where the stub lists it."""
+    tree = ast.parse(Path(str(module.__file__)).with_suffix(".pyi").read_text(encoding="utf-8"))
+    names = [alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    listed = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    assert sorted(*listed) == module.__all__ if listed else all(one.name == one.asname for one in names)

@@ -10,3 +10,18 @@ from bayes_scaling.plot.gallery import save_pictures as save_all
 from bayes_scaling.plot.parameters import plot_exponents as exponents
 from bayes_scaling.plot.parameters import plot_prior_posterior as prior_posterior
 from bayes_scaling.plot.trajectories import plot_trajectory as trajectory
+
+__all__ = [
+    "exponents",
+    "fit",
+    "forecast",
+    "held_out",
+    "laws",
+    "pit",
+    "prior_posterior",
+    "ranking",
+    "residuals",
+    "save_all",
+    "traces",
+    "trajectory",
+]
