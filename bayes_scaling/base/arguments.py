@@ -46,6 +46,15 @@ class Expected:
     words: str
 
 
+def _of_other_locale(value: str) -> bool:
+    """Return whether it is text in UTF-8 that a locale without it, such as C, spelled in halves of characters."""
+    try:
+        os.fsencode(value).decode()
+    except UnicodeError:
+        return False
+    return True
+
+
 def _is_path(value: str | Path) -> bool:
     try:
         path = os.fsencode(value)
@@ -185,6 +194,8 @@ def _sized(value: Any) -> Any:
 def misfit_of(value: Any, hint: Any, place: str) -> Misfit | None:
     """Return what does not fit of a value; None where all does."""
     origin, inner = get_origin(hint), get_args(hint)
+    if hint is FilePath and isinstance(value, str) and _of_other_locale(value):
+        return misfit_of(Path(value), hint, place)
     if isinstance(value, str) and not encodable(value):
         return Misfit(place, value, "text that can be written to a file: this has half of a character")
     if hint is Any or isinstance(hint, typing.TypeVar):

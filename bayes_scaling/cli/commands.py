@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ from bayes_scaling.cli._commands import Command, Group
 from bayes_scaling.cli._remedies import as_option
 from bayes_scaling.cli.stopping import STOPPED, ending
 from bayes_scaling.errors import BayesScalingError, BayesScalingWarning, WorkerError, WriteError
+from bayes_scaling.version import __version__
 
 FAILED, REFUSED = 1, 2
 
@@ -43,6 +44,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bayes-scaling {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 laws_app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(laws_app, name="laws")
 laws_app.callback()(laws.laws)

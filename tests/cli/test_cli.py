@@ -493,3 +493,20 @@ def test_a_warning_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         assert [cli.commands.run(), cli.commands.run()] == [0, 0]
     lines = ["warning: a law was left out", "warning: another thing"]
     assert capsys.readouterr().err.splitlines() == lines * 2
+
+
+def test_the_package_runs_as_a_module_and_says_its_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bayes_scaling", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"bayes-scaling {bs.__version__}\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one encoding of paths")
+def test_a_name_of_a_file_that_the_locale_cannot_spell(tmp_path: Path) -> None:
+    path = tmp_path / "läufe.csv"
+    program = [sys.executable, "-m", "bayes_scaling", "simulate", "chinchilla", "--constants", "besiroglu2024"]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([*program, "--out", str(path)], capture_output=True, check=False, env=environment)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert path.exists()
