@@ -81,6 +81,15 @@ class DecisionProblem:
         )
         object.__setattr__(self, "checked", checked)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was asked, from which another process works out the rest again: objectives are functions.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.init}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
     @property
     def ensemble(self) -> Ensemble:
         """Draws of the loss of any run, on which all answers rest."""

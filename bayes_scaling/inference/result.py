@@ -71,6 +71,20 @@ class Fit:
     drawn: int | None = None
     EXPECTED: ClassVar[str] = "a Fit, as from fit(law, runs) or load_fit(path), or one of the fits of an Ensemble"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the model and what else follows from the fields: another process finds the law and builds it again.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        fitted = self.manifest["law_source_sha256"]
+        if self.law.source_hash != fitted:
+            raise FitError(
+                f"this fit was pickled with another version of {self.law.label} than is here (hash {fitted}, here "
+                f"{self.law.source_hash}): fit again, or bring the law that was fitted"
+            )
+
     @property
     def law(self) -> Law:
         """The law."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
 import tracemalloc
 from types import SimpleNamespace
 from typing import Any
@@ -347,3 +348,13 @@ def test_smallest_budget_is_where_the_probability_is_reached(beliefs: Ensemble) 
         ).smallest_budget([0.5])
     easy = DecisionProblem(some, target=1e6).smallest_budget([0.5])
     assert math.isfinite(easy["budget"][0]) and "smallest budget" in easy["why"][0]
+
+
+def test_a_problem_can_be_pickled(chinchilla_fit: bs.Fit) -> None:
+    problem = bs.DecisionProblem(chinchilla_fit, objective="probability_of_target", target=2.0)
+    there = pickle.loads(pickle.dumps(problem))
+    assert there.allocate(1e22).to_frame().equals(problem.allocate(1e22).to_frame())
+    several = bs.Ensemble.of(chinchilla_fit)
+    there = pickle.loads(pickle.dumps(several))
+    at = {"params": 7e10, "tokens": 1.4e12}
+    np.testing.assert_array_equal(bs.forecast(there, **at).interval(0.9), bs.forecast(several, **at).interval(0.9))

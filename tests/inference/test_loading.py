@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import pickle
 import py_compile
 import re
 import shutil
@@ -331,3 +332,13 @@ def test_flipped_bits_are_seen_or_do_not_matter(saved: Path, tmp_path: Path) -> 
         np.testing.assert_array_equal(before.unconstrained, after.unconstrained)
         assert before.manifest == after.manifest
     assert refused > 0
+
+
+def test_a_fit_can_be_pickled(chinchilla_fit: bs.Fit) -> None:
+    assert chinchilla_fit.model  # built by now, and built again there
+    there = pickle.loads(pickle.dumps(chinchilla_fit))
+    ours, theirs = (bs.forecast(fit, params=7e10, tokens=1.4e12).interval(0.9) for fit in (chinchilla_fit, there))
+    np.testing.assert_array_equal(ours, theirs)
+    changed = dataclasses.replace(chinchilla_fit, manifest={**chinchilla_fit.manifest, "law_source_sha256": "0" * 16})
+    with pytest.raises(bs.errors.FitError, match="pickled with another version of chinchilla"):
+        pickle.loads(pickle.dumps(changed))
