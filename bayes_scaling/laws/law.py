@@ -375,6 +375,13 @@ class Law:
         overridden = tuple(sorted({*self.overridden, *priors}))
         return dataclasses.replace(self, parameters=rows, overridden=overridden)
 
+    def __repr__(self) -> str:
+        priors = f" with priors of {', '.join(self.overridden)}" if self.overridden else ""
+        return f"<Law {self.label}: {self.formula}{priors}>"
+
+    def __hash__(self) -> int:
+        return hash((self.label, self.mean, self.overridden))  # what equal laws share
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A mean function of a law file cannot be pickled by value; another process loads the file again.
         changed = {row.name: row.prior for row in self.sampled if row.name in self.overridden}

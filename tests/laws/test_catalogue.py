@@ -235,3 +235,11 @@ def test_laws_put_together_in_memory_are_known_by_what_they_compute() -> None:
     exec("def mean(params, tokens, E, A, B, alpha, beta):\n    return E + (lambda x: x)(A)", at_a_prompt)
     hashes = {dataclasses.replace(law, mean=one).source_hash for one in (at_a_prompt["mean"], twice, jax.jit(twice))}
     assert len(hashes) == 2
+
+
+def test_a_law_is_short_to_read_and_a_key() -> None:
+    law = bs.load_law("chinchilla")
+    assert repr(law) == "<Law chinchilla: L(N, D) = E + A / N^alpha + B / D^beta>"
+    other = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(-1.0, 0.1)})
+    assert repr(other).endswith(" with priors of alpha>")
+    assert {law: "usual", other: "other"}[bs.load_law("chinchilla")] == "usual"
