@@ -27,8 +27,8 @@ LARGE_TABLE = 50_000  # rows; for smaller tables a CPU is faster than launching 
 def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
     """Set float64, the device, the compilation cache and one thread for matrices, for our own computations only.
 
-    Scopes may be nested and entered from several threads; float64 and the device apply to the thread that
-    entered, see `carried`.
+    Scopes may be nested and entered from several threads; the device, float64 and what `jax_as_usual` holds besides
+    apply to the thread that entered, see `carried`.
 
     Parameters
     ----------
@@ -47,7 +47,28 @@ def scope(device: str = "cpu", rows: int = 0) -> Iterator[None]:
         asked = jax.config.jax_platforms
         remedy = f"; JAX_PLATFORMS={asked} hides it: set JAX_PLATFORMS={asked},{device}" if asked else ""
         raise FitError(f"no {device} is visible to JAX; it sees {jax.default_backend()}{remedy}") from error
-    with DISK_CACHE.on(), ONE_THREAD.on(), jax.enable_x64(True), jax.default_device(chosen):
+    with DISK_CACHE.on(), ONE_THREAD.on(), jax_as_usual(), jax.default_device(chosen):
+        yield
+
+
+@contextmanager
+def jax_as_usual(float64: bool = True) -> Iterator[None]:
+    """Hold what our numbers depend on as JAX has it by default, whatever a user set, in this thread.
+
+    Other random numbers would change a forecast of the same seed; stricter rules would end in errors of JAX.
+
+    Parameters
+    ----------
+    float64 : as all that we compute; False for priors that are made where the user's own may be
+    """
+    with (
+        jax.enable_x64(float64),
+        jax.threefry_partitionable(True),
+        jax.default_prng_impl("threefry2x32"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.transfer_guard("allow"),
+    ):
         yield
 
 
@@ -86,12 +107,12 @@ def jax_runs() -> bool:
 
 
 def carried() -> Callable[[], AbstractContextManager[None]]:
-    """Return a way to enter the caller's scope in another thread; JAX keeps both switches per thread."""
+    """Return a way to enter the caller's scope in another thread; JAX keeps these settings per thread."""
     device = jax.config.jax_default_device
 
     @contextmanager
     def enter() -> Iterator[None]:
-        with jax.enable_x64(True), jax.default_device(device):
+        with jax_as_usual(), jax.default_device(device):
             yield
 
     return enter

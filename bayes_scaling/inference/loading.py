@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import FilePath, validated
 from bayes_scaling.base.messages import plain, shown
+from bayes_scaling.base.scope import scope
 from bayes_scaling.data.reading import READ_ENDINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, BayesScalingError, FitError, LawError, Remedy
@@ -125,6 +126,8 @@ def load_fit(path: FilePath, law: Law | None = None, *, noise: Noise | None = No
         In one line, for a file that is truncated, foreign, changed, of another format, or fitted with another law.
     """
     path = Path(path)
+    with scope():  # what it refuses, such as a fork, is no fault of the file
+        pass
     with believed(path):
         return fit_of(_read(path), path, law, noise)
 

@@ -22,7 +22,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import listed, shown
-from bayes_scaling.base.scope import refuse_unusable_jax
+from bayes_scaling.base.scope import jax_as_usual, refuse_unusable_jax
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.laws.files import module_at
@@ -224,7 +224,8 @@ def split_label(text: str) -> tuple[str, dict[str, str]]:
 def _of_catalogue(name: str) -> ModuleType:
     """Import the module of a law of the catalogue; its priors may be arrays, the first that are made."""
     refuse_unusable_jax()
-    return importlib.import_module(f"bayes_scaling.models.{name}")
+    with jax_as_usual(float64=False):
+        return importlib.import_module(f"bayes_scaling.models.{name}")
 
 
 @functools.cache
@@ -329,7 +330,7 @@ def _at_medians(law: Law, pooled: Collection[str], carry_out: Callable[..., Any]
         theta = resolve(law.parameters, draws, at)
         return law.mean(**inputs, **{name: theta[name] for name in law.parameter_names})
 
-    with jax.enable_x64(True):
+    with jax_as_usual():
         try:
             loss = carry_out(losses, draws, columns)
         except LawError:

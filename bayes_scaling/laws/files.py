@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from bayes_scaling.base.messages import shown
-from bayes_scaling.base.scope import refuse_unusable_jax
+from bayes_scaling.base.scope import jax_as_usual, refuse_unusable_jax
 from bayes_scaling.errors import LawError
 
 
@@ -38,7 +38,8 @@ def _imported(path: Path, text: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with jax_as_usual(float64=False):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, LawError) or not isinstance(error, Exception):

@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import shown
+from bayes_scaling.base.scope import jax_as_usual
 from bayes_scaling.errors import LawError
 from bayes_scaling.laws.columns import INPUTS, Column
 from bayes_scaling.laws.parameters import Derived, Parameter
@@ -277,7 +277,7 @@ class Law:
         unknown = [name for name in inputs if name not in (*self.inputs, "run")]
         if unknown:
             raise LawError(f"law {self.name} does not take {', '.join(unknown)}; its inputs are {self.inputs}")
-        with jax.enable_x64(True):
+        with jax_as_usual():
             read = self.arrays(self._broadcast(inputs))
             arrays = {name: jnp.asarray(read[column]) for name, column in self.arguments}
             theta = {name: jnp.asarray(constants[name], float) for name in self.parameter_names}
@@ -341,7 +341,7 @@ class Law:
         missing = [need for need in row.needs if need not in known]
         if missing:
             raise LawError(f"{name} of law {self.label} needs the constants {', '.join(missing)} too")
-        with jax.enable_x64(True):
+        with jax_as_usual():
             value = row.value(**{need: jnp.asarray(known[need], float) for need in row.needs})
             return np.asarray(value, float)
 

@@ -18,7 +18,7 @@ import scipy.special
 
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.files import text_of
-from bayes_scaling.base.scope import refuse_unusable_jax
+from bayes_scaling.base.scope import jax_as_usual, refuse_unusable_jax
 from bayes_scaling.errors import LawError
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -217,7 +217,7 @@ def prior_quantile(prior: dist.Distribution, q: float) -> float:
         raise LawError(f"{_shown(prior)} is not a numpyro distribution")
     written = _written(prior)
     if written is None:
-        with jax.enable_x64(True):
+        with jax_as_usual():
             return float(np.quantile(prior.sample(jax.random.key(0), (20_001,)), q))
     family, arguments = written
     with np.errstate(all="ignore"):
@@ -239,7 +239,7 @@ def beta(concentration1: float, concentration0: float) -> dist.Distribution:
     The same wherever it is made: with arrays of float32, as outside of our scopes.
     """
     refuse_unusable_jax()
-    with jax.enable_x64(False):
+    with jax_as_usual(float64=False):
         return dist.Beta(concentration1, concentration0)
 
 

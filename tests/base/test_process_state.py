@@ -248,3 +248,35 @@ def test_a_fork_of_a_process_in_which_jax_does_not_run_computes() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     """
     assert fresh(EVERY_NAME + in_a_child) == "computed\n"
+
+
+STRANGE = {
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_TRANSFER_GUARD": "disallow",
+}
+
+
+def test_settings_of_jax_change_no_digit() -> None:
+    answer = """
+    import bayes_scaling as bs
+    design = bs.grid(params=[1e8, 1e9, 1e10], tokens=[1e10, 1e11, 1e12])
+    runs = bs.simulate("chinchilla", design, "besiroglu2024", seed=0)
+    fit = bs.fit("chinchilla", runs, seed=0, progress=False)
+    print(runs.loss.tolist(), bs.forecast(fit, params=7e10, tokens=1.4e12).interval(0.9).tolist())
+    """
+    assert fresh(answer, **STRANGE) == fresh(answer)
+
+
+def test_a_computation_leaves_no_thread_and_no_variable() -> None:
+    fresh("""
+    import os, threading
+    import jax, numpyro
+    before = dict(os.environ)
+    import bayes_scaling as bs
+    bs.simulate("chinchilla", bs.grid(params=[1e8, 1e9], tokens=[1e9, 1e10]), "besiroglu2024", seed=0)
+    assert dict(os.environ) == before
+    assert threading.enumerate() == [threading.main_thread()]
+    """)

@@ -13,6 +13,7 @@ import pytest
 import threadpoolctl
 from jax.experimental.compilation_cache import compilation_cache
 
+import bayes_scaling as bs
 from bayes_scaling.base import disk_cache
 from bayes_scaling.base.blas import OneThread
 from bayes_scaling.base.scope import carried, scope
@@ -184,12 +185,13 @@ def test_a_cache_without_room_costs_only_the_cache(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
-def test_a_fork_is_told_to_spawn() -> None:
+def test_a_fork_is_told_to_spawn(tmp_path: Path) -> None:
+    jax.devices()
     child = os.fork()
     if not child:
         try:
-            with scope():
-                os._exit(1)
+            bs.load_fit(tmp_path / "fit.nc")
+            os._exit(1)
         except FitError as error:
             os._exit(0 if "get_context('spawn')" in str(error) else 2)
         finally:
@@ -210,3 +212,27 @@ def test_a_folder_that_cannot_be_made_costs_only_the_cache(monkeypatch: pytest.M
     monkeypatch.setenv("BAYES_SCALING_CACHE", str(tmp_path / "file" / "folder"))
     with scope():
         assert not getattr(jax.config, FOLDER)
+
+
+def test_settings_of_the_user_hold_outside_alone() -> None:
+    names = ("jax_numpy_rank_promotion", "jax_threefry_partitionable", "jax_default_prng_impl")
+
+    def settings() -> list[object]:
+        return [getattr(jax.config, name) for name in names]
+
+    with scope():
+        usual = settings()
+        drawn = jax.random.normal(jax.random.key(0), 3)
+    with jax.numpy_rank_promotion("raise"), jax.threefry_partitionable(False), jax.default_prng_impl("rbg"):
+        theirs = settings()
+        with pytest.raises(ZeroDivisionError), scope(), ThreadPoolExecutor(1) as pool:
+            enter = carried()
+
+            def work() -> list[object]:
+                with enter():
+                    return settings()
+
+            assert settings() == pool.submit(work).result() == usual != theirs
+            assert (jax.random.normal(jax.random.key(0), 3) == drawn).all()
+            _ = 1 / 0
+        assert settings() == theirs
