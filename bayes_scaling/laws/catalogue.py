@@ -142,7 +142,8 @@ def _law(module: ModuleType, name: str, text: str, options: Mapping[str, str]) -
 @functools.lru_cache(maxsize=256)
 def _built(module: ModuleType, options: tuple[tuple[str, str], ...]) -> Any:
     """Build a law with options once, so that its compiled programs are found again."""
-    return module.law(**dict(options))
+    with jax_as_usual(float64=False):
+        return module.law(**dict(options))
 
 
 def _load_again(name: str, options: tuple[tuple[str, str], ...], priors: Mapping[str, dist.Distribution]) -> Law:

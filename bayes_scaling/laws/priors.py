@@ -73,7 +73,8 @@ def prior_from_spec(name: str, spec: Any) -> dist.Distribution:
     for key in _POSITIVE & set(arguments):
         if not arguments[key] > 0:
             raise LawError(f"{prior_of}: {key} is {arguments[key]:g}; expected a positive number")
-    return getattr(dist, family)(**arguments, validate_args=True)
+    with jax_as_usual(float64=jax.config.jax_enable_x64):
+        return getattr(dist, family)(**arguments, validate_args=True)
 
 
 def _finite(value: Any, what: str) -> float:
