@@ -764,7 +764,12 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "plot.fit": (bs.plot.fit, {"fit": fit, "probabilities": [0.5]}),
         "plot.laws": (
             bs.plot.laws,
-            {"ensemble": w.ensemble, "forecast": bs.forecast(w.ensemble, params=1e10, tokens=2e11), "target": 2.0},
+            {
+                "ensemble": w.ensemble,
+                "forecast": bs.forecast(w.ensemble, params=1e10, tokens=2e11),
+                "target": 2.0,
+                "measured": [2.1],
+            },
         ),
         "plot.forecast": (
             bs.plot.forecast,

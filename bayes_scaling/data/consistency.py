@@ -21,6 +21,7 @@ FLOPS_FACTOR = 10.0
 """C may differ from 6ND by at most this factor (attention, embeddings, counting rules)."""
 FLOPS_OTHERWISE = 2.5  # median factor between C and 6ND from which they are counted otherwise; tiny models have 1.9
 ALONG = 0.3  # standard deviations of a log size, up to which a column that is one in some unit scatters around it
+SAME = 0.01  # share of a size up to which two columns are the same
 TWINS = 0.1  # share of rows that repeat another run from which they are told
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
@@ -238,9 +239,9 @@ def unread_sizes(table: pd.DataFrame, derived: Collection[str] = ()) -> list[str
 
 
 def _goes_along(size: pd.Series, other: pd.Series) -> bool:
-    """Say whether a column is a size in some unit, as near as counting rules differ."""
+    """Say whether a column is a size in some unit, as near as counting rules differ, and does not repeat it."""
     values = other.to_numpy(float)
-    if not (np.isfinite(values) & (values > 0)).all():
+    if not (np.isfinite(values) & (values > 0)).all() or np.allclose(values, size.to_numpy(float), rtol=SAME):
         return False
     sizes = np.log(size.to_numpy(float))
     ratio = np.log(values) - sizes

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayes_scaling.base.files import write_table
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.cli.printing.layout import number
+from bayes_scaling.base.numbers import number
 
 
 def strict(text: str) -> object:

@@ -165,7 +165,7 @@ def test_a_column_that_looks_like_a_derived_size_is_named() -> None:
     counted = frame.assign(**{"total gflops": flops * [0.7e-9, 1e-9, 1.3e-9, 0.8e-9]})
     (said,) = Runs.from_frame(counted).warnings
     assert said.startswith("flops are derived from other columns, though 'total gflops' looks like them")
-    for other in (frame.assign(gflops=3.0), frame.assign(gflops=[5.0, 1.0, 7.0, 2.0]), frame.assign(gflops=-1.0)):
+    for other in (frame.assign(gflops=3.0), frame.assign(gflops=[5.0, 1.0, 7.0, 2.0]), frame.assign(gflops=flops)):
         assert Runs.from_frame(other).warnings == ()
 
 
