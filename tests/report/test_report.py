@@ -221,7 +221,7 @@ def test_a_run_of_14_that_is_far_off_leaves_a_report() -> None:
         {
             "title": "14 runs",
             "data": {"file": "runs.csv"},
-            "laws": {"names": ["chinchilla"]},
+            "laws": {"names": ["chinchilla"], "alongside": []},
             "budget": {"amount": 1e23},
             "goal": {"target": 2.0},
         }
