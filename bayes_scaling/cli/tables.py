@@ -42,7 +42,7 @@ def check(
     Example: bayes-scaling check runs.csv --columns params=N,tokens=D
     """
     from bayes_scaling.cli.printing.layout import show
-    from bayes_scaling.cli.printing.runs import ranges_of, runs_summary
+    from bayes_scaling.cli.printing.runs import ranges_content, runs_summary
     from bayes_scaling.data.tuning import tuning_of
     from bayes_scaling.evaluate.checks import identifiability
     from bayes_scaling.evaluate.defaults import default_laws
@@ -69,7 +69,7 @@ def check(
                 "columns": list(map(str, table.table.columns)),
                 "loss_unit": table.loss_unit,
                 "params_convention": table.params_convention,
-                "ranges": ranges_of(table),
+                "ranges": ranges_content(table),
                 "notes": table.notes,
                 "warnings": [*table.warnings, *unread],
                 "law": chosen.label,

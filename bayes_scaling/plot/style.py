@@ -23,6 +23,7 @@ from matplotlib.ticker import Formatter, Locator, MaxNLocator, NullLocator
 
 from bayes_scaling.base.files import write_whole
 from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, percent, printing
+from bayes_scaling.base.numbers import LETTERS
 from bayes_scaling.data.validation import LARGEST
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
@@ -122,7 +123,7 @@ def symbol_of(name: str) -> str:
 
 def short_number(value: float) -> str:
     """Return a count with one letter for its size: 70M, 1.4T."""
-    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for scale, letter in LETTERS:
         if value >= 0.9995 * scale:
             return f"{value / scale:.3g}{letter}"
     return f"{value:.3g}"

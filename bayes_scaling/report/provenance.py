@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.data.naming import NUMERIC
+from bayes_scaling.data.ranges import ranges_of
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
 from bayes_scaling.evaluate.candidates import Candidate
@@ -103,19 +103,17 @@ def _prior(row: Any) -> dict[str, str]:
 
 def table_of(runs: Runs) -> dict[str, Any]:
     """Return a description of the table: rows, hash, ranges, and notes from reading it."""
-    columns = []
-    for name in (one for one in NUMERIC if one in runs):
-        values = runs.column(name)
-        columns.append(
-            {
-                "name": name,
-                "smallest": float(values.min()),
-                "median": float(np.median(values)),
-                "largest": float(values.max()),
-                "distinct": len(np.unique(values)),
-                "as": "integer" if values.max() < IN_FULL and np.all(values == np.round(values)) else "plain",
-            }
-        )
+    columns = [
+        {
+            "name": of.column,
+            "smallest": of.smallest,
+            "median": of.median,
+            "largest": of.largest,
+            "distinct": of.distinct,
+            "as": "integer" if of.whole and of.largest < IN_FULL else "plain",
+        }
+        for of in ranges_of(runs)
+    ]
     ratio = None
     if {"params", "tokens", "flops"} <= set(runs.table):
         over = runs.column("flops") / (FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens"))

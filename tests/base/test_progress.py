@@ -25,6 +25,20 @@ with _progress.progress_bar("work") as report:
 """
 
 
+def on_a_terminal(script: str, **environment: str) -> str:
+    """Run a script whose errors go to a terminal, and return what that shows."""
+    reader, writer = pty.openpty()
+    subprocess.run([sys.executable, "-c", script], stderr=writer, check=True, env={**os.environ, **environment})
+    os.close(writer)
+    shown = b""
+    try:
+        while piece := os.read(reader, 4096):
+            shown += piece
+    except OSError:  # the other end of the terminal is closed
+        pass
+    return shown.decode()
+
+
 def test_nothing_is_shown_off_a_terminal(chinchilla_runs: bs.Runs, capsys: pytest.CaptureFixture[str]) -> None:
     fit_exact("chinchilla", chinchilla_runs, seed=0)
     captured = capsys.readouterr()
@@ -32,32 +46,14 @@ def test_nothing_is_shown_off_a_terminal(chinchilla_runs: bs.Runs, capsys: pytes
 
 
 def test_a_bar_is_shown_on_a_terminal() -> None:
-    reader, writer = pty.openpty()
-    subprocess.run([sys.executable, "-c", SCRIPT], stderr=writer, check=True)
-    os.close(writer)
-    shown = b""
-    try:
-        while piece := os.read(reader, 4096):
-            shown += piece
-    except OSError:  # the other end of the terminal is closed
-        pass
-    assert b"work: counting" in shown and b"s left" in shown
+    shown = on_a_terminal(SCRIPT)
+    assert "work: counting" in shown and "s left" in shown
 
 
 @pytest.mark.parametrize(("columns", "bar"), [(80, False), (120, True)])
 def test_a_narrow_terminal_gets_one_line_without_the_bar(columns: int, bar: bool) -> None:
-    reader, writer = pty.openpty()
     script = SCRIPT.replace('"counting"', "'a stage whose name is ' + 8 * 'much too long '")
-    environment = {**os.environ, "COLUMNS": str(columns)}
-    subprocess.run([sys.executable, "-c", script], stderr=writer, check=True, env=environment)
-    os.close(writer)
-    shown = b""
-    try:
-        while piece := os.read(reader, 4096):
-            shown += piece
-    except OSError:  # the other end of the terminal is closed
-        pass
-    text = shown.decode()
+    text = on_a_terminal(script, COLUMNS=str(columns))
     assert ("━" in text) == bar and "s left" in text
     assert text.count("\x1b[1A") == 1  # at the end: a second line would be erased by going up each time
 

@@ -90,8 +90,7 @@ def _outcome(plan: Plan) -> list[str]:
     cheap, dear = plan.interval(0.9, "cost")
     if dear > cheap * (1 + 1e-9):
         safer = "; --cost-quantile 0.9 plans a run that costs more than the budget with probability 10% at most"
-        over = float((plan.costs > plan.budget * (1 + 1e-9)).mean())
-        lines.append(f"cost: 90% {span(cheap, dear)} {plan.unit}{safer if over > 0.1 else ''}")
+        lines.append(f"cost: 90% {span(cheap, dear)} {plan.unit}{safer if plan.over_budget > 0.1 else ''}")
     return lines
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def runs_summary(runs: Runs) -> RenderableType:
     """Return the ranges of a table, and what was recognised, derived, or looks odd."""
-    ranges = ranges_of(runs)
+    ranges = ranges_content(runs)
     lines = [
         Text(
             f"{runs.source}: {counted(len(runs), 'row')}, loss in {runs.loss_unit}, params: {runs.params_convention}",
@@ -31,22 +31,18 @@ def runs_summary(runs: Runs) -> RenderableType:
     return Group(*lines, table(headers, rows), *notes, *odd)
 
 
-def ranges_of(runs: Runs) -> list[dict[str, Any]]:
+def ranges_content(runs: Runs) -> list[dict[str, Any]]:
     """Return the range of each column of numbers as plain values."""
-    from bayes_scaling.data.naming import NUMERIC
+    from bayes_scaling.data.ranges import ranges_of
 
-    rows = []
-    for name in NUMERIC:
-        if name in runs:
-            values = runs.column(name)
-            rows.append(
-                {
-                    "column": name,
-                    "smallest": float(values.min()),
-                    "median": float(np.median(values)),
-                    "largest": float(values.max()),
-                    "decades": round(float(np.log10(values.max() / values.min())), 2),
-                    "distinct": len(np.unique(values)),
-                }
-            )
-    return rows
+    return [
+        {
+            "column": of.column,
+            "smallest": of.smallest,
+            "median": of.median,
+            "largest": of.largest,
+            "decades": round(float(np.log10(of.largest / of.smallest)), 2),
+            "distinct": of.distinct,
+        }
+        for of in ranges_of(runs)
+    ]
