@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.naming import named_as_runs
@@ -41,6 +42,7 @@ FINALISTS = 3  # sets that are appraised with more outcomes
 COPIES = 4  # how often one candidate may be run
 
 
+@ONE_THREAD.on()
 def choose_pilots(
     problem: CheckedDecision,
     candidates: pd.DataFrame | Mapping[str, Any],

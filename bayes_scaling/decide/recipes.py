@@ -343,11 +343,8 @@ def compare_recipes(
         When budget, target or baseline make no sense.
     """
     laws = arms_laws(law, runs)
-    names = sorted(set(recipes_of(runs, by)))
+    chosen = baseline_of(runs, by, baseline)
     irreducible = options.get("irreducible", "shared")
-    chosen = names[0] if baseline is None else baseline
-    if chosen not in names:
-        raise PlanError(f"the baseline is {shown(chosen)}; the recipes of {runs.source} are {listed(names)}")
     along = Along.through(laws[0], runs, options.get("given") or {}, options.get("tokens_per_param"))
     sizes = along.sizes(runs)
     if not (math.isfinite(budget) and budget > sizes.min()):
@@ -386,6 +383,15 @@ def compare_recipes(
         one_scale=one_scale(runs, by, laws[0], sizes),
         pilots=_pilots(curves[irreducible], readings[irreducible], budget, options),
     )
+
+
+def baseline_of(runs: Runs, by: str, baseline: str | None) -> str:
+    """Return the recipe that the others are measured against; refuse a table or a name that cannot be compared."""
+    names = sorted(set(recipes_of(runs, by)))
+    chosen = names[0] if baseline is None else baseline
+    if chosen not in names:
+        raise PlanError(f"the baseline is {shown(chosen)}; the recipes of {runs.source} are {listed(names)}")
+    return chosen
 
 
 def _readings(laws: Sequence[Law], runs: Runs, by: str, decides: str, options: RecipeOptions) -> dict[str, Arms]:

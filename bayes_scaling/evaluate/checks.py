@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.special
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.messages import counted
 from bayes_scaling.base.scope import scope
 from bayes_scaling.data.runs import Runs
@@ -62,6 +63,7 @@ def find_outliers(fit: Fit) -> pd.DataFrame:
     return table.sort_values("tail_probability", kind="stable")
 
 
+@ONE_THREAD.on()
 @validated
 def find_influential(fit: Fit) -> pd.DataFrame:
     """Estimate how far each parameter of the law would move without each run, by reweighting draws (no refits).

@@ -32,6 +32,7 @@ gradient then costs time linear in rows, and what a path does away from the knot
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -41,6 +42,7 @@ import numpyro.distributions as dist
 import scipy.linalg
 
 from bayes_scaling.base.arguments import check_fields
+from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.messages import shown
 from bayes_scaling.base.names import ALONG, DISCREPANCIES, listed_as_choice
 from bayes_scaling.errors import LawError
@@ -216,9 +218,7 @@ class PathGrid:
         distinct = distinct[np.append(True, np.diff(distinct) > NEARLY)]  # equal products of inputs differ by rounding
         knots = _well_spread(distinct, axis.most_knots)
         knots = knots[np.abs(knots - centre) > NEARLY]  # where it is known to be zero
-        covariance = _covariance(knots, knots, centre, smoothness, memory)
-        factor = np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance)))
-        return cls(axis, smoothness, memory, centre, knots, factor)
+        return cls(axis, smoothness, memory, centre, knots, _factor(knots, centre, smoothness, memory))
 
     def basis(self, places: np.ndarray) -> np.ndarray:
         """Return what each normal increment adds to unit-scale log loss at places, ``(n_place, axis.most_knots)``.
@@ -229,10 +229,10 @@ class PathGrid:
         basis = np.zeros((len(places), self.axis.most_knots))
         if len(self.knots):
             covariance = _covariance(self.knots, places, self.centre, self.smoothness, self.memory)
-            learned = scipy.linalg.solve_triangular(self.factor, covariance, lower=True)
-            basis[:, : len(self.knots)] = learned.T
+            basis[:, : len(self.knots)] = scipy.linalg.solve_triangular(self.factor, covariance, lower=True).T
         return basis
 
+    @ONE_THREAD.on()
     def unresolved(self, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw what a unit-scale path does that its knots do not say, ``(draws, n_place)``; jointly over places.
 
@@ -242,11 +242,29 @@ class PathGrid:
         if len(distinct) > MOST_PLACES:
             even = np.linspace(distinct[0], distinct[-1], MOST_PLACES)
             return np.stack([np.interp(places, even, drawn) for drawn in self.unresolved(even, draws, rng)])
-        learned = self.basis(distinct)
-        rest = _covariance(distinct, distinct, self.centre, self.smoothness, self.memory) - learned @ learned.T
-        values, vectors = np.linalg.eigh(rest)
-        factor = vectors * np.sqrt(np.maximum(values, 0.0))
+        factor = _rest_factor(tuple(self.knots), tuple(distinct), self.centre, self.smoothness, self.memory)
         return np.asarray((rng.standard_normal((draws, len(distinct))) @ factor.T)[:, where.reshape(-1)])
+
+
+def _factor(knots: np.ndarray, centre: float, smoothness: float, memory: float) -> np.ndarray:
+    """Return the lower Cholesky factor of the covariance of a unit-scale path at its knots."""
+    covariance = _covariance(knots, knots, centre, smoothness, memory)
+    return np.asarray(np.linalg.cholesky(covariance + NEARLY * np.diag(np.diag(covariance))))
+
+
+@functools.lru_cache(maxsize=32)  # the laws of one table share their knots and the places they are asked about
+def _rest_factor(
+    knots: tuple[float, ...], places: tuple[float, ...], centre: float, smoothness: float, memory: float
+) -> np.ndarray:
+    """Return a factor of the covariance, at places, of what the knots of a unit-scale path do not say of it."""
+    at, there = np.array(knots), np.array(places)
+    rest = _covariance(there, there, centre, smoothness, memory)
+    if len(at):
+        factor = _factor(at, centre, smoothness, memory)
+        learned = scipy.linalg.solve_triangular(factor, _covariance(at, there, centre, smoothness, memory), lower=True)
+        rest = rest - learned.T @ learned
+    values, vectors = np.linalg.eigh(rest)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bayes_scaling.base.arguments import validated
+from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.streams import PATHS, stream
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.discrepancy import MOST_PLACES
@@ -62,6 +63,7 @@ class Paths:
     along: tuple[OnePath, ...]
 
     @classmethod
+    @ONE_THREAD.on()
     def drawn(cls, fit: Fit, places: Sequence[np.ndarray], seed: int) -> Paths:
         """Draw the paths of a fit, each at some places, sorted."""
         grid = fit.discrepancy_grid

@@ -151,7 +151,7 @@ def gather(
 
 
 def _answerable(study: Study, runs: Runs, draft: bool, run_law_files: bool) -> tuple[Candidate, ...]:
-    """Return the candidates of a study; refuse a table or laws that cannot answer what it asks."""
+    """Return the candidates of a study; refuse a table or laws that cannot answer what it asks, before any fit."""
     for name in ("params", "tokens"):
         if name not in runs:
             raise StudyError(f"a report plans parameters and tokens, but {runs.source} has no column {name}")
@@ -161,6 +161,7 @@ def _answerable(study: Study, runs: Runs, draft: bool, run_law_files: bool) -> t
             f"tuning asks for a learning rate, but no law of the study reads one: add 'tuning' to laws.names, for a "
             f"table with the columns params, tokens, {BATCH} and {RATE}"
         )
+    questions.require_answers(study, runs, candidates)
     return candidates
 
 

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bayes_scaling.base.json_text import nulled
 from bayes_scaling.data.reading import read_table
+from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.scores import score_runs
 from bayes_scaling.decide.plan import Plan
-from bayes_scaling.decide.recipes import compare_recipes
+from bayes_scaling.decide.recipes import baseline_of, compare_recipes
 from bayes_scaling.errors import StudyError
-from bayes_scaling.evaluate.arms import alike
+from bayes_scaling.evaluate.arms import alike, arms_laws
+from bayes_scaling.evaluate.candidates import Candidate
 from bayes_scaling.inference.fit import fit_law
 from bayes_scaling.inference.sampler import Sampler
 from bayes_scaling.laws.catalogue import catalogue_law
+from bayes_scaling.laws.law import Law
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.predict.chain import chain
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.report.decision import Context, run_of
+from bayes_scaling.report.study import Study
+from bayes_scaling.report.tables import Recipes, Scores
+
+
+def require_answers(study: Study, runs: Runs, candidates: Sequence[Candidate]) -> None:
+    """Refuse recipes and scores that cannot be compared, before any law is fitted."""
+    if study.recipes is not None:
+        arms_laws(_laws_of_recipes(study.recipes, candidates), runs)
+        baseline_of(runs, study.recipes.by, study.recipes.baseline)
+    if study.scores is not None:
+        _scored(study, study.scores)
+
+
+def _laws_of_recipes(asked: Recipes, candidates: Sequence[Candidate]) -> tuple[Law, ...]:
+    """Return the laws that recipes are compared by: those named, or the study's that read the inputs of its first."""
+    of_study = {one.law.label: one.law for one in candidates if one.weighted}
+    return asked.laws() or alike([*of_study.values()])
+
+
+def _scored(study: Study, asked: Scores) -> Runs:
+    """Read the scores of small models."""
+    path = study.scores_file
+    if not path.is_file():
+        raise StudyError(f"scores.file is {asked.file!r}, but there is no such file in the folder of the study")
+    return score_runs(read_table(path), score=asked.score, loss=asked.loss, questions=asked.questions, source=path.name)
 
 
 def recipes(context: Context, plan: Plan) -> dict[str, Any] | None:
@@ -28,14 +57,13 @@ def recipes(context: Context, plan: Plan) -> dict[str, Any] | None:
     if asked is None:
         return None
     run = run_of(plan)
-    of_study = {one.law.label: one.law for one in context.comparison.candidates if one.weighted}
     found = compare_recipes(
         context.comparison.runs,
         asked.by,
         budget=run["training_flops"],
         baseline=asked.baseline,
         target=context.study.goal.target,
-        law=asked.laws() or alike([*of_study.values()]),
+        law=_laws_of_recipes(asked, context.comparison.candidates),
         irreducible=asked.irreducible,
         tokens_per_param=run["tokens_per_param"],
         sampler="laplace" if context.draft else "auto",
@@ -66,12 +94,7 @@ def scores(context: Context, plan: Plan, ensemble: Ensemble) -> dict[str, Any] |
     asked = context.study.scores
     if asked is None:
         return None
-    path = context.study.scores_file
-    if not path.is_file():
-        raise StudyError(f"scores.file is {asked.file!r}, but there is no such file in the folder of the study")
-    table = score_runs(
-        read_table(path), score=asked.score, loss=asked.loss, questions=asked.questions, source=path.name
-    )
+    table = _scored(context.study, asked)
     link = fit_law(
         catalogue_law(asked.link),
         table,
@@ -92,7 +115,7 @@ def scores(context: Context, plan: Plan, ensemble: Ensemble) -> dict[str, Any] |
     low, high = ahead.interval(0.9)[0]
     spread = ahead.uncertainty().iloc[0]
     content: dict[str, Any] = {
-        "source": path.name,
+        "source": table.source,
         "models": len(table),
         "link": link.law.label,
         "questions": asked.questions,

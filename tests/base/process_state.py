@@ -58,4 +58,4 @@ def unchanged() -> Iterator[None]:
             for name in before.keys() | after.keys()
             if before.get(name) != after.get(name)
         }
-        assert not changed
+        assert not changed, changed
