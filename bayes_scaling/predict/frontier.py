@@ -29,7 +29,7 @@ from bayes_scaling.model.program import Model
 from bayes_scaling.predict.cautions import trusted_ratios
 from bayes_scaling.predict.ensemble import Source, group_of, shares_of
 from bayes_scaling.predict.paths import E_FOLDS_BEYOND, Paths, fitted_places, sum_of
-from bayes_scaling.predict.solvers import minimise, where_met
+from bayes_scaling.predict.solvers import first_met, minimise
 
 LARGEST = 1e40  # of any input; a loss not reached below it counts as out of reach
 SMALLER = 5.0  # e-folds below the smallest fitted place from which paths are followed
@@ -389,7 +389,7 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
         return model.log_law(theta, columns)[0]
 
     def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
-        return where_met(lambda log_x: log_loss(theta, log_x, given), target, np.log(LARGEST))
+        return first_met(lambda log_x: log_loss(theta, log_x, given), target, np.log(LARGEST))
 
     along = jax.vmap(jax.vmap(log_loss, (None, 0, None)), (0, None, None))
     return jax.jit(jax.vmap(root, (0, 0, None))), jax.jit(along)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from bayes_scaling.laws.arithmetic import Array
 
 GOLDEN, SECANT = 30, 2  # steps of the golden section, and of the secant on the slope that follows
-HALVINGS = 60
+STEPS, HALVINGS = 64, 54  # of the range in which a function is met, and of that step
 
 
 def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array, Array]:
@@ -49,15 +49,25 @@ def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array
     return x, function(x)
 
 
-def where_met(decreasing: Callable[[Any], Any], target: Any, top: Any) -> Array:
-    """Solve ``decreasing(x) = target`` for x between 0 and ``top`` by bisection; ``top`` where there is no solution."""
+def first_met(function: Callable[[Any], Any], target: Any, top: Any) -> Array:
+    """Return the first x between 0 and ``top`` at which a function is at most ``target``; ``top`` where there is none.
+
+    The function may rise again beyond: steps from 0 up find where it is first met, and bisection is within that step.
+    """
+    ends = jnp.linspace(jnp.zeros_like(jnp.asarray(top, float)), top, STEPS + 1)
+
+    def step(found: tuple[Array, Array], end: Array) -> tuple[tuple[Array, Array], None]:
+        low, high = found
+        met = function(end) <= target
+        waiting = high > top
+        return (jnp.where(waiting & ~met, end, low), jnp.where(waiting & met, end, high)), None
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = (low + high) / 2
-        above = decreasing(middle) > target
+        above = function(middle) > target
         return jnp.where(above, middle, low), jnp.where(above, high, middle)
 
-    top = jnp.asarray(top)
-    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (jnp.zeros_like(top), top))
-    return jnp.where(decreasing(top) > target, top, (low + high) / 2)
+    (last, first), _ = jax.lax.scan(step, (ends[0], jnp.full_like(ends[0], jnp.inf)), ends)
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (last, jnp.minimum(first, top)))
+    return jnp.where(jnp.isinf(first), top, (low + high) / 2)

@@ -78,6 +78,21 @@ def test_a_loss_below_the_floor_is_out_of_reach(chinchilla_fit: bs.Fit) -> None:
 
 
 @pytest.mark.slow
+def test_a_loss_is_reached_though_the_law_rises_far_beyond() -> None:
+    """In many draws of this fit the loss at the best split falls, and rises again far beyond the runs."""
+    runs = bs.simulate("chinchilla", bs.grid(params=[1e8, 3e8, 1e9], tokens=[2e9, 1e10, 5e10]), "besiroglu2024", seed=1)
+    fit = bs.fit("farseer", runs, discrepancy="none", noise="normal", sampler="laplace", seed=0)
+    far = bs.forecast(fit, params=1e16, tokens=2e17, unconverged=True).draws(of="mean")
+    assert np.mean(far > runs.loss.max()) > 0.1
+    for target in (runs.loss.max(), 1.02 * runs.loss.min()):
+        for ratio in (None, 20.0):
+            needed = bs.required(fit, float(target), tokens_per_param=ratio, unconverged=True)
+            assert needed.reachable == 1.0
+    compute = 6 * float(runs.column("params").max()) * float(runs.column("tokens").max())
+    at_best = bs.compute_optimal(fit, compute, unconverged=True)
+    assert np.mean(needed.draws <= compute) <= np.mean(at_best.loss <= target) + 0.01
+
+
 def test_laws_in_one_input(grid_runs: bs.Runs) -> None:
     fit = fit_exact("power_law:input=flops,form=pure", grid_runs)
     theta = fit.flat()
