@@ -256,6 +256,8 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     """Draw truth from the prior, simulate, fit: 90 % intervals hold it about 90 % of the time, and NUTS agrees."""
     if _same_program(law.label):
         pytest.skip("the same formula of another column")
+    if law.label == "broken_power_law:breaks=3":
+        pytest.skip("the formula with two breaks, and one more: a minute of sampling that tells nothing new")
     table = typical_design(law)
     held, learned, marked = [], [], []
     normal = Noise("normal")
