@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from bayes_scaling.laws.arithmetic import Array
 
 GOLDEN, SECANT = 30, 2  # steps of the golden section, and of the secant on the slope that follows
-STEPS, HALVINGS = 64, 54  # of the range in which a function is met, and of that step
+STEPS, HALVINGS = 40, 34  # of the range in which a function is met, and of the step in which it is
 
 
 def minimise(function: Callable[[Any], Any], low: Any, high: Any) -> tuple[Array, Array]:
