@@ -1,4 +1,4 @@
-"""Optima: the best run of every draw, on one budget, vectorised over draws and compiled once per model.
+"""Optima: the best run of every draw, on one budget, vectorised over draws and compiled once per law.
 
 The discrepancy is a function of size that shifts the loss; the split of a budget is a trade-off within the law. So only
 the law is minimised here.
@@ -20,8 +20,9 @@ from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.scope import scope
 from bayes_scaling.decide.space import Space, log_batch, log_tokens, run_columns
 from bayes_scaling.laws.arithmetic import Array
-from bayes_scaling.model.program import Model
+from bayes_scaling.model.program import Formula
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import Member
 from bayes_scaling.predict.solvers import minimise
 
 EDGES = (0.0, 1.0)  # of the share
@@ -53,7 +54,7 @@ def optima_of(ensemble: Ensemble, space: Space) -> Optima:
 
     The discrepancy shifts the loss and leaves the split as it is.
     """
-    found = [best(m.fit.model, m.device, space, m.reads_batch) for m in ensemble.members.values()]
+    found = [best(member, space) for member in ensemble.members.values()]
     columns = zip(*((o.log_params, o.share, o.log_loss) for o in found), strict=True)
     return Optima(*(np.concatenate(column) for column in columns))
 
@@ -77,31 +78,23 @@ def optima_with_less(ensemble: Ensemble, space: Space, optima: Optima, less: np.
     for member in ensemble.members.values():
         end = start + len(member)
         own = Optima(optima.log_params[start:end], optima.share[start:end], optima.log_loss[start:end])
-        out.append(best_with_less(member.fit.model, member.device, space, own, less))
+        out.append(best_with_less(member, space, own, less))
         start = end
     return np.concatenate(out)
 
 
-def best(model: Model, theta: Mapping[str, Array], space: Space, reads_batch: bool) -> Optima:
-    """Return the optimum of every draw; only the constraints on the batch count.
-
-    Parameters
-    ----------
-    theta : draws on the device
-    reads_batch : whether the law reads batch or steps
-    """
+def best(member: Member, space: Space) -> Optima:
+    """Return the optimum of every draw of a law; only the constraints on the batch count."""
     where = math.log(space.surface.spend), space.setting, *space.log_range()
     with scope():
         for edge in EDGES:
-            found, falls = _at_edge(model, theta, *where, edge)
-            if not (reads_batch and space.choice_of_batch and falls.any()):
+            found, falls = _at_edge(member, *where, edge)
+            if not (member.reads_batch and space.choice_of_batch and falls.any()):
                 return found
-        return _on_grid(model, theta, *where, ROUNDS)
+        return _on_grid(member, *where, ROUNDS)
 
 
-def best_with_less(
-    model: Model, theta: Mapping[str, Array], space: Space, optima: Optima, less: np.ndarray
-) -> np.ndarray:
+def best_with_less(member: Member, space: Space, optima: Optima, less: np.ndarray) -> np.ndarray:
     """Return log of the law at the optimum of budgets smaller by exp(-less), ``(n_draw, n_less)``.
 
     A polynomial in log budget interpolates the optima of six budgets, down to exp(-8) of the whole.
@@ -118,15 +111,14 @@ def best_with_less(
         for node in nodes[1:]:
             where = math.log(space.surface.spend) - node, space.setting, *space.log_range(node)
             if at_edge:
-                held.append(_at_edge(model, theta, *where, edge)[0].log_loss)
+                held.append(_at_edge(member, *where, edge)[0].log_loss)
             else:
-                held.append(_on_grid(model, theta, *where, ROUGHLY).log_loss)
+                held.append(_on_grid(member, *where, ROUGHLY).log_loss)
     return np.asarray(np.stack(held, axis=1) @ _lagrange(nodes, np.minimum(less, nodes[-1])))
 
 
 def _at_edge(
-    model: Model,
-    theta: Mapping[str, Array],
+    member: Member,
     log_spend: float,
     setting: Mapping[str, Any],
     low: float,
@@ -134,21 +126,26 @@ def _at_edge(
     edge: float,
 ) -> tuple[Optima, np.ndarray]:
     """Return the optima with the batch at an edge, and for which draws the loss falls away from that edge."""
-    x, loss, falls = _along_edge(model)(theta, log_spend, setting, low, high, edge, 0.5 - edge)
-    return Optima(np.asarray(x), np.full(len(x), edge), np.asarray(loss)), np.asarray(falls)
+    found = _along_edge(member.fit.model.formula)(_of_law(member), log_spend, setting, low, high, edge, 0.5 - edge)
+    x, loss, falls = (np.asarray(part)[: len(member)] for part in found)
+    return Optima(x, np.full(len(x), edge), loss), falls
 
 
 def _on_grid(
-    model: Model,
-    theta: Mapping[str, Array],
+    member: Member,
     log_spend: float,
     setting: Mapping[str, Any],
     low: float,
     high: float,
     rounds: int,
 ) -> Optima:
-    found = _over_both(model)(theta, log_spend, setting, low, high, rounds)
-    return Optima(*(np.asarray(part) for part in found))
+    found = _over_both(member.fit.model.formula)(_of_law(member), log_spend, setting, low, high, rounds)
+    return Optima(*(np.asarray(part)[: len(member)] for part in found))
+
+
+def _of_law(member: Member) -> dict[str, Array]:
+    """Return the draws of the parameters of the law alone, on the device."""
+    return {name: member.device[name] for name in member.fit.law.parameter_names}
 
 
 def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -164,12 +161,12 @@ def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
 # --- one draw ---------------------------------------------------------------------------------------------------------
 
 
-def _log_loss(model: Model, theta: Any, log_spend: Any, setting: Any, log_params: Any, share: Any) -> Array:
+def _log_loss(formula: Formula, theta: Any, log_spend: Any, setting: Any, log_params: Any, share: Any) -> Array:
     """Return the log of the law at a place."""
     tokens = log_tokens(log_spend, log_params, setting["demand"])
     batch = jnp.exp(log_batch(tokens, share, setting["batch"], jnp))[None] if "batch" in setting else None
     columns = run_columns(jnp.exp(log_params)[None], jnp.exp(tokens)[None], batch, setting["given"], jnp)
-    return model.log_law(theta, columns)[0]
+    return formula.log(theta, columns)[0]
 
 
 def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array, Array]:
@@ -190,15 +187,15 @@ def _grid(function: Any, low: Any, high: Any, rounds: Any) -> tuple[Array, Array
     return x, y, value
 
 
-# --- compiled, one program per model ----------------------------------------------------------------------------------
+# --- compiled, one program per law ------------------------------------------------------------------------------------
 
 
 @compiled
-def _along_edge(model: Model) -> Any:
+def _along_edge(formula: Formula) -> Any:
     """Compile the search over N with the batch at an edge: log N, log loss, and whether it falls away from the edge."""
 
     def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, edge: Any, inward: Any) -> Any:
-        at = functools.partial(_log_loss, model, theta, log_spend, setting)
+        at = functools.partial(_log_loss, formula, theta, log_spend, setting)
         x, value = minimise(lambda x: at(x, edge), low, high)
         return x, value, at(x, edge + 2 * INSIDE * inward) < value
 
@@ -206,10 +203,10 @@ def _along_edge(model: Model) -> Any:
 
 
 @compiled
-def _over_both(model: Model) -> Any:
+def _over_both(formula: Formula) -> Any:
     """Compile the search over N and batch: log N, share and log loss."""
 
     def one(theta: Any, log_spend: Any, setting: Any, low: Any, high: Any, rounds: Any) -> Any:
-        return _grid(functools.partial(_log_loss, model, theta, log_spend, setting), low, high, rounds)
+        return _grid(functools.partial(_log_loss, formula, theta, log_spend, setting), low, high, rounds)
 
     return jax.jit(jax.vmap(one, (0, *[None] * 5)))

@@ -49,6 +49,28 @@ class _ToAPower(numpyro.primitives.Messenger):  # type: ignore[misc]
             msg["scale"] = self.power
 
 
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """A law as a function of columns: what all models of one law share, whatever their noise and their discrepancy.
+
+    Attributes
+    ----------
+    mean : the law
+    arguments : its arguments, each with the column that it reads
+    names : its parameters
+    """
+
+    mean: Callable[..., Any]
+    arguments: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+
+    def log(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
+        """Return the log of the law, ``(n_row,)``; a parameter is one number, or one for each row."""
+        parameters = {name: theta[name] for name in self.names}
+        log_law: Array = jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **parameters))
+        return log_law
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
     """A composition without its table: the NumPyro program and its functions over unconstrained coordinates.
@@ -75,6 +97,11 @@ class Model:
     discrepancy: Discrepancy
     axes: tuple[Axis, ...]
     pools: Mapping[str, tuple[str, int, int]]
+
+    @functools.cached_property
+    def formula(self) -> Formula:
+        """The law alone."""
+        return Formula(self.mean, self.arguments, self.law_names)
 
     @functools.cached_property
     def rows(self) -> tuple[Parameter | Derived, ...]:
@@ -125,9 +152,7 @@ class Model:
 
     def log_law(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law, ``(n_row,)``."""
-        law = self._by_row({name: theta[name] for name in self.law_names}, columns)
-        log_law: Array = jnp.log(self.mean(**{name: columns[column] for name, column in self.arguments}, **law))
-        return log_law
+        return self.formula.log(self._by_row({name: theta[name] for name in self.law_names}, columns), columns)
 
     def log_course(self, theta: Mapping[str, Any], columns: Mapping[str, Any]) -> Array:
         """Return the log of the law, with what the start of curves adds to it where that is learned, ``(n_row,)``."""

@@ -25,9 +25,10 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import log_product
-from bayes_scaling.model.program import Model
+from bayes_scaling.model.program import Formula
 from bayes_scaling.predict.cautions import trusted_ratios
-from bayes_scaling.predict.ensemble import Source, group_of, shares_of
+from bayes_scaling.predict.ensemble import Share, Source, group_of, shares_of
+from bayes_scaling.predict.members import padded
 from bayes_scaling.predict.paths import E_FOLDS_BEYOND, Paths, fitted_places, sum_of
 from bayes_scaling.predict.solvers import first_met, minimise
 
@@ -152,7 +153,7 @@ def _split(fit: Fit, flops: float, group: Mapping[str, str] | None, seed: int) -
         raise ForecastError(f"the budget is {flops:g} FLOPs, {why if flops < np.inf else 'expected a finite number'}")
     with scope():
         log_params, log_loss = (
-            np.asarray(x) for x in _optimum(fit.model)(_draws(fit, group), np.log(flops), _log_ratios(fit))
+            np.asarray(x) for x in _optimum(fit.model.formula)(_draws(fit, group), np.log(flops), _log_ratios(fit))
         )
     params = np.exp(log_params)
     # Every split of a budget has the same size, so the discrepancy moves the loss and leaves the split alone. A path
@@ -205,17 +206,16 @@ def required(
     """
     shares = shares_of(fit, seed, unconverged).values()
     group = group_of(fit, group)
-    parts = [(_needed(share.fit, loss, of, tokens_per_param, group, seed, fixed), share.draws) for share in shares]
-    first = parts[0][0]
-    odd = next((part.of for part, _ in parts if part.of != first.of), "")
+    parts = [_needed(share, loss, of, tokens_per_param, group, seed, fixed) for share in shares]
+    first = parts[0]
+    odd = next((part.of for part in parts if part.of != first.of), "")
     if odd:
         raise ForecastError(f"the laws take other inputs, so say which one is wanted: of={first.of!r} or of={odd!r}")
-    draws = np.concatenate([part.draws[chosen] for part, chosen in parts])
-    return Requirement(first.target, first.of, draws, first.along)
+    return Requirement(first.target, first.of, np.concatenate([part.draws for part in parts]), first.along)
 
 
 def _needed(
-    fit: Fit,
+    share: Share,
     loss: float,
     of: str,
     tokens_per_param: float | None,
@@ -223,8 +223,8 @@ def _needed(
     seed: int,
     fixed: Mapping[str, float],
 ) -> Requirement:
-    """Return what each draw of one fit needs to reach a loss; arguments as of `required`."""
-    law = fit.law
+    """Return what each draw of one law needs to reach a loss; arguments as of `required`."""
+    fit, law = share.fit, share.fit.law
     checked_loss(loss, fit.runs.loss_unit)
     of = of or ("flops" if set(law.inputs) == {"params", "tokens"} else law.inputs[0])
     given: dict[str, Any] = {}
@@ -249,12 +249,12 @@ def _needed(
             kind, along, given = "ratio", f"{tokens_per_param:g} tokens per parameter", {"ratio": tokens_per_param}
     else:
         raise ForecastError(f"law {law.label} takes {', '.join(law.inputs)}; it cannot say how many {of} a loss needs")
-    values = np.exp(_first_reached(fit, group, kind, given, np.log(loss), seed))
+    values = np.exp(_first_reached(share, group, kind, given, np.log(loss), seed))
     return Requirement(float(loss), of, np.where(values >= LARGEST * 0.999, np.inf, values), along)
 
 
 def _first_reached(
-    fit: Fit,
+    share: Share,
     group: Mapping[str, str] | None,
     kind: str,
     given: Mapping[str, Any],
@@ -268,13 +268,14 @@ def _first_reached(
     kind, given : as in `_along`
     target : log loss
     """
+    fit, count = share.fit, len(share.draws)
     with scope():
-        draws, fixed = _draws(fit, group), {name: jnp.asarray(value) for name, value in given.items()}
-        root, curve = _along(fit.model, kind)
-        count = len(next(iter(draws.values())))
+        draws = padded({name: values[share.draws] for name, values in _draws(fit, group).items()})
+        fixed = {name: jnp.asarray(value) for name, value in given.items()}
+        root, curve = _along(fit.model.formula, kind)
 
         def of_law(targets: np.ndarray) -> np.ndarray:
-            return np.asarray(root(draws, jnp.asarray(targets), fixed))
+            return np.asarray(root(draws, padded({"target": targets})["target"], fixed))[:count]
 
         if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))
@@ -290,17 +291,17 @@ def _first_reached(
                 known = all(name in given for name in axis.inputs)
                 alone = {name: np.array([given[name]]) for name in axis.inputs if known}
                 places.append(log_product(fit.law, axis.inputs, alone) if known else np.array([fitted.max()]))
-        paths = Paths.drawn(fit, places, seed).along
+        paths = Paths.drawn(fit, places, seed).take(share.draws).along
         shift = sum_of(path.total for path in paths)  # those that stay have one place
         if moving is None:
             return of_law(target - shift[:, 0])
-        gap = np.asarray(curve(draws, jnp.asarray(log_inputs), fixed)) + shift - target
+        gap = np.asarray(curve(draws, jnp.asarray(log_inputs), fixed))[:count] + shift - target
         below = gap <= 0
         first = below.argmax(axis=1)
         before, rows = np.maximum(first - 1, 0), np.arange(count)
         drop = np.where(first > 0, gap[rows, before] - gap[rows, first], 1.0)
-        share = np.where(first > 0, gap[rows, before] / drop, 0.0)
-        reached = log_inputs[before] + share * (log_inputs[first] - log_inputs[before])
+        part = np.where(first > 0, gap[rows, before] / drop, 0.0)
+        reached = log_inputs[before] + part * (log_inputs[first] - log_inputs[before])
         # Outside of the grid the path is constant: that far out its course is arbitrary anyway.
         earlier = below[:, 0]
         outside = of_law(target - np.where(earlier, shift[:, 0], shift[:, -1]))
@@ -334,8 +335,10 @@ def _log_ratios(fit: Fit) -> np.ndarray:
         return np.log(trusted_ratios([fit.runs]))
 
 
-def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, Array]:
-    return {name: jnp.asarray(values) for name, values in fit.theta(group).items()}
+def _draws(fit: Fit, group: Mapping[str, str] | None) -> dict[str, np.ndarray]:
+    """Return the draws of the parameters of the law, ``(n_draw,)`` each."""
+    theta = fit.theta(group)
+    return {name: theta[name] for name in fit.law.parameter_names}
 
 
 # --- solvers for one draw, vectorised over draws -----------------------------------------------------------------
@@ -351,24 +354,24 @@ def best_split(
     return minimise(lambda log_params: log_law(log_params, total - log_params), low, high)
 
 
-def _log_law_of(model: Model, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
+def _log_law_of(formula: Formula, theta: Mapping[str, Any]) -> Callable[[Array, Array], Array]:
     def log_law(log_params: Array, log_tokens: Array) -> Array:
         columns = {"params": jnp.exp(log_params)[None], "tokens": jnp.exp(log_tokens)[None]}
-        return model.log_law(theta, columns)[0]
+        return formula.log(theta, columns)[0]
 
     return log_law
 
 
 @compiled
-def _optimum(model: Model) -> Any:
+def _optimum(formula: Formula) -> Any:
     def one(theta: Mapping[str, Any], log_flops: Any, log_ratios: Any) -> tuple[Array, Array]:
-        return best_split(_log_law_of(model, theta), log_flops, log_ratios)
+        return best_split(_log_law_of(formula, theta), log_flops, log_ratios)
 
     return jax.jit(jax.vmap(one, (0, None, None)))
 
 
 @compiled
-def _along(model: Model, kind: str) -> tuple[Any, Any]:
+def _along(formula: Formula, kind: str) -> tuple[Any, Any]:
     """Return compiled functions of draws: the log input at which the law reaches a target, and its log loss along it.
 
     Parameters
@@ -378,7 +381,7 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
     """
 
     def log_loss(theta: Mapping[str, Any], log_x: Array, given: Mapping[str, Any]) -> Array:
-        log_law = _log_law_of(model, theta)
+        log_law = _log_law_of(formula, theta)
         if kind == "optimal":
             return best_split(log_law, log_x, given["log_ratios"])[1]
         if kind == "ratio":
@@ -386,7 +389,7 @@ def _along(model: Model, kind: str) -> tuple[Any, Any]:
             log_params = (log_x - np.log(FLOPS_PER_PARAM_TOKEN) - log_ratio) / 2
             return log_law(log_params, log_params + log_ratio)
         columns = {name: value[None] for name, value in {**given, kind: jnp.exp(log_x)}.items()}
-        return model.log_law(theta, columns)[0]
+        return formula.log(theta, columns)[0]
 
     def root(theta: Mapping[str, Any], target: Array, given: Mapping[str, Any]) -> Array:
         return first_met(lambda log_x: log_loss(theta, log_x, given), target, np.log(LARGEST))

@@ -24,6 +24,19 @@ from bayes_scaling.predict.predictive import Predictive, Residuals
 POINTS_AT_ONCE = 32  # points that are evaluated together
 
 
+def padded(draws: Mapping[str, np.ndarray | Array]) -> dict[str, Array]:
+    """Return draws as JAX arrays, the last one repeated until their number is a power of two.
+
+    How many draws a law has in an ensemble follows from its weight. Programs are compiled for few such numbers.
+    """
+    count = len(next(iter(draws.values())))
+    beyond = (1 << (count - 1).bit_length()) - count
+    return {
+        name: jnp.asarray(np.concatenate([x, np.repeat(x[-1:], beyond, axis=0)]) if beyond else x)
+        for name, x in draws.items()
+    }
+
+
 def law_and_scale(
     fit: Fit, theta: Mapping[str, np.ndarray | Array], points: Points, cell: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -42,20 +55,20 @@ def law_and_scale(
     """
     if "noise.relative_size" in fit.noise.columns and fit.yardstick.size not in points:
         raise ForecastError(f"noise that grows towards small runs needs {fit.yardstick.size} of each planned run")
-    count = len(next(iter(points.values())))
+    count, most = len(next(iter(points.values()))), len(next(iter(theta.values())))
     columns = model_columns(fit.law, fit.noise, {"run": np.arange(count), **points}, fit.yardstick)
     columns[CELL] = np.zeros(count, int) if cell is None else cell
-    padded = {
+    blocks = {
         name: np.concatenate([x, np.repeat(x[-1:], -count % POINTS_AT_ONCE, axis=0)]) for name, x in columns.items()
     }
     laws, scales = [], []
     with scope():
-        device = {name: jnp.asarray(values) for name, values in theta.items()}
+        device = padded(theta)
         for start in range(0, count, POINTS_AT_ONCE):
-            given = {name: jnp.asarray(values[start : start + POINTS_AT_ONCE]) for name, values in padded.items()}
+            given = {name: jnp.asarray(values[start : start + POINTS_AT_ONCE]) for name, values in blocks.items()}
             law, scale = log_mean_and_scale(fit.model)(device, given)
-            laws.append(np.asarray(law))
-            scales.append(np.asarray(scale))
+            laws.append(np.asarray(law)[:most])
+            scales.append(np.asarray(scale)[:most])
     return np.concatenate(laws, axis=1)[:, :count], np.concatenate(scales, axis=1)[:, :count]
 
 
@@ -110,13 +123,14 @@ class Member:
 
     @functools.cached_property
     def device(self) -> dict[str, Array]:
-        """The draws as JAX arrays, in float64."""
+        """The draws as JAX arrays, in float64, `padded`."""
         with scope():
-            return {name: jnp.asarray(values) for name, values in self.theta.items()}
+            return padded(self.theta)
 
     def law_and_scale(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Return the log of the law and the scale of the noise at each point, ``(n_draw, n_point)`` each."""
-        return law_and_scale(self.fit, self.device, points)
+        law, scale = law_and_scale(self.fit, self.device, points)
+        return law[: len(self)], scale[: len(self)]
 
     def discrepancy(self, points: Points) -> np.ndarray:
         """Return the discrepancy, ``(n_draw, n_point)``, constant beyond the grid."""

@@ -20,7 +20,7 @@ from bayes_scaling.data.columns import Points, derive_missing
 from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.errors import ForecastError
 from bayes_scaling.laws.law import Law
-from bayes_scaling.model.program import Model
+from bayes_scaling.model.program import Formula
 from bayes_scaling.predict.cautions import known_columns
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.members import Member
@@ -133,16 +133,16 @@ def log_law(member: Member, points: Points, every: int = 1) -> np.ndarray:
     width = next(iter(columns.values())).shape[1]
     found = []
     with scope():
-        theta = {name: member.device[name][::every] for name in law.parameter_names}
+        theta = {name: member.device[name][: len(member) : every] for name in law.parameter_names}
         for start in range(0, width, BLOCK):
             part = {name: x[:, start : start + BLOCK] for name, x in columns.items()}
             whole = {name: np.pad(x, ((0, 0), (0, BLOCK - x.shape[1])), mode="edge") for name, x in part.items()}
             given = {name: jnp.asarray(np.broadcast_to(x, (count, BLOCK))) for name, x in whole.items()}
-            found.append(np.asarray(_log_law_of(member.fit.model)(theta, given)))
+            found.append(np.asarray(_log_law_of(member.fit.model.formula)(theta, given)))
     return np.concatenate(found, axis=1)[:, :width]
 
 
 @compiled
-def _log_law_of(model: Model) -> Any:
+def _log_law_of(formula: Formula) -> Any:
     """Compile the log of the law for draws that each have runs of their own."""
-    return jax.jit(jax.vmap(model.log_law))
+    return jax.jit(jax.vmap(formula.log))
