@@ -72,10 +72,10 @@ def _with_some_scatter(problem: Problem) -> Problem:
         return problem
     if problem.mode.u[problem.coordinates.index(SCATTER)] > math.log(EXACT):
         return problem
-    warn_caller(
-        f"a law describes these runs exactly, as none does measured runs: a loss is taken as known to {KNOWN_TO:.2%}"
-    )
-    log_loss = np.asarray(problem.data.log_loss)
+    log_loss, runs = np.asarray(problem.data.log_loss), np.asarray(problem.data.weight).sum()
+    if runs > len(problem.model.law_names) + 1:  # fewer, as below a cut, may be measured: a law can go through them
+        said = f"a loss is taken as known to {KNOWN_TO:.2%}"
+        warn_caller(f"a law describes these runs exactly, as none does measured runs: {said}")
     off = KNOWN_TO * np.random.default_rng(0).standard_normal(log_loss.shape)
     data = dataclasses.replace(problem.data, log_loss=log_loss + off)
     return dataclasses.replace(problem, data=data, known_mode=None, known_ends=None)

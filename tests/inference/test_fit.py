@@ -501,6 +501,17 @@ def test_runs_computed_from_a_law_are_fitted_and_said_to_be_exact(
     assert low < truth(**far) < high < 1.003 * low
 
 
+def test_few_measured_runs_are_not_said_to_be_computed() -> None:
+    """A law of nine parameters goes through eight runs; nothing is warned of, and warnings are errors here."""
+    rng = np.random.default_rng(1)
+    sizes = {"params": 10 ** rng.uniform(7, 9, 8), "tokens": 10 ** rng.uniform(9, 11, 8)}
+    law = bs.load_law("chinchilla")
+    loss = law.evaluate(law.at("besiroglu2024").constants.values, **sizes) * np.exp(0.003 * rng.normal(size=8))
+    measured = bs.Runs.from_frame(pd.DataFrame({**sizes, "loss": loss}))
+    fit = bs.fit("farseer", measured, discrepancy="none", noise="normal", sampler="laplace")
+    assert len(fit.law.parameter_names) > len(measured)
+
+
 @pytest.mark.filterwarnings("ignore:a law describes these runs exactly")
 @pytest.mark.parametrize("law", ["chinchilla", pytest.param("nesting", marks=pytest.mark.slow)])
 def test_one_loss_of_all_runs_is_no_traceback(law: str) -> None:
