@@ -25,6 +25,7 @@ SAME = 0.01  # share of a size up to which two columns are the same
 TWINS = 0.1  # share of rows that repeat another run from which they are told
 CURVE = 3  # rows before a counter falls that say what the loss was at each count
 FELL = 0.01  # of log loss over them, so that the loss says which count is meant
+AS_READ = Origin("the table", {})  # whose rows all count
 LIKE_SIZES = {
     "params": {"param", "params", "parameter", "parameters"},
     "tokens": {"token", "tokens"},
@@ -84,9 +85,32 @@ def refuse_contradictions(table: pd.DataFrame, origin: Origin) -> None:
         row = int(np.flatnonzero(same)[0])
         group = keys.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
         first = int(np.flatnonzero(group == group[row])[0])
+        if "run" in table and "loss" in table:
+            _refuse_restarts(table, group, origin)
         raise DataError(
             f"{origin.source}, {origin.row(row)} repeats {origin.row(first)} ({what}){others(same)}: drop the copies, "
             "or give repeated runs their own id in a column 'run'"
+        )
+
+
+def _refuse_restarts(table: pd.DataFrame, group: np.ndarray, origin: Origin) -> None:
+    """Refuse rows of one run at the same point of training that have other losses, as those before a restart have.
+
+    Parameters
+    ----------
+    group : (n_row,) which rows are at the same point
+    """
+    for said in _restarts(table, origin):
+        raise DataError(f"{origin.source}: {said}, so that no point of training comes twice")
+    loss = table["loss"].to_numpy()
+    earlier = np.unique(group, return_index=True)[1][group]
+    differ = loss != loss[earlier]
+    if differ.any():
+        row = int(np.flatnonzero(differ)[0])
+        raise DataError(
+            f"{origin.source}, {origin.row(row)} has loss {loss[row]:.6g} where {origin.row(earlier[row])}, the same "
+            f"run at the same point of training, has {loss[earlier[row]]:.6g}{others(differ)}: if the run was "
+            "restarted, keep the later rows; otherwise give repeated runs their own id in a column 'run'"
         )
 
 
@@ -179,23 +203,26 @@ def _odd_flops(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _restarts(table: pd.DataFrame) -> list[str]:
+def _restarts(table: pd.DataFrame, origin: Origin) -> list[str]:
     """Return a warning where a counter falls along the rows of a run, and the loss goes on as if it had not."""
     along = next((name for name in ("steps", "tokens") if name in table), "")
     if not along or "run" not in table:
         return []
     run, at, loss = pd.factorize(table["run"])[0], table[along].to_numpy(), np.log(table["loss"].to_numpy())
     order = np.argsort(run, kind="stable")
-    fell = np.flatnonzero((np.diff(run[order]) == 0) & (np.diff(at[order]) < 0)) + 1
-    begins = np.searchsorted(run[order], run[order])
-    bad = [end for end in fell if _goes_on(at[order], loss[order], int(begins[end]), int(end))]
+    run, at, loss = run[order], at[order], loss[order]
+    fell = np.flatnonzero((np.diff(run) == 0) & (np.diff(at) < 0)) + 1
+    fell = fell[np.unique(run[fell], return_index=True)[1]]  # rows before a later fall do not grow
+    begins = np.searchsorted(run, run[fell])
+    bad = [end for start, end in zip(begins, fell, strict=True) if _goes_on(at, loss, int(start), int(end))]
     if not bad:
         return []
-    row, last = order[bad[0]], order[bad[0] - 1]
+    row, last = int(order[bad[0]]), int(order[bad[0] - 1])
     more = others(np.ones(len(bad), bool))
     return [
-        f"{along} of run {shown(table['run'].iloc[row])} falls from {at[last]:g} in row {last + 1} to {at[row]:g} in "
-        f"row {row + 1}{more}, and its loss goes on: was the counter reset after a restart? It should go on, too"
+        f"{along} of run {shown(table['run'].iloc[row])} falls from {at[bad[0] - 1]:g} in {origin.row(last)} to "
+        f"{at[bad[0]]:g} in {origin.row(row)}{more}, and its loss goes on: was the counter reset after a restart? "
+        "It should go on, too"
     ]
 
 
@@ -284,7 +311,13 @@ def oddities(table: pd.DataFrame, loss_unit: str, derived: Collection[str] = ())
             jumps = np.diff(np.sort(np.log10(table[name].to_numpy())))
             if jumps.size and jumps.max() > 4.5:
                 odd.append(f"{name} jumps by a factor {10 ** jumps.max():.1g}: some rows may be in other units")
-    odd += [*odd_rows(table), *_twins(table), *_odd_flops(table), *_restarts(table), *unread_sizes(table, derived)]
+    odd += [
+        *odd_rows(table),
+        *_twins(table),
+        *_odd_flops(table),
+        *_restarts(table, AS_READ),
+        *unread_sizes(table, derived),
+    ]
     tuning = tuning_of(table) if RATE in table else None
     if tuning is not None:
         odd.append(tuning.words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,6 +127,31 @@ def test_a_counter_that_is_reset_is_a_warning() -> None:
     other = reset.assign(run="b", loss=reset["loss"] * 1.01)
     by_turns = pd.concat([reset, other]).sort_index(kind="stable")
     assert any("was the counter reset" in line for line in Runs.from_frame(by_turns).warnings)
+
+
+def test_rows_of_curves_in_any_order_are_read_in_time_that_grows_with_their_number() -> None:
+    runs, rows = 100, 400
+    steps = np.tile(np.arange(1, rows + 1) * 100.0, runs)
+    run = np.repeat(np.arange(runs), rows)
+    frame = pd.DataFrame({"run": run, "params": 1e8 + run, "steps": steps, "loss": 2 + (2e3 / steps) ** 0.7})
+    began = time.process_time()
+    assert len(Runs.from_frame(frame.iloc[::-1])) == len(frame)
+    assert time.process_time() - began < 1.5  # a check of each row against all before it takes over 2 s
+
+
+def test_a_run_that_was_restarted_keeps_its_later_rows() -> None:
+    again = curve_of([100, 200, 400, 800, 1600, 800, 1600, 2400])
+    again["loss"] *= [1, 1, 1, 1, 1, 1.002, 1.001, 1]
+    message = refusal(lambda: Runs.from_frame(again))
+    assert message.startswith("the table, row 6 has loss 3.90") and "where row 4, the same run at the same" in message
+    assert "(and 1 more row): if the run was restarted, keep the later rows; otherwise give repeated runs" in message
+    copied = refusal(lambda: Runs.from_frame(curve_of([100, 200, 400, 800, 400])))
+    assert "row 5 repeats row 3" in copied and "drop the copies" in copied
+    reset = curve_of([100, 200, 400, 800, 1600, 1900, 2500, 4300])
+    reset["steps"] = [100, 200, 400, 800, 1600, 200, 800, 2600]
+    message = refusal(lambda: Runs.from_frame(reset))
+    assert message.startswith("the table: steps of run 'a' falls from 1600 in row 5 to 200 in row 6, and its loss goes")
+    assert message.endswith("It should go on, too, so that no point of training comes twice")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_flops_and_tokens_are_derived_and_it_is_said() -> None:
 
 
 def test_a_text_that_tells_rows_of_one_run_apart_makes_them_no_copies() -> None:
-    frame = table(run=["a", "a", "b", "b"], params=1e7, tokens=1e9, task=["x", "y", "x", "y"])
+    frame = table(run=["a", "a", "b", "b"], params=1e7, tokens=1e9, loss=3.0, task=["x", "y", "x", "y"])
     assert len(Runs.from_frame(frame)) == 4
     message = refusal(lambda: Runs.from_frame(frame.assign(task="x")))
     assert "row 2 repeats row 1 (the same run at the same point of training) (and 1 more row)" in message
@@ -147,7 +147,7 @@ def test_repeated_rows() -> None:
 
 
 def test_a_run_is_once_at_every_point_of_training() -> None:
-    frame = table(params=1e7, run=["a", "b", "a", "b"], tokens=[1e8, 1e8, 1e8, 2e8])
+    frame = table(params=1e7, run=["a", "b", "a", "b"], tokens=[1e8, 1e8, 1e8, 2e8], loss=3.0)
     message = refusal(lambda: Runs.from_frame(frame))
     assert "row 3 repeats row 1 (the same run at the same point of training)" in message
     assert (
