@@ -22,7 +22,7 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.predict.ensemble import Source
-from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, by_all_laws
+from bayes_scaling.predict.forecast import Forecast, at_rows_ahead, by_all_laws, refuse_many
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.so_far import SAME, RunsSoFar, curve_so_far
 
@@ -69,6 +69,7 @@ def _continued_by(
     """Continue a run with one fit, or with some of its draws."""
     so_far, along = curve_so_far(fit, run)
     frame = _rows_ahead(fit, run, so_far, along, ahead)
+    refuse_many(frame)
     found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed, draws)
     return dataclasses.replace(
         found,

@@ -42,6 +42,8 @@ KINDS: Mapping[str, str] = {"fitted": "fitted curve", "mean": "mean curve", "new
 """What a band can describe: the fitted law, the expected loss, the loss of one run."""
 CURVE = "curve"  # of one run, without the scatter of its single rows: of a trajectory, not of a point
 
+MOST_POINTS = 50_000  # of a forecast: its draws take 2.5 GiB
+
 DISAGREEMENT = "disagreement between laws"
 OWN_ERROR, OWN_ERRORS = "the law's own error", "the laws' own error"
 
@@ -249,7 +251,7 @@ def forecast(
     ConvergenceError
         When the fit did not converge.
     ForecastError
-        When an input of the law is missing or unknown.
+        When an input of the law is missing or unknown, or there are more than 50,000 points.
     DataError
         When an input is what a table of runs refuses: not a positive number, or FLOPs far from 6 N D.
     """
@@ -297,6 +299,8 @@ def _forecast_by(
 ) -> Forecast:
     """Forecast with one fit, or with some of its draws."""
     frame = planned(fit, points, inputs)
+    if not isinstance(points, Runs):  # whose rows are in memory already, as those that are held out
+        refuse_many(frame)
     found = at_rows_ahead(fit, frame, runs_that_go_on(fit, frame), seed, draws)
     names: Container[str] = inputs
     if points is not None:
@@ -306,6 +310,15 @@ def _forecast_by(
     said = unread((*fit.law.inputs, *fit.groups.columns), fit.runs, given)
     groups = by_priors_alone(fit.groups, fit.pooling, frame)
     return dataclasses.replace(found, cautions=(*said, *groups, *found.cautions))
+
+
+def refuse_many(frame: pd.DataFrame) -> None:
+    """Refuse future rows whose draws would not fit into memory."""
+    if len(frame) > MOST_POINTS:
+        raise ForecastError(
+            f"{len(frame):,} points were asked for, and a forecast holds the draws of at most {MOST_POINTS:,} at once: "
+            "give fewer, or ask for one part after the other"
+        )
 
 
 def at_rows_ahead(

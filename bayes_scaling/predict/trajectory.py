@@ -22,11 +22,12 @@ from bayes_scaling.errors import ForecastError
 from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.along import reached
+from bayes_scaling.predict.beside import beside
 from bayes_scaling.predict.continuation import continued
 from bayes_scaling.predict.ensemble import Source, shares_of
 from bayes_scaling.predict.forecast import CURVE, Forecast, forecast
 from bayes_scaling.predict.frontier import Requirement
-from bayes_scaling.predict.quantities import QuantityDraws, quantity
+from bayes_scaling.predict.quantities import QuantityDraws
 from bayes_scaling.predict.so_far import along_curves, curve_so_far
 
 ROWS = 64  # of a curve that is given by its end
@@ -34,7 +35,6 @@ EARLIEST = 0.1  # share of a run from which its curve is forecast, at the latest
 LENGTHS = ("steps", "tokens")  # in which the end of a run may be given
 PLANNED_RUN = "planned run"
 BAND = 0.9  # probability of intervals where none is asked for
-COMPUTE_SHARE = "run_compute_share"  # quantity of laws that count C_min, the compute of a run at a very small batch
 KINDS: Mapping[str, str] = {
     "mean": "what the law expects of such runs, of one under way with its own deviation so far",
     CURVE: "this run's own curve",
@@ -53,7 +53,8 @@ class Trajectory:
     along : column that orders the rows, ``steps`` or ``tokens``
     run : its id where it is under way; empty for a planned run
     so_far : the fitted rows of a run under way; no rows for a planned one
-    beside : quantities of the laws along the run, at the median losses of its curve; empty where the laws have none
+    beside : quantities of the laws along the run, at the median losses of its curve, each computed when it is asked
+        for; empty where the laws have none
     """
 
     forecast: Forecast
@@ -324,7 +325,8 @@ def trajectory(
             found = dataclasses.replace(found, cautions=(*found.cautions, usual.said))
     if cautions := _of_no_curves(fits[0]):
         found = dataclasses.replace(found, cautions=(*found.cautions, *cautions))
-    return Trajectory(found, along, run, so_far, _beside(source, found, given or {}, unconverged))
+    further = {name: _numbers(name, value) for name, value in (given or {}).items()}
+    return Trajectory(found, along, run, so_far, beside(source, found, further, unconverged))
 
 
 def _along_of(inputs: Mapping[str, Any]) -> str:
@@ -383,49 +385,6 @@ def _of_no_curves(fit: Fit) -> tuple[str, ...]:
         f"{fit.runs.source} holds ends of runs and no curves: each row is the end of a run of that length, not a place "
         f"along one run",
     )
-
-
-def _beside(source: Source, found: Forecast, given: Mapping[str, Any], unconverged: bool) -> dict[str, QuantityDraws]:
-    """Return every quantity of the laws whose inputs are known along the run, at its median losses."""
-    fits = [share.fit for share in shares_of(source, 0, unconverged).values()]
-    group = {column: str(found.points[column].iloc[0]) for fit in fits for column in fit.groups.columns} or None
-    numbers = {str(name): found.points[name].to_numpy(float) for name in found.points if name not in (group or {})}
-    known = {**derive_missing(numbers)[0], "loss": np.median(found.curve, axis=0)}
-    for name, value in given.items():
-        further = _numbers(name, value)
-        if further.shape not in ((), known["loss"].shape) or not (np.isfinite(further) & (further > 0)).all():
-            raise ForecastError(
-                f"{name} beside the curve is {shown(value)}, expected a positive number, or one per row"
-            )
-        known[name] = np.broadcast_to(further, known["loss"].shape)
-    needs = _shared_quantities(fits)
-    if "flops" in known and set(needs.get(COMPUTE_SHARE, ["?"])) <= set(known):
-        share = quantity(
-            source, COMPUTE_SHARE, group=group, unconverged=unconverged, **_of(needs[COMPUTE_SHARE], known)
-        )
-        known["flops"] = known["flops"] * share.median()
-    unread = [name for name in given if not any(name in names for names in needs.values())]
-    if unread:
-        raise ForecastError(f"no quantity of the laws reads {listed(unread)}")
-    return {
-        name: quantity(source, name, group=group, unconverged=unconverged, **_of(names, known))
-        for name, names in needs.items()
-        if names and set(names) <= set(known)
-    }
-
-
-def _shared_quantities(fits: Sequence[Fit]) -> dict[str, list[str]]:
-    """Return the inputs of each quantity of the laws, but for those of one name that differ between laws."""
-    found: dict[str, set[tuple[str, ...]]] = {}
-    for fit in fits:
-        for row in fit.law.quantities:
-            inputs = [name for name in row.needs if name not in fit.law.parameter_names]
-            found.setdefault(row.name, set()).add((row.unit, *sorted(inputs)))
-    return {name: list(next(iter(kinds))[1:]) for name, kinds in found.items() if len(kinds) == 1}
-
-
-def _of(names: Sequence[str], known: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    return {name: known[name].tolist() for name in names}
 
 
 def _number(value: Any) -> str:

@@ -202,6 +202,12 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]).iloc[:0])
 
 
+def test_more_points_than_memory_holds_are_refused(chinchilla_fit: bs.Fit) -> None:
+    sizes = np.geomspace(1e8, 1e10, 50_001)
+    with pytest.raises(bs.errors.ForecastError, match="50,001 points were asked for, and .* at most 50,000 at once"):
+        bs.forecast(chinchilla_fit, params=sizes, tokens=20 * sizes)
+
+
 def test_a_new_group_of_separate_levels_is_the_priors_word(chinchilla_runs: bs.Runs) -> None:
     runs = bs.Runs.from_frame(chinchilla_runs.table.assign(data=["a", "b"] * 24))
     fits = [

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.predict import beside
 from bayes_scaling.predict.along import reached
 from tests.support import fit_exact
 
@@ -214,6 +215,25 @@ def test_quantities_beside_the_curve_are_those_of_the_law_at_its_losses(fit: bs.
     stopped = bs.trajectory(fit, **PLANNED, steps=20_000, given={"gap": 0.02}).beside_frame(0.8)
     assert {"stop_steps", "critical_batch"} <= set(stopped["quantity"])
     assert (stopped["low"] <= stopped["median"]).all() and (stopped["median"] <= stopped["high"]).all()
+
+
+def test_quantities_are_computed_when_they_are_asked_for_with_the_draws_of_the_curve(
+    fit: bs.Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(beside, "quantity", lambda *a, **k: asked.append(a[1]) or bs.quantity(*a, **k))
+    rows = np.linspace(100, 20_000, 6_000)
+    found = bs.trajectory(fit, **PLANNED, steps=rows)
+    assert asked == [] and "critical_batch" in found.beside and "flops" not in found.beside
+    critical = found.beside["critical_batch"].draws
+    assert set(asked) == {"critical_batch"}
+    assert critical.shape == found.draws().shape and len(critical) < len(fit.flat()["sigma"])
+    few = fit.thinned(len(critical))
+    at_once = bs.quantity(few, "critical_batch", loss=found.median().tolist())
+    monkeypatch.setattr(beside, "BLOCK", 1000 * len(critical))
+    in_blocks = bs.trajectory(fit, **PLANNED, steps=rows).beside["critical_batch"]
+    np.testing.assert_array_equal(in_blocks.draws, at_once.draws)
+    pd.testing.assert_frame_equal(in_blocks.points, at_once.points)
 
 
 def test_several_laws_make_one_curve(fit: bs.Fit, runs: bs.Runs) -> None:
