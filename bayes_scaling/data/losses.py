@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,16 @@ TINY = 1e-3  # nats per token: below the entropy of any text
 SAME = 1e-6  # spread of losses, relative to the median, up to which they are one value
 ENOUGH = 8  # rows from which a rank correlation says something
 SPAN = 3.0  # factor that sizes must span for that
+TWO_UNITS = (
+    (float(-np.log(np.log(2.0))), "are they in bits, and the others in nats?"),
+    (float(np.log(100.0)), "are they percentages, and the others fractions?"),
+)
+"""Logs of the ratios of two units in which losses of one table may be, and what to ask where they are."""
+MIXED = 16  # rows from which two units are told
+PART = 0.15  # share of the rows in the rarer unit, at least
+SCATTER = 0.045  # of log loss around one curve, up to which two are told apart
+NEAR = 0.03  # of log loss, up to which the distance of two curves is that of two units
+REPEATS = 8  # of finding the curve, and which rows lie above it
 RISING, SURE = 0.5, 1e-3  # rank correlation of loss and size, and its p-value, from which losses are said to rise
 
 
@@ -43,12 +54,55 @@ def odd_losses(table: pd.DataFrame, loss_unit: str) -> Iterator[str]:
         row = int(np.flatnonzero(far)[0])
         place = f"row {row + 1}{others(far)}"
         yield f"loss {loss[row]:.3g} in {place} is less than a ten-thousandth of the median, {middle:.3g}"
+    yield from _two_units(table, loss)
     if len(loss) > 2 and np.ptp(loss) <= SAME * middle:
         yield f"every loss is {middle:.6g}: what does not change teaches no law; is this the right column?"
     else:
         yield from _rising(table, loss)
         if loss_unit == "nats/token" and len(loss) > 2 and (loss == np.round(loss)).all():
             yield "every loss is a whole number: is this the right column?"
+
+
+def left_of_curve(sizes: Sequence[np.ndarray], values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return residuals from a quadratic in sizes, ``(n_row,)``, and their degrees of freedom."""
+    centred = [size - size.mean() for size in sizes]
+    products = [a * b for a, b in itertools.combinations_with_replacement(centred, 2)]
+    design = np.stack([np.ones(len(values)), *centred, *products], axis=1)
+    best, _, rank, _ = np.linalg.lstsq(design, values)
+    return values - design @ best, len(values) - int(rank)
+
+
+def _two_units(table: pd.DataFrame, loss: np.ndarray) -> Iterator[str]:
+    """Say where losses lie on two curves in size, of the same shape, that are as far apart as two units."""
+    names = [name for name in ("params", "tokens") if name in table]
+    names += [name for name in ("flops", "steps") if name in table and "tokens" not in table]
+    sizes = [np.log(table[name].to_numpy(float)) for name in names if table[name].nunique() > 1]
+    if len(loss) < MIXED or not sizes or left_of_curve(sizes, np.log(loss))[0].std() < SCATTER:
+        return
+    for gap, question in TWO_UNITS:
+        above = _above(sizes, np.log(loss), gap)
+        if not PART <= above.mean() <= 1 - PART:
+            continue
+        left, row = left_of_curve(sizes, np.log(loss) - gap * above)[0], int(above.argmax()) + 1
+        apart = float(left[above].mean() - left[~above].mean())
+        if left.std() < SCATTER and np.abs(left).max() < gap / 2 and abs(apart) < NEAR:
+            yield (
+                f"{above.sum()} of {len(loss)} losses, the first in row {row}, are {np.exp(gap):.3g} "
+                f"times what a curve in {' and '.join(names)} through the others says: {question} Give all in one unit"
+            )
+            return
+
+
+def _above(sizes: Sequence[np.ndarray], logs: np.ndarray, gap: float) -> np.ndarray:
+    """Return which rows lie by ``gap`` above the curve of the others, ``(n_row,)``."""
+    left = left_of_curve(sizes, logs)[0]
+    above = left > (np.quantile(left, PART / 2) + np.quantile(left, 1 - PART / 2)) / 2
+    for _ in range(REPEATS):
+        curve = logs - gap * above - left_of_curve(sizes, logs - gap * above)[0]
+        before, above = above, logs - curve > gap / 2
+        if (above == before).all():
+            break
+    return np.asarray(above)
 
 
 def _diverged(table: pd.DataFrame, loss: np.ndarray, middle: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Collection, Sequence
 
@@ -12,6 +11,7 @@ import scipy.special
 
 from bayes_scaling.base.messages import computed_percent, listed, plain, shown
 from bayes_scaling.data.consistency import unread_sizes
+from bayes_scaling.data.losses import left_of_curve
 from bayes_scaling.data.naming import SPELLINGS
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.law import Law
@@ -46,7 +46,7 @@ def unread_columns(laws: Sequence[Law], runs: Runs, pooled: Collection[str] = ()
     sizes = [np.log(values) for values in map(runs.column, read) if (values > 0).all() and np.ptp(values) > 0]
     if not sizes or len(runs) < ENOUGH or default_noise(runs).correlated or unread_sizes(runs.table):
         return ()  # of a size that no column was read as, the others may only be signs
-    left, free = _left_of_curve(sizes, np.log(runs.loss))
+    left, free = left_of_curve(sizes, np.log(runs.loss))
     if free < 1 or np.sqrt(left @ left / free) < SCATTER:
         return ()
     found = []
@@ -78,15 +78,6 @@ def _sentence(share: float, name: str, laws: Sequence[Law], read: Sequence[str])
         f"curve in {listed(read)}: forecast each of its values from its own runs"
         + (f", or give each a level of its own (--law {law.label} --pool {pool})" if level else "")
     )
-
-
-def _left_of_curve(sizes: Sequence[np.ndarray], values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return residuals from a quadratic in sizes, ``(n_row,)``, and their degrees of freedom."""
-    centred = [size - size.mean() for size in sizes]
-    products = [a * b for a, b in itertools.combinations_with_replacement(centred, 2)]
-    design = np.stack([np.ones(len(values)), *centred, *products], axis=1)
-    best, _, rank, _ = np.linalg.lstsq(design, values)
-    return values - design @ best, len(values) - int(rank)
 
 
 def _means(values: np.ndarray, group: np.ndarray) -> np.ndarray:

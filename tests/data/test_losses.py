@@ -114,3 +114,22 @@ def test_commands_say_so(command: str, tmp_path: Path) -> None:
     name, *options = command.split()
     _, printed, _ = run(name, path, *options)
     assert "loss rises with flops" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(("factor", "says"), [(1 / np.log(2), "1.44 times"), (100.0, "100 times")])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_losses_in_two_units_are_told(factor: float, says: str, share: float) -> None:
+    rng = np.random.default_rng(0)
+    params = np.exp(rng.uniform(np.log(1e8), np.log(1e10), 60))
+    tokens = params * np.exp(rng.uniform(np.log(5), np.log(100), 60))
+    loss = (1.8 + 482 / params**0.35 + 2085 / tokens**0.37) * np.exp(0.005 * rng.standard_normal(60))
+    frame = pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
+    assert Runs.from_frame(frame).warnings == ()
+    other = rng.uniform(size=60) < share
+    mixed = frame.assign(loss=np.where(other, factor * loss, loss))
+    (said,) = (line for line in Runs.from_frame(mixed).warnings if "through the others" in line)
+    row = int(np.flatnonzero(other)[0]) + 1
+    assert said.startswith(f"{other.sum()} of 60 losses, the first in row {row}, are {says} what a curve in params and")
+    assert said.endswith("Give all in one unit") and "are they" in said
+    recipes = frame.assign(loss=np.where(other, 1.3 * loss, loss))
+    assert not any("through the others" in line for line in Runs.from_frame(recipes).warnings)
