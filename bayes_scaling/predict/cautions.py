@@ -11,6 +11,7 @@ from bayes_scaling.base.messages import listed
 from bayes_scaling.data.columns import Points, behind, derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.validation import PF_DAY, others
+from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.pooling import Groups, Pooling
 from bayes_scaling.predict.planned import PLANNED
 
@@ -20,6 +21,12 @@ LARGER = 1000.0  # times above the largest, for sizes and compute
 NEARLY = 1.05  # times up to which sizes are the same
 TRUSTED = 100.0  # times beyond the tokens per parameter of fitted runs, up to which a best split is sought
 MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
+UNINFORMED = 0.3  # of the variance of a prior that a table removes, below which it says next to nothing of a parameter
+MOST, MOVED = (
+    0.5,
+    0.01,
+)  # share of the spread of log loss, and standard deviation, that are too much for such parameters
+DECADE, ALIKE = 10.0, 0.95  # span of a size, and correlation of two, from which a table may leave parameters open
 RATIOS = {
     "tokens per parameter": ("tokens", "params"),
     "tokens in a batch": ("batch_tokens", None),
@@ -177,3 +184,39 @@ def by_priors_alone(groups: Groups, pooling: Pooling, frame: pd.DataFrame) -> It
                 f"{'are' if many else 'is'} separate for each {column}: the prior alone says what "
                 f"{'they are' if many else 'it is'} there"
             )
+
+
+def by_the_prior(fit: Fit, theta: Mapping[str, np.ndarray], log_loss: np.ndarray) -> Iterator[str]:
+    """Say where most of the spread of a forecast is that of parameters of which the table says nothing.
+
+    Parameters
+    ----------
+    theta : draws of the law's parameters, (n_draw,) of those that do not vary between groups
+    log_loss : (n_draw, n_point) draws of the expected log loss
+    """
+    if not _leaves_open(fit):
+        return
+    learned = fit.contraction
+    names = [row.name for row in fit.law.sampled if row.name in theta and np.ndim(theta[row.name]) == 1]
+    silent = [name for name in names if learned.get(name, 1.0) < UNINFORMED]
+    if not silent:
+        return
+    design = np.stack([np.log(v) if (v > 0).all() else v for v in (theta[name] for name in silent)], axis=1)
+    basis = np.linalg.qr(design - design.mean(axis=0))[0]
+    away = log_loss - log_loss.mean(axis=0)
+    explained, whole = ((basis.T @ away) ** 2).sum(axis=0), (away**2).sum(axis=0)
+    if ((explained > MOST * whole) & (np.sqrt(explained / len(away)) > MOVED)).any():
+        yield (
+            "most of the spread of this forecast is that of parameters of which the table says nothing, so the prior "
+            "decides it: 'bayes-scaling check' says which runs are missing"
+        )
+
+
+def _leaves_open(fit: Fit) -> bool:
+    """Say whether sizes of a table are so few, so near or so much alike that parameters may be left to their priors."""
+    known = np.stack([fit.runs.column(name) for name in fit.law.inputs])
+    positive = [name for name in fit.law.inputs if name not in fit.law.may_be_zero]
+    logs = np.log(np.stack([fit.runs.column(name) for name in positive]))
+    if (np.ptp(logs, axis=1) < np.log(DECADE)).any() or len(np.unique(known, axis=1).T) < len(fit.law.parameter_names):
+        return True
+    return len(positive) > 1 and bool((np.abs(np.corrcoef(logs)[np.triu_indices(len(positive), 1)]) > ALIKE).any())

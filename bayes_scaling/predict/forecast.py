@@ -24,7 +24,15 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
-from bayes_scaling.predict.cautions import by_priors_alone, far_beyond, known_columns, off_balance, out_of_range, unread
+from bayes_scaling.predict.cautions import (
+    by_priors_alone,
+    by_the_prior,
+    far_beyond,
+    known_columns,
+    off_balance,
+    out_of_range,
+    unread,
+)
 from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, shares_of
 from bayes_scaling.predict.members import law_and_scale
@@ -337,7 +345,7 @@ def at_rows_ahead(
         raise ForecastError(f"run {known.runs[0]!r} goes on: give the learning rate of its rows ahead, {STEP_RATE}")
     common = [name for name in frame if name in known.rows]
     both = pd.concat([known.rows[common], frame[common]], ignore_index=True) if known.runs else frame
-    now = len(both) - len(frame)
+    now, whole = len(both) - len(frame), fit
     if draws is None:
         fit = with_few_draws(fit, len(both))
     chosen = slice(None) if draws is None else few_of(draws, len(both))
@@ -382,7 +390,7 @@ def at_rows_ahead(
         label=fit.law.label,
         contains=contents(("parameters",), (*error, *deviation), departure),
         extrapolation=_extrapolation(fit, frame),
-        cautions=(*known.cautions, *_cautions(fit, frame)),
+        cautions=(*known.cautions, *_cautions(fit, frame), *by_the_prior(whole, theta, log_mean)),
         continues=tuple(known.runs),
     )
 

@@ -202,6 +202,20 @@ def test_bad_questions_are_explained(chinchilla_fit: bs.Fit, forecast: bs.Foreca
         bs.forecast(chinchilla_fit, pd.DataFrame([POINT]).iloc[:0])
 
 
+def test_a_forecast_that_the_prior_decides_says_so(chinchilla_runs: bs.Runs, chinchilla_fit: bs.Fit) -> None:
+    how: dict[str, Any] = {"discrepancy": "none", "sampler": "laplace", "progress": False}
+    loss = 2.5 * np.exp(0.005 * np.random.default_rng(0).standard_normal(100))
+    seeds = bs.fit("chinchilla", bs.Runs.from_frame(pd.DataFrame({"params": 1e9, "tokens": 2e10, "loss": loss})), **how)
+    far = bs.forecast(seeds, params=1e10, tokens=2e11, unconverged=True).cautions
+    assert sum("so the prior decides it" in line for line in far) == 1
+    assert bs.forecast(seeds, params=1e9, tokens=2e10, unconverged=True).cautions == ()
+    one = chinchilla_runs.table.assign(tokens=20 * chinchilla_runs.table["params"])[["params", "tokens", "loss"]]
+    along = bs.fit("chinchilla", bs.Runs.from_frame(one), **how)
+    for fit in (chinchilla_fit, along):
+        ahead = bs.forecast(fit, params=1e11, tokens=2e12, unconverged=True)
+        assert not any("the prior decides" in line for line in ahead.cautions)
+
+
 def test_more_points_than_memory_holds_are_refused(chinchilla_fit: bs.Fit) -> None:
     sizes = np.geomspace(1e8, 1e10, 50_001)
     with pytest.raises(bs.errors.ForecastError, match="50,001 points were asked for, and .* at most 50,000 at once"):
