@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpyro.distributions as dist
@@ -96,6 +96,11 @@ def checked_pooling(pooling: Pooling, rows: Rows) -> dict[str, Pool]:
 def sd_name(name: str) -> str:
     """Name the draws of the standard deviation between groups of a partially pooled parameter."""
     return f"{name}_sd"
+
+
+def shared_first(names: Iterable[str]) -> list[str]:
+    """Order names of draws: parameters that all groups share, and spreads between groups, before those of groups."""
+    return sorted(names, key=lambda name: "[" in name)
 
 
 def sd_prior(row: Parameter) -> dist.Distribution:

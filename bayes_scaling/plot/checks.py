@@ -18,6 +18,7 @@ from bayes_scaling.base.arguments import validated
 from bayes_scaling.base.messages import equal_tails, percent
 from bayes_scaling.data.columns import GROWING
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.pooling import shared_first
 from bayes_scaling.plot.parameters import DENSITIES, some_of
 from bayes_scaling.plot.style import (
     BLACK,
@@ -135,14 +136,15 @@ def plot_traces(fit: Fit) -> Figure:
 
     Parameters
     ----------
-    fit : a fit; one that did not converge is drawn and marked. The first 24 parameters are shown
+    fit : a fit; one that did not converge is drawn and marked. Of many parameters 24 are shown,
+        those that all groups share first
     """
     import arviz_base  # takes three seconds to import, and no other figure needs it
     import arviz_plots
     import xarray as xr
 
     plots: Any = arviz_plots  # is untyped
-    names, independent = list(fit.draws)[:DENSITIES], fit.sampler_used == LAPLACE
+    names, independent = shared_first(fit.draws)[:DENSITIES], fit.sampler_used == LAPLACE
     what = "Independent draws of a Laplace approximation" if independent else "Chains"
     figure = new_figure(fit, what + some_of(len(names), len(fit.draws)), 9.0, 0.8 * len(names) + 1.6)
     drawn = (plots.plot_trace,) if independent else (plots.plot_rank, plots.plot_trace)

@@ -20,6 +20,7 @@ from scipy.stats import gaussian_kde
 from bayes_scaling.base.arguments import validated
 from bayes_scaling.errors import LawError
 from bayes_scaling.inference.result import Fit
+from bayes_scaling.model.pooling import sd_name, shared_first
 from bayes_scaling.plot.style import (
     BLUE,
     DRAWN,
@@ -50,11 +51,12 @@ def plot_prior_posterior(fit: Fit) -> Figure:
 
     Parameters
     ----------
-    fit : a fit; one that did not converge is drawn and marked. For a pooled fit, the first 24 parameters are shown
+    fit : a fit; one that did not converge is drawn and marked. For a pooled fit, 24 parameters are shown,
+        those that all groups share first
     """
-    known = {row.name: row for row in fit.composition.rows}
-    of_groups = [name for name in fit.draws if name.split("[")[0] in known]
-    rows = [(name, known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
+    known = {row.name: (row.unit, row.meaning) for row in fit.composition.rows} | _between_groups(fit)
+    of_groups = [name for name in shared_first(fit.draws) if name.split("[")[0] in known]
+    rows = [(name, *known[name.split("[")[0]]) for name in of_groups[:DENSITIES]]
     columns = min(4, -(-len(rows) // 2))
     lines = -(-len(rows) // columns)
     figure = new_figure(
@@ -62,15 +64,15 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     )
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     posterior = fit.flat()
-    for ax, (name, row) in zip(panels, rows, strict=False):
+    for ax, (name, of, meaning) in zip(panels, rows, strict=False):
         before, after = np.asarray(fit.prior[name]), posterior[name]
         low, middle, high = np.quantile(before, [0.01, 0.5, 0.99])
         skewed = high - middle > 2 * (middle - low)  # a wide but symmetric prior is easier to read on a linear axis
         log = bool(min(before.min(), after.min()) > 0 and high > 10**1.5 * low and skewed)
         _density(ax, before, GREY, log, label="prior (peak scaled to 1)")
         _density(ax, after, BLUE, log, label="posterior (peak scaled to 1)")
-        unit = fit.runs.loss_unit if row.unit == "loss" else row.unit
-        label = escaped_text(f"{textwrap.fill(row.meaning, 36)}\n[{unit}]")
+        unit = fit.runs.loss_unit if of == "loss" else of
+        label = escaped_text(f"{textwrap.fill(meaning, 36)}\n[{unit}]")
         if log:
             log_axis(ax, ax.xaxis, "constant", label)
         ax.set_xlabel(label, fontsize=8)
@@ -78,12 +80,19 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         learned = fit.contraction[name]
         median, *ends = (plain_number(float(f"{v:.3g}")) for v in np.quantile(after, [0.5, 0.05, 0.95]))
         percent = ">99%" if learned >= 0.995 else f"{learned:.0%}"
-        group = escaped_text(name[len(row.name) :])
-        ax.set_title(f"{symbol_of(row.name)}{group}: learned {percent}\n{median} (90%: {' to '.join(ends)})")
+        base = name.split("[")[0]
+        group = escaped_text(name[len(base) :])
+        ax.set_title(f"{symbol_of(base)}{group}: learned {percent}\n{median} (90%: {' to '.join(ends)})")
     for ax in panels[len(rows) :]:
         ax.set_axis_off()
     legend_below(figure, panels[0].get_lines())
     return figure
+
+
+def _between_groups(fit: Fit) -> dict[str, tuple[str, str]]:
+    """Return unit and meaning of the spreads of partially pooled parameters, by name."""
+    partial = [name for name, pool in fit.pooling.items() if pool.mode == "partial"]
+    return {sd_name(name): ("sampled scale", f"spread of {name} between groups") for name in partial}
 
 
 def some_of(shown: int, all_of_them: int) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console, RenderableType
 
+import bayes_scaling as bs
 from bayes_scaling.base.numbers import spans
+from bayes_scaling.cli.printing.fits import fit_summary
 from bayes_scaling.cli.printing.laws import law_list
 from bayes_scaling.cli.printing.layout import headed, table, unit_of
 from bayes_scaling.laws.catalogue import catalogue
@@ -63,3 +67,30 @@ def test_the_catalogue_is_whole_on_a_narrow_terminal() -> None:
     lines = printed(law_list(found), 80)
     assert "…" not in "".join(lines) and max(map(len, lines)) <= 80
     assert all(any(line.lstrip().startswith(entry.law.name) for line in lines) for entry in found)
+
+
+@pytest.mark.parametrize("groups", [3, 14])
+def test_a_fit_of_many_groups_is_summed_up(groups: int) -> None:
+    rng = np.random.default_rng(0)
+    size, group = np.exp(rng.uniform(np.log(1e7), np.log(1e10), 6 * groups)), np.arange(6 * groups) % groups
+    level = 1 + 0.02 * group
+    loss = level * (1.8 + 400 / size**0.35) * np.exp(0.003 * rng.standard_normal(len(size)))
+    frame = pd.DataFrame({"params": size, "loss": loss, "corpus": [f"c{i:02d}" for i in group]})
+    pooling = {"L_0": bs.partial("corpus")}
+    fit = bs.fit(
+        "power_law:input=params", bs.Runs.from_frame(frame), pooling=pooling, sampler=bs.Sampler("laplace", draws=500),
+        discrepancy="none", progress=False,
+    )  # fmt: skip
+    lines = printed(fit_summary(fit), 160)
+    problems = [i for i, line in enumerate(lines) if line.startswith("NOT CONVERGED")]
+    (header,) = (i for i, line in enumerate(lines) if line.split()[:2] == ["parameter", "median"] and "5%" in line)
+    assert len(problems) == len(fit.problems) and all(i < header for i in problems)
+    named = [line.split()[0] for line in lines[header + 2 :] if line.strip()]
+    assert named.index("L_0_sd") < len(fit.law_names) and named.index("alpha") < named.index("sigma")
+    assert any(name.startswith("E[") for name in named) == (groups == 3)
+    if groups == 14:
+        (said,) = (line for line in lines if line.split()[:2] == ["E", "14"])
+        assert "(c00)" in said and said.index("(c00)") < said.index("(c13)")
+        assert "--json has the posterior of every group" in lines
+    else:
+        assert named.index("L_0_sd") < named.index("E[c00]")

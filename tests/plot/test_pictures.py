@@ -174,6 +174,9 @@ def test_a_pooled_forecast_is_drawn_for_the_group_that_was_asked_for(one_input: 
     assert np.exp(np.interp(np.log(1e10), np.log(x), np.log(y))) == pytest.approx(along, rel=0.01)
     fitted = bs.plot.fit(pooled)
     assert "dataset = web" in fitted.get_suptitle() and "all others" in legend(fitted)
+    titles = [ax.get_title().split(":")[0] for ax in bs.plot.prior_posterior(pooled).axes if ax.get_title()]
+    first = next(i for i, title in enumerate(titles) if "[" in title)
+    assert "L_0_sd" in titles[:first] and "α" in titles[:first] and all("[" in title for title in titles[first:])
 
 
 def test_prior_and_posterior_of_every_parameter(fit: bs.Fit) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from bayes_scaling.inference.result import Fit
 
+MANY_GROUPS = 12  # beyond which the parameters of groups are summed up in a line
 MANY = 100_000  # rows, beyond which no influential run is looked for
 
 
@@ -26,17 +28,6 @@ def fit_summary(fit: Fit) -> RenderableType:
     """Return the posterior, how it was sampled, and which runs stand out."""
     from bayes_scaling.evaluate.sensitivity import LITTLE_LEARNED
 
-    summary = fit.summary(0.9)
-    units = {row.name: row.unit for row in fit.composition.rows}
-    rows = [
-        (
-            str(name),
-            *alike([float(v["median"]), float(v.iloc[1]), float(v.iloc[2])]),
-            f"{v['learned']:.0%}",
-            _unit(str(name), units, fit.runs.loss_unit),
-        )
-        for name, v in summary.iterrows()
-    ]
     d = fit.diagnostics
     how = (
         f"{fit.sampler_used}, {fit.unconstrained.shape[0]} x {fit.unconstrained.shape[1]} draws: R-hat {d.rhat:.3f}, "
@@ -51,7 +42,8 @@ def fit_summary(fit: Fit) -> RenderableType:
             style="bold",
         ),
         Text(f"    {fit.law.formula}"),
-        table(("parameter", "median", "5%", "95%", "learned", "unit"), rows),
+        *(Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems),
+        *_posterior(fit),
         Text("learned: share of the prior's variance that the data removed; near 0%, the posterior is just the prior"),
         Text(how),
     ]
@@ -66,11 +58,57 @@ def fit_summary(fit: Fit) -> RenderableType:
     parts += _influential(fit)
     weak = [name for name in fit.law_names if fit.contraction[name] < LITTLE_LEARNED]
     if weak:
-        parts.append(
-            Text(f"mostly prior: the data removed less than half of the prior's variance for {', '.join(weak)}")
-        )
-    parts += [Text(f"NOT CONVERGED: {problem}", style="bold red") for problem in fit.problems]
+        names = ", ".join(_by_parameter(fit, weak))
+        parts.append(Text(f"mostly prior: the data removed less than half of the prior's variance for {names}"))
     return Group(*parts)
+
+
+def _posterior(fit: Fit) -> list[RenderableType]:
+    """Return the table of parameters, and one of those that vary between many groups, a line each."""
+    from bayes_scaling.model.pooling import shared_first
+
+    summary, many = fit.summary(0.9), _of_many_groups(fit)
+    units = {row.name: row.unit for row in fit.composition.rows}
+    rows = [
+        (
+            name,
+            *alike([float(v["median"]), float(v.iloc[1]), float(v.iloc[2])]),
+            f"{v['learned']:.0%}",
+            _unit(name, units, fit.runs.loss_unit),
+        )
+        for name in shared_first(summary.index)
+        if name.partition("[")[0] not in many
+        for v in (summary.loc[name],)
+    ]
+    found: list[RenderableType] = [table(("parameter", "median", "5%", "95%", "learned", "unit"), rows)]
+    of_groups = []
+    for base, names in many.items():
+        medians = summary.loc[names, "median"].sort_values(kind="stable")
+        middle, low, high = alike([float(medians.median()), float(medians.iloc[0]), float(medians.iloc[-1])])
+        lowest, highest = (str(medians.index[i]).removeprefix(f"{base}[")[:-1] for i in (0, -1))
+        learned = f"{summary.loc[names, 'learned'].median():.0%}"
+        unit = _unit(base, units, fit.runs.loss_unit)
+        of_groups.append((base, len(names), middle, f"{low} ({lowest})", f"{high} ({highest})", learned, unit))
+    if of_groups:
+        headers = ("parameter", "groups", "median of medians", "lowest", "highest", "learned", "unit")
+        found += [table(headers, of_groups), Text("--json has the posterior of every group")]
+    return found
+
+
+def _of_many_groups(fit: Fit) -> dict[str, list[str]]:
+    """Return the names of the draws of parameters that vary between many groups, by parameter."""
+    names: dict[str, list[str]] = {}
+    for name in fit.draws:
+        if "[" in name:
+            names.setdefault(name.partition("[")[0], []).append(name)
+    return {base: inside for base, inside in names.items() if len(inside) > MANY_GROUPS}
+
+
+def _by_parameter(fit: Fit, names: Sequence[str]) -> list[str]:
+    """Name parameters, those of many groups by how many there are of them."""
+    many, counts = _of_many_groups(fit), Counter(name.partition("[")[0] for name in names)
+    some = (name if name.partition("[")[0] not in many else name.partition("[")[0] for name in names)
+    return [f"{name} of {counted(counts[name], 'group')}" if name in many else name for name in dict.fromkeys(some)]
 
 
 def fit_content(fit: Fit) -> dict[str, Any]:
