@@ -8,6 +8,7 @@ one power and large ones for another. Exchanges then replace single runs for as 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,7 +57,7 @@ def best_set(joint: Joint, offer: Offer) -> list[int]:
 
 def beginnings(joint: Joint, offer: Offer) -> list[list[int]]:
     """Return sets within the budget, short and long, of runs that explain most for their price."""
-    orders = [_greedy(joint, offer, power) for power in POWERS]
+    orders = [_greedy(joint, offer, power, most=max(LENGTHS)) for power in POWERS]
     found = {tuple(order[:length]) for order in orders for length in LENGTHS if length <= len(order)}
     return [list(chosen) for chosen in sorted(found, key=lambda chosen: (len(chosen), chosen))]
 
@@ -76,12 +77,17 @@ def _explained(joint: Joint, chosen: Sequence[int]) -> float:
     return float((shifts_of(joint, chosen)[0] ** 2).sum())
 
 
-def _greedy(joint: Joint, offer: Offer, power: float, start: Sequence[int] = ()) -> list[int]:
-    """Add the run that explains most for a power of its price, until there is no money or nothing left to explain."""
+def _greedy(joint: Joint, offer: Offer, power: float, start: Sequence[int] = (), most: float = math.inf) -> list[int]:
+    """Add the run that explains most for a power of its price, until there is no money or nothing left to explain.
+
+    Parameters
+    ----------
+    most : runs of the set, at which it is long enough
+    """
     chosen = list(start)
     joint = shifts_of(joint, chosen)[1]
     least = NOTHING * float(_gains(joint).max())
-    while (room := offer.open(chosen)).any():
+    while len(chosen) < most and (room := offer.open(chosen)).any():
         gains = np.where(room, _gains(joint), 0.0)
         candidate = int(np.argmax(gains / offer.prices**power))
         if gains[candidate] <= least:

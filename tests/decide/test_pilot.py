@@ -205,6 +205,17 @@ def test_sets_keep_to_the_budget_and_come_close_to_the_best(seed: int, copies: i
         assert offer.spent(some) <= 2.0 * (1 + 1e-9)
 
 
+def test_an_order_of_runs_ends_at_the_longest_set_that_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, steps = np.random.default_rng(0), []
+    theta = rng.standard_normal((400, 3))
+    joint = Joint.of(scattered(theta @ rng.standard_normal((3, 60)), 0.5), theta[:, :1])
+    given_one = Joint.given
+    monkeypatch.setattr(Joint, "given", lambda self, run: steps.append(run) or given_one(self, run))
+    sets = designs.beginnings(joint, designs.Offer(np.ones(60), np.full(60, 4), 200.0))
+    assert max(map(len, sets)) == max(designs.LENGTHS)
+    assert len(steps) <= len(designs.POWERS) * max(designs.LENGTHS)
+
+
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 

@@ -71,14 +71,13 @@ def _posterior(fit: Fit) -> list[RenderableType]:
     units = {row.name: row.unit for row in fit.composition.rows}
     rows = [
         (
-            name,
+            str(name),
             *alike([float(v["median"]), float(v.iloc[1]), float(v.iloc[2])]),
             f"{v['learned']:.0%}",
-            _unit(name, units, fit.runs.loss_unit),
+            _unit(str(name), units, fit.runs.loss_unit),
         )
-        for name in shared_first(summary.index)
-        if name.partition("[")[0] not in many
-        for v in (summary.loc[name],)
+        for name, v in summary.loc[shared_first(summary.index)].iterrows()
+        if str(name).partition("[")[0] not in many
     ]
     found: list[RenderableType] = [table(("parameter", "median", "5%", "95%", "learned", "unit"), rows)]
     of_groups = []
