@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 MISSING = "-"  # for a number that is not there
+MOST_DIGITS = 7  # of the ends of a narrow range
 POWERS_FROM = 1e14  # values from here on are written with a power of ten instead of a letter
 LETTERS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 FLOPS = "FLOPs"
@@ -44,7 +45,7 @@ def alike(values: Sequence[float], digits: int = 4, powers: bool = False) -> lis
         return [_odd(v) if _is_odd(v) else f"{float(f'{v:.{digits}g}'):.{decimals}f}" for v in values]
     if most < LETTERS_FROM:
         return [_odd(value) if _is_odd(value) else _small(value, digits) for value in values]
-    digits = min(digits, 3)
+    digits = digits if digits <= 3 else digits - 1
     kept = max(_significant(value, digits) for value in known if value >= 1e3)
     return [
         _odd(value) if _is_odd(value) else _large(value, digits, kept, powers or most >= POWERS_FROM)
@@ -53,10 +54,16 @@ def alike(values: Sequence[float], digits: int = 4, powers: bool = False) -> lis
 
 
 def spans(lows: Iterable[float], highs: Iterable[float], digits: int = 4) -> list[str]:
-    """Write the ranges of one column: 0.964 to 1.039."""
+    """Write the ranges of one column: 0.964 to 1.039; with more digits, up to seven, where those tell ends apart."""
     low, high = [float(value) for value in lows], [float(value) for value in highs]
+    written = [_ends(low, high, more) for more in range(digits, max(digits, MOST_DIGITS) + 1)]
+    told = [sum(a != b for a, b in pairs) for pairs in written]
+    return [f"{a} to {b}" for a, b in written[told.index(max(told))]]
+
+
+def _ends(low: Sequence[float], high: Sequence[float], digits: int) -> list[tuple[str, str]]:
     texts = alike([*low, *high], digits)
-    return [f"{a} to {b}" for a, b in zip(texts[: len(low)], texts[len(low) :], strict=True)]
+    return list(zip(texts[: len(low)], texts[len(low) :], strict=True))
 
 
 def span(low: float, high: float, digits: int = 4) -> str:

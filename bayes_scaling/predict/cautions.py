@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -214,9 +215,9 @@ def by_the_prior(fit: Fit, theta: Mapping[str, np.ndarray], log_loss: np.ndarray
 
 def _leaves_open(fit: Fit) -> bool:
     """Say whether sizes of a table are so few, so near or so much alike that parameters may be left to their priors."""
-    known = np.stack([fit.runs.column(name) for name in fit.law.inputs])
-    positive = [name for name in fit.law.inputs if name not in fit.law.may_be_zero]
-    logs = np.log(np.stack([fit.runs.column(name) for name in positive]))
-    if (np.ptp(logs, axis=1) < np.log(DECADE)).any() or len(np.unique(known, axis=1).T) < len(fit.law.parameter_names):
+    known = {name: fit.runs.column(name) for name in fit.law.inputs}
+    logs = [np.log(values) for name, values in known.items() if name not in fit.law.may_be_zero]
+    distinct = len(pd.DataFrame(known).drop_duplicates())
+    if distinct < len(fit.law.parameter_names) or any(np.ptp(size) < np.log(DECADE) for size in logs):
         return True
-    return len(positive) > 1 and bool((np.abs(np.corrcoef(logs)[np.triu_indices(len(positive), 1)]) > ALIKE).any())
+    return any(abs(np.corrcoef(one, other)[0, 1]) > ALIKE for one, other in itertools.combinations(logs, 2))

@@ -45,3 +45,10 @@ def test_flops_have_powers_of_ten() -> None:
 def test_ranges() -> None:
     assert spans([0.976, 0.9633], [1.028, 1.03]) == ["0.976 to 1.028", "0.963 to 1.030"]
     assert span(1.299e6, 4.466e6) == "1.30M to 4.47M" and span(2.0, math.inf) == "2 to inf"
+
+
+def test_ends_of_narrow_ranges_are_told_apart() -> None:
+    assert span(2.49996, 2.50004) == "2.49996 to 2.50004" and span(1.30001e9, 1.30002e9) == "1.30001B to 1.30002B"
+    assert spans([2.49996, 1.2], [2.50004, 1.3]) == ["2.49996 to 2.50004", "1.20000 to 1.30000"]
+    assert span(2.5, 2.5) == "2.5 to 2.5" and span(2.5, 2.5 + 1e-9) == "2.5 to 2.5"
+    assert spans([2.4, 2.5], [2.4, 2.5 + 1e-9]) == ["2.4 to 2.4", "2.5 to 2.5"]

@@ -84,6 +84,12 @@ def test_a_poor_design_is_named_before_the_fit(table: object, says: str) -> None
     assert says in "; ".join(bs.evaluate.identifiability(CHINCHILLA, runs))
 
 
+def test_sizes_that_are_constant_do_not_move_together() -> None:
+    same = pd.DataFrame({"params": 1e9, "tokens": 2e10, "loss": np.linspace(3, 2, 1000)})
+    said = bs.evaluate.identifiability(CHINCHILLA, bs.Runs.from_frame(same))
+    assert any("takes one value" in line for line in said) and not any("move together" in line for line in said)
+
+
 def test_constants_that_cannot_be_told_apart_are_named() -> None:
     runs = bs.Runs.from_frame(design().assign(params=1e9, loss=np.linspace(3, 2, 48)))
     assert any("E" in text and "cannot be told apart" in text for text in bs.evaluate.identifiability(CHINCHILLA, runs))
