@@ -69,7 +69,7 @@ COMMAS, TABS = Separator(",", "commas", ".csv"), Separator("\t", "tabs", ".tsv")
 _SEPARATORS = (COMMAS, TABS, Separator(";", "';'"), Separator("|", "'|'"), Separator(None, "spaces"))
 
 
-def read_csv(path: Path, text: Collection[str] = (), by: Separator = COMMAS) -> pd.DataFrame:
+def read_csv(path: Path, text: Collection[str] | None = (), by: Separator = COMMAS) -> pd.DataFrame:
     """Read a file of separated cells with a header line.
 
     The file is not read by pandas, which silently renames duplicate columns, fills short rows, turns the run ids
@@ -78,7 +78,7 @@ def read_csv(path: Path, text: Collection[str] = (), by: Separator = COMMAS) -> 
     Parameters
     ----------
     path : UTF-8 text, with or without a byte order mark
-    text : folded names of columns that stay text even if they look like numbers
+    text : folded names of columns that stay text even if they look like numbers; None for all
     by : what separates the cells
     """
     kind = by.ending[1:].upper()
@@ -109,7 +109,7 @@ def read_csv(path: Path, text: Collection[str] = (), by: Separator = COMMAS) -> 
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     named = [(title, cells) for title, cells in zip(header, columns, strict=True) if title or any(cells)]
     titles = [title or f"Unnamed: {i}" for i, (title, _) in enumerate(named)]
-    frame = pd.DataFrame({i: _typed(c, folded(titles[i]) in text) for i, (_, c) in enumerate(named)})
+    frame = pd.DataFrame({i: _typed(c, text is None or folded(titles[i]) in text) for i, (_, c) in enumerate(named)})
     return frame.set_axis(titles, axis="columns")
 
 

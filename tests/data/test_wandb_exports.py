@@ -12,6 +12,8 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base.files import write_table
+from bayes_scaling.data.importers.logged import Logged
+from bayes_scaling.data.importers.wandb_exports import exported
 from tests.data.imported import MAP, WANDB_MAP, rows, said
 from tests.support import refusal
 
@@ -45,6 +47,24 @@ def test_wandb_runs_table(tmp_path: Path) -> None:
         runs = bs.importers.import_wandb(path, WANDB_MAP)
         assert rows(runs) == [("a", 1e6, 2e7, 3.5), ("b", 2e6, 4e7, 3.25)], name
         assert said(runs, "left out: run c", "status is crashed") and said(runs, "left out: run d", "diverged")
+
+
+@pytest.mark.parametrize("name", ["history.csv", "history.parquet"])
+def test_of_a_wide_history_only_what_is_asked_for_is_read(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame(
+        {"Name": ["a", "a", "b", "b"], "_step": [1, 2, 1, 2], "params": 1e6, "val/loss": [3, 2, 4, 3.0]}
+    )
+    frame = frame.assign(**{f"metric_{i}": 1.0 for i in range(20)}, kind="x", seed=0)
+    path, asked = (
+        write_table(frame, tmp_path / name),
+        {"params": "params", "steps": "_step", "loss": "metrics.val/loss"},
+    )
+    found = exported(path, asked)
+    assert [set(one.metrics) for one in found if isinstance(one, Logged)] == [{"_step", "params", "val/loss"}] * 2
+    runs = bs.importers.import_wandb(path, asked, groups=["kind"])
+    assert runs.table["kind"].tolist() == ["x"] * 4 and runs.loss.tolist() == [3, 2, 4, 3]
+    message = refusal(lambda: bs.importers.import_wandb(path, {**asked, "loss": "val/los"}))
+    assert "metric_0" in message or "val/loss" in message
 
 
 def test_wandb_objects(tmp_path: Path) -> None:

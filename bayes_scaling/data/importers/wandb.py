@@ -59,7 +59,8 @@ def import_wandb(
         When there is nothing to read, or no run has the mapped keys.
     """
     path = local(path, "a wandb folder or an export")
-    return assemble(named_apart(_runs(path, columns)), columns, path.name or str(path), **options)
+    asked = {**{key: key for key in options.get("groups", ())}, **columns}
+    return assemble(named_apart(_runs(path, asked)), columns, path.name or str(path), **options)
 
 
 def _runs(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:

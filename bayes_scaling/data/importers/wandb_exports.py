@@ -26,6 +26,7 @@ _NAMES = ("run", "name", "run_name", "display_name", "run_id", "id")
 _STEPS = ("_step", "step")
 _COUNTERS = tuple(word for word in SPELLINGS["steps"] if len(word) > 1 and word not in _STEPS)
 _NESTED = ("config", "summary", "history")
+_TELLING = frozenset((*_NAMES, *_STEPS, *_COUNTERS, "state", "status"))
 
 Row = dict[str, Any]
 
@@ -35,14 +36,13 @@ def exported(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
 
     Parameters
     ----------
-    columns : canonical names to the keys that are asked for; that of steps may count the rows of a history
+    columns : names to the keys that are asked for; that of steps may count the rows of a history
     """
     ending = path.suffix.lower()
     if ending == ".csv":
-        titles = {folded(str(title)) for title in read_csv(path)}
-        rows = _rows(read_csv(path, titles), path)  # as text, because an empty cell and a logged NaN differ
+        rows = _rows(read_csv(path, None), path, columns)  # as text, because an empty cell and a logged NaN differ
     elif ending == ".parquet":
-        rows = _rows(read_parquet(path), path)
+        rows = _rows(read_parquet(path), path, columns)
     elif ending in ENDINGS:
         rows = _json(path, lines=ending != ".json")
     else:
@@ -57,9 +57,15 @@ def exported(path: Path, columns: Mapping[str, str]) -> list[Logged | LeftOut]:
     return _flat([dict(flat(row)) for row in rows], path, columns)
 
 
-def _rows(frame: pd.DataFrame, path: Path) -> list[Row]:
-    """Return rows as mappings without their empty cells."""
+def _rows(frame: pd.DataFrame, path: Path, columns: Mapping[str, str]) -> list[Row]:
+    """Return rows as mappings without their empty cells, of what is asked for and of what tells runs and steps."""
     refuse_panel(map(str, frame), plain(path.name))
+    titles = [str(title) for title in frame]
+    asked = [{key, key.partition(".")[2]} for key in columns.values()]
+    # Where a key is not found, the message says which there are.
+    if all(names & {*titles} for names in asked) and not any(folded(title) in _NESTED for title in titles):
+        wanted = set().union(*asked)
+        frame = frame.loc[:, [title in wanted or folded(title) in _TELLING for title in titles]]
     records = frame.astype(object).to_dict("records")
     return [{str(key): cell for key, cell in row.items() if cell is not None and not _gap(cell)} for row in records]
 
