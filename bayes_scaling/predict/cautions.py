@@ -209,7 +209,7 @@ def by_the_prior(fit: Fit, theta: Mapping[str, np.ndarray], log_loss: np.ndarray
     if ((explained > MOST * whole) & (np.sqrt(explained / len(away)) > MOVED)).any():
         yield (
             "most of the spread of this forecast is that of parameters of which the table says nothing, so the prior "
-            "decides it: 'bayes-scaling check' says which runs are missing"
+            "decides it; 'bayes-scaling check' names them"
         )
 
 
