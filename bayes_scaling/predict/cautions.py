@@ -23,10 +23,8 @@ NEARLY = 1.05  # times up to which sizes are the same
 TRUSTED = 100.0  # times beyond the tokens per parameter of fitted runs, up to which a best split is sought
 MISTAKEN = 1000.0  # times below the smallest, from where another unit is likely
 UNINFORMED = 0.3  # of the variance of a prior that a table removes, below which it says next to nothing of a parameter
-MOST, MOVED = (
-    0.5,
-    0.01,
-)  # share of the spread of log loss, and standard deviation, that are too much for such parameters
+MOST = 0.5  # share of the spread of log loss that is too much for such parameters
+MOVED = 0.01  # standard deviation of log loss that is
 DECADE, ALIKE = 10.0, 0.95  # span of a size, and correlation of two, from which a table may leave parameters open
 RATIOS = {
     "tokens per parameter": ("tokens", "params"),
