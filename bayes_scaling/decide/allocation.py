@@ -16,7 +16,7 @@ from bayes_scaling.base.messages import shown
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, PUBLISHED_FRONTIERS, Frontier, Shape
 from bayes_scaling.decide.candidates import Candidates, chosen_run, note_of
-from bayes_scaling.decide.cautions import cautions
+from bayes_scaling.decide.cautions import cautions, refuse_tiny
 from bayes_scaling.decide.optima import share_of_batch
 from bayes_scaling.decide.plan import Choice, Plan
 from bayes_scaling.decide.problem import CheckedDecision
@@ -50,6 +50,7 @@ def best_run(
     free = problem.best_place(ensemble, space)
     alone = tuple(ensemble.members) if len(ensemble.members) > 1 else ()
     found = [chosen_run(problem, ensemble, space, exist, free)]
+    refuse_tiny(problem, budget, found[0][0])
     found += [chosen_run(problem, ensemble.only(name), space, exist, None) for name in alone]
     whole = space.runs(free[None])
     rules = {name: _on_surface(frontier, space.surface) for name, frontier in PUBLISHED_FRONTIERS.items()}

@@ -15,6 +15,7 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN, Shape
 from bayes_scaling.decide.candidates import Candidates, chosen_run
+from bayes_scaling.decide.cautions import refuse_tiny
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import fraction
 from bayes_scaling.decide.objectives import loss_given_draw, probability_below
@@ -48,6 +49,7 @@ def _bought(
     space = problem.space(budget)
     exist = None if candidates is None else Candidates.of(candidates, problem, space)
     run, size, _ = chosen_run(problem, problem.ensemble, space, exist, None)
+    refuse_tiny(problem, budget, run)
     params, batch = float(run["params"][0]), run.get("batch_tokens")
     around = [problem.spending.surface(budget * math.exp(step)) for step in (-STEP, 0.0, STEP)]
     if around[0].tokens(size) < 1:  # the smaller budget cannot train this size

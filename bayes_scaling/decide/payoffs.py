@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.data.columns import Points
+from bayes_scaling.decide.cautions import refuse_tiny
 from bayes_scaling.decide.problem import CheckedDecision, predictives
 from bayes_scaling.decide.ranking import why_unranked
 from bayes_scaling.decide.regret import RegretOfRuns
@@ -132,6 +133,7 @@ def of_budget(problem: CheckedDecision, budget: float, pilot_budget: float, ense
     levels = np.linspace(0.0, pilot_budget, LEVELS) if pilot_budget > 0 else np.zeros(1)
     spaces = [problem.space(budget - float(spent)) for spent in levels]
     big = spaces[0].runs(problem.best_place(problem.ensemble, spaces[0])[None])
+    refuse_tiny(problem, budget, big)
     problem = dataclasses.replace(problem, ensemble=ensemble)
     places = _places(spaces[0], RegretOfRuns.of(problem, spaces[0]).optima.log_params)
     worth = []

@@ -17,6 +17,7 @@ import pandas as pd
 
 from bayes_scaling.base.streams import PORTFOLIO, stream
 from bayes_scaling.data.columns import Points
+from bayes_scaling.decide.cautions import refuse_tiny
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, standard_error
 from bayes_scaling.decide.optima import optima_of
 from bayes_scaling.decide.plan import interval_of
@@ -122,6 +123,7 @@ def best_portfolio(problem: CheckedDecision, budget: float, runs: int) -> Portfo
     split = _Split(problem, float(budget), runs)
     whole = problem.space(budget)
     single = whole.runs(problem.best_place(problem.ensemble, whole)[None])
+    refuse_tiny(problem, budget, single)
     best = max((split.improved(start) for start in split.starts()), key=lambda found: split.score([found])[0])
     best = best[np.argsort(-best[:, 0], kind="stable")]
     columns = split.runs_of([best])

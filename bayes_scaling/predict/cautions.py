@@ -116,9 +116,17 @@ def off_balance(fitted: Sequence[Points], runs: Points, batched: bool = True) ->
             )
 
 
+def compute_of(fitted: Sequence[Points]) -> tuple[float, float]:
+    """Return the FLOPs of the smallest and of the largest fitted run; 0 and infinity where no table has them."""
+    known = [table["flops"] for table in fitted if "flops" in table]
+    return min((float(one.min()) for one in known), default=0.0), max(
+        (float(one.max()) for one in known), default=np.inf
+    )
+
+
 def far_beyond(fitted: Sequence[Points], runs: Points) -> Iterator[str]:
     """Say where runs take far more compute than any fitted one."""
-    largest = max((float(table["flops"].max()) for table in fitted if "flops" in table), default=np.inf)
+    _, largest = compute_of(fitted)
     if "flops" in runs:
         ratio = np.asarray(runs["flops"], float) / largest
         if (bad := ratio > LARGER).any():
@@ -146,11 +154,11 @@ def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points) -> Iterator[str
         far = f"{low / value:.3g} times below the smallest" if value < low else f"{value / high:.3g} times the largest"
         yield (
             f"{_row(worst, runs)}{name} {value:.6g} is {far} of the fitted runs ({low:.3g} to {high:.3g})"
-            f"{_meant(name, value, low, high) if size else ''}{others(bad)}"
+            f"{meant(name, value, low, high) if size else ''}{others(bad)}"
         )
 
 
-def _meant(name: str, value: float, low: float, high: float) -> str:
+def meant(name: str, value: float, low: float, high: float) -> str:
     """Return which unit may be meant, where that would explain the value."""
     if value * MISTAKEN > low:
         return ""

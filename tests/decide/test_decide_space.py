@@ -393,6 +393,33 @@ def test_a_plan_says_where_no_run_has_been(chinchilla: Ensemble, kaplan: Ensembl
     )
 
 
+def test_a_budget_far_below_all_runs_is_cautioned_and_one_in_another_unit_refused(chinchilla: Ensemble) -> None:
+    (runs,) = {member.fit.runs for member in chinchilla.members.values()}
+    smallest = float(runs.column("flops").min())
+    assert not allocate(chinchilla, smallest / 9).cautions
+    assert any(
+        "12 times below the smallest fitted run" in said for said in allocate(chinchilla, smallest / 12).cautions
+    )
+    with pytest.raises(
+        PlanError, match=r"a budget of 6666 FLOPs buys a run .* if PF-days are meant, write 5.7\d*e\+23$"
+    ):
+        allocate(chinchilla, 6666.0)
+    tiny = smallest / 1500
+    for ask in (
+        lambda problem, budget: problem.allocate(budget),
+        lambda problem, budget: problem.curve([1e22, budget]),
+        lambda problem, budget: problem.portfolio(budget),
+        lambda problem, budget: problem.pilot({"params": (1e5, 1e6), "tokens": (1e5, 1e6)}, budget / 10, budget=budget),
+    ):
+        with pytest.raises(PlanError, match=r"1.5e\+03 times below the smallest fitted run .*, so check this one"):
+            ask(DecisionProblem(chinchilla), tiny)
+    cost = money(1e15, 0.4, 2.5)
+    price = cost.spending(0).price
+    allocate(chinchilla, smallest * price, cost=cost)
+    with pytest.raises(PlanError, match=r"1.5e\+03 times below the smallest .*; check that the budget is in USD$"):
+        allocate(chinchilla, tiny * price, cost=cost)
+
+
 def test_a_split_is_not_sought_in_corners_that_no_run_is_near() -> None:
     """The published constants of this law fall without end towards all parameters and one token."""
     law = believed("farseer", dict(bs.load_law("farseer").published[0].values), draws=1)
