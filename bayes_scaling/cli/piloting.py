@@ -148,7 +148,9 @@ def midrun(
     ],
     law: LawOfFit = "",
     extend: Annotated[str, typer.Option(help="Other ends to compare, as multiples of --until.")] = "1.5,2",
-    price: Annotated[float, typer.Option(help="Value of one unit of cost, in the unit of the objective.")] = 0.0,
+    price: Annotated[
+        float, typer.Option(help="Value of one unit of cost, in the unit of the objective; 0 does not count cost.")
+    ] = 0.0,
     objective: ObjectiveName = "expected_improvement",
     incumbent: IncumbentOfRun = None,
     target: Target = None,

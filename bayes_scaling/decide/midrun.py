@@ -18,7 +18,7 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.decide.costs import Spending
 from bayes_scaling.decide.objectives import Goal, Objective, loss_given_draw, probability_below, quantile
 from bayes_scaling.decide.problem import GoalOptions, checked_goal
-from bayes_scaling.decide.ranking import why_unranked
+from bayes_scaling.decide.ranking import LEAST, ranks, scale_of, why_unranked
 from bayes_scaling.decide.spelling import cost_of, objective_of
 from bayes_scaling.errors import REMEDY, PlanError, Remedy
 from bayes_scaling.inference.result import Fit
@@ -29,6 +29,7 @@ from bayes_scaling.predict.so_far import curve_so_far
 
 BAND = 0.9  # probability of the band of the loss
 KEPT = ("stop now", "continue as planned")  # the first two options
+EXACT = 1e-9  # scale of a loss that is measured, over the loss: quantiles need a density
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,13 +42,15 @@ class MidRun:
     loss_unit, unit : of losses, and of cost
     objective : in words
     goal : incumbent, and target where there is one
-    price : worth of one unit of cost, in the unit of the objective
-    options : one row each, the first to stop now: ``option``, where it ends, ``cost`` still to pay, ``median`` loss
-        with its 90 % band (``low``, ``high``), ``expected_loss``, ``value`` of the objective with its Monte-Carlo error
-        ``value_se``, ``net`` of the price, ``beats_incumbent`` and ``reaches_target`` (probabilities)
+    price : worth of one unit of cost, in the unit of the objective; 0 where cost is not counted
+    options : one row each, the first to stop now, with the loss that was measured last: ``option``, where it ends,
+        ``cost`` still to pay, ``median`` loss with its 90 % band (``low``, ``high``), ``expected_loss``, ``value`` of
+        the objective with its Monte-Carlo error ``value_se``, ``net`` of the price, ``beats_incumbent`` and
+        ``reaches_target`` (probabilities)
     forecast : of the run's rows ahead
     predictive : distribution of the loss at the end of each option
-    unranked : why the objective ranks none of the options, where they cost nothing; empty where it does
+    stop : why to stop, where going on changes nothing that counts; empty where it does
+    unranked : why the objective ranks none of the options, where cost is not counted; empty where it does
     """
 
     label: str
@@ -59,26 +62,52 @@ class MidRun:
     options: pd.DataFrame
     forecast: Forecast
     predictive: Predictive
+    stop: str = ""
     unranked: str = ""
 
     @property
     def best(self) -> str:
-        """The option with the highest net value."""
+        """The option with the highest net value; without a price, to stop or to continue as planned."""
         return str(self.options["option"].iloc[self._best])
 
     @property
     def _best(self) -> int:
-        return int(self.options["net"].to_numpy().argmax())
+        among = len(self.options) if self.price else len(KEPT)
+        return 0 if self.stop else int(self.options["net"].to_numpy()[:among].argmax())
 
     @property
     def verdict(self) -> str:
-        """The answer in two sentences."""
+        """The answer in a few sentences."""
         if self.unranked:
             return f"No recommendation: {self.unranked}."
-        best, now = self.options.iloc[self._best], self.options.iloc[0]
-        text = f"{self.best.capitalize()}: {self.objective} {best['value']:.4g}, against {now['value']:.4g} now"
-        band = f"The loss would be {best['median']:.4g} {self.loss_unit} (90%: {span(best['low'], best['high'])})"
-        return f"{text}, for {amount(best['cost'], self.unit)} more. {band}."
+        (now, planned), best = (self.options.iloc[i] for i in range(len(KEPT))), self.options.iloc[self._best]
+        ahead = planned if self._best == 0 else best
+        band = f"{ahead['median']:.4g} {self.loss_unit} (90%: {span(ahead['low'], ahead['high'])})"
+        more = f"for {amount(ahead['cost'], self.unit)} more"
+        if self.stop:
+            return f"Stop now: {self.stop}. As planned the loss would be {band}, {more}."
+        if self._best == 0:
+            text = f"{self.objective} {now['value']:.4g}, against {planned['value']:.4g} as planned, {more}"
+            return f"Stop now: {text}. As planned the loss would be {band}.{self._uncounted}"
+        text = f"{self.objective} {best['value']:.4g}, against {now['value']:.4g} now, {more}"
+        return f"{self.best.capitalize()}: {text}. The loss would be {band}.{self._uncounted}"
+
+    @property
+    def _uncounted(self) -> str:
+        """Without a price, say that cost does not count, and what extensions would gain over the better of the rest."""
+        if self.price:
+            return ""
+        best, longer = self.options.iloc[self._best], self.options.iloc[len(KEPT) :]
+        if not len(longer):
+            return " What it costs is not counted: --price counts it."
+        gains = [
+            f"{row['net'] - best['net']:.3g} for {amount(row['cost'] - best['cost'], self.unit)} more"
+            for _, row in longer.iterrows()
+        ]
+        times = [option.removeprefix("extend ") for option in longer["option"]]
+        said = "What it costs is not counted, so no extension is recommended: --price counts it"
+        rest = "".join(f", {factor} {gain}" for factor, gain in zip(times[1:], gains[1:], strict=True))
+        return f" {said}. Extending it {times[0]} would gain another {gains[0]}{rest}."
 
     def interval(self, probability: float = BAND) -> np.ndarray:
         """Return the equal-tailed interval of the loss at the end of each option, ``(n_option, 2)``."""
@@ -101,6 +130,7 @@ class MidRun:
             "price": self.price,
             "best": self.best,
             "verdict": self.verdict,
+            "stop": self.stop or None,
             "unranked": self.unranked or None,
             "band": BAND,
             "options": rows,
@@ -126,7 +156,8 @@ def midrun(
     run : its id in the column ``run``
     until : where it was to end, in what its curve is ordered by (steps, else tokens)
     extend : factors of ``until`` at which it might end instead
-    price : worth of one unit of cost in the unit of the objective; at 0 continuing costs nothing
+    price : worth of one unit of cost in the unit of the objective; at 0 cost is not counted, and extensions are listed
+        but not recommended
     ahead : further columns that change along the run, such as its learning rate: rows from now to each end in order,
         ends included
     options : `GoalOptions`: cost, objective, incumbent (by default the best of all other runs), target, seed,
@@ -158,10 +189,11 @@ def midrun(
         warn_caller(caution)
     places = _places(found, run, along, ends)
     paid = _paid(found, run, places, spending)
-    predictive = found.predictive.at(places)
+    measured = float(curve_so_far(fit, run)[0]["loss"].iloc[-1])
+    predictive = _measured_now(found.predictive.at(places), measured)
     value, error = objective.value(predictive, goal)
     low, high = equal_tails(BAND)
-    reaches = math.nan if math.isnan(goal.target) else probability_below(predictive, goal.target).mean(axis=0)
+    beats, reaches = (_below(predictive, measured, loss) for loss in (goal.incumbent, goal.target))
     table = pd.DataFrame(
         {
             "option": [*KEPT, *(f"extend {end / until:g} times" for end in ends[2:])],
@@ -174,14 +206,55 @@ def midrun(
             "value": value,
             "value_se": error,
             "net": objective.sign * value - price * paid,
-            "beats_incumbent": probability_below(predictive, goal.incumbent).mean(axis=0),
+            "beats_incumbent": beats,
             "reaches_target": reaches,
         }
     )
-    unranked = "" if price else why_unranked(objective, goal, value, "every option")
+    stop = _why_stop(objective, goal, value)
+    unranked = "" if price or stop else why_unranked(objective, goal, value, "every option")
     return MidRun(
-        found.label, found.loss_unit, spending.unit, objective.label, goal, price, table, found, predictive, unranked
+        label=found.label,
+        loss_unit=found.loss_unit,
+        unit=spending.unit,
+        objective=objective.label,
+        goal=goal,
+        price=price,
+        options=table,
+        forecast=found,
+        predictive=predictive,
+        stop=stop,
+        unranked=unranked,
     )
+
+
+def _measured_now(predictive: Predictive, loss: float) -> Predictive:
+    """Put the measured loss in the place of the forecast of the first option."""
+    location, scale, deviation = (
+        np.array(one) for one in (predictive.location, predictive.scale, predictive.deviation)
+    )
+    location[:, 0], scale[:, 0], deviation[:, 0] = math.log(loss), EXACT, 0.0
+    return dataclasses.replace(predictive, location=location, scale=scale, deviation=deviation)
+
+
+def _below(predictive: Predictive, measured: float, loss: float) -> np.ndarray:
+    """Return the probability of each option that its loss is no higher than a given one; NaN where none is given."""
+    if math.isnan(loss):
+        return np.full(predictive.location.shape[1], math.nan)
+    probability = probability_below(predictive, loss).mean(axis=0)
+    probability[0] = float(measured <= loss)
+    return probability
+
+
+def _why_stop(objective: Objective, goal: Goal, value: np.ndarray) -> str:
+    """Say why a run may stop, where no option changes an objective that wants a loss reached; empty otherwise."""
+    improves = not objective.unit and objective.direction == "maximise"
+    if ranks(objective, goal, value) or not (objective.needs_target or improves):
+        return ""
+    if value.max() > LEAST * scale_of(objective, goal, value):
+        return f"the {objective.label} is {value[0]:.4g}, and going on would not change it"
+    if objective.needs_target:
+        return f"no option reaches {goal.target:g}"
+    return f"no option is likely to beat {goal.incumbent:g} ({objective.label} {value.max():.2g} at most)"
 
 
 def _ends(fit: Fit, run: str, until: float, extend: Sequence[float]) -> tuple[list[float], str]:

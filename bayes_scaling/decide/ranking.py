@@ -23,7 +23,7 @@ def why_unranked(objective: Objective, goal: Goal, values: np.ndarray, what: str
     values : of the objective, one for each choice
     what : the choices, in words
     """
-    if len(values) < 2 or np.ptp(values) > LEAST * _scale(objective, goal, values):
+    if ranks(objective, goal, values):
         return ""
     value = float(np.mean(values))
     same = f"the {objective.label} is {value:.4g} for {what}"
@@ -36,7 +36,13 @@ def why_unranked(objective: Objective, goal: Goal, values: np.ndarray, what: str
     return f"{same}, so it tells them not apart: give another objective"
 
 
-def _scale(objective: Objective, goal: Goal, values: np.ndarray) -> float:
+def ranks(objective: Objective, goal: Goal, values: np.ndarray) -> bool:
+    """Say whether an objective tells choices apart, or there is but one."""
+    return len(values) < 2 or bool(np.ptp(values) > LEAST * scale_of(objective, goal, values))
+
+
+def scale_of(objective: Objective, goal: Goal, values: np.ndarray) -> float:
+    """Return the size of an objective, of which a millionth is next to nothing."""
     if objective.unit == "probability":
         return 1.0
     return float(np.abs(values).max()) if objective.unit else goal.incumbent

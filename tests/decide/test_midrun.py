@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -67,14 +68,56 @@ def test_options_cost_what_is_left_and_tell_what_they_bring(half_way: bs.MidRun,
     last = float(STEPS[STEPS <= 8100][-1])
     np.testing.assert_allclose(options["cost"], 6 * 1e9 * BATCH * (options["steps"] - last))
     assert options["median"].is_monotonic_decreasing
-    assert (options["low"] < options["median"]).all() and (options["median"] < options["high"]).all()
+    ahead = options.iloc[1:]
+    assert (ahead["low"] < ahead["median"]).all() and (ahead["median"] < ahead["high"]).all()
     # The incumbent is the best of the other runs, which the big one has passed already.
     best = float(curves.loc[curves["run"] != "big", "loss"].min())
     assert options["value"].iloc[1] == pytest.approx(best - options["expected_loss"].iloc[1], rel=0.01)
-    assert half_way.best == "extend 2 times"
-    assert half_way.verdict.startswith("Extend 2 times: expected improvement")
     written = half_way.to_dict()
     assert written["options"][0]["cost"] == 0 and written["incumbent"] == best and written["target"] is None
+
+
+def test_without_a_price_extensions_are_listed_and_not_recommended(fit: bs.Fit, half_way: bs.MidRun) -> None:
+    assert half_way.options["net"].is_monotonic_increasing and half_way.best == "continue as planned"
+    said = half_way.verdict
+    assert said.startswith("Continue as planned: expected improvement")
+    assert "What it costs is not counted, so no extension is recommended: --price counts it." in said
+    gain = half_way.options["value"].iloc[3] - half_way.options["value"].iloc[1]
+    assert "Extending it 1.5 times would gain another" in said and f"2 times {gain:.3g} for 4.8e19 FLOPs more." in said
+    cheap = bs.midrun(fit, "big", 16_000, price=1e-30, unconverged=True)
+    assert cheap.best == "extend 2 times" and "not counted" not in cheap.verdict
+    alone = bs.midrun(fit, "big", 16_000, extend=(), unconverged=True)
+    assert alone.verdict.endswith("What it costs is not counted: --price counts it.")
+
+
+def test_stopping_now_leaves_the_measured_loss(half_way: bs.MidRun, curves: pd.DataFrame) -> None:
+    seen, now = float(curves.loc[curves["run"] == "big", "loss"].iloc[-1]), half_way.options.iloc[0]
+    np.testing.assert_allclose(now[["median", "low", "high", "expected_loss"]].to_numpy(float), seen, rtol=1e-7)
+    best = float(curves.loc[curves["run"] != "big", "loss"].min())
+    assert now["value"] == pytest.approx(max(best - seen, 0.0), abs=1e-7) and now["beats_incumbent"] == (seen <= best)
+    np.testing.assert_allclose(half_way.interval(0.5)[0], seen, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"incumbent": 1.0}, r"no option is likely to beat 1 \(expected improvement over the incumbent .* at most\)"),
+        ({"objective": "probability_of_target", "target": 1.0}, "no option reaches 1"),
+        (
+            {"objective": "probability_of_target", "target": 9.0},
+            "the probability of the target is 1, and going on would not change it",
+        ),
+    ],
+)
+def test_a_run_that_nothing_helps_is_stopped(fit: bs.Fit, options: dict[str, Any], says: str) -> None:
+    for price in (0.0, 1e-30):
+        found = bs.midrun(fit, "big", 16_000, price=price, unconverged=True, **options)
+        assert re.match(rf"Stop now: {says}\. As planned the loss would be 2\.\d+ nats/token", found.verdict)
+        assert found.best == "stop now" and found.to_dict()["stop"] == found.stop and "budget" not in found.verdict
+    flat = bs.objectives.utility([(30.0, 1.0), (40.0, 0.0)])
+    assert bs.midrun(fit, "big", 16_000, objective=flat, unconverged=True).verdict.startswith(
+        "No recommendation: the ut"
+    )
 
 
 def test_a_price_stops_a_run(fit: bs.Fit, half_way: bs.MidRun) -> None:

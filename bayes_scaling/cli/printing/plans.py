@@ -206,9 +206,10 @@ def midrun_table(found: MidRun) -> RenderableType:
     """Return the verdict, and what each option would bring."""
     along = str(found.options.columns[1])
     target = not found.options["reaches_target"].isna().all()
-    headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value", "net"]
+    headers = ["option", along, f"cost [{found.unit}]", f"median [{found.loss_unit}]", "90% band", "value"]
+    headers += ["net"] if found.price else []
     headers += ["P(beats incumbent)"] + (["P(target)"] if target else [])
-    bands = spans(found.options["low"], found.options["high"])
+    bands = ["measured", *spans(found.options["low"].iloc[1:], found.options["high"].iloc[1:])]
     rows = [
         [
             row["option"],
@@ -216,8 +217,8 @@ def midrun_table(found: MidRun) -> RenderableType:
             row["cost"],
             row["median"],
             band,
-            f"{row['value']:.4g} ± {row['value_se']:.1g}",
-            row["net"],
+            f"{row['value']:.4g}" + ("" if band == "measured" else f" ± {row['value_se']:.1g}"),
+            *([row["net"]] if found.price else []),
             computed_percent(row["beats_incumbent"], 1),
             *([computed_percent(row["reaches_target"], 1)] if target else []),
         ]
