@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
+
 from bayes_scaling.base.numbers import FLOPS, amount
-from bayes_scaling.data.columns import Points
+from bayes_scaling.data.columns import Points, derive_missing
+from bayes_scaling.data.validation import others
 from bayes_scaling.decide.problem import CheckedDecision
 from bayes_scaling.decide.space import Space
 from bayes_scaling.errors import PlanError
 from bayes_scaling.predict.cautions import (
+    LARGER,
     MISTAKEN,
     NEARLY,
     SMALLER,
@@ -51,6 +56,39 @@ def refuse_tiny(problem: CheckedDecision, budget: float, runs: Points) -> None:
         f"a budget of {budget:g} {unit} buys a run {smallest / flops:.3g} times below the smallest fitted run "
         f"({amount(smallest, FLOPS)}){hint}"
     )
+
+
+def of_budgets(problem: CheckedDecision, bought: pd.DataFrame) -> Iterator[str]:
+    """Say from which budget on, and up to which, runs lie far outside the fitted ones.
+
+    Parameters
+    ----------
+    bought : one row per budget, with the ``params`` and ``tokens`` of its run
+    """
+    tables, unit = _tables(problem), problem.spending.unit
+    (smallest, largest), budgets = compute_of(tables), bought["budget"].to_numpy(float)
+    runs, _ = derive_missing({name: bought[name].to_numpy(float) for name in ("params", "tokens")})
+    ratio = runs["flops"] / largest
+    if (far := ratio > LARGER).any():
+        yield (
+            f"from a budget of {amount(budgets[far].min(), unit)} on, runs take {ratio[far].min():.3g} times the "
+            f"compute of the largest fitted run ({amount(largest, FLOPS)}){_up_to(ratio[far])}"
+        )
+    if (few := runs["flops"] * SMALLER < smallest).any():
+        yield (
+            f"up to a budget of {amount(budgets[few].max(), unit)}, runs lie more than {SMALLER:g} times below the "
+            f"smallest fitted run ({amount(smallest, FLOPS)})"
+        )
+    near = np.flatnonzero(~far & ~few)
+    each = {i: [*off_balance(tables, {name: values[[i]] for name, values in runs.items()}, False)] for i in near}
+    odd = [i for i in near if each[i]]
+    if odd:
+        more = others(np.isin(near, odd))
+        yield f"the run for {amount(budgets[odd[0]], unit)} has {each[odd[0]][0]}{more}"
+
+
+def _up_to(ratio: np.ndarray) -> str:
+    return f", and up to {ratio.max():.3g} times" if len(ratio) > 1 else ""
 
 
 def _tables(problem: CheckedDecision) -> list[Points]:

@@ -9,9 +9,11 @@ from typing import Any, Unpack
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, check_fields, validated
+from bayes_scaling.base.warned import warn_caller
 from bayes_scaling.data.units import Shape
 from bayes_scaling.decide.allocation import FLAT, best_run
 from bayes_scaling.decide.budgets import budget_curve, smallest_budget
+from bayes_scaling.decide.cautions import of_budgets
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.ladder import Ladder, best_ladder
@@ -154,7 +156,9 @@ class DecisionProblem:
         PlanError
             When no budget is given, or one leaves no plan.
         """
-        return budget_curve(self.checked, budgets, candidates)
+        bought = budget_curve(self.checked, budgets, candidates)
+        self._warn_of(bought)
+        return bought
 
     @validated
     def smallest_budget(self, probabilities: Sequence[float] = (0.5, 0.8, 0.9)) -> pd.DataFrame:
@@ -180,7 +184,13 @@ class DecisionProblem:
         -----
         Budgets are searched up to runs 30 e-folds larger than the largest fitted one.
         """
-        return smallest_budget(self.checked, probabilities)
+        found = smallest_budget(self.checked, probabilities)
+        self._warn_of(found[found["why"] == ""])
+        return found
+
+    def _warn_of(self, bought: pd.DataFrame) -> None:
+        for said in of_budgets(self.checked, bought) if len(bought) else ():
+            warn_caller(said)
 
     @validated
     def portfolio(self, budget: float, runs: int = 2) -> Portfolio:

@@ -134,13 +134,14 @@ def far_beyond(fitted: Sequence[Points], runs: Points) -> Iterator[str]:
             yield (f"{_row(worst, runs)}{ratio[worst]:.3g} times the compute of the largest fitted run{others(bad)}")
 
 
-def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points) -> Iterator[str]:
+def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points, given: bool = True) -> Iterator[str]:
     """Say which inputs lie far outside those of the fitted runs, and which unit may be meant.
 
     Parameters
     ----------
     fitted : inputs of a law in the table of fitted runs, positive
     runs : columns of the runs that are asked about
+    given : whether somebody wrote these inputs, so that their unit may be wrong
     """
     for name, known in fitted.items():
         size = name in RUN_SIZES
@@ -154,7 +155,7 @@ def out_of_range(fitted: Mapping[str, np.ndarray], runs: Points) -> Iterator[str
         far = f"{low / value:.3g} times below the smallest" if value < low else f"{value / high:.3g} times the largest"
         yield (
             f"{_row(worst, runs)}{name} {value:.6g} is {far} of the fitted runs ({low:.3g} to {high:.3g})"
-            f"{meant(name, value, low, high) if size else ''}{others(bad)}"
+            f"{meant(name, value, low, high) if size and given else ''}{others(bad)}"
         )
 
 

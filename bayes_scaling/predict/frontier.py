@@ -26,7 +26,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.laws.arithmetic import Array
 from bayes_scaling.model.discrepancy import log_product
 from bayes_scaling.model.program import Formula
-from bayes_scaling.predict.cautions import trusted_ratios
+from bayes_scaling.predict.cautions import known_columns, out_of_range, trusted_ratios
 from bayes_scaling.predict.ensemble import Share, Source, group_of, shares_of
 from bayes_scaling.predict.members import padded
 from bayes_scaling.predict.paths import E_FOLDS_BEYOND, Paths, fitted_places, sum_of
@@ -70,12 +70,14 @@ class Requirement:
     of : ``flops``, ``params``, ``tokens``, ...
     draws : (n_draw,) in raw units; infinite where the law never reaches the target
     along : what happens to the other inputs
+    cautions : in sentences, where the median lies far outside the fitted runs
     """
 
     target: float
     of: str
     draws: np.ndarray
     along: str
+    cautions: tuple[str, ...] = ()
 
     @property
     def reachable(self) -> float:
@@ -95,6 +97,7 @@ class Requirement:
         """Return target, median, 90 % interval and probability as plain values, for JSON; None where it is infinite."""
         ends = [value if np.isfinite(value) else None for value in (*self.interval(0.9), self.quantile(0.5))]
         kept = {"target": self.target, "of": self.of, "along": self.along, "reachable": self.reachable}
+        kept["cautions"] = list(self.cautions)
         return {**kept, "low": ends[0], "high": ends[1], "median": ends[2]}
 
 
@@ -204,14 +207,25 @@ def required(
     ForecastError
         When the loss or a fixed input makes no sense, the law does not take ``of``, or other inputs must be fixed.
     """
-    shares = shares_of(fit, seed, unconverged).values()
+    shares = [*shares_of(fit, seed, unconverged).values()]
     group = group_of(fit, group)
     parts = [_needed(share, loss, of, tokens_per_param, group, seed, fixed) for share in shares]
     first = parts[0]
     odd = next((part.of for part in parts if part.of != first.of), "")
     if odd:
         raise ForecastError(f"the laws take other inputs, so say which one is wanted: of={first.of!r} or of={odd!r}")
-    return Requirement(first.target, first.of, np.concatenate([part.draws for part in parts]), first.along)
+    draws = np.concatenate([part.draws for part in parts])
+    found = Requirement(first.target, first.of, draws, first.along)
+    return dataclasses.replace(found, cautions=_cautions(found, [share.fit for share in shares]))
+
+
+def _cautions(found: Requirement, fits: Sequence[Fit]) -> tuple[str, ...]:
+    """Say where a loss takes far more, or far less, than any fitted run has; nothing where it is out of reach."""
+    known = [sizes[found.of] for sizes in (known_columns(fit.runs) for fit in fits) if found.of in sizes]
+    middle = found.quantile(0.5)
+    if not known or not np.isfinite(middle):
+        return ()
+    return tuple(out_of_range({found.of: np.concatenate(known)}, {found.of: np.array([middle])}, given=False))
 
 
 def _needed(

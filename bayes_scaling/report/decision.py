@@ -15,6 +15,7 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import RATE
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
+from bayes_scaling.decide.budgets import budget_curve
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
@@ -286,7 +287,7 @@ def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -
     """
     along = np.geomspace(smallest, largest, FEW_ALONG if context.draft else MANY_ALONG).tolist()
     problem = DecisionProblem(ensemble, given=context.study.given, seed=context.study.seed)
-    curve = problem.curve(along)
+    curve = budget_curve(problem.checked, along)
     known = ("params", "tokens", "batch_tokens")
     params, tokens, batch = (curve[name].to_numpy() if name in curve else None for name in known)
     places = run_columns(params, tokens, batch, problem.checked.limits.given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,11 @@ def test_batches_and_epochs_are_shown() -> None:
 def test_a_ladder_holds_back_what_it_does_in_python(folder: Path) -> None:
     code, out, _ = run("allocate", folder / "fit.nc", "--budget", "1e22", "--ladder", "0.1", "--json")
     assert code == 0 and json.loads(out)["ladder"]["reserve"] == pytest.approx(0.05 * 1e22)
+
+
+def test_a_target_that_takes_far_more_than_any_fitted_run_is_cautioned(folder: Path) -> None:
+    arguments = ("forecast", folder / "fit.nc", "--params", "7e9", "--tokens", "1.4e11", "--target", "1.86")
+    code, out, _ = run(*arguments)
+    assert code == 0 and re.search(r"caution: flops \S+ is \S+ times the largest of the fitted runs", out)
+    (said,) = json.loads(run(*arguments, "--json")[1])["required"]["cautions"]
+    assert said in " ".join(out.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,16 @@ def test_required_compute_is_the_closed_form(chinchilla_fit: bs.Fit) -> None:
     np.testing.assert_allclose(loss, 2.1, rtol=1e-9)
     assert needed.of == "flops" and needed.reachable == 1.0
     assert needed.interval(0.9)[0] < needed.quantile(0.5) < needed.interval(0.9)[1]
+
+
+def test_compute_far_outside_the_fitted_runs_is_cautioned(chinchilla_fit: bs.Fit) -> None:
+    assert bs.required(chinchilla_fit, 2.1).cautions == ()
+    (said,) = bs.required(chinchilla_fit, 1.86).cautions
+    assert re.fullmatch(r"flops \S+e\+\d+ is \S+ times the largest of the fitted runs \(\S+ to \S+\)", said)
+    (said,) = bs.required(chinchilla_fit, 9.0).cautions
+    assert said.startswith("flops ") and "times below the smallest of the fitted runs" in said and "unit" not in said
+    assert bs.required(chinchilla_fit, 9.0).to_dict()["cautions"] == [said]
+    assert bs.required(chinchilla_fit, 0.1).cautions == (), "it is out of reach, which is said already"
 
 
 def test_a_loss_before_the_paths_of_the_discrepancy_is_solved_there(

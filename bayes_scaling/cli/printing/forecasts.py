@@ -59,7 +59,7 @@ def forecast_sentence(forecast: Forecast, probability: float, target: float | No
 
 
 def requirement_line(requirement: Requirement, probability: float, unit: str) -> RenderableType:
-    """Return in one sentence what a target loss takes."""
+    """Return in one sentence what a target loss takes, and where that lies far outside the fitted runs."""
     low, high = requirement.interval(probability)
     what = {"flops": "FLOPs"}.get(requirement.of, requirement.of)
     target, middle = f"loss {requirement.target:g} {unit} on the mean curve", requirement.quantile(0.5)
@@ -74,7 +74,7 @@ def requirement_line(requirement: Requirement, probability: float, unit: str) ->
         sentence += (
             f"; with probability {computed_percent(1 - requirement.reachable, 1)} it is out of reach at any size"
         )
-    return Text(sentence)
+    return Group(Text(sentence), *(Text(f"caution: {line}", style="yellow") for line in requirement.cautions))
 
 
 def requirement_content(requirement: Requirement, probability: float) -> dict[str, Any]:
@@ -85,6 +85,7 @@ def requirement_content(requirement: Requirement, probability: float) -> dict[st
         "along": requirement.along,
         "probability_reachable": requirement.reachable,
         "probability": probability,
+        "cautions": list(requirement.cautions),
         **{
             name: value if value < float("inf") else None
             for name, value in (("median", requirement.quantile(0.5)), ("low", low), ("high", high))
