@@ -65,6 +65,8 @@ def of_budgets(problem: CheckedDecision, bought: pd.DataFrame) -> Iterator[str]:
     ----------
     bought : one row per budget, with the ``params`` and ``tokens`` of its run
     """
+    if not len(bought):
+        return
     tables, unit = _tables(problem), problem.spending.unit
     (smallest, largest), budgets = compute_of(tables), bought["budget"].to_numpy(float)
     runs, _ = derive_missing({name: bought[name].to_numpy(float) for name in ("params", "tokens")})

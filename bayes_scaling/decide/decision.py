@@ -189,7 +189,7 @@ class DecisionProblem:
         return found
 
     def _warn_of(self, bought: pd.DataFrame) -> None:
-        for said in of_budgets(self.checked, bought) if len(bought) else ():
+        for said in of_budgets(self.checked, bought):
             warn_caller(said)
 
     @validated

@@ -15,7 +15,8 @@ from bayes_scaling.data.columns import derive_missing
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import RATE
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
-from bayes_scaling.decide.budgets import budget_curve
+from bayes_scaling.decide.budgets import budget_curve, smallest_budget
+from bayes_scaling.decide.cautions import of_budgets
 from bayes_scaling.decide.costs import Cost
 from bayes_scaling.decide.decision import DecisionProblem
 from bayes_scaling.decide.objectives import cvar_given_draw, loss_given_draw, probability_below, quantile
@@ -273,9 +274,12 @@ def budgets(context: Context, problem: DecisionProblem) -> list[dict[str, Any]]:
     return rows
 
 
-def reaching(problem: DecisionProblem) -> list[dict[str, Any]]:
-    """Return the smallest budgets that reach the target with given probabilities; empty without a target."""
-    return [] if problem.target is None else _rows(problem.smallest_budget(WANTED))
+def reaching(problem: DecisionProblem) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the smallest budgets that reach the target with given probabilities, and cautions; empty without one."""
+    if problem.target is None:
+        return [], []
+    found = smallest_budget(problem.checked, WANTED)
+    return _rows(found), list(of_budgets(problem.checked, found[found["why"] == ""]))
 
 
 def fan(context: Context, ensemble: Ensemble, smallest: float, largest: float) -> dict[str, list[float]]:

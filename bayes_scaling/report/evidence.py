@@ -170,9 +170,11 @@ def _outlook(context: Context, problem: DecisionProblem, plan: Plan, others: lis
     runs, planned = context.comparison.runs, decision.run_of(plan)["training_flops"]
     size = FLOPS_PER_PARAM_TOKEN * runs.column("params") * runs.column("tokens")
     reach = max(float(size.max()), planned)
+    reaching, cautions = decision.reaching(problem)
     return {
         "budgets": others,
-        "reaching": decision.reaching(problem),
+        "reaching": reaching,
+        "cautions": cautions,
         "fan": decision.fan(context, problem.ensemble, float(size.min()), 1.5 * reach),
         "sizes": decision.sizes(problem, plan),
         "runs": _dots(runs, size),

@@ -385,6 +385,8 @@ def test_odds_of_the_target_grow_with_the_budget_they_take(report: Report) -> No
     assert f" {said}</caption>" in report.html and f" {said} | budget" in report.markdown
     chance = report.content["recommendation"]["run"]["probability_reaches_target"]
     assert all((row["budget"] <= 2e6) == (row["probability"] <= chance) for row in rows)
+    (said,) = report.content["outlook"]["cautions"]
+    assert said.startswith("from a budget of ") and said in report.html and f"- Caution: {said}" in report.markdown
 
 
 def test_every_kind_of_change_is_asked(report: Report) -> None:
