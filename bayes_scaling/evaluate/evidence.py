@@ -16,6 +16,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.predict.evidence import Evidence, EvidenceOfLaw
 
 ALIKE = 0.05  # nats per run up to which two members forecast about as well
+LEFT_OUT = "left out"  # of members without weight, how their reason begins
 EQUAL = "there are too few runs to hold any out, so all laws get equal weight"
 
 
@@ -76,6 +77,8 @@ def _of_law(candidate: Candidate, scored: Any, refits: pd.DataFrame, why: str) -
         }
     )
     unconverged = int((~own["converged"].astype(bool)).sum()) if len(own) else 0
+    if unconverged and not why.startswith(LEFT_OUT):
+        why += f", {unconverged} of {len(own)} refits rough"
     return EvidenceOfLaw(
         candidate.label, candidate.law.label, **numbers, refits=len(own), unconverged=unconverged, why=why
     )
@@ -95,7 +98,7 @@ def _reasons(
         if problems and label in weights:
             said[label] = f"it did not converge, as none did ({problems})"
         elif problems:
-            said[label] = f"left out: it did not converge ({problems})"
+            said[label] = f"{LEFT_OUT}: it did not converge ({problems})"
         elif not cuts:
             said[label] = "no run held out"
         elif len(weights) == 1:

@@ -88,6 +88,25 @@ def stopped(monkeypatch: pytest.MonkeyPatch, together: bs.Ensemble, bad: list[st
     return asked
 
 
+def test_weight_from_rough_refits_is_said(together: bs.Ensemble, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one law all refits fail, of the other one of three: both say so, and the first is warned of, once."""
+    whole = _fitting.measured
+
+    def rough(*given: Any) -> _refits.Measured:
+        found = whole(*given)
+        law = found.refits["candidate"] == LAWS[0]
+        return dataclasses.replace(found, refits=found.refits.assign(converged=~law & (found.refits.index != 4)))
+
+    monkeypatch.setattr(_fitting, "measured", rough)
+    with pytest.warns(
+        bs.errors.BayesScalingWarning, match=rf"^no refit of {LAWS[0]} below a cut converged: \d+% of"
+    ) as said:
+        found = bs.fit(LAWS, curve(), discrepancy="none", noise="normal", sampler=QUICK, folder=folder)
+    assert len(said) == 1 and found.weights == together.weights
+    why = found.to_frame().set_index("member")["why"]
+    assert why[LAWS[0]].endswith(", 3 of 3 refits rough") and why[LAWS[1]].endswith(", 1 of 3 refits rough")
+
+
 def test_a_law_of_one_input_is_fitted_with_a_rough_and_a_smooth_discrepancy(
     together: bs.Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
