@@ -86,7 +86,7 @@ class Payoffs:
 
     @property
     def perfect(self) -> float:
-        """Expected gain from knowing the truth for free: an upper bound on the gain from any pilots."""
+        """Expected gain from knowing which draw is the truth: if one is, an upper bound on the gain from any pilots."""
         return float(self.worth[0].max(axis=1).mean()) - self.now
 
 

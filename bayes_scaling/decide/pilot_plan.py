@@ -65,7 +65,8 @@ class PilotPlan:
     big : the runs whose forecast is wanted
     log_losses : (n_draw, n_big) expected log loss of each of them, now
     now : payoff of the decision with nothing learned; NaN where only a forecast is wanted
-    perfect : expected gain from knowing the truth for free
+    perfect : expected gain from knowing the truth for free, if it is one of the draws: what every law gets wrong, such
+        as how it trades N for D, is not in it
     unranked : why every pilot is worth 0: the objective ranks nothing; empty where it does
     """
 
@@ -101,14 +102,15 @@ class PilotPlan:
         if self.unranked:
             return f"No recommendation: every pilot is worth 0, because {self.unranked}."
         if not self.buys:
-            limit = "" if math.isnan(self.perfect) else f" Knowing the truth would add {self.perfect:.2g} {self.unit}."
+            perfect = f" Knowing the truth would add {self.perfect:.2g} {self.unit}, if the laws are right."
+            limit = "" if math.isnan(self.perfect) else perfect
             return f"Buy nothing: no run on offer is worth its price to decide {self.decision}.{limit}"
         count = int(self.runs["copies"].sum())
         text = f"Buy {count} run{'s' if count > 1 else ''} for {amount(value.cost, self.budget_unit)}."
         if not math.isnan(self.now):
             text += (
                 f" They should gain {value.gain:.2g} {self.unit} for a price of {value.price:.2g} (knowing the truth "
-                f"would gain {self.perfect:.2g}) and"
+                f"would gain {self.perfect:.2g}, if the laws are right) and"
             )
         else:
             text += " They should"

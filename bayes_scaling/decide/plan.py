@@ -37,7 +37,8 @@ class Choice:
     cost : in the unit of the budget, at the quantile that has to meet it
     value, value_se : of the objective, and its Monte-Carlo standard error
     expected_loss : of one new run
-    regret : (n_draw,) how much more loss the mean curve has here than at the draw's own optimum of the same cost
+    regret : (n_draw,) how much more loss the mean curve has here than at the draw's own optimum of the same cost, by
+        the draw's own trade-off between N and D
     wasted : (n_draw,) share of the FLOPs that the draw's own optimum would save at the same loss
     allowed : whether it keeps to the constraints
     note : where it comes from
@@ -118,7 +119,8 @@ class Plan:
     choice : the recommended run
     predictive : distribution of the loss of one new run there
     costs : (n_cost,) draws of its cost
-    optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and D
+    optimum_params, optimum_tokens : (n_draw,) every draw's own best split of the budget, without constraints on N and
+        D: as sure as the laws are of how they trade N for D, if one of them is right
     optimum_batch : (n_draw,) its batch, within constraints; NaN for draws of laws that do not read it, None where none
         does
     best_rate : (n_draw,) best peak learning rate of the recommended run at its batch, as `optimal_hyperparameters` has

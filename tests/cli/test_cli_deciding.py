@@ -40,7 +40,8 @@ def test_a_plan_is_printed_with_what_it_may_lose(folder: Path) -> None:
     for part in (
         "maximise expected improvement over the incumbent", "plan 20.0B", "Train 20B parameters on",
         "twenty_tokens (*)", "Gopher (*)",
-        "P(loss <= 2) =", "over draws, 90%: params", "lose no more than", "5.04 times the budget",
+        "P(loss <= 2) =", "both by the laws' own trade-off of N for D;",
+        "over draws, 90%, if the laws trade N for D rightly: params", "lose no more than", "5.04 times the budget",
     ):  # fmt: skip
         assert part in words, part
 

@@ -231,7 +231,7 @@ def test_a_plan_buys_what_is_worth_its_price(plan: bs.PilotPlan) -> None:
     np.testing.assert_allclose(plan.offers["cost"], 6 * plan.offers["params"] * plan.offers["tokens"])
     assert (plan.offers["gain"] <= plan.perfect + 1e-12).all()
     assert (plan.offers["gain"] >= 0).all()
-    assert "Buy" in plan.verdict and "nats" in plan.verdict
+    assert "Buy" in plan.verdict and "nats" in plan.verdict and "if the laws are right" in plan.verdict
     assert len(plan.chosen) == plan.runs["copies"].sum()
     assert plan.to_dict()["value"]["net"] == pytest.approx(plan.value.gain - plan.value.price)
 
@@ -261,7 +261,7 @@ def test_what_cannot_change_the_choice_is_not_bought(few: Ensemble) -> None:
     """Where N is fixed there is nothing to choose; where time is dear nothing is worth it."""
     fixed = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, constraints=bs.Constraints(params=(1e10, 1e10)))
     assert not fixed.buys and fixed.perfect == 0
-    assert fixed.verdict.startswith("Buy nothing")
+    assert fixed.verdict.startswith("Buy nothing") and ", if the laws are right." in fixed.verdict
     assert (fixed.offers["gain"] == 0).all()
     dear = bs.pilot(few, OFFERS, 1e21, budget=BUDGET, price=1.0)
     assert not dear.buys and dear.perfect > 0

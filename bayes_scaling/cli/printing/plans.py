@@ -27,7 +27,8 @@ BEST = 8  # runs on offer that are shown
 MORE = 0.1  # of a budget, by which one asks what more of it is worth
 LEGEND = (
     "regret: loss above that of the best split of the same cost, mean and 90% interval over draws; wasted: FLOPs that "
-    "the best split would save at the same loss, median and 90% interval; (*) breaks a constraint"
+    "the best split would save at the same loss, median and 90% interval; both by the laws' own trade-off of N for D; "
+    "(*) breaks a constraint"
 )
 
 
@@ -100,7 +101,7 @@ def _freedom(plan: Plan) -> list[str]:
     intervals = [(name, *plan.interval(0.9, f"optimum_{name}")) for name in wanted]
     words = ", ".join(f"{name} {span(low, high)}" for name, low, high in intervals)
     lines = [
-        f"best split of the budget over draws, 90%: {words}",
+        f"best split of the budget over draws, 90%, if the laws trade N for D rightly: {words}",
         f"sizes from {span(*plan.flat)} params lose no more than {plan.flat_within:.2g} {plan.loss_unit} on average",
     ]
     if plan.best_rate is not None:
