@@ -51,7 +51,9 @@ def refuse_tiny(problem: CheckedDecision, budget: float, runs: Points) -> None:
     flops, unit = float(runs["flops"][0]), problem.spending.unit
     if flops * MISTAKEN >= smallest:
         return
-    hint = meant("flops", budget, smallest, largest) if unit == FLOPS else f"; check that the budget is in {unit}"
+    # A budget may buy far more than any fitted run has, so that a unit as large as the PF-day is likely.
+    high = largest * LARGER
+    hint = meant("flops", budget, smallest, high) if unit == FLOPS else f"; check that the budget is in {unit}"
     raise PlanError(
         f"a budget of {budget:g} {unit} buys a run {smallest / flops:.3g} times below the smallest fitted run "
         f"({amount(smallest, FLOPS)}){hint}"

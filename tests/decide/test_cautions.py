@@ -8,6 +8,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.base.numbers import amount
+from bayes_scaling.data.validation import PF_DAY
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import money
 from bayes_scaling.decide.decision import DecisionProblem, allocate
@@ -32,6 +33,9 @@ def test_a_budget_far_below_all_runs_is_cautioned_and_one_in_another_unit_refuse
         PlanError, match=r"a budget of 6666 FLOPs buys a run .* if PF-days are meant, write 5.7\d*e\+23$"
     ):
         allocate(chinchilla, 6666.0)
+    largest = float(runs.column("flops").max())
+    with pytest.raises(PlanError, match="if PF-days are meant, write"):  # far beyond the fitted runs, as budgets are
+        allocate(chinchilla, 1e5 * largest / PF_DAY)
     tiny = smallest / 1500
     for ask in (
         lambda problem, budget: problem.allocate(budget),
