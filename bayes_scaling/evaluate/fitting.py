@@ -10,7 +10,6 @@ from typing import TypedDict, Unpack, overload
 
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.executors import ExecutorChoice, opened
-from bayes_scaling.base.messages import computed_percent
 from bayes_scaling.base.progress import progress_bar
 from bayes_scaling.base.tasks import carried_out
 from bayes_scaling.base.warned import warn_caller
@@ -28,8 +27,6 @@ from bayes_scaling.laws.law import Law
 from bayes_scaling.model.choices import DiscrepancyChoice, NoiseChoice, chosen_discrepancy, chosen_noise
 from bayes_scaling.model.pooling import Pool, Pooling
 from bayes_scaling.predict.ensemble import ALONE, TREND, Ensemble
-
-SOME = 0.05  # of the weight; a member that forecast badly keeps less than this, whatever its refits
 
 
 class ModelOptions(TypedDict, total=False):
@@ -235,21 +232,4 @@ def _fit_several(
     for label, problems in left_out.items():
         said = f"{label} did not converge ({problems}), and is left out of the ensemble"
         warn_caller(said)
-    weighed = Weighed.of(candidates, made, cuts, runs)
-    if said := _rough(weighed):
-        warn_caller(said)
-    return Ensemble.of(weighed, seed)
-
-
-def _rough(weighed: Weighed) -> str:
-    """Say which members have weight although none of their refits converged; empty where there is none."""
-    found = {
-        one.member: weighed.weights[one.member] for one in weighed.evidence.laws if one.unconverged == one.refits > 0
-    }
-    found = {name: weight for name, weight in found.items() if weight >= SOME}
-    if not found:
-        return ""
-    return (
-        f"no refit of {'; '.join(found)} below a cut converged: {computed_percent(sum(found.values()))} of the weight "
-        "rests on rough fits, and the sampler nuts makes better ones"
-    )
+    return Ensemble.of(Weighed.of(candidates, made, cuts, runs), seed)

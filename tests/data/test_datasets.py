@@ -98,7 +98,6 @@ def test_the_card_is_there(table: bs.Runs) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:no refit of farseer below a cut converged")
 def test_the_demo_forecasts_what_was_measured(tmp_path: object) -> None:
     code, out, _ = run("demo", "--out", tmp_path)
     assert code == 0

@@ -63,9 +63,7 @@ def with_together(folder: Path) -> bs.Comparison:
 
 def test_laws_together_say_what_a_fit_to_the_runs_below_the_cut_says(with_together: bs.Comparison) -> None:
     below, above = curve().cut(CUTS[0].column, CUTS[0].at)
-    with pytest.warns(bs.errors.BayesScalingWarning, match=f"no refit of {LAWS[0]}, trend below a cut converged"):
-        fit = bs.fit(LAWS, below, seed=0)
-    predicted = bs.forecast(fit, above).predictive
+    predicted = bs.forecast(bs.fit(LAWS, below, seed=0), above).predictive
     expected = bs.evaluate.score(predicted, above.loss)
     scores = with_together.scores[with_together.scores["candidate"] == "laws together"].reset_index(drop=True)
     pd.testing.assert_frame_equal(scores[list(expected)], expected)
