@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
+import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, check_fields, validated
@@ -185,7 +186,7 @@ class DecisionProblem:
         Budgets are searched up to runs 30 e-folds larger than the largest fitted one.
         """
         found = smallest_budget(self.checked, probabilities)
-        self._warn_of(found[found["why"] == ""])
+        self._warn_of(found[np.isfinite(found["budget"])] if len(found) else found)
         return found
 
     def _warn_of(self, bought: pd.DataFrame) -> None:

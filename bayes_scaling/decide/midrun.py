@@ -99,13 +99,13 @@ class MidRun:
             return ""
         best, longer = self.options.iloc[self._best], self.options.iloc[len(KEPT) :]
         if not len(longer):
-            return " What it costs is not counted: --price counts it."
+            return " What it costs is not counted: a price counts it."
         gains = [
             f"{row['net'] - best['net']:.3g} for {amount(row['cost'] - best['cost'], self.unit)} more"
             for _, row in longer.iterrows()
         ]
         times = [option.removeprefix("extend ") for option in longer["option"]]
-        said = "What it costs is not counted, so no extension is recommended: --price counts it"
+        said = "What it costs is not counted, so no extension is recommended: a price counts it"
         rest = "".join(f", {factor} {gain}" for factor, gain in zip(times[1:], gains[1:], strict=True))
         return f" {said}. Extending it {times[0]} would gain another {gains[0]}{rest}."
 

@@ -81,13 +81,13 @@ def test_without_a_price_extensions_are_listed_and_not_recommended(fit: bs.Fit, 
     assert half_way.options["net"].is_monotonic_increasing and half_way.best == "continue as planned"
     said = half_way.verdict
     assert said.startswith("Continue as planned: expected improvement")
-    assert "What it costs is not counted, so no extension is recommended: --price counts it." in said
+    assert "What it costs is not counted, so no extension is recommended: a price counts it." in said
     gain = half_way.options["value"].iloc[3] - half_way.options["value"].iloc[1]
     assert "Extending it 1.5 times would gain another" in said and f"2 times {gain:.3g} for 4.8e19 FLOPs more." in said
     cheap = bs.midrun(fit, "big", 16_000, price=1e-30, unconverged=True)
     assert cheap.best == "extend 2 times" and "not counted" not in cheap.verdict
     alone = bs.midrun(fit, "big", 16_000, extend=(), unconverged=True)
-    assert alone.verdict.endswith("What it costs is not counted: --price counts it.")
+    assert alone.verdict.endswith("What it costs is not counted: a price counts it.")
 
 
 def test_stopping_now_leaves_the_measured_loss(half_way: bs.MidRun, curves: pd.DataFrame) -> None:
