@@ -112,7 +112,7 @@ def smallest_budget(problem: CheckedDecision, probabilities: Sequence[float]) ->
         budget = problem.space_of_flops(math.exp(place)).surface.budget
         row = {"probability": probability, "budget": budget, "params": params, "tokens": tokens, "reached": p}
         rows.append({**row, "why": why})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["probability", "budget", "params", "tokens", "reached", "why"])
 
 
 def _log_flops(problem: CheckedDecision) -> list[float]:

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, check_fields, validated
@@ -186,7 +185,7 @@ class DecisionProblem:
         Budgets are searched up to runs 30 e-folds larger than the largest fitted one.
         """
         found = smallest_budget(self.checked, probabilities)
-        self._warn_of(found[np.isfinite(found["budget"])] if len(found) else found)
+        self._warn_of(found[found["why"] == ""])
         return found
 
     def _warn_of(self, bought: pd.DataFrame) -> None:

@@ -284,12 +284,12 @@ def _first_reached(
     """
     fit, count = share.fit, len(share.draws)
     with scope():
-        draws = padded({name: values[share.draws] for name, values in _draws(fit, group).items()})
+        draws = {name: padded(values[share.draws]) for name, values in _draws(fit, group).items()}
         fixed = {name: jnp.asarray(value) for name, value in given.items()}
         root, curve = _along(fit.model.formula, kind)
 
         def of_law(targets: np.ndarray) -> np.ndarray:
-            return np.asarray(root(draws, padded({"target": targets})["target"], fixed))[:count]
+            return np.asarray(root(draws, padded(targets), fixed))[:count]
 
         if not fit.discrepancy_grid.size:
             return of_law(np.full(count, target))

@@ -24,17 +24,13 @@ from bayes_scaling.predict.predictive import Predictive, Residuals
 POINTS_AT_ONCE = 32  # points that are evaluated together
 
 
-def padded(draws: Mapping[str, np.ndarray | Array]) -> dict[str, Array]:
-    """Return draws as JAX arrays, the last one repeated until their number is a power of two.
+def padded(draws: np.ndarray | Array) -> Array:
+    """Return draws as a JAX array, the last one repeated until their number is a power of two.
 
     How many draws a law has in an ensemble follows from its weight. Programs are compiled for few such numbers.
     """
-    count = len(next(iter(draws.values())))
-    beyond = (1 << (count - 1).bit_length()) - count
-    return {
-        name: jnp.asarray(np.concatenate([x, np.repeat(x[-1:], beyond, axis=0)]) if beyond else x)
-        for name, x in draws.items()
-    }
+    beyond = (1 << (len(draws) - 1).bit_length()) - len(draws)
+    return jnp.asarray(np.concatenate([draws, np.repeat(draws[-1:], beyond, axis=0)]) if beyond else draws)
 
 
 def law_and_scale(
@@ -63,7 +59,7 @@ def law_and_scale(
     }
     laws, scales = [], []
     with scope():
-        device = padded(theta)
+        device = {name: padded(values) for name, values in theta.items()}
         for start in range(0, count, POINTS_AT_ONCE):
             given = {name: jnp.asarray(values[start : start + POINTS_AT_ONCE]) for name, values in blocks.items()}
             law, scale = log_mean_and_scale(fit.model)(device, given)
@@ -125,7 +121,7 @@ class Member:
     def device(self) -> dict[str, Array]:
         """The draws as JAX arrays, in float64, `padded`."""
         with scope():
-            return padded(self.theta)
+            return {name: padded(values) for name, values in self.theta.items()}
 
     def law_and_scale(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """Return the log of the law and the scale of the noise at each point, ``(n_draw, n_point)`` each."""

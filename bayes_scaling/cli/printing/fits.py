@@ -106,8 +106,11 @@ def _of_many_groups(fit: Fit) -> dict[str, list[str]]:
 def _by_parameter(fit: Fit, names: Sequence[str]) -> list[str]:
     """Name parameters, those of many groups by how many there are of them."""
     many, counts = _of_many_groups(fit), Counter(name.partition("[")[0] for name in names)
-    some = (name if name.partition("[")[0] not in many else name.partition("[")[0] for name in names)
-    return [f"{name} of {counted(counts[name], 'group')}" if name in many else name for name in dict.fromkeys(some)]
+    said = []
+    for name in names:
+        base = name.partition("[")[0]
+        said.append(f"{base} of {counted(counts[base], 'group')}" if base in many else name)
+    return list(dict.fromkeys(said))
 
 
 def fit_content(fit: Fit) -> dict[str, Any]:
