@@ -261,7 +261,7 @@ def test_recovers_the_truth_as_often_as_it_says(law: bs.laws.Law) -> None:
     table = typical_design(law)
     held, learned, marked = [], [], []
     normal = Noise("normal")
-    count = 10 if len(law.parameters) > 6 else 20  # many intervals of a table make up for few tables
+    count = 10 if len(law.parameters) > 6 else 12  # many intervals of a table make up for few tables
     drawn = [draw_truth(law, normal, Discrepancy("none"), _at(law), seed) for seed in range(count)]
     truths = [{**truth, "sigma": 0.01} for truth in drawn]
     tables = [simulate(law, table, truth, noise=normal, seed=seed) for seed, truth in enumerate(truths)]

@@ -17,6 +17,7 @@ from bayes_scaling.cli import _workers
 from bayes_scaling.cli.commands import app, run
 from bayes_scaling.decide import decision
 from bayes_scaling.decide.problem import CheckedDecision
+from bayes_scaling.evaluate import backtesting
 from bayes_scaling.inference import fit as fitting
 from bayes_scaling.inference import loading
 from bayes_scaling.plot import gallery
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None]:
-    """Stop where a fit, a search or pictures would start; read the valid fit once."""
+    """Stop where fits, a search or pictures would start; read the valid fit once."""
 
     def stop(*_: Any, **__: Any) -> Any:
         raise bs.BayesScalingError("long work would start here, with arguments that were read")
@@ -58,6 +59,7 @@ def no_long_work(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[None
     monkeypatch.setattr(CheckedDecision, "best_place", stop)
     monkeypatch.setattr(decision, "choose_pilots", stop)
     monkeypatch.setattr(gallery, "save_pictures", stop)
+    monkeypatch.setattr(backtesting, "attempted", stop)
     yield
 
 
@@ -68,6 +70,9 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
     plan = world.folder / "registered-for-commands.json"
     if not plan.exists():
         world.registered.save(plan)
+    tables = world.folder / "tables"
+    tables.mkdir(exist_ok=True)
+    (tables / "one.csv").write_bytes(world.csv.read_bytes())
     offers = ["--between", "params=1e8:1e9", "--between", "tokens=1e9:1e10"]
     tracker = ["mlflow", str(world.folder), "--out", "imported.csv"]
     return {
@@ -75,7 +80,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "fit": [csv],
         "forecast": [fit, *at],
         "compare": [csv, "--law", "chinchilla"],
-        "backtest": [str(world.folder), "--law", "chinchilla"],
+        "backtest": [str(tables), "--law", "chinchilla"],
         "allocate": [fit, "--budget", "1e22"],
         "pilot": [fit, "--budget", "1e22", "--pilot-budget", "1e20", *offers],
         "trajectory": [fit, "--params", "1e10", "--tokens", "2e11"],

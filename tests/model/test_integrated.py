@@ -158,7 +158,7 @@ def test_a_start_that_differs_between_groups_is_sampled() -> None:
 
 @pytest.mark.slow
 def test_posterior_is_that_of_sampled_increments() -> None:
-    runs = curves(8, 8, 1)
+    runs = curves(4, 6, 1)
     found = {}
     with scope():
         for name, noise in {"integrated": CORRELATED, "sampled": CORRELATED}.items():
