@@ -4,7 +4,8 @@
 
 N non-embedding parameters, D training tokens, each seen once, L loss (the paper: bits per character). The best D / N
 then changes with compute. All three functions are ln f(N) = u N^v + w, a straight line in ln N as v goes to 0; priors
-are on their values and slopes at the centre of the data, and on v, small and with the sign of the paper.
+are on their values and slopes at the centre of the data, and on v, small and with the sign of the paper. Runs tell
+how much a and b bend the data term together, and hardly which of them does: so a - b is sampled, and the share of a.
 
 Li et al. 2025 (arXiv 2506.10972).
 """
@@ -35,19 +36,6 @@ def mean(
     return jnp.exp(s * power(params, q) + S) + jnp.exp(B * power(params, b) + Q - exponent * jnp.log(tokens))
 
 
-def curvature(name: str, of: str, centre: float, sign: int = 1) -> Parameter:
-    """Return the parameter for the power of N in one of the three functions."""
-    return Parameter(
-        name,
-        dist.LogNormal(log(centre), 0.3),
-        unit="1",
-        meaning=f"power of N in the log of {of}: how fast its slope changes",
-        source="weakly informative: near a straight line in ln N, sign of the paper",
-        quantity="its size",
-        value=lambda draw: sign * draw,
-    )
-
-
 LAW = Law(
     name="farseer",
     title="irreducible loss, data coefficient and data exponent as functions of the model's size",
@@ -56,9 +44,35 @@ LAW = Law(
     decreasing_in=("tokens",),
     parameters=(
         LOSS_AT_CENTRE,
-        curvature("q", "the irreducible loss", 0.15),
-        curvature("b", "the data coefficient", 0.1, -1),
-        curvature("a", "the data exponent", 0.12),
+        Parameter(
+            "q",
+            dist.LogNormal(log(0.15), 0.3),
+            unit="1",
+            meaning="power of N in the log of the irreducible loss: how fast its slope changes",
+            source="weakly informative: near a straight line in ln N, sign of the paper",
+        ),
+        Parameter(
+            "bend",
+            dist.LogNormal(log(0.22), 0.22),
+            unit="1",
+            meaning="a - b: how fast the slopes of the data term change",
+            source="weakly informative: near a straight line in ln N, signs of the paper",
+        ),
+        Parameter(
+            "a",
+            dist.Beta(12.0, 10.0),
+            unit="1",
+            meaning="power of N in the log of the data exponent: how fast its slope changes",
+            source="weakly informative: about half of the bend",
+            quantity="a / bend",
+            value=lambda draw, bend: draw * bend,
+        ),
+        Derived(
+            "b",
+            unit="1",
+            meaning="power of N in the log of the data coefficient: how fast its slope changes",
+            value=lambda a, bend: a - bend,
+        ),
         Parameter(
             "floor",
             dist.Beta(2.0, 2.0),
@@ -132,17 +146,7 @@ LAW = Law(
     published=(
         Published(
             "li2025",
-            {
-                "s": -0.021,
-                "q": 0.169,
-                "S": -0.091,
-                "B": 88.01,
-                "b": -0.1,
-                "Q": -6.287,
-                "A": -0.124,
-                "a": 0.123,
-                "E": 0.424,
-            },
+            dict(s=-0.021, q=0.169, S=-0.091, B=88.01, b=-0.1, Q=-6.287, A=-0.124, a=0.123, E=0.424),
             source="Li et al. 2025, from memory, not checked against the paper",
             note="bits per character, non-embedding parameters",
             verified=False,
