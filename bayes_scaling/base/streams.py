@@ -21,6 +21,7 @@ SIMULATED_PATHS: Final = 5
 INTEGRATED_OUT: Final = 5  # what sampling has integrated out
 MIXTURE: Final = 6  # which draws of several fits are used
 DESIGNS: Final = 7  # of made-up tables of runs
+FINISHED: Final = 8  # what finished runs show of one under way
 NORMAL_PARTS: Final = 11  # of residuals that are not normal
 OUTCOMES: Final = 21  # of pilots, that weights are made for
 LEARNED_OUTCOMES: Final = 23  # of pilots, that a regression learns from

@@ -184,7 +184,14 @@ def midrun(
         raise PlanError(f"the price is {price:g}, expected the worth of one unit of cost, 0 or more")
     goal = _goal(fit, run, objective, options)
     rows: Mapping[str, Any] | pd.DataFrame = {along: ends} if ahead is None else ahead
-    found = continued(fit, run, rows, seed=options.get("seed", 0), unconverged=options.get("unconverged", False))
+    found = continued(
+        fit,
+        run,
+        rows,
+        until=until,
+        seed=options.get("seed", 0),
+        unconverged=options.get("unconverged", False),
+    )
     for caution in found.cautions:
         warn_caller(caution)
     places = _places(found, run, along, ends)

@@ -33,6 +33,7 @@ def continued(
     run: str,
     ahead: Mapping[str, Any] | pd.DataFrame,
     *,
+    until: float | None = None,
     seed: Seed = 0,
     unconverged: bool = False,
 ) -> Forecast:
@@ -46,6 +47,10 @@ def continued(
     ahead : future rows, by the columns that change along the run: ``{"steps": [20_000, 40_000]}``, or a table. Columns
         that are constant in all its rows so far (params, batch, group) are filled in. The first row may be at the
         current position of the run, not before it
+    until : where the run is to end, in what its curve is ordered by (steps, else tokens). Then finished runs of the
+        table, cut at the share of their length at which this one is now, show what its law does not know of the rest,
+        such as what a falling learning rate does (`bayes_scaling.predict.finished`). Rows beyond it keep what is shown
+        of the end. By default the end is not known, and the law alone says how the curve goes on
     seed : of the noise and the discrepancy ahead
     unconverged : accept fits that did not converge
 
@@ -60,17 +65,26 @@ def continued(
     ForecastError
         When the fitted table has no such run, or an input of the law is missing, or a row is before the last one.
     """
-    return by_all_laws(source, seed, unconverged, lambda fit, draws: _continued_by(fit, run, ahead, seed, draws))
+    return by_all_laws(source, seed, unconverged, lambda fit, draws: _continued_by(fit, run, ahead, seed, draws, until))
 
 
 def _continued_by(
-    fit: Fit, run: str, ahead: Mapping[str, Any] | pd.DataFrame, seed: int, draws: np.ndarray | None
+    fit: Fit,
+    run: str,
+    ahead: Mapping[str, Any] | pd.DataFrame,
+    seed: int,
+    draws: np.ndarray | None,
+    until: float | None,
 ) -> Forecast:
     """Continue a run with one fit, or with some of its draws."""
     so_far, along = curve_so_far(fit, run)
     frame = _rows_ahead(fit, run, so_far, along, ahead)
     refuse_many(frame)
-    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed, draws)
+    if until is not None and not until > float(so_far[along].iloc[-1]):
+        raise ForecastError(
+            f"run {run!r} is at {along} {so_far[along].iloc[-1]:g}, and was to end at {until:g}: nothing is left of it"
+        )
+    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed, draws, until)
     return dataclasses.replace(
         found,
         points=frame,

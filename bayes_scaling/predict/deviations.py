@@ -111,7 +111,7 @@ def of_runs_that_go_on(
     if not noise.correlated:
         return Deviations(np.zeros(shape), np.zeros(shape), np.zeros(shape))
     ids = list(dict.fromkeys(run.tolist()))
-    started = {one: (centre, variance) for one, centre, variance in zip(ids, *_ends(noise, so_far, ids), strict=True)}
+    started = {one: (centre, variance) for one, centre, variance in zip(ids, *of_ends(noise, so_far, ids), strict=True)}
     centre, variance, drawn = np.empty(shape), np.empty(shape), np.empty(shape)
     slow, length = (np.broadcast_to(_columns(theta[name]), shape) for name in ("sigma_curve", "length"))
     for one in ids:
@@ -120,8 +120,7 @@ def of_runs_that_go_on(
         state = expected + np.sqrt(spread) * rng.standard_normal(shape[0])
         of_run = np.flatnonzero(run == one)
         for row in of_run[np.argsort(position[of_run], kind="stable")]:
-            gap = np.log(position[row] / here) / length[:, row]
-            keep, fresh = np.exp(-gap), slow[:, row] ** 2 * -np.expm1(-2 * gap)
+            keep, fresh = innovations(slow[:, row], length[:, row], np.log(position[row] / here))
             expected, spread = keep * expected, keep**2 * spread + fresh
             state = keep * state + np.sqrt(fresh) * rng.standard_normal(shape[0])
             centre[:, row], variance[:, row], drawn[:, row] = expected, spread, state
@@ -129,7 +128,12 @@ def of_runs_that_go_on(
     return Deviations(centre, np.sqrt(variance), drawn)
 
 
-def _ends(noise: Noise, so_far: SoFar, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def innovations(slow: np.ndarray, length: np.ndarray, e_folds: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is left of a deviation after some e-folds along its curve, and the variance of what is new."""
+    return np.exp(-e_folds / length), slow**2 * -np.expm1(-2 * e_folds / length)
+
+
+def of_ends(noise: Noise, so_far: SoFar, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return expectation and variance of each run's deviation at its last row so far, ``(n_run, n_draw)`` each.
 
     The filter predicts a row at the end of each run; the deviation is that prediction without the scatter of a row.

@@ -13,7 +13,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed
-from bayes_scaling.base.streams import GOING_ON, stream
+from bayes_scaling.base.streams import FINISHED, GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.runs import Runs
@@ -33,8 +33,9 @@ from bayes_scaling.predict.cautions import (
     out_of_range,
     unread,
 )
-from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
+from bayes_scaling.predict.deviations import Deviations, SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, shares_of
+from bayes_scaling.predict.finished import Finished, apart_of, finished_like, taken_over
 from bayes_scaling.predict.members import law_and_scale
 from bayes_scaling.predict.paths import Paths
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
@@ -330,7 +331,12 @@ def refuse_many(frame: pd.DataFrame) -> None:
 
 
 def at_rows_ahead(
-    fit: Fit, frame: pd.DataFrame, known: RunsSoFar, seed: int, draws: np.ndarray | None = None
+    fit: Fit,
+    frame: pd.DataFrame,
+    known: RunsSoFar,
+    seed: int,
+    draws: np.ndarray | None = None,
+    until: float | None = None,
 ) -> Forecast:
     """Forecast rows of runs that are new, and of runs that go on.
 
@@ -340,6 +346,8 @@ def at_rows_ahead(
     known : fitted rows of the runs that go on, named as in the column ``run`` of ``frame``
     seed : of the noise, of the discrepancy and of deviations of curves
     draws : (n_draw,) which draws of the fit are asked, by index; by default all
+    until : where the run is to end, if one run goes on and its end is known: then finished runs show what becomes of
+        it (`bayes_scaling.predict.finished`)
     """
     if known.runs and STEP_RATE in fit.law.inputs and STEP_RATE not in frame:
         raise ForecastError(f"run {known.runs[0]!r} goes on: give the learning rate of its rows ahead, {STEP_RATE}")
@@ -368,6 +376,9 @@ def at_rows_ahead(
         ahead = now + on
         rng = stream(seed, GOING_ON)
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
+        if until is not None:
+            shares = position[now - 1] / until, position[ahead] / until
+            going = _with_finished(fit, going, known, until, shares, seed, chosen)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
         # Beyond the last knot the path starts from the current row of the run.
@@ -393,6 +404,42 @@ def at_rows_ahead(
         cautions=(*known.cautions, *_cautions(fit, frame), *by_the_prior(whole, theta, log_mean)),
         continues=tuple(known.runs),
     )
+
+
+def _with_finished(
+    fit: Fit,
+    going: Deviations,
+    known: RunsSoFar,
+    until: float,
+    shares: tuple[float, np.ndarray],
+    seed: int,
+    draws: np.ndarray | slice,
+) -> Deviations:
+    """Add what finished runs of the table show of the rest of the one that goes on, where its law does not know it.
+
+    Parameters
+    ----------
+    going : deviations of the run at rows ahead
+    until : where the run is to end
+    shares : of that, at its current row and at each row ahead
+    """
+    if STEP_RATE in fit.law.inputs:
+        return going  # this law knows what a schedule does
+    (run,) = known.runs
+    rows = finished_like(fit.runs.table, run, known.along, until, fit.noise)
+    if rows.empty:
+        return going
+    theta, cell = fit.in_groups(rows, PLANNED, seed)
+    theta = {name: values[draws] for name, values in theta.items()}
+    table = {str(name): rows[name].to_numpy(float) for name in rows if name not in {"run", *fit.groups.columns}}
+    table["run"] = numbered(rows["run"])
+    log_law, scale = law_and_scale(fit, theta, table, cell)
+    learned = np.broadcast_to(paths_at(fit, table, seed, draws)[0], log_law.shape)
+    residual = np.log(rows["loss"].to_numpy(float)) - (log_law + learned)
+    seen = SoFar(table["run"], rows[known.along].to_numpy(float), residual, scale, by_row(theta, cell))
+    params = rows.groupby("run", sort=False)["params"].first().to_numpy(float) if "params" in rows else None
+    apart = np.zeros(seen.run.max() + 1) if params is None else apart_of(params, known.rows)
+    return taken_over(fit.noise, going, Finished(seen, apart), *shares, stream(seed, FINISHED))
 
 
 def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:

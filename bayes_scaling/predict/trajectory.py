@@ -311,7 +311,8 @@ def trajectory(
     if not _is_list(inputs[along]) and (lists := [name for name, value in others.items() if _is_list(value)]):
         raise ForecastError(f"{lists[0]} is a list, so give {along} as a list of equal length too, one for each row")
     if run:
-        found = continued(source, run, {along: rows, **others}, seed=seed, unconverged=unconverged)
+        until = None if _is_list(inputs[along]) else float(rows[-1])
+        found = continued(source, run, {along: rows, **others}, until=until, seed=seed, unconverged=unconverged)
     else:
         labels = set(fits[0].runs.table["run"].astype(str)) if "run" in fits[0].runs else set()
         name = PLANNED_RUN + "'" * sum(one.startswith(PLANNED_RUN) for one in labels)

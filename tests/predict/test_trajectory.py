@@ -187,7 +187,7 @@ def test_a_run_under_way_goes_on_from_its_rows(fit: bs.Fit, runs: bs.Runs) -> No
     run = str(runs.table["run"].iloc[-1])
     rows = runs.table[runs.table["run"] == run]
     own = bs.trajectory(fit, run=run, steps=64_000)
-    ahead = bs.continued(fit, run, {"steps": own.positions})
+    ahead = bs.continued(fit, run, {"steps": own.positions}, until=64_000)
     np.testing.assert_array_equal(own.draws("curve"), ahead.mean)
     np.testing.assert_array_equal(own.draws("new_run"), ahead.new_run)
     assert own.positions[0] == pytest.approx(STEPS[-1]) and own.positions[-1] == pytest.approx(64_000)
