@@ -90,7 +90,7 @@ def _continued_by(
         points=frame,
         label=f"{fit.law.label}, run {run} continued",
         extrapolation=frame[along].to_numpy(float) / float(so_far[along].iloc[-1]),
-        cautions=() if fit.noise.correlated else (_taken_apart(run, len(so_far)),),
+        cautions=(*found.cautions, *(() if fit.noise.correlated else (_taken_apart(run, len(so_far)),))),
     )
 
 

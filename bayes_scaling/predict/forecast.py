@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed, plain
 from bayes_scaling.base.streams import FINISHED, GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
@@ -55,6 +55,7 @@ MOST_POINTS = 50_000  # of a forecast: its draws take 2.5 GiB
 
 DISAGREEMENT = "disagreement between laws"
 OWN_ERROR, OWN_ERRORS = "the law's own error", "the laws' own error"
+FINISHED_RUNS = "what finished runs show of its end"
 
 
 def contents(known: Sequence[str], error: Sequence[str] = (), own: Sequence[str] = ()) -> dict[str, str]:
@@ -368,6 +369,8 @@ def at_rows_ahead(
     at_rows = by_row(theta, cell[now:])
     own = of_new_runs(fit.noise, at_rows, {name: values[now:] for name, values in table.items()}, seed)
     fitted, fresh, drawn = (log_law + learned)[:, now:], unresolved[:, now:], np.zeros((1, 1))
+    shown: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     if known.runs:
         run, position = table["run"], both[known.along].to_numpy(float)
         residual = np.log(known.rows["loss"].to_numpy(float)) - (log_law + learned)[:, :now]
@@ -378,7 +381,9 @@ def at_rows_ahead(
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
         if until is not None:
             shares = position[now - 1] / until, position[ahead] / until
-            going = _with_finished(fit, going, known, until, shares, seed, chosen)
+            alone, going = going, _with_finished(fit, going, known, until, shares, seed, chosen)
+            shown = (FINISHED_RUNS,) if going is not alone else ()
+            unseen = () if shown or not _may_bend(fit) else (_unseen(known.runs[0], shares[0]),)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
         # Beyond the last knot the path starts from the current row of the run.
@@ -399,10 +404,23 @@ def at_rows_ahead(
         predictive=Predictive.of(log_mean + own.centre, scale[:, now:], residuals, own.scale),
         loss_unit=fit.runs.loss_unit,
         label=fit.law.label,
-        contains=contents(("parameters",), (*error, *deviation), departure),
+        contains=contents(("parameters",), (*error, *deviation, *shown), departure),
         extrapolation=_extrapolation(fit, frame),
-        cautions=(*known.cautions, *_cautions(fit, frame), *by_the_prior(whole, theta, log_mean)),
+        cautions=(*known.cautions, *unseen, *_cautions(fit, frame), *by_the_prior(whole, theta, log_mean)),
         continues=tuple(known.runs),
+    )
+
+
+def _may_bend(fit: Fit) -> bool:
+    """Whether a schedule may bend curves in a way that the law does not know, and that is seen along curves."""
+    return STEP_RATE not in fit.law.inputs and fit.noise.correlated
+
+
+def _unseen(run: str, share: float) -> str:
+    """Say that no finished run shows what becomes of one under way."""
+    return (
+        f"no other run has rows before and after {share:.2g} of its length, where run {plain(run)} is: what a learning "
+        "rate that falls to the end will do to it is not in its band"
     )
 
 
@@ -423,8 +441,8 @@ def _with_finished(
     until : where the run is to end
     shares : of that, at its current row and at each row ahead
     """
-    if STEP_RATE in fit.law.inputs:
-        return going  # this law knows what a schedule does
+    if not _may_bend(fit):
+        return going
     (run,) = known.runs
     rows = finished_like(fit.runs.table, run, known.along, until, fit.noise)
     if rows.empty:
@@ -471,6 +489,7 @@ def mixed(
     error = (OWN_ERRORS,) if any("own error" in words for words in said) else ()
     deviating = [member.continues for member in members.values() if "own deviation" in member.contains["mean"]]
     own = own_deviation(list(dict.fromkeys(itertools.chain.from_iterable(deviating))))
+    shown = (FINISHED_RUNS,) if any(FINISHED_RUNS in words for words in said) else ()
     departs = any(NEW_DEVIATION in member.contains[CURVE] for member in members.values())
     return Forecast(
         points=some.points,
@@ -481,7 +500,7 @@ def mixed(
         predictive=Predictive.mixture([member.predictive.take(chosen[name]) for name, member in members.items()]),
         loss_unit=some.loss_unit,
         label=label_of(weights),
-        contains=contents(known, (*error, *own), (NEW_DEVIATION,) if departs else ()),
+        contains=contents(known, (*error, *own, *shown), (NEW_DEVIATION,) if departs else ()),
         extrapolation=some.extrapolation,
         members={name: (weights[name], member) for name, member in members.items()},
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),

@@ -48,6 +48,8 @@ def test_runs_that_end_below_the_law_say_that_this_one_will() -> None:
     error = [abs(np.log(one.median()[0] / measured)) for one in (alone, with_plan)]
     assert alone.interval(0.9)[0, 0] > measured, "the law alone does not know that curves bend"
     assert error[1] < error[0] / 2
+    assert "finished runs" in with_plan.contains["mean"] and "finished runs" not in alone.contains["mean"]
+    assert not with_plan.cautions
     low, high = with_plan.interval(0.9)[0]
     assert low < measured < high
     plan = bs.midrun(fit, "big", END, unconverged=True)
@@ -63,6 +65,20 @@ def test_runs_that_go_as_the_law_says_change_little() -> None:
     width = [np.ptp(np.log(one.interval(0.9)[0])) for one in (alone, with_plan)]
     assert width[0] * 0.98 < width[1] < 2 * width[0]
     assert with_plan.median()[0] == pytest.approx(measured, rel=3e-3)
+
+
+def test_it_is_said_where_no_finished_run_shows_the_rest() -> None:
+    frame = table(0.02)
+    late = frame[(frame["run"] == "big") | (frame["steps"] > HALF)]
+    fit = fit_exact("kaplan_steps", bs.Runs.from_frame(late), noise=CORRELATED, seed=0)
+    alone, with_plan = (
+        bs.continued(fit, "big", {"steps": [END]}, until=until, unconverged=True) for until in (None, END)
+    )
+    np.testing.assert_array_equal(alone.new_run, with_plan.new_run)
+    assert not alone.cautions
+    assert "no other run has rows before and after 0.47 of its length" in with_plan.cautions[0]
+    with pytest.warns(UserWarning, match="no other run has rows before and after"):
+        bs.midrun(fit, "big", END, unconverged=True)
 
 
 def test_an_end_that_is_behind_is_refused() -> None:
