@@ -29,6 +29,7 @@ from bayes_scaling.predict.so_far import curve_so_far
 
 BAND = 0.9  # probability of the band of the loss
 KEPT = ("stop now", "continue as planned")  # the first two options
+UNLIKELY = 1e-3  # probability of what is wanted, below which a run is not worth going on, where cost is not counted
 EXACT = 1e-9  # scale of a loss that is measured, over the loss: quantiles need a density
 
 
@@ -218,6 +219,8 @@ def midrun(
         }
     )
     stop = _why_stop(objective, goal, value)
+    if not stop and not price:
+        stop = _why_hopeless(objective, goal, reaches if objective.needs_target else beats, table["option"])
     unranked = "" if price or stop else why_unranked(objective, goal, value, "every option")
     return MidRun(
         label=found.label,
@@ -262,6 +265,18 @@ def _why_stop(objective: Objective, goal: Goal, value: np.ndarray) -> str:
     if objective.needs_target:
         return f"no option reaches {goal.target:g}"
     return f"no option is likely to beat {goal.incumbent:g} ({objective.label} {value.max():.2g} at most)"
+
+
+def _why_hopeless(objective: Objective, goal: Goal, probability: np.ndarray, options: pd.Series) -> str:
+    """Say why a run may stop whose planned end will hardly bring what is wanted; empty where it may, or has already."""
+    improves = not objective.unit and objective.direction == "maximise"
+    now, planned = probability[: len(KEPT)]
+    if now or planned >= UNLIKELY or not (objective.needs_target or improves):
+        return ""
+    does, loss = ("reaches", goal.target) if objective.needs_target else ("beats", goal.incumbent)
+    text = f"as planned it {does} {loss:g} with a probability of {planned:.1g}"
+    best = int(probability.argmax())
+    return f"{text}, if you {options.iloc[best]} of {probability[best]:.1g}" if probability[best] >= UNLIKELY else text
 
 
 def _ends(fit: Fit, run: str, until: float, extend: Sequence[float]) -> tuple[list[float], str]:

@@ -170,3 +170,14 @@ def test_a_law_of_tokens_goes_on_in_tokens(curves: pd.DataFrame) -> None:
     found = bs.midrun(fit, "big", 16_000 * BATCH, extend=(), unconverged=True)
     np.testing.assert_allclose(found.options["tokens"], [8000 * BATCH, 16_000 * BATCH])
     np.testing.assert_allclose(found.options["cost"], [0.0, 6 * 1e9 * 8000 * BATCH])
+
+
+def test_a_run_that_will_hardly_bring_what_is_wanted_may_stop(fit: bs.Fit, half_way: bs.MidRun) -> None:
+    low = half_way.interval(0.9998)[1, 0]
+    for wanted in ({"incumbent": low}, {"objective": "probability_of_target", "target": low}):
+        found = bs.midrun(fit, "big", 16_000, unconverged=True, **wanted)
+        assert found.best == "stop now" and "with a probability of" in found.stop, found.verdict
+        likely = {
+            name: half_way.options["median"].iloc[1] if name != "objective" else it for name, it in wanted.items()
+        }
+        assert bs.midrun(fit, "big", 16_000, unconverged=True, **likely).best == "continue as planned"
