@@ -25,6 +25,7 @@ from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import (
+    OUTSIDE,
     by_priors_alone,
     by_the_prior,
     far_beyond,
@@ -383,7 +384,8 @@ def at_rows_ahead(
             shares = position[now - 1] / until, position[ahead] / until
             alone, going = going, _with_finished(fit, going, known, until, shares, seed, chosen)
             shown = (FINISHED_RUNS,) if going is not alone else ()
-            unseen = () if shown or not _may_bend(fit) else (_unseen(known.runs[0], shares[0]),)
+            if _may_bend(fit):
+                unseen = _longer(fit, known, until) if shown else (_unseen(known.runs[0], shares[0]),)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
         # Beyond the last knot the path starts from the current row of the run.
@@ -424,6 +426,18 @@ def _unseen(run: str, share: float) -> str:
     )
 
 
+def _longer(fit: Fit, known: RunsSoFar, until: float) -> tuple[str, ...]:
+    """Say where a run is to be far longer than all finished ones, which then show little of its end."""
+    table, (run,) = fit.runs.table, known.runs
+    times = until / float(table.loc[table["run"].astype(str) != run, known.along].max())
+    if times <= OUTSIDE:
+        return ()
+    return (
+        f"run {plain(run)} is to be {times:.2g} times as long as the longest other run: how those ended says little of "
+        "its end, and bands of such runs have missed",
+    )
+
+
 def _with_finished(
     fit: Fit,
     going: Deviations,
@@ -449,7 +463,8 @@ def _with_finished(
         return going
     theta, cell = fit.in_groups(rows, PLANNED, seed)
     theta = {name: values[draws] for name, values in theta.items()}
-    table = {str(name): rows[name].to_numpy(float) for name in rows if name not in {"run", *fit.groups.columns}}
+    read = rows.drop(columns=["run", *(name for name in fit.groups.columns if name in rows)]).select_dtypes("number")
+    table = {str(name): read[name].to_numpy(float) for name in read}
     table["run"] = numbered(rows["run"])
     log_law, scale = law_and_scale(fit, theta, table, cell)
     learned = np.broadcast_to(paths_at(fit, table, seed, draws)[0], log_law.shape)

@@ -29,6 +29,7 @@ def table(fall: float, cut: bool = True) -> pd.DataFrame:
         bend = -fall * (1 + np.log(params / 1e7) / 5) * share**3
         loss = law * np.exp(bend + 0.0005 * rng.standard_normal(len(STEPS)))
         rows = pd.DataFrame({"run": name, "params": params, "steps": STEPS, "batch_tokens": 5e5, "loss": loss})
+        rows["architecture"] = "transformer"  # which is no number
         parts.append(rows[rows["steps"] <= HALF] if cut and name == "big" else rows)
     return pd.concat(parts, ignore_index=True)
 
@@ -81,8 +82,10 @@ def test_it_is_said_where_no_finished_run_shows_the_rest() -> None:
         bs.midrun(fit, "big", END, unconverged=True)
 
 
-def test_an_end_that_is_behind_is_refused() -> None:
+def test_an_end_that_is_behind_is_refused_and_one_far_beyond_is_named() -> None:
     fit = fit_exact("kaplan_steps", bs.Runs.from_frame(table(0.0)), noise=CORRELATED, seed=0)
+    far = bs.continued(fit, "big", {"steps": [5 * END]}, until=5 * END, unconverged=True)
+    assert any("5 times as long as the longest other run" in caution for caution in far.cautions)
     with pytest.raises(ForecastError, match="nothing is left of it"):
         bs.continued(fit, "big", {"steps": [END]}, until=5000.0, unconverged=True)
 
