@@ -84,7 +84,7 @@ def _continued_by(
         raise ForecastError(
             f"run {run!r} is at {along} {so_far[along].iloc[-1]:g}, and was to end at {until:g}: nothing is left of it"
         )
-    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along), seed, draws, until)
+    found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along, until=until), seed, draws)
     return dataclasses.replace(
         found,
         points=frame,

@@ -19,12 +19,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bayes_scaling.base.messages import plain
+from bayes_scaling.base.streams import FINISHED, stream
+from bayes_scaling.inference.draws import by_row
+from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.noise import Noise
+from bayes_scaling.model.schedule import STEP_RATE
+from bayes_scaling.predict.cautions import OUTSIDE
 from bayes_scaling.predict.deviations import Deviations, SoFar, innovations, of_ends
+from bayes_scaling.predict.members import law_and_scale
+from bayes_scaling.predict.paths import paths_at
+from bayes_scaling.predict.planned import PLANNED
+from bayes_scaling.predict.so_far import RunsSoFar, numbered
 
 COMMON = 2.0  # prior standard deviation of what runs have in common, over that of their deviations
 PER_E_FOLD = 1.0  # the same, of how that changes with each e-fold of params
@@ -32,6 +43,7 @@ RUNS_BELIEVED = 4.0  # runs that the scatter of deviations of the fit counts for
 MOST_RUNS = 16  # finished runs that are looked at, the nearest in size and length
 LEAST_ROWS = 2  # of a finished run up to the share, that show its own deviation
 SAME = 1e-9  # relative difference up to which places are the same
+FINISHED_RUNS = "what finished runs show of its end"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,6 +58,84 @@ class Finished:
 
     rows: SoFar
     apart: np.ndarray
+
+
+class ToTheEnd(NamedTuple):
+    """What finished runs make of the deviations of a run that is under way.
+
+    Attributes
+    ----------
+    deviations : at its rows ahead
+    contains : what they contain besides, in words; nothing where no finished run shows anything
+    cautions : in sentences
+    """
+
+    deviations: Deviations
+    contains: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+def to_the_end(
+    fit: Fit, known: RunsSoFar, going: Deviations, position: np.ndarray, seed: int, draws: np.ndarray | slice
+) -> ToTheEnd:
+    """Add what finished runs of the table show of the rest of the run that goes on, where its law does not know it.
+
+    Parameters
+    ----------
+    known : its rows so far, and where it is to end
+    going : its deviations at rows ahead
+    position : (n_row,) of those rows, along the run
+    draws : of the fit, that are asked
+    """
+    if STEP_RATE in fit.law.inputs or not fit.noise.correlated or known.until is None:
+        return ToTheEnd(going)
+    share = float(known.rows[known.along].iloc[-1]) / known.until
+    after, finished = going, _seen_by(fit, known, seed, draws)
+    if finished is not None:
+        rng = stream(seed, FINISHED)
+        after = taken_over(fit.noise, going, finished, share, position / known.until, rng)
+    if after is going:
+        return ToTheEnd(going, cautions=(_unseen(known.runs[0], share),))
+    return ToTheEnd(after, (FINISHED_RUNS,), _longer(fit, known, known.until))
+
+
+def _seen_by(fit: Fit, known: RunsSoFar, seed: int, draws: np.ndarray | slice) -> Finished | None:
+    """Return the finished runs that are nearest to the run under way, seen by draws of a fit; None without any."""
+    (run,) = known.runs
+    rows = finished_like(fit.runs.table, run, known.along, float(known.until or np.nan), fit.noise)
+    if rows.empty:
+        return None
+    theta, cell = fit.in_groups(rows, PLANNED, seed)
+    theta = {name: values[draws] for name, values in theta.items()}
+    read = rows.drop(columns=["run", *(name for name in fit.groups.columns if name in rows)]).select_dtypes("number")
+    table = {str(name): read[name].to_numpy(float) for name in read} | {"run": numbered(rows["run"])}
+    log_law, scale = law_and_scale(fit, theta, table, cell)
+    learned = np.broadcast_to(paths_at(fit, table, seed, draws)[0], log_law.shape)
+    residual = np.log(rows["loss"].to_numpy(float)) - (log_law + learned)
+    seen = SoFar(table["run"], rows[known.along].to_numpy(float), residual, scale, by_row(theta, cell))
+    if "params" not in rows:
+        return Finished(seen, np.zeros(seen.run.max() + 1))
+    return Finished(seen, apart_of(rows.groupby("run", sort=False)["params"].first().to_numpy(float), known.rows))
+
+
+def _unseen(run: str, share: float) -> str:
+    """Say that no finished run shows what becomes of one under way."""
+    return (
+        f"no other run has rows before and after {share:.2g} of its length, where run {plain(run)} is: what a learning "
+        "rate that falls to the end will do to it is not in its band"
+    )
+
+
+def _longer(fit: Fit, known: RunsSoFar, until: float) -> tuple[str, ...]:
+    """Say where a run is to be far longer than all finished ones, which then show little of its end."""
+    table, (run,) = fit.runs.table, known.runs
+    times = until / float(table.loc[table["run"].astype(str) != run, known.along].max())
+    if times <= OUTSIDE:
+        return ()
+    return (
+        f"run {plain(run)} is to be {times:.2g} times as long as the longest other run: how those ended says little of "
+        "its end, and bands of such runs have missed",
+    )
 
 
 def finished_like(table: pd.DataFrame, run: str, along: str, end: float, noise: Noise) -> pd.DataFrame:

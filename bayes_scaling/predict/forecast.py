@@ -12,8 +12,8 @@ import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
 from bayes_scaling.base.json_text import json_text
-from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed, plain
-from bayes_scaling.base.streams import FINISHED, GOING_ON, stream
+from bayes_scaling.base.messages import checked_loss, checked_probability, equal_tails, listed
+from bayes_scaling.base.streams import GOING_ON, stream
 from bayes_scaling.data.consistency import odd_rows
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.runs import Runs
@@ -25,7 +25,6 @@ from bayes_scaling.laws.columns import INPUTS
 from bayes_scaling.model.observations import SIZE_MEASURES
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import (
-    OUTSIDE,
     by_priors_alone,
     by_the_prior,
     far_beyond,
@@ -34,11 +33,11 @@ from bayes_scaling.predict.cautions import (
     out_of_range,
     unread,
 )
-from bayes_scaling.predict.deviations import Deviations, SoFar, of_new_runs, of_runs_that_go_on
+from bayes_scaling.predict.deviations import SoFar, of_new_runs, of_runs_that_go_on
 from bayes_scaling.predict.ensemble import Ensemble, Source, drawn_by_weight, label_of, shares_of
-from bayes_scaling.predict.finished import Finished, apart_of, finished_like, taken_over
+from bayes_scaling.predict.finished import FINISHED_RUNS, to_the_end
 from bayes_scaling.predict.members import law_and_scale
-from bayes_scaling.predict.paths import Paths
+from bayes_scaling.predict.paths import paths_at
 from bayes_scaling.predict.planned import PLANNED, columns_known, planned
 from bayes_scaling.predict.predictive import Predictive, Residuals
 from bayes_scaling.predict.so_far import RunsSoFar, numbered, runs_that_go_on
@@ -56,7 +55,6 @@ MOST_POINTS = 50_000  # of a forecast: its draws take 2.5 GiB
 
 DISAGREEMENT = "disagreement between laws"
 OWN_ERROR, OWN_ERRORS = "the law's own error", "the laws' own error"
-FINISHED_RUNS = "what finished runs show of its end"
 
 
 def contents(known: Sequence[str], error: Sequence[str] = (), own: Sequence[str] = ()) -> dict[str, str]:
@@ -338,7 +336,6 @@ def at_rows_ahead(
     known: RunsSoFar,
     seed: int,
     draws: np.ndarray | None = None,
-    until: float | None = None,
 ) -> Forecast:
     """Forecast rows of runs that are new, and of runs that go on.
 
@@ -348,8 +345,6 @@ def at_rows_ahead(
     known : fitted rows of the runs that go on, named as in the column ``run`` of ``frame``
     seed : of the noise, of the discrepancy and of deviations of curves
     draws : (n_draw,) which draws of the fit are asked, by index; by default all
-    until : where the run is to end, if one run goes on and its end is known: then finished runs show what becomes of
-        it (`bayes_scaling.predict.finished`)
     """
     if known.runs and STEP_RATE in fit.law.inputs and STEP_RATE not in frame:
         raise ForecastError(f"run {known.runs[0]!r} goes on: give the learning rate of its rows ahead, {STEP_RATE}")
@@ -380,12 +375,8 @@ def at_rows_ahead(
         ahead = now + on
         rng = stream(seed, GOING_ON)
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
-        if until is not None:
-            shares = position[now - 1] / until, position[ahead] / until
-            alone, going = going, _with_finished(fit, going, known, until, shares, seed, chosen)
-            shown = (FINISHED_RUNS,) if going is not alone else ()
-            if _may_bend(fit):
-                unseen = _longer(fit, known, until) if shown else (_unseen(known.runs[0], shares[0]),)
+        if known.until is not None:
+            going, shown, unseen = to_the_end(fit, known, going, position[ahead], seed, chosen)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
         # Beyond the last knot the path starts from the current row of the run.
@@ -411,68 +402,6 @@ def at_rows_ahead(
         cautions=(*known.cautions, *unseen, *_cautions(fit, frame), *by_the_prior(whole, theta, log_mean)),
         continues=tuple(known.runs),
     )
-
-
-def _may_bend(fit: Fit) -> bool:
-    """Whether a schedule may bend curves in a way that the law does not know, and that is seen along curves."""
-    return STEP_RATE not in fit.law.inputs and fit.noise.correlated
-
-
-def _unseen(run: str, share: float) -> str:
-    """Say that no finished run shows what becomes of one under way."""
-    return (
-        f"no other run has rows before and after {share:.2g} of its length, where run {plain(run)} is: what a learning "
-        "rate that falls to the end will do to it is not in its band"
-    )
-
-
-def _longer(fit: Fit, known: RunsSoFar, until: float) -> tuple[str, ...]:
-    """Say where a run is to be far longer than all finished ones, which then show little of its end."""
-    table, (run,) = fit.runs.table, known.runs
-    times = until / float(table.loc[table["run"].astype(str) != run, known.along].max())
-    if times <= OUTSIDE:
-        return ()
-    return (
-        f"run {plain(run)} is to be {times:.2g} times as long as the longest other run: how those ended says little of "
-        "its end, and bands of such runs have missed",
-    )
-
-
-def _with_finished(
-    fit: Fit,
-    going: Deviations,
-    known: RunsSoFar,
-    until: float,
-    shares: tuple[float, np.ndarray],
-    seed: int,
-    draws: np.ndarray | slice,
-) -> Deviations:
-    """Add what finished runs of the table show of the rest of the one that goes on, where its law does not know it.
-
-    Parameters
-    ----------
-    going : deviations of the run at rows ahead
-    until : where the run is to end
-    shares : of that, at its current row and at each row ahead
-    """
-    if not _may_bend(fit):
-        return going
-    (run,) = known.runs
-    rows = finished_like(fit.runs.table, run, known.along, until, fit.noise)
-    if rows.empty:
-        return going
-    theta, cell = fit.in_groups(rows, PLANNED, seed)
-    theta = {name: values[draws] for name, values in theta.items()}
-    read = rows.drop(columns=["run", *(name for name in fit.groups.columns if name in rows)]).select_dtypes("number")
-    table = {str(name): read[name].to_numpy(float) for name in read}
-    table["run"] = numbered(rows["run"])
-    log_law, scale = law_and_scale(fit, theta, table, cell)
-    learned = np.broadcast_to(paths_at(fit, table, seed, draws)[0], log_law.shape)
-    residual = np.log(rows["loss"].to_numpy(float)) - (log_law + learned)
-    seen = SoFar(table["run"], rows[known.along].to_numpy(float), residual, scale, by_row(theta, cell))
-    params = rows.groupby("run", sort=False)["params"].first().to_numpy(float) if "params" in rows else None
-    apart = np.zeros(seen.run.max() + 1) if params is None else apart_of(params, known.rows)
-    return taken_over(fit.noise, going, Finished(seen, apart), *shares, stream(seed, FINISHED))
 
 
 def own_deviation(runs: Sequence[str]) -> tuple[str, ...]:
@@ -521,21 +450,6 @@ def mixed(
         cautions=tuple(dict.fromkeys(line for member in members.values() for line in member.cautions)),
         continues=tuple(dict.fromkeys(run for member in members.values() for run in member.continues)),
     )
-
-
-def paths_at(
-    fit: Fit, table: Mapping[str, np.ndarray], seed: int, draws: np.ndarray | slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the discrepancy at the runs of a table, in log loss, ``(n_draw, n_row)`` each.
-
-    Returns
-    -------
-    the part that the fitted runs determine, and the rest; both are 0 for a law that is assumed to be exact
-    """
-    if not fit.discrepancy_grid.size:
-        return np.zeros((1, 1)), np.zeros((1, 1))
-    places = fit.discrepancy.places(fit.law, table)
-    return Paths.at_runs(fit, places, seed).take(draws).parts_at(places)
 
 
 def _cautions(fit: Fit, frame: pd.DataFrame) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -117,3 +117,18 @@ def fitted_places(fit: Fit) -> np.ndarray:
 def sum_of(parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return the sum of arrays of one shape."""
     return np.asarray(functools.reduce(np.add, parts))
+
+
+def paths_at(
+    fit: Fit, table: Mapping[str, np.ndarray], seed: int, draws: np.ndarray | slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the discrepancy at the runs of a table, in log loss, ``(n_draw, n_row)`` each.
+
+    Returns
+    -------
+    the part that the fitted runs determine, and the rest; both are 0 for a law that is assumed to be exact
+    """
+    if not fit.discrepancy_grid.size:
+        return np.zeros((1, 1)), np.zeros((1, 1))
+    places = fit.discrepancy.places(fit.law, table)
+    return Paths.at_runs(fit, places, seed).take(draws).parts_at(places)

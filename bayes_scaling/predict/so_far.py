@@ -26,11 +26,13 @@ class RunsSoFar:
     rows : those rows, each run's in order; with no rows where every planned run is new
     along : the column that orders the rows of a run; empty where every planned run is new
     cautions : in sentences, which planned runs have the name of a fitted one and are taken for others
+    until : where the run is to end, along that column; None where it is not known, or several runs go on
     """
 
     rows: pd.DataFrame
     along: str = ""
     cautions: tuple[str, ...] = ()
+    until: float | None = None
 
     @property
     def runs(self) -> list[str]:
