@@ -35,14 +35,19 @@ EVEN = 1e-9  # largest difference of log weights that count as equal
 class Joint:
     """Covariance of c candidate runs with each other and with v quantities, given the runs chosen so far.
 
+    What the k chosen runs explain is kept as k factors beside the covariance before them: that of thousands of
+    candidates takes hundreds of megabytes, and a search would copy it at each step.
+
     Attributes
     ----------
-    covariance : (c + v, c) of the candidates' expected log losses and the quantities (rows) with the former
+    before : (c + v, c) of the candidates' expected log losses and the quantities (rows) with the former, before any run
     noise : (c,) variance of one run's own scatter: that of a normal that is as informative as its Student-t
+    explained : (k, c + v) factors of the covariance that the chosen runs explain
     """
 
-    covariance: np.ndarray
+    before: np.ndarray
     noise: np.ndarray
+    explained: np.ndarray
 
     @classmethod
     def of(cls, signals: Predictive, quantities: np.ndarray) -> Joint:
@@ -56,20 +61,27 @@ class Joint:
         seen = winsorise(signals.location)
         seen = seen - seen.mean(axis=0)
         both = np.concatenate([seen, quantities - quantities.mean(axis=0)], axis=1)
-        return cls(both.T @ seen / len(seen), np.median(signals.informative_variance, axis=0))
+        noise = np.median(signals.informative_variance, axis=0)
+        return cls(both.T @ seen / len(seen), noise, np.zeros((0, both.shape[1])))
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """That of candidates and quantities (rows) with the candidates, given the chosen runs, ``(c + v, c)``."""
+        return np.asarray(self.before - self.explained.T @ self.explained[:, : len(self.noise)])
 
     @functools.cached_property
     def shifts(self) -> np.ndarray:
         """Standard deviation by which one more run of each candidate moves the mean of each quantity, ``(v, c)``."""
         count = len(self.noise)
-        total = np.maximum(np.diagonal(self.covariance), 0.0) + self.noise
-        return np.asarray(self.covariance[count:] / np.sqrt(total))
+        of_runs, of_quantities = self.explained[:, :count], self.explained[:, count:]
+        total = np.maximum(np.diagonal(self.before) - (of_runs**2).sum(axis=0), 0.0) + self.noise
+        return np.asarray((self.before[count:] - of_quantities.T @ of_runs) / np.sqrt(total))
 
     def given(self, candidate: int) -> Joint:
         """Return the covariance once a run of a candidate is known."""
-        total = max(self.covariance[candidate, candidate], 0.0) + self.noise[candidate]
-        explained = np.outer(self.covariance[:, candidate], self.covariance[candidate]) / total
-        return Joint(self.covariance - explained, self.noise)
+        own = self.before[:, candidate] - self.explained.T @ self.explained[:, candidate]
+        total = max(own[candidate], 0.0) + self.noise[candidate]
+        return dataclasses.replace(self, explained=np.vstack([self.explained, own / np.sqrt(total)]))
 
 
 def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
@@ -78,7 +90,7 @@ def shifts_of(joint: Joint, chosen: Sequence[int]) -> tuple[np.ndarray, Joint]:
     for candidate in chosen:
         columns.append(joint.shifts[:, candidate])
         joint = joint.given(candidate)
-    return np.array(columns).reshape(len(columns), len(joint.covariance) - len(joint.noise)).T, joint
+    return np.array(columns).reshape(len(columns), len(joint.before) - len(joint.noise)).T, joint
 
 
 def winsorise(values: np.ndarray) -> np.ndarray:

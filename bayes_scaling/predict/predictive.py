@@ -160,7 +160,8 @@ class Predictive:
             inside = (draws >= rows.start) & (draws < rows.stop)
             own = block.take(draws[inside] - rows.start).at(points)
             residual[inside] = own.family.draw(own.theta, (int(inside.sum()), len(points)), rng)
-        return np.asarray(self.location[where] + self.total_scale[where] * residual)
+        scale = np.hypot(self.scale[where], self.deviation[where])  # at these alone: points may be thousands
+        return np.asarray(self.location[where] + scale * residual)
 
     def log_density(self, loss: np.ndarray) -> np.ndarray:
         """Return the log density of a loss at each point, ``(n_point,)``, per unit of the loss."""
@@ -175,7 +176,7 @@ class Predictive:
 
     def log_density_of(self, log_losses: np.ndarray, point: int) -> np.ndarray:
         """Return the log density of several log losses at one point, given each draw, ``(n_draw, n_loss)``."""
-        scale = self.total_scale[:, [point]]
+        scale = np.hypot(self.scale[:, [point]], self.deviation[:, [point]])
         z = (log_losses[None] - self.location[:, [point]]) / scale
         density = [block.family.log_density(z[rows], block.at([point]).theta) for block, rows in self._blocks()]
         return np.asarray(np.concatenate(density) - np.log(scale))

@@ -216,6 +216,31 @@ def test_an_order_of_runs_ends_at_the_longest_set_that_is_looked_at(monkeypatch:
     assert len(steps) <= len(designs.POWERS) * max(designs.LENGTHS)
 
 
+def test_a_run_that_is_known_leaves_what_a_normal_leaves() -> None:
+    """After each run the covariance is that of a normal, and none of it is copied: it has a row for each candidate."""
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((400, 3))
+    joint = Joint.of(scattered(theta @ rng.standard_normal((3, 6)), 0.5), theta[:, :2])
+    left = shifts_of(joint, [2, 4, 2])[1]
+    covariance = joint.covariance
+    for run in (2, 4, 2):
+        total = covariance[run, run] + joint.noise[run]
+        covariance = covariance - np.outer(covariance[:, run], covariance[run]) / total
+    np.testing.assert_allclose(left.covariance, covariance, atol=1e-12)
+    np.testing.assert_allclose(left.shifts, covariance[6:] / np.sqrt(np.diagonal(covariance) + joint.noise), atol=1e-12)
+    assert left.before is joint.before
+
+
+def test_one_run_of_thousands_is_appraised_by_its_own_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scale of all candidates is as large as their draws; computing it for each of them is quadratic."""
+    runs = scattered(np.random.default_rng(0).standard_normal((300, 8)), 0.5, nu=5.0)
+    expected = runs.log_density_given_draw(np.full((1, 8), 0.3))[:, [3]]
+    monkeypatch.setattr(Predictive, "total_scale", property(lambda self: pytest.fail("of all candidates")))
+    np.testing.assert_allclose(runs.log_density_of(np.array([0.3]), 3), expected)
+    assert posteriors(runs, [3], 50, 0).weights.shape == (50, 300)
+    assert learned(runs, [3], runs.location[:, :1], 0).predicted.shape == (300, 1)
+
+
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 
