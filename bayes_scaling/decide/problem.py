@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -181,9 +181,10 @@ class CheckedDecision:
         return scores
 
 
-def predictives(ensemble: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> list[Predictive]:
-    """Return the distributions of new runs at places, a block at a time."""
-    return [ensemble.new_run(runs(places[i : i + POINTS_AT_ONCE])) for i in range(0, len(places), POINTS_AT_ONCE)]
+def predictives(ensemble: Ensemble, runs: Callable[[np.ndarray], Points], places: np.ndarray) -> Iterator[Predictive]:
+    """Yield the distributions of new runs at places, a block at a time: those of thousands would fill the memory."""
+    for i in range(0, len(places), POINTS_AT_ONCE):
+        yield ensemble.new_run(runs(places[i : i + POINTS_AT_ONCE]))
 
 
 def checked_goal(objective: Objective, incumbent: float, target: float | None) -> Goal:

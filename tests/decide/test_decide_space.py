@@ -14,16 +14,19 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.data.columns import Points
 from bayes_scaling.decide import budgets
 from bayes_scaling.decide.constraints import Constraints
 from bayes_scaling.decide.costs import gpu_hours, money
 from bayes_scaling.decide.decision import DecisionProblem, allocate
 from bayes_scaling.decide.objectives import expected_loss
 from bayes_scaling.decide.optima import optima_of
+from bayes_scaling.decide.problem import predictives
 from bayes_scaling.decide.search import optimise
 from bayes_scaling.decide.space import Space, run_columns
 from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.predict.ensemble import Ensemble
+from bayes_scaling.predict.members import POINTS_AT_ONCE
 from tests.support import THREE, believed, public_table
 
 PEAK = 989e12
@@ -328,6 +331,18 @@ def test_a_plan_among_shapes(chinchilla: Ensemble) -> None:
         allocate(chinchilla, 1e22, candidates=[*shapes, 7e9])  # type: ignore[list-item]
     with pytest.raises(PlanError, match="no candidate from"):
         allocate(chinchilla, 1e22, candidates=shapes, constraints=Constraints(params=(1e11, 1e12)))
+
+
+def test_runs_of_thousands_of_candidates_are_held_a_block_at_a_time(chinchilla: Ensemble) -> None:
+    asked: list[int] = []
+
+    def runs(places: np.ndarray) -> Points:
+        asked.append(len(places))
+        return {"params": places[:, 0], "tokens": 20 * places[:, 0]}
+
+    found = predictives(chinchilla, runs, np.geomspace(1e9, 1e10, 3 * POINTS_AT_ONCE)[:, None])
+    assert not asked
+    assert next(found).location.shape[1] == POINTS_AT_ONCE and asked == [POINTS_AT_ONCE]
 
 
 def test_sizes_that_exist_get_their_best_batch(three: Ensemble) -> None:
