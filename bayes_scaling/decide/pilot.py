@@ -18,6 +18,7 @@ import pandas as pd
 
 from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.messages import listed, shown
+from bayes_scaling.base.progress import Progress, progress_bar, silent
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.validation import Origin, numeric
@@ -40,6 +41,7 @@ WEIGHTED = 64  # candidates that are appraised by weights; the others by regress
 FAILED = 0.1  # share of outcomes with unreliable weights above which regression is used
 FINALISTS = 3  # sets that are appraised with more outcomes
 COPIES = 4  # how often one candidate may be run
+SETS, FINAL = 0.2, 0.3  # shares of the progress that the search of sets, and the best of them, take
 
 
 @ONE_THREAD.on()
@@ -76,22 +78,31 @@ def choose_pilots(
         payoffs = of_budget(problem, budget, pilot_budget if price is None else 0.0, ensemble)
     offer = Offer(prices, np.full(len(prices), copies), pilot_budget)
     appraise = Appraiser(ensemble.new_run(points), payoffs, offer, price or 0.0, problem.seed)
-    return best_pilots(appraise, frame, ensemble.label, unit)
+    with progress_bar("pilot") as report:
+        return best_pilots(appraise, frame, ensemble.label, unit, report)
 
 
-def best_pilots(appraise: Appraiser, frame: pd.DataFrame, label: str, unit: str) -> PilotPlan:
+def best_pilots(
+    appraise: Appraiser, frame: pd.DataFrame, label: str, unit: str, report: Progress = silent
+) -> PilotPlan:
     """Search sets, appraise the best of them, and every candidate alone.
 
     Parameters
     ----------
     frame : the candidates, a row each
     label, unit : laws that the draws are of, and the unit of costs
+    report : is told how far the work is
     """
     payoffs, offer = appraise.payoffs, appraise.offer
     count = len(frame)
     joint = Joint.of(appraise.signals, winsorise(payoffs.wanted))
+    report("sets of runs", 0.0)
     tried = designs.beginnings(joint, offer) if payoffs.choice else [designs.best_set(joint, offer)]
-    alone = [appraise.regressed([index]) for index in range(count)]
+    alone = []
+    for index in range(count):
+        report("each run alone", SETS + (1 - SETS - FINAL) * index / count)
+        alone.append(appraise.regressed([index]))
+    report("the best of them", 1 - FINAL)
     for index in sorted(range(count), key=lambda i: (-alone[i].net, alone[i].uncertainty_left))[:WEIGHTED]:
         alone[index] = appraise([index], OFFERED)
     if payoffs.choice:

@@ -90,7 +90,8 @@ def gather(
         plan = context.plan(problem)
         recommended = decision.recommendation(plan)
         advance("pilots", 0.1)
-        pilots = decision.pilots(context, problem)
+        with part_of(advance, "pilots", 0.1, 0.3):
+            pilots = decision.pilots(context, problem)
         asked = {
             "tuning": decision.tuning(context, problem, plan),
             "recipes": questions.recipes(context, plan),

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.base.progress import part_of
 from bayes_scaling.decide import designs, pilot
 from bayes_scaling.decide.information import Joint, Posteriors, learned, posteriors, shifts_of, winsorise
 from bayes_scaling.predict.ensemble import Ensemble
@@ -239,6 +240,14 @@ def test_one_run_of_thousands_is_appraised_by_its_own_scale(monkeypatch: pytest.
     np.testing.assert_allclose(runs.log_density_of(np.array([0.3]), 3), expected)
     assert posteriors(runs, [3], 50, 0).weights.shape == (50, 300)
     assert learned(runs, [3], runs.location[:, :1], 0).predicted.shape == (300, 1)
+
+
+def test_progress_tells_of_each_run(few: Ensemble) -> None:
+    told: list[tuple[str, float]] = []
+    with part_of(lambda stage, fraction: told.append((stage, fraction)), "pilots", 0.0, 1.0):
+        bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET)
+    assert sum("each run alone" in stage for stage, _ in told) == len(OFFERS)
+    assert [fraction for _, fraction in told] == sorted(fraction for _, fraction in told)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
