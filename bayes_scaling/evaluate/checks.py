@@ -117,17 +117,20 @@ def leave_one_out_scores(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 def leave_one_out_weights(fit: Fit) -> Iterator[tuple[AtRows, np.ndarray, np.ndarray]]:
     """Go over the rows in blocks: smoothed log weights that take each run out, and their k-hat.
 
-    A row of a curve that the sampler did not read is not in the posterior, so nothing is to be taken out.
+    A row of a curve that the sampler did not read is not in the posterior, so nothing is to be taken out. Most rows of
+    long curves are such rows, and smoothing takes about a millisecond for each.
 
     Yields
     ------
     the block, its weights, ``(n_row, n_draw)``, summing to one, and their k-hat, ``(n_row,)``
     """
-    unread = np.ones(len(fit.runs), bool)
-    unread[rows_read(fit.composition, fit.runs)] = False
+    read = np.zeros(len(fit.runs), bool)
+    read[rows_read(fit.composition, fit.runs)] = True
     for at in by_rows(fit):
-        log_weight, k_hat = pareto_smoothed(-at.log_density.T)
-        log_weight[unread[at.rows]], k_hat[unread[at.rows]] = -np.log(len(at.draws)), 0.0
+        here = read[at.rows]
+        log_weight, k_hat = np.full(at.log_density.T.shape, -np.log(len(at.draws))), np.zeros(len(here))
+        if here.any():
+            log_weight[here], k_hat[here] = pareto_smoothed(-at.log_density.T[here])
         yield at, log_weight, k_hat
 
 

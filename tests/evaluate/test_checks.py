@@ -147,8 +147,8 @@ def test_copies_of_one_draw_make_weights_unreliable_not_a_crash() -> None:
     assert np.isnan(k_hat[1])
 
 
-def test_a_row_that_was_not_read_takes_nothing_out() -> None:
-    """Its score is that of the posterior as it is; a row that was read is scored without itself."""
+def test_a_row_that_was_not_read_takes_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its score is that of the posterior as it is, and no weights are smoothed; a row that was read is left out."""
     tokens = np.tile(np.geomspace(1e8, 1e10, 40), 3)
     table = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 40), "tokens": tokens})
     truth = {"E": 1.8, "alpha": 0.3, "X_c": 2e9, "sigma": 0.001, "sigma_curve": 0.01, "length": 1.5}
@@ -158,7 +158,14 @@ def test_a_row_that_was_not_read_takes_nothing_out() -> None:
     read = np.isin(np.arange(len(runs)), rows_read(fit.composition, runs))
     density = fit.at_rows.log_density
     as_it_is = scipy.special.logsumexp(density, axis=0) - np.log(len(density)) - np.log(runs.loss)
+    smoothed: list[int] = []
+
+    def counted(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        smoothed.append(len(log_weight))
+        return pareto_smoothed(log_weight)
+
+    monkeypatch.setattr(checks, "pareto_smoothed", counted)
     gain = bs.evaluate.leave_one_out(fit) - as_it_is
-    assert read.sum() == 36
+    assert read.sum() == 36 and sum(smoothed) == 36
     np.testing.assert_allclose(gain[~read], 0.0, atol=1e-9)
     assert (gain[read] < 0).all()
