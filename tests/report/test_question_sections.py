@@ -59,6 +59,9 @@ def test_both_sections_answer_for_the_recommended_run(place: Path) -> None:
         assert over(row["one_scale"]) in report.markdown
     for text in (report.html, report.markdown):
         assert "Which recipe?" in text and "Which score?" in text and BAD not in text
+    for best, said in (("c4", "keep c4"), ("pile", "promote pile")):
+        bought = Report({**report.content, "recipes": {**recipes, "decision": "buy", "best": best}})
+        assert f"Without them: {said}." in bought.markdown and f"Without them: {said}." in bought.html
 
 
 def test_a_report_without_them_has_none(report: Report) -> None:
