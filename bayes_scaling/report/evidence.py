@@ -38,6 +38,7 @@ TOGETHER_WORDS = "forecast by all laws at once"
 MADE = "made"  # the part that differs between two reports of one study
 LAWS = 0.6  # share of the time that laws take to compare
 PANELS = 6  # laws whose held-out forecasts are shown
+BARS = 500  # of them, of each law: a bar takes 400 bytes of the page
 
 
 def gather(
@@ -231,17 +232,26 @@ def _ranking(comparison: Comparison, draft: bool) -> dict[str, Any]:
     shown = {"label": lowest.label, "column": lowest.column, "at": lowest.at}
     columns = ["run", "extrapolation", "loss", "median", "low", "lower", "upper", "high", "pit"]
     scores = comparison.scores[comparison.scores["cut"] == lowest.label]
+    by_law = {
+        name: scores.loc[scores["candidate"] == name, columns].sort_values("extrapolation", kind="stable")
+        for name in comparison.posteriors[:PANELS]
+    }
     return {
         "ranking": _plain(ranked.drop(columns=["loo_weight", "loo"])),
         "verdict": comparison.verdict,
         "weights": dict(comparison.weights),
         "cuts": [{"label": cut.label, "column": cut.column, "at": cut.at} for cut in comparison.cuts],
         "held_out_at": shown,
-        "held_out": {
-            name: _plain(scores.loc[scores["candidate"] == name, columns].sort_values("extrapolation"))
-            for name in comparison.posteriors[:PANELS]
-        },
+        "held_out_runs": max(map(len, by_law.values()), default=0),
+        "held_out": {name: _plain(evenly(rows, BARS)) for name, rows in by_law.items()},
     }
+
+
+def evenly(frame: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Keep so many rows at most, evenly spaced, the first and the last among them."""
+    if len(frame) <= most:
+        return frame
+    return frame.iloc[np.linspace(0, len(frame) - 1, most).round().astype(int)]
 
 
 def _note(comparison: Comparison, name: str, draft: bool) -> str:
