@@ -118,7 +118,7 @@ def leave_one_out_weights(fit: Fit) -> Iterator[tuple[AtRows, np.ndarray, np.nda
     """Go over the rows in blocks: smoothed log weights that take each run out, and their k-hat.
 
     A row of a curve that the sampler did not read is not in the posterior, so nothing is to be taken out. Most rows of
-    long curves are such rows, and smoothing takes about a millisecond for each.
+    long curves are such rows, and smoothing takes a third of a millisecond for each.
 
     Yields
     ------
