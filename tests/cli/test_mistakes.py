@@ -86,7 +86,7 @@ def valid(world: World) -> Mapping[str, Sequence[str]]:
         "trajectory": [fit, "--params", "1e10", "--tokens", "2e11"],
         "recipes": [str(world.csv_of_recipes), "--budget", "1e22", "--law", "chinchilla"],
         "chain": [fit, str(world.saved_link), *at, "--target", "0.5", "--unconverged"],
-        "midrun": [str(world.saved_curves), "--run", "r3", "--until", "1e10"],
+        "midrun": [str(world.saved_curves), "--run", "r3", "--until", "4e9"],
         "preregister": [fit, *at, "--out", "new.json"],
         "score": [str(plan), "--loss", "2.0"],
         "report": [study, "--draft"],
