@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -175,6 +176,15 @@ def believed(name: str, constants: Mapping[str, float], draws: int = 40, spread:
     paths = Paths((OnePath(np.array([0.0]), np.zeros((draws, 1)), np.zeros((draws, 1))),))
     member = Member(fit, 1.0, theta, paths, Residuals.normal(draws), np.zeros((draws, 1)), np.arange(draws))
     return Ensemble({name: member}, runs.loss_unit, float(runs.loss.min()))
+
+
+def off_by(ensemble: Ensemble, error: float) -> Ensemble:
+    """Return the same laws, each of which the truth leaves by a constant, in log loss."""
+    members = {}
+    for name, member in ensemble.members.items():
+        along = tuple(dataclasses.replace(path, learned=path.learned + error) for path in member.paths.along)
+        members[name] = dataclasses.replace(member, paths=Paths(along))
+    return dataclasses.replace(ensemble, members=members)
 
 
 MOST_APART = 4.5

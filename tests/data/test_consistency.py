@@ -72,6 +72,7 @@ def test_less_than_one_token_is_no_run() -> None:
         (pd.DataFrame({"params": [70.0, 400.0], "loss": [3.0, 2.0]}), "the largest params is 400: it looks as if"),
         (table().assign(tokens=[70.0, 90.0, 100.0, 400.0]), "the largest tokens is 400: it looks as if"),
         (table(params=[1e7, 2e7, 40, 8e7]), "params jumps by a factor 2e+05: some rows may be in other units"),
+        (table(tokens=[2e8, 4e8, 8e8, 1.6e14]), "tokens jumps by a factor 2e+05: some rows may be in other units"),
         (table(loss=[3.0, 2.9, 2.8, 60.0]), "1 loss is over five times the median (row 4: 60)"),
         (table(loss=[30.0, 29.0, 28.0, 27.0]), "is it a perplexity?"),
         (table(loss=[18.0, 17.0, 16.0, 15.0]), "every loss is a whole number"),
@@ -92,6 +93,10 @@ def test_less_than_one_token_is_no_run() -> None:
         (
             table(steps=1e3, batch_tokens=table()["tokens"] / [1e3, 1e3, 5e3, 1e3]),
             "tokens is 5 times steps x batch_tokens in row 3",
+        ),
+        (
+            table(steps=1e3, batch_tokens=table()["tokens"] / [1e3, 1e3, 2e2, 1e3]),
+            "tokens is 0.2 times steps x batch_tokens in row 3",
         ),
     ],
 )

@@ -23,6 +23,7 @@ def test_published_rules_give_their_papers_numbers() -> None:
     assert kaplan.rate is not None and schaipp.batch_tokens is not None
     assert deepseek.rate(1e9, 1e20 / 6e9) == pytest.approx(9.860e-4, rel=1e-3)
     assert deepseek.batch_tokens(1e9, 1e20 / 6e9) == pytest.approx(1.017e6, rel=1e-3)
+    assert steplaw.rate(1e9, 1e10) == pytest.approx(8.05e-4, rel=1e-3)
     assert steplaw.batch_tokens(1e9, 1e10) == pytest.approx(2.98e5, rel=0.01)
     assert schaipp.batch_tokens(1e9, 1e11) == pytest.approx(1.12e6, rel=0.01)
     assert kaplan.rate(1.5e9, 1e10) == pytest.approx(0.003239 - 0.0001395 * math.log(1.5e9))

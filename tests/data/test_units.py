@@ -53,6 +53,7 @@ def test_g19_kaplan_table_6_closes() -> None:
     one = flops_of_pf_days(1)
     close([kaplan.params(one), kaplan.tokens(one)], [1.3e9, 2e10])
     close(pf_days(training_flops(kaplan.params(one), 2e6 * 5.4e3)), 0.9750)  # batch and steps of the same table
+    close(PUBLISHED_FRONTIERS["kaplan2020_eq6_7"].tokens(one), 4e10)  # one epoch, twice those of the table
     close([kaplan.params(10 * one) / 1.3e9, kaplan.tokens(10 * one) / 2e10], [5.4, 1.9], 0.03)
 
 
@@ -120,6 +121,7 @@ def test_counts_are_sums_of_their_parts(shape: Shape) -> None:
     close(shape.params_total - shape.params, d * (vocabulary + context), 1e-3)
     close(shape.flops_non_embedding, 2 * shape.params, 1e-12)
     close(shape.flops_with_attention, 2 * shape.params + 2 * n * context * attention, 1e-12)
+    close(flops["head"], 2 * d * vocabulary, 1e-12)  # two FLOPs for each of its weights
     close(shape.flops_with_attention_and_head, sum(flops.values()) - flops["embedding"], 1e-12)
     close(
         training_flops_of_forward(shape.flops_non_embedding, 1e9),

@@ -37,6 +37,8 @@ def noisy(quiet: Ensemble) -> Ensemble:
 def test_one_run_where_runs_hardly_scatter(quiet: Ensemble) -> None:
     found = bs.DecisionProblem(quiet).portfolio(1e23)
     assert found.gain < 0 and "One run with the whole budget is better than 2" in found.verdict
+    for errors in (-1.9, 1.9):
+        assert "is as good as 2" in dataclasses.replace(found, gain=errors * found.gain_se).verdict
     assert found.runs["share"].sum() == pytest.approx(1) and found.runs["cost"].sum() == pytest.approx(1e23, rel=1e-9)
     assert found.runs["best"].tolist() == [1.0, 0.0] and found.runs["share"][0] > 0.9
     single = bs.allocate(quiet, 1e23)
@@ -119,6 +121,23 @@ def test_a_ladder_adds_up(quiet: Ensemble) -> None:
     )
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["reserve"] == found.reserve
     assert "3 rungs" in repr(found)
+
+
+def test_what_a_ladder_leaves_is_that_of_the_joint_normal(quiet: Ensemble) -> None:
+    """The rungs and the final run err together; each rung is seen with the scatter of one run."""
+    found = bs.DecisionProblem(quiet).ladder(1e23, rungs=3)
+    rungs = quiet.points(**{name: found.rungs[name] for name in ("params", "tokens")})
+    final = quiet.points(params=found.final.params, tokens=found.final.tokens)
+    whole = np.cov(np.hstack([quiet.log_mean(rungs), quiet.log_mean(final)]).T)
+    seen = whole[:3, :3] + 0.005**2 * np.eye(3)
+    left = 1 - whole[3, :3] @ np.linalg.solve(seen, whole[:3, 3]) / whole[3, 3]
+    assert found.uncertainty_left == pytest.approx(np.sqrt(left), rel=0.05)
+
+
+def test_rungs_are_trained_and_not_served(quiet: Ensemble) -> None:
+    found = bs.DecisionProblem(quiet, cost=lifetime(1e12)).ladder(1e23)
+    np.testing.assert_allclose(found.rungs["cost"], 6 * found.rungs["params"] * found.rungs["tokens"])
+    assert found.total == pytest.approx(1e23)
 
 
 def test_bad_splits_are_explained(quiet: Ensemble) -> None:

@@ -27,7 +27,7 @@ from bayes_scaling.decide.space import Space, run_columns
 from bayes_scaling.errors import BayesScalingError, PlanError
 from bayes_scaling.predict.ensemble import Ensemble
 from bayes_scaling.predict.members import POINTS_AT_ONCE
-from tests.support import THREE, believed, public_table
+from tests.support import THREE, believed, off_by, public_table
 
 PEAK = 989e12
 KAPLAN = {"N_c": 6.5e13, "alpha_N": 0.077, "S_c": 2.1e3, "alpha_S": 0.76, "B_star": 2.1e8, "alpha_B": 0.21}
@@ -190,6 +190,12 @@ def test_a_law_without_batch_has_a_deadline_by_its_largest_batch() -> None:
         allocate(some, 1e23, constraints=Constraints(deadline_hours=100.0, step_seconds=3.6))
 
 
+def test_a_model_that_does_not_fit_into_memory_is_not_allowed() -> None:
+    held = Constraints(memory_bytes=1.6e11, bytes_per_param=16.0)
+    assert held.allows(1e10, 1e12)
+    assert not held.allows(1.01e10, 1e12)
+
+
 @pytest.mark.parametrize(
     ("ask", "says"),
     [
@@ -270,6 +276,8 @@ def test_scarce_tokens_are_repeated() -> None:
     assert plenty.epochs == 1.0
     scarce = allocate(some, 1e22, given={"unique_tokens": 1e10}, objective=expected_loss())
     assert scarce.epochs == pytest.approx(scarce.tokens / 1e10) and scarce.epochs > 2
+    few = allocate(some, 1e22, given={"unique_tokens": 1e8}, objective=expected_loss())
+    assert any(said.startswith(f"{few.epochs:.3g} epochs, where fitted runs have 1") for said in few.cautions)
     assert scarce.given == {"unique_tokens": 1e10} == scarce.to_dict()["given"]
     assert scarce.params < plenty.params and scarce.cost == pytest.approx(1e22)
     sizes = np.geomspace(scarce.params / 1.5, scarce.params * 1.5, 31)
@@ -375,6 +383,14 @@ def test_runs_of_others_are_judged_at_their_own_cost(chinchilla: Ensemble) -> No
             allocate(chinchilla, 1e22, compare_with=runs)  # type: ignore[arg-type]
 
 
+def test_regret_counts_how_far_the_truth_is_off_the_law(chinchilla: Ensemble) -> None:
+    regret, off = (
+        allocate(some, 5.76e23, compare_with={"Gopher": (280e9, 300e9)}).alternatives["Gopher"].regret
+        for some in (chinchilla, off_by(chinchilla, 0.1))
+    )
+    np.testing.assert_allclose(off, regret * math.exp(0.1))
+
+
 def _space(budget: float) -> Space:
     return Space(bs.costs.flops().spending().surface(budget))
 
@@ -411,6 +427,12 @@ def test_a_plan_says_where_no_run_has_been(chinchilla: Ensemble, kaplan: Ensembl
     )
 
 
+def test_a_law_that_would_train_ever_smaller_models_longer_is_said() -> None:
+    """Where size hardly matters, a plan has as many tokens per parameter as plans go to."""
+    small = believed("chinchilla", {"E": 1.7, "A": 1e-6, "B": 1e3, "alpha": 0.3, "beta": 0.3}, draws=1)
+    assert "tokens per parameter is as many as plans go to" in allocate(small, 1e22).cautions[0]
+
+
 def test_a_split_is_not_sought_in_corners_that_no_run_is_near() -> None:
     """The published constants of this law fall without end towards all parameters and one token."""
     law = believed("farseer", dict(bs.load_law("farseer").published[0].values), draws=1)
@@ -440,6 +462,8 @@ def test_serving_has_a_price_of_its_own(chinchilla: Ensemble) -> None:
     hour = PEAK * 3600
     paid = 6 * run.params * run.tokens / (0.4 * hour) + 2 * run.params * 1e12 / (0.1 * hour)
     assert paid == pytest.approx(1e5)
+    rule = run.alternatives["twenty_tokens"]
+    assert rule.tokens == pytest.approx(20 * rule.params), "of what serving leaves for training"
     dollars = money(PEAK, 0.4, 2.0, serving_tokens=1e12, serving_price=8.0)
     assert allocate(chinchilla, 2e5, cost=dollars).params == pytest.approx(sizes[3], rel=1e-6)
     assert "serving included" in slow.label and "serving" not in plain.label
@@ -465,6 +489,12 @@ def test_two_uncertain_prices_still_add_up(chinchilla: Ensemble, quantile: float
         params = surface.params_of_tokens(tokens)
         assert surface.tokens(params) == pytest.approx(tokens, rel=1e-9)
         assert surface.params_of_ratio(tokens / params) == pytest.approx(params, rel=1e-9)
+
+
+def test_a_ratio_of_tokens_to_parameters_is_kept_where_models_are_served() -> None:
+    surface = bs.costs.lifetime(1e12).spending().surface(1e23)
+    params = surface.params_of_ratio(20.0)
+    assert surface.tokens(params) == pytest.approx(20 * params)
 
 
 def test_a_surface_that_hardly_bends_is_the_straight_one(chinchilla: Ensemble) -> None:

@@ -77,6 +77,11 @@ def test_options_cost_what_is_left_and_tell_what_they_bring(half_way: bs.MidRun,
     assert written["options"][0]["cost"] == 0 and written["incumbent"] == best and written["target"] is None
 
 
+def test_what_is_left_is_paid_in_the_unit_of_the_cost(fit: bs.Fit, half_way: bs.MidRun) -> None:
+    hours = bs.midrun(fit, "big", 16_000, cost=bs.costs.gpu_hours(1e15, 0.4), unconverged=True)
+    np.testing.assert_allclose(hours.options["cost"], half_way.options["cost"] / (1e15 * 0.4 * 3600))
+
+
 def test_without_a_price_extensions_are_listed_and_not_recommended(fit: bs.Fit, half_way: bs.MidRun) -> None:
     assert half_way.options["net"].is_monotonic_increasing and half_way.best == "continue as planned"
     said = half_way.verdict

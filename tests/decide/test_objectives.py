@@ -121,6 +121,12 @@ def test_the_mixture_has_the_moments_of_its_draws() -> None:
     np.testing.assert_allclose(both, parts)
 
 
+def test_a_deviation_of_the_run_widens_its_loss_as_its_scatter_does() -> None:
+    run = Predictive.of(np.zeros((3, 1)), np.full((3, 1), 0.03), Residuals.normal(3), np.full((3, 1), 0.04))
+    assert ob.quantile(run, 0.9)[0] == pytest.approx(math.exp(0.05 * scipy.stats.norm.ppf(0.9)))
+    assert ob.loss_given_draw(run)[0, 0] == pytest.approx(math.exp(0.05**2 / 2))
+
+
 def test_bad_objectives_are_explained(beliefs: Ensemble) -> None:
     for ask, says in (
         (lambda: ob.cvar(5), "write 0.05 for 5 percent"),

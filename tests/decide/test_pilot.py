@@ -45,6 +45,18 @@ def plan(few: Ensemble) -> bs.PilotPlan:
     return bs.pilot(few, OFFERS, 0.02 * BUDGET, budget=BUDGET)
 
 
+@pytest.fixture(scope="module")
+def loose() -> Ensemble:
+    """Constants that are known to one percent, without a fit."""
+    return believed("chinchilla", bs.load_law("chinchilla").at("besiroglu2024").constants.values, 400, spread=0.01)
+
+
+@pytest.fixture(scope="module")
+def sure(loose: Ensemble) -> bs.PilotPlan:
+    """Pilots for a big run that is certain to improve on the incumbent."""
+    return bs.pilot(loose, OFFERS, 0.02 * BUDGET, budget=BUDGET, incumbent=50.0)
+
+
 # --- what runs tell -------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +162,13 @@ def test_no_draw_foretells_its_own_outcome() -> None:
     origin = np.random.default_rng([3, 21]).choice(300, 50, replace=False)
     assert (after.weights[np.arange(50), origin] < 1e-9).all()
     assert (after.variances(theta) >= 0).all()
+
+
+def test_what_is_learned_is_tested_on_other_draws() -> None:
+    """Outcomes that have nothing to do with a quantity predict it worse than its mean does."""
+    rng = np.random.default_rng(0)
+    found = learned(scattered(rng.standard_normal((60, 4)), 0.1), range(4), rng.standard_normal((60, 1)), 0)
+    assert ((found.predicted - found.actual) ** 2).mean() > found.actual.var()
 
 
 def test_heavy_tails_say_less_than_their_width() -> None:
@@ -289,6 +308,35 @@ def test_the_best_of_several_sets_is_judged_by_outcomes_that_did_not_choose_it(
     seen.clear()
     bs.pilot(few, OFFERS, 1e21, forecast_at={"params": 4e10, "tokens": 8e11}, seed=5)
     assert set(seen) == {5}, "one set alone is the best of none"
+
+
+def test_by_the_loss_pilots_are_worth_what_they_are_by_a_sure_improvement(loose: Ensemble, sure: bs.PilotPlan) -> None:
+    loss = bs.pilot(loose, OFFERS, 0.02 * BUDGET, budget=BUDGET, objective="expected_loss")
+    assert loss.perfect > 0
+    assert loss.now == pytest.approx(sure.now - 50.0)
+    np.testing.assert_allclose(loss.offers["gain"], sure.offers["gain"], atol=1e-9)
+    assert loss.chosen == sure.chosen
+    np.testing.assert_allclose(loss.half_width, loss.log_losses.std(axis=0), rtol=0.1)  # of a normal
+
+
+def test_pilots_cost_what_the_big_run_loses_by_them(loose: Ensemble, sure: bs.PilotPlan) -> None:
+    assert sure.buys
+    whole, left = (bs.allocate(loose, x, incumbent=50.0).value for x in (BUDGET, BUDGET - sure.value.cost))
+    assert sure.value.price == pytest.approx(whole - left, rel=0.05)
+
+
+def test_a_gain_within_its_error_of_the_price_buys_nothing(loose: Ensemble) -> None:
+    ask: dict[str, Any] = {"candidates": OFFERS.tail(1), "pilot_budget": 1e22, "budget": BUDGET, "copies": 1}
+    free = bs.pilot(loose, price=0.0, **ask).value
+    assert free.gain > 3 * free.gain_se
+    for errors, buys in ((0.5, False), (2.0, True)):
+        assert bs.pilot(loose, price=(free.gain - errors * free.gain_se) / free.cost, **ask).buys is buys
+
+
+def test_candidates_are_priced_as_the_big_run_is(loose: Ensemble) -> None:
+    at, cost = {"params": 4e10, "tokens": 8e11}, bs.costs.gpu_hours(1e15, 0.4)
+    offers = bs.pilot(loose, OFFERS.head(2), 1.0, forecast_at=at, cost=cost, copies=1).offers
+    np.testing.assert_allclose(offers["cost"], 6 * offers["params"] * offers["tokens"] / (1e15 * 0.4 * 3600))
 
 
 def test_what_cannot_change_the_choice_is_not_bought(few: Ensemble) -> None:

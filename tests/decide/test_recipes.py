@@ -53,6 +53,8 @@ def test_both_readings_are_shown_beside_the_usual_ranking(found: bs.RecipeCompar
     assert "With an irreducible loss of each recipe's own the probability is" in found.verdict
     content = found.to_dict()
     assert content["decision"] == "promote" and content["pilots"] is None and len(content["recipes"]) == 2
+    turned = dataclasses.replace(found, baseline="b").to_frame()
+    np.testing.assert_allclose(turned["one_scale"] * frame["one_scale"], 1.0)
     back = found.speedup("a", over="b")
     np.testing.assert_allclose(back.median * found.speedup("b").median, 1.0, rtol=0.1)
     assert found.ahead("a", over="b") == pytest.approx(1 - found.ahead("b"))
@@ -65,6 +67,18 @@ def test_the_floor_is_one_loss_for_all_where_it_is_shared(found: bs.RecipeCompar
     assert [row.name for row in law.parameters][:2] == ["E", "L_0"]
     pure = bs.load_law("power_law", form="pure")
     assert with_absolute_floor(pure) is pure
+
+
+def test_beyond_its_largest_run_a_recipe_leaves_the_law_by_its_scatter_and_its_lead(found: bs.RecipeComparison) -> None:
+    both = found.readings["shared"].arms
+    (member,) = both["b"].members.values()
+    largest = {"params": 5e8, "tokens": 1.6e10}
+    a, b = (arm.log_law(arm.points(**largest))[:, 0] for arm in both.values())
+    scale = np.hypot(arms.APART * member.theta["sigma"], arms.LEAD * (a - b) / 2)
+    beyond = np.array([-3.0, -0.2, 1.0, 4.0])  # e-folds of size
+    left = both["b"].discrepancy(both["b"].points(params=5e8, tokens=1.6e10 * np.exp(beyond)))
+    assert not left[:, beyond < 0].any()
+    np.testing.assert_allclose((left[:, beyond > 0] / scale[:, None]).std(axis=0), [1.0, 2.0], rtol=0.05)
 
 
 @pytest.mark.parametrize(("name", "floor"), [("max_form", "L_inf"), ("sparsity", "c"), ("farseer", None)])

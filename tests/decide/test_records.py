@@ -52,6 +52,7 @@ def test_a_file_holds_what_is_needed_and_stays(registered: bs.Registered, tmp_pa
     assert content["rests_on"]["data"]["rows"] == 48
     assert content["rests_on"]["laws"][0]["law"] == "chinchilla"
     assert any("times as large" in caveat for caveat in content["caveats"])
+    assert "chinchilla is assumed to be exactly right beyond the data" in content["caveats"]
     assert bs.Registered.read(path).digest == registered.digest == content["digest"]
     with pytest.raises(bs.errors.DataError, match="never overwritten"):
         registered.save(path)
@@ -59,6 +60,14 @@ def test_a_file_holds_what_is_needed_and_stays(registered: bs.Registered, tmp_pa
     path.write_text(json.dumps(content))
     with pytest.raises(bs.errors.DataError, match="was changed since"):
         bs.Registered.read(path)
+
+
+@pytest.mark.parametrize(("times", "far"), [(90.0, False), (110.0, True)])
+def test_a_run_a_hundred_times_the_largest_has_a_caveat(chinchilla_fit: bs.Fit, times: float, far: bool) -> None:
+    flops = times * float(chinchilla_fit.runs.column("flops").max())
+    found = bs.preregister(bs.forecast(chinchilla_fit, params=1e11, tokens=flops / 6e11), rests_on=chinchilla_fit)
+    said = f"the run is {times:.3g} times as large as the largest fitted one"
+    assert (said in found.content["caveats"]) is far
 
 
 @pytest.mark.parametrize("run", [-1, 3, 100])
@@ -196,6 +205,8 @@ def test_a_record_grows_and_counts_runs_once(registered: bs.Registered, forecast
         again.add(scores)
     assert (again.summary()["inside"] == 2).all()
     assert "2 of 2 measured runs lay inside" in again.verdict and "chance" not in again.verdict
+    twenty = bs.TrackRecord(pd.concat([scores] * 10)).summary().set_index("band")
+    assert twenty[["low", "high"]].to_numpy().tolist() == [[6, 14], [13, 19], [16, 20]]  # binomial, 5 % on each side
     far = bs.TrackRecord(bs.score_registered(registered, 100 * forecast.median(), now=LATER)).verdict
     assert "2 of them had less than one chance in 1,000 by their forecast. Mean error +9,900.00%" in far
 

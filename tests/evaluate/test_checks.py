@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,15 @@ def test_a_clean_table_has_few_flags(chinchilla_fit: bs.Fit) -> None:
     assert sorted(outliers["run"]) == sorted(chinchilla_fit.runs.labels)
 
 
+@pytest.mark.parametrize(("scales", "outlier"), [(3, False), (6, True)])
+def test_of_many_runs_one_may_lie_three_scales_off(chinchilla_fit: bs.Fit, scales: int, outlier: bool) -> None:
+    table, off = chinchilla_fit.runs.table, np.exp(scales * np.median(chinchilla_fit.flat()["sigma"]))
+    centre = np.exp(np.median(chinchilla_fit.expected[0][:, 0]))
+    moved = bs.Runs.from_frame(table.assign(loss=table["loss"].where(table.index > 0, centre * off)))
+    first = bs.evaluate.find_outliers(dataclasses.replace(chinchilla_fit, runs=moved)).loc[0]
+    assert first["tail_probability"] < 0.01 and first["outlier"] == outlier
+
+
 def test_influence_is_close_to_really_leaving_the_run_out(chinchilla_fit: bs.Fit) -> None:
     influence = bs.evaluate.find_influential(chinchilla_fit)
     assert (influence["k_hat"] < 0.7).all()
@@ -38,6 +48,15 @@ def test_influence_is_close_to_really_leaving_the_run_out(chinchilla_fit: bs.Fit
     log = np.log(chinchilla_fit.flat()[first["parameter"]])
     moved = (np.log(refit.flat()[first["parameter"]]).mean() - log.mean()) / log.std()
     assert moved == pytest.approx(first["shift"], abs=0.15)
+
+
+def test_a_run_is_influential_that_moves_a_parameter_by_more_than_the_limit(
+    chinchilla_fit: bs.Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shift = bs.evaluate.find_influential(chinchilla_fit)["shift"].abs().to_numpy()
+    for limit, runs in ((1.01 * shift[0], 0), (1.001 * shift[2], 2)):
+        monkeypatch.setattr(checks, "MOST_SHIFT", limit)
+        assert bs.evaluate.find_influential(chinchilla_fit)["influential"].sum() == runs
 
 
 def test_leave_one_out_is_close_to_exact(chinchilla_fit: bs.Fit) -> None:
@@ -75,7 +94,9 @@ def test_fits_without_some_rows_are_those_of_the_others(chinchilla_fit: bs.Fit) 
         (lambda t: t.assign(params=1e9), "params takes one value (1e+09) in all 48 runs: alpha cannot be learned"),
         (lambda t: t.assign(tokens=2e10), "tokens takes one value (2e+10) in all 48 runs: beta cannot be learned"),
         (lambda t: t.assign(tokens=20 * t["params"]), "params and tokens move together"),
+        (lambda t: t.assign(tokens=1e19 / t["params"]), "move together (correlation of their logs -1"),
         (lambda t: t.assign(params=1e9 + t.index), "params spans less than a decade"),
+        (lambda t: t.assign(params=np.geomspace(1e9, 9e9, 48)), "params spans less than a decade (1e+09 to 9e+09)"),
         (lambda t: t.head(4), "4 distinct runs for 5 parameters: the prior will dominate"),
     ],
 )

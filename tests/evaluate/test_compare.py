@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import bayes_scaling as bs
 from bayes_scaling.evaluate import candidates as _candidates
 from bayes_scaling.evaluate import refits as _refits
-from bayes_scaling.evaluate.backtesting import backtest, read_tables
+from bayes_scaling.evaluate.backtesting import Backtest, backtest, read_tables
 from bayes_scaling.evaluate.baselines.point_fits import PointFit
 from bayes_scaling.evaluate.kept import Kept
 from bayes_scaling.evaluate.weights import PRIOR_ROWS
@@ -120,6 +120,18 @@ def test_differences_are_paired_over_runs(comparison: bs.Comparison) -> None:
     assert last["difference_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(len(gap)))
     assert table["log_score"].is_monotonic_decreasing
     assert comparison.verdict.startswith(("No law wins", comparison.best))
+
+
+@pytest.mark.parametrize(("errors", "says"), [(1.9, "No law wins: "), (2.1, "power_law:input=tokens forecasts best: ")])
+def test_a_law_wins_that_is_two_standard_errors_ahead(comparison: bs.Comparison, errors: float, says: str) -> None:
+    first, second = comparison.weights
+    rows = comparison.scores[comparison.scores["candidate"] == first]
+    gap = np.linspace(-0.1, 0.1, len(rows))
+    gap += errors * gap.std(ddof=1) / np.sqrt(len(rows))
+    behind = rows.assign(candidate=second, log_score=rows["log_score"] - gap)
+    others = comparison.scores[~comparison.scores["candidate"].isin([first, second])]
+    found = dataclasses.replace(comparison, scores=pd.concat([rows, behind, others], ignore_index=True))
+    assert found.verdict.startswith(says)
 
 
 def test_cuts_leave_the_largest_out(comparison: bs.Comparison) -> None:
@@ -379,6 +391,11 @@ def test_default_cuts_keep_enough_on_both_sides(chinchilla_runs: bs.Runs) -> Non
     assert all((flops <= cut.at).sum() >= 8 and (flops > cut.at).sum() >= 3 for cut in cuts)
     few = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9, 2e9, 3e9, 4e9], "loss": [3.0, 2.9, 2.85, 2.8]}))
     assert _candidates.default_cuts(bs.load_law("power_law:input=tokens"), few)[0].at == 3e9
+    lone = bs.Runs.from_frame(
+        pd.DataFrame({"tokens": [*np.geomspace(1e8, 1e9, 10), 1e10], "loss": np.linspace(3.0, 2.0, 11)})
+    )
+    (cut,) = _candidates.default_cuts(bs.load_law("power_law:input=tokens"), lone)
+    assert (lone.column("tokens") > cut.at).sum() == 3, "one run far above all others is no cut of its own"
     same = bs.Runs.from_frame(pd.DataFrame({"tokens": [1e9] * 4, "loss": [3.0, 3.1, 3.2, 3.3]}))
     with pytest.raises(bs.errors.DataError, match="too few sizes to hold out the largest"):
         _candidates.default_cuts(bs.load_law("power_law:input=tokens"), same)
@@ -420,6 +437,13 @@ def test_bad_requests_are_explained() -> None:
         bs.compare(LAWS[:1], curve(), cuts=[bs.Cut("tokens", 1e10), bs.Cut("tokens", 1.00003e10)])
     with pytest.raises(bs.errors.DataError, match="no table could be compared"):
         backtest({}, LAWS)
+
+
+def test_every_table_of_a_backtest_counts_once() -> None:
+    one = {"candidate": "law", "table": "one", "error": 0.1, "crps": 0.1, "width": 1.0, "pit": [0.5], "log_score": 0.0}
+    three = {**one, "table": "three", "pit": [0.01] * 3, "log_score": 4.0}
+    row = Backtest({}, {}, pd.concat([pd.DataFrame(one), pd.DataFrame(three)])).to_frame().iloc[0]
+    assert row[["tables", "log_score", "inside_90%"]].tolist() == [2, 2.0, 0.5]
 
 
 def test_the_command_line_goes_on_from_a_comparison(comparison: bs.Comparison, folder: Path, tmp_path: Path) -> None:

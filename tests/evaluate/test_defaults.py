@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.evaluate.defaults import DEFAULTS, REPEATED, default_laws
+from bayes_scaling.evaluate.defaults import DEFAULTS, REPEATED, NoiseAsked, default_laws
 from tests.support import design
 
 ND = ("chinchilla", "kaplan_joint", "nesting", "farseer")
@@ -62,11 +62,16 @@ def test_tokens_and_flops_are_a_table_of_two_inputs() -> None:
     assert "params" not in bs.Runs.from_frame(curves), "FLOPs of a curve may be counted otherwise, and its size is one"
 
 
-def test_curves_over_steps_read_them() -> None:
+def curves_of_sizes() -> pd.DataFrame:
     steps = np.tile(np.geomspace(100, 1e4, 8), 3)
     rows = pd.DataFrame({"run": np.repeat(["a", "b", "c"], 8), "steps": steps, "loss": 2 + steps**-0.3})
-    curves = bs.Runs.from_frame(rows.assign(params=np.repeat([1e6, 1e7, 1e8], 8)))
-    assert default_laws(curves) == ("kaplan_steps",)
+    return rows.assign(params=np.repeat([1e6, 1e7, 1e8], 8))
+
+
+def test_curves_over_steps_read_them() -> None:
+    rows = curves_of_sizes()
+    assert default_laws(bs.Runs.from_frame(rows)) == ("kaplan_steps",)
+    rows = rows.drop(columns="params")
     assert default_laws(bs.Runs.from_frame(rows)) == ("power_law:input=steps", "delayed_power_law:input=steps")
 
 
@@ -79,3 +84,19 @@ def test_a_table_without_default_laws_is_refused() -> None:
     alike = bs.Runs.from_frame(pd.DataFrame({"compute in flop": [1e18, 2e18], "loss": [3.0, 2.0]}))
     with pytest.raises(bs.errors.DataError, match="map params, tokens or flops; no column was read as flops, though"):
         default_laws(alike)
+
+
+def test_small_runs_may_scatter_more_and_rows_of_curves_do_not() -> None:
+    law = bs.load_law("kaplan_steps")
+    ends = bs.Runs.from_frame(curves_of_sizes().drop_duplicates("run", keep="last"))
+    assert NoiseAsked().of(law, ends).scale == "growing"
+    noise = NoiseAsked().of(law, bs.Runs.from_frame(curves_of_sizes()))
+    assert (noise.rows, noise.scale) == ("correlated", "constant")
+
+
+def test_a_rate_that_changes_along_one_run_of_three_is_no_schedule() -> None:
+    rows = curves_of_sizes().assign(tokens=lambda t: 1e5 * t["steps"])
+    changing = 1e-3 / np.arange(1, 25)
+    for share, law in ((["a"], "chinchilla"), (["a", "b"], "nesting_schedule")):
+        rate = np.where(rows["run"].isin(share), changing, 1e-3)
+        assert default_laws(bs.Runs.from_frame(rows.assign(learning_rate=rate)))[0] == law

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpyro.distributions as dist
 import pytest
 
@@ -23,6 +25,12 @@ def test_the_prior_speaks_where_there_is_little() -> None:
     table = prior_sensitivity(bs.fit(law, runs, sampler="laplace", seed=0)).set_index("parameter")
     assert table.loc["alpha", "learned"] < 0.5
     assert "prior dominates" in table.loc["alpha", "says"]
+
+
+def test_a_prior_that_contradicts_the_table_is_said(chinchilla_runs: bs.Runs) -> None:
+    law = bs.load_law("chinchilla", priors={"alpha": dist.LogNormal(math.log(0.55), 0.06)})
+    table = prior_sensitivity(bs.fit(law, chinchilla_runs, discrepancy="none", sampler="laplace", seed=0))
+    assert table.set_index("parameter").loc["alpha", "says"] == "prior and table disagree"
 
 
 @pytest.mark.slow

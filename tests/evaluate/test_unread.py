@@ -28,6 +28,14 @@ def table(level: float, rows: int = 36, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def by_turns() -> pd.DataFrame:
+    """Runs of four ranges of sizes, every other one with a higher loss, and a column that names the ranges."""
+    part = ((np.log(table(0.0)["params"]) - 17) // 1.25).astype(int)
+    return table(0.0).assign(
+        loss=lambda t: t["loss"] * np.exp(0.3 * (part % 2)), **{"data set": part.map("abcd".__getitem__)}
+    )
+
+
 def runs(level: float, **columns: object) -> bs.Runs:
     return bs.Runs.from_frame(table(level).assign(**columns))
 
@@ -49,6 +57,7 @@ def test_the_column_that_explains_the_scatter_is_named_with_what_to_do() -> None
         (runs(0.1, **{"data set": np.arange(36)}), "every run has its own"),
         (bs.Runs.from_frame(table(0.1, rows=10)), "there are few runs"),
         (bs.Runs.from_frame(table(0.1).assign(**{"data set": lambda t: t["params"] > 1e9})), "it stands for the size"),
+        (bs.Runs.from_frame(by_turns()), "it names ranges of sizes"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -119,6 +119,8 @@ def test_default_noise_sees_curves() -> None:
     assert default_noise(bs.Runs.from_frame(ends)) == bs.Noise()
     one = single.assign(run="a", params=1e8)
     assert default_noise(bs.Runs.from_frame(one)) == bs.Noise("normal", rows="correlated")
+    others = single.assign(run=["b", "c", "d"], params=2e8, tokens=single["tokens"] * 1.5)
+    assert default_noise(bs.Runs.from_frame(pd.concat([one, others]))) == bs.Noise(), "half of the rows are no curve"
     tuned = single.drop(columns="params").assign(run="a", tokens=1e9, examples=[100, 200, 400])
     assert default_noise(bs.Runs.from_frame(tuned)) == bs.Noise("normal", rows="correlated")
 

@@ -66,6 +66,12 @@ def test_the_weight_of_a_student_t_is_the_slope_of_its_density() -> None:
         np.testing.assert_allclose(slope, StudentT().weight(squares, {"nu": 3.0}), rtol=1e-9)
 
 
+def test_the_centre_of_a_student_t_holds_what_that_of_a_normal_does() -> None:
+    theta = {"nu": np.array([1.0, 3.0, 30.0])}
+    half = StudentT().central_half_width(theta)
+    np.testing.assert_allclose(StudentT().probability_below(half, theta), scipy.special.ndtr(1.0))
+
+
 def test_the_density_of_a_student_t_and_its_slope_in_nu_are_exact() -> None:
     nu = np.array([0.5, 1.0, 1.7, 4.0, 30.0, 1e3, 1e8])
     residual = np.linspace(-8, 8, 33)

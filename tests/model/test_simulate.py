@@ -24,6 +24,25 @@ def test_losses_scatter_around_the_published_curve() -> None:
     assert residual.std() == pytest.approx(0.02, rel=0.05) and abs(residual.mean()) < 0.002
 
 
+def test_losses_scatter_by_their_standard_errors_over_the_loss() -> None:
+    curve = bs.load_law("chinchilla").at("besiroglu2024")
+    table = design(4000).assign(loss_se=0.06)
+    truth = dict(curve.constants.values) | {"sigma": 1e-4}
+    runs = bs.simulate("chinchilla", table, truth, noise=bs.Noise("normal", "known"))
+    expected = curve(params=table["params"], tokens=table["tokens"])
+    assert (np.log(runs.loss / expected) * expected / 0.06).std() == pytest.approx(1.0, rel=0.05)
+
+
+def test_growing_scatter_is_sigma_at_the_middle_of_the_design() -> None:
+    curve = bs.load_law("chinchilla").at("besiroglu2024")
+    table = design(4000)
+    truth = dict(curve.constants.values) | {"sigma": 0.02, "kappa": 0.3}
+    runs = bs.simulate("chinchilla", table, truth, noise=bs.Noise("normal", "growing"))
+    residual = np.log(runs.loss / curve(params=table["params"], tokens=table["tokens"]))
+    size = np.log(table["params"] * table["tokens"])
+    assert (residual * np.exp(0.3 * (size - size.mean()))).std() == pytest.approx(0.02, rel=0.05)
+
+
 def test_seed_and_truth_are_kept() -> None:
     one, two, three = (bs.simulate("chinchilla", design(), seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.loss, two.loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.predict.along import Along, at_each, reached
 from bayes_scaling.predict.arms import ArmCurves
-from tests.support import believed
+from tests.support import believed, off_by
 
 HALF = {"E": 1.7, "A": 300.0, "B": 400.0, "alpha": 0.3, "beta": 0.3}
 
@@ -44,6 +45,15 @@ def test_a_multiplier_has_a_sign_and_may_be_infinite() -> None:
     assert nowhere.defined == 0 and math.isnan(nowhere.median) and math.isnan(nowhere.ahead), "neither does"
 
 
+def test_what_a_recipe_is_off_its_law_counts() -> None:
+    """With an error of one percent of its own, ``b`` is as good as ``a`` is at a multiple of its size."""
+    both = curves(A=290.0)
+    there = dataclasses.replace(both, arms={**both.arms, "b": off_by(both.arms["b"], 0.01)})
+    multiplier = there.speedup("b", "a", at=1e22).median
+    assert multiplier < 1 < both.speedup("b", "a", at=1e22).median
+    np.testing.assert_allclose(there.at("a", 1e22 * multiplier), there.at("b", 1e22), rtol=1e-4)
+
+
 def test_where_curves_cross() -> None:
     """A shallower curve that starts lower is overtaken where both are equal."""
     x = np.geomspace(1e19, 1e23, 4001)
@@ -68,6 +78,7 @@ def test_what_grows() -> None:
     assert usual.of == "flops" and usual.tokens_per_param == 25 and usual.words == "FLOPs at 25 tokens per parameter"
     point = usual.inputs(np.array([6 * 1e9 * 25e9]))
     assert point["params"][0] == pytest.approx(1e9) and point["tokens"][0] == pytest.approx(25e9)
+    np.testing.assert_allclose(usual.sizes(runs), [6e17, 2.4e20])
     fixed = Along.through(law, runs, {"tokens": 1e10}, None)
     assert fixed.of == "params" and fixed.inputs(np.array([3.0]))["tokens"][0] == 1e10
     for given, ratio, words in (

@@ -102,6 +102,8 @@ def test_directly_from_compute_stands_beside(two: bs.Chain) -> None:
     both = bs.chain(two.loss, two.links["easy"], direct=direct, unconverged=True).forecast(**BIG)
     assert {"direct", "direct_low", "direct_high"} <= set(both.to_frame())
     assert abs(both.median(of="direct")[0] - both.median()[0]) < 0.1
+    guessed = bs.chain(two.loss, two.links["easy"], direct=direct, chance=0.6, unconverged=True).forecast(**BIG)
+    assert guessed.draws(of="direct").min() >= 0.6 - 1e-12
     with pytest.raises(bs.errors.ForecastError, match="there is no direct forecast"):
         two.forecast(**BIG).draws(of="direct")
 

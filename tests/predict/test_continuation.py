@@ -83,6 +83,17 @@ def test_a_forecast_of_later_rows_goes_on_from_the_run(fit: bs.Fit, ahead: pd.Da
     assert json.loads(own.to_json())["continues"] == ["big"]
 
 
+def test_a_run_whose_rows_hardly_scatter_goes_on_from_its_last_loss(below: pd.DataFrame) -> None:
+    """Also where no knot of the discrepancy is, so that each draw has its path lie elsewhere there."""
+    apart = {"a": 1.0, "b": 1.03, "big": 1.06, "c": 1.09, "d": 1.12}
+    rows = below.assign(tokens=below["tokens"] * below["run"].map(apart))
+    runs, last = bs.Runs.from_frame(rows), rows.iloc[-1]
+    fit = bs.fit(LAWS[0], runs, noise=NOISE, discrepancy="brownian", sampler="laplace", seed=0)
+    sure = dataclasses.replace(fit, draws={**fit.draws, "sigma": 1e-6 * fit.draws["sigma"]})
+    found = bs.continued(sure, "big", {"tokens": last["tokens"] * np.array([1.0, 2.0])}, unconverged=True)
+    np.testing.assert_allclose(found.predictive.location[:, 0], np.log(last["loss"]), atol=1e-6)
+
+
 def test_a_run_goes_on_from_all_its_rows_read_or_not(fit: bs.Fit, ahead: pd.DataFrame, below: pd.DataFrame) -> None:
     """Rows that the sampler leaves out still show where a curve lies."""
     few = dataclasses.replace(NOISE, rows_per_curve=4)
@@ -175,6 +186,7 @@ def test_held_out_rows_go_on_from_fitted_ones_only(table: pd.DataFrame, fit: bs.
     ("change", "says"),
     [
         ({"params": 2e9}, "run 'big' has params 2e.09 instead of 1e.08: taken for another run"),
+        ({"params": 1.001e8}, "run 'big' has params 1.001e.08 instead of 1e.08: taken for another run"),
         ({"tokens": [1e9, 1.2e10, 1.6e10]}, "rows of run 'big' begin before its last fitted one"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
+from bayes_scaling.predict.cautions import out_of_range
 from tests.support import refusal
 
 POINT = {"params": 7e10, "tokens": 1.4e12}
@@ -34,6 +36,9 @@ def test_a_size_that_changes_nothing_is_said(chinchilla_runs: bs.Runs) -> None:
     start = "the forecast does not depend on params 7e+10"
     assert said["all"] == (f"{start}, which the law does not read",)
     assert said["one"] == (f"{start}: every fitted run has 1e+09, so it is that of a run with 1e+09",)
+    ones = bs.fit(law, bs.Runs.from_frame(one), discrepancy="none", sampler="laplace", progress=False)
+    small = bs.forecast(ones, params=7e8, tokens=1.4e11, unconverged=True).cautions[0]
+    assert small.endswith("so it is that of a run with 1e+09")
     assert said["none"] == (f"{start}: no column of the fitted table was read as params",)
     same = bs.forecast(fit, params=1e9, tokens=[1.4e11, 2e11], unconverged=True)
     assert "does not depend on params 1e+09: no" in same.cautions[0]
@@ -64,6 +69,36 @@ def test_a_new_run_scatters_around_the_mean_as_the_noise_says(chinchilla_fit: bs
     residual = (np.log(forecast.new_run) - np.log(forecast.mean)) / theta["sigma"][:, None]
     uniform = chinchilla_fit.noise.scatter_family.probability_below(residual, theta).ravel()
     np.testing.assert_allclose(np.quantile(uniform, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.02)
+
+
+def test_what_parameters_leave_open_is_averaged_by_the_weights_of_laws(forecast: bs.Forecast) -> None:
+    wide = dataclasses.replace(forecast, fitted=forecast.fitted**3)  # three times as wide, in log loss
+    both = dataclasses.replace(forecast, members={"one": (0.9, forecast), "other": (0.1, wide)})
+    alone = forecast.uncertainty()["parameters"]
+    np.testing.assert_allclose(both.uncertainty()["parameters"], alone * np.sqrt(0.9 + 0.1 * 3**2))
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("tokens", 1 / 10, 1000.0), ("batch_tokens", 1 / 3, 3.0), ("peak_learning_rate", 1 / 3, 3.0)],
+)
+def test_sizes_may_lie_further_out_than_what_a_law_trades_off(name: str, least: float, most: float) -> None:
+    fitted = {name: np.array([1e3, 1e4])}
+    inside, outside = (
+        [*out_of_range(fitted, {name: np.array([planned])})] for planned in (1.01 * 1e3 * least, 0.99 * 1e3 * least)
+    )
+    assert not inside and f"{1 / least / 0.99:.3g} times below the smallest" in outside[0]
+    above = [[*out_of_range(fitted, {name: np.array([1e4 * most * off])})] for off in (0.99, 1.01)]
+    assert not above[0] and "times the largest" in above[1][0]
+
+
+def test_scatter_that_grows_is_measured_from_the_middle_of_the_fitted_runs(chinchilla_runs: bs.Runs) -> None:
+    growing = bs.Noise("normal", "growing")
+    fit = bs.fit("chinchilla", chinchilla_runs, noise=growing, discrepancy="none", sampler="laplace", progress=False)
+    ahead = bs.forecast(fit, params=[1e9, 1e10], tokens=[2e10, 2e11], unconverged=True)
+    size = np.array([1.2e20, 1.2e22]) / np.exp(np.log(chinchilla_runs.column("flops")).mean())
+    sigma, kappa = (fit.flat()[name][:, None] for name in ("sigma", "kappa"))
+    np.testing.assert_allclose(ahead.predictive.scale, sigma * size**-kappa)
 
 
 def test_intervals_nest_and_hold_what_they_say(forecast: bs.Forecast) -> None:
@@ -209,6 +244,8 @@ def test_a_forecast_that_the_prior_decides_says_so(chinchilla_runs: bs.Runs, chi
     far = bs.forecast(seeds, params=1e10, tokens=2e11, unconverged=True).cautions
     assert sum("so the prior decides it" in line for line in far) == 1
     assert bs.forecast(seeds, params=1e9, tokens=2e10, unconverged=True).cautions == ()
+    near = bs.forecast(seeds, params=1.05e9, tokens=2e10, unconverged=True)
+    assert np.log(near.mean).std() < 0.01 and near.cautions == (), "the prior decides, but of next to nothing"
     one = chinchilla_runs.table.assign(tokens=20 * chinchilla_runs.table["params"])[["params", "tokens", "loss"]]
     along = bs.fit("chinchilla", bs.Runs.from_frame(one), **how)
     for fit in (chinchilla_fit, along):

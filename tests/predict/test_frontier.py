@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -32,6 +33,31 @@ def test_the_best_split_is_the_closed_form(chinchilla_fit: bs.Fit, flops: float)
     np.testing.assert_allclose(6 * found.params * found.tokens, flops, rtol=1e-12)
     low, high = found.interval("params", 0.9)
     assert low < np.median(found.params) < high
+
+
+def test_the_loss_of_the_best_split_counts_the_error_of_the_law(wandering_fit: bs.Fit) -> None:
+    """At the size of the largest run, where each draw says how far the truth is off the law."""
+    exact = dataclasses.replace(wandering_fit, draws={**wandering_fit.draws, "tau": 0 * wandering_fit.draws["tau"]})
+    flops = float(wandering_fit.runs.column("flops").max())
+    split, run = (
+        np.log(ask(wandering_fit) / ask(exact))
+        for ask in (
+            lambda fit: bs.compute_optimal(fit, flops).loss,
+            lambda fit: bs.forecast(fit, params=1e9, tokens=flops / 6e9).mean[:, 0],
+        )
+    )
+    assert run.std() > 1e-4
+    np.testing.assert_allclose(split, run, rtol=1e-6, atol=1e-9)
+
+
+def test_a_path_along_params_is_read_at_the_params_of_the_split(chinchilla_runs: bs.Runs) -> None:
+    along = bs.Discrepancy(along="params")
+    fit = bs.fit("chinchilla", chinchilla_runs, discrepancy=along, sampler="laplace", seed=0)
+    exact = dataclasses.replace(fit, draws={**fit.draws, "tau": 0 * fit.draws["tau"]})
+    split, known = (bs.compute_optimal(one, 1e21, unconverged=True) for one in (fit, exact))
+    run = {"params": float(np.median(known.params)), "tokens": 1e12}
+    there, law = (bs.forecast(one, **run, unconverged=True).mean[:, 0] for one in (fit, exact))
+    assert np.corrcoef(np.log(split.loss / known.loss), np.log(there / law))[0, 1] > 0.7
 
 
 def test_required_compute_is_the_closed_form(chinchilla_fit: bs.Fit) -> None:

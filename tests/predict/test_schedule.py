@@ -46,6 +46,18 @@ def test_the_usual_schedule_is_that_of_the_longest_run_that_ends_lowest(runs: bs
     assert Schedule.usual(bs.load_law("chinchilla"), runs) is None
 
 
+def test_the_usual_schedule_is_not_that_of_a_shorter_run_that_ends_lower() -> None:
+    done = np.linspace(0.1, 1.0, 10)
+    rows = [
+        pd.DataFrame(
+            {"run": run, "params": 1e8, "tokens": end * done, "learning_rate": rate / done, "loss": low / done**0.1}
+        )
+        for run, end, rate, low in (("long", 1e10, 1e-3, 3.0), ("short", 9e9, 2e-3, 2.5))
+    ]
+    found = Schedule.usual(LAW, bs.Runs.from_frame(pd.concat(rows, ignore_index=True)))
+    assert found is not None and found.run == "long" and found.rates[-1] == 1e-3
+
+
 def test_the_end_of_a_run_is_the_last_row_of_its_whole_curve(fit: bs.Fit, usual: Schedule) -> None:
     tokens = np.array([2e9, 5e10])
     ends = bs.forecast(fit, params=5e8, tokens=tokens, unconverged=True)

@@ -36,6 +36,13 @@ def test_the_bottom_of_a_size_is_read_off_within_its_standard_error() -> None:
     assert 0.75 < np.sqrt(np.mean(np.square(off))) < 1.3
 
 
+def test_each_run_twice_says_more_but_the_curve_takes_as_much_of_it() -> None:
+    """Seven runs leave four beyond the three coefficients of their curve, and fourteen leave eleven."""
+    runs = cell(2e-3, 3e5, 0.001, 0, np.array([3e5]))
+    (once,), (twice,) = bottoms(runs), bottoms(pd.concat([runs, runs], ignore_index=True))
+    assert twice.errors[0] / once.errors[0] == pytest.approx(math.sqrt(4 / 11))
+
+
 def test_a_batch_that_does_not_vary_has_no_error_and_few_or_sloping_runs_say_nothing() -> None:
     (found,) = bottoms(cell(2e-3, 3e5, 0.0, 0, np.array([3e5])))
     assert found.best == pytest.approx(np.log([2e-3, 3e5]), abs=1e-3) and np.isnan(found.errors[1])
@@ -80,6 +87,8 @@ def test_sizes_that_leave_the_law_widen_the_answer() -> None:
         ensemble = Ensemble.of(dataclasses.replace(fitted(), runs=runs), unconverged=True)
         found = Leftover.of(ensemble, 8e8, 1.6e10, seed=0)
         assert found.sizes == 8
+        further = Leftover.of(ensemble, 8e9, 1.6e11, seed=0)
+        assert further.rate.std() > 1.5 * found.rate.std(), "away from the fitted sizes little is known"
         scales.append(found.scales)
         spread.append((found.rate.std(), found.batch.std()))
     assert max(scales[0]) < 0.06 and min(scales[1]) > 0.12

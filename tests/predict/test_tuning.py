@@ -78,7 +78,8 @@ def test_the_recommended_choice_wastes_least_and_regions_are_around_it() -> None
 
 def test_wasted_compute_is_that_of_the_tuned_run_with_the_same_loss() -> None:
     h = found()
-    draw = {name: float(values[3]) for name, values in h.ensemble.leading.flat().items()}
+    i = int(np.abs(h.leftover.rate).argmax())  # the draw whose best rate is furthest from the law's
+    draw = {name: float(values[i]) for name, values in h.ensemble.leading.flat().items()}
     constants = {name: draw[name] for name in TUNING.parameter_names}
 
     def loss(tokens: float, batch: float, rate: float) -> float:
@@ -95,11 +96,13 @@ def test_wasted_compute_is_that_of_the_tuned_run_with_the_same_loss() -> None:
         return float(TUNING.quantity("best_rate", constants, params=1e9, tokens=1e11, batch_tokens=batch))
 
     # The run's valley is the law's, moved by what this draw says that its best batch, and best rate at it, are off.
-    there = 4e5 * math.exp(-h.leftover.batch[3])
-    wanted = loss(1e11, there, 2e-3 * math.exp(-h.leftover.rate[3]) * best_rate(there) / best_rate(4e5))
+    there = 4e5 * math.exp(-h.leftover.batch[i])
+    wanted = loss(1e11, there, 2e-3 * math.exp(-h.leftover.rate[i]) * best_rate(there) / best_rate(4e5))
     saved = scipy.optimize.brentq(lambda x: tuned(x) - wanted, 0, 5)
-    assert h.wasted(2e-3, 4e5)[3] == pytest.approx(-math.expm1(-saved), rel=0.02)
-    assert h.wasted(float(h.rates[3]), float(h.batches[3]))[3] == pytest.approx(0.0, abs=1e-6)
+    assert h.wasted(2e-3, 4e5)[i] == pytest.approx(-math.expm1(-saved), rel=0.02)
+    rate, batch = float(h.rates[i]), float(h.batches[i])
+    assert h.wasted(rate, batch)[i] == pytest.approx(0.0, abs=1e-6)
+    assert [h.wasted(rate * off, batch)[i] for off in h.tolerance[i]] == pytest.approx([h.within] * 2, rel=0.05)
 
 
 def test_more_tuned_runs_waste_less_and_a_larger_miss_more() -> None:
@@ -109,6 +112,18 @@ def test_more_tuned_runs_waste_less_and_a_larger_miss_more() -> None:
     two, four = h.off_by(2.0), h.off_by(4.0)
     assert (four["wasted"] > two["wasted"]).all()
     assert two["rate"].tolist() == pytest.approx([h.rate / 2, h.rate * 2])
+    np.testing.assert_allclose(two.loc[0, ["low", "high"]].tolist(), np.quantile(h.wasted(h.rate / 2), [0.05, 0.95]))
+
+
+def test_one_run_drawn_from_two_settings_wastes_their_mean() -> None:
+    def of(*rows: int) -> float:
+        fit = dataclasses.replace(fitted(), runs=fitted().runs.where(np.isin(np.arange(200), rows)))
+        members = {name: dataclasses.replace(one, fit=fit) for name, one in found().ensemble.members.items()}
+        ensemble = dataclasses.replace(found().ensemble, members=members)
+        return dataclasses.replace(found(), ensemble=ensemble).best_of(1)[0]
+
+    assert of(3, 8) == pytest.approx((of(3) + of(8)) / 2)
+    assert abs(of(3) - of(8)) > 0.01
 
 
 def test_the_best_of_several_is_drawn_from_the_settings_of_the_group() -> None:
