@@ -37,12 +37,13 @@ def pareto_smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from arviz_stats.base import array_stats
 
     away = np.minimum(log_weight.max(axis=1, keepdims=True) - log_weight, FURTHEST)  # ArviZ takes minus log weights
-    try:
-        smoothed, k_hat = array_stats.psislw(away, axis=-1)
-    except ValueError:  # a row whose largest weights are all the same
-        smoothed, k_hat = -away, np.full(len(away), np.nan)
-        k_hat[np.ptp(away, axis=1) == 0] = -np.inf  # where all are the same, there is nothing to smooth
-        for row in range(len(away)):
-            with contextlib.suppress(ValueError):
-                smoothed[row], k_hat[row] = array_stats.psislw(away[row])
+    with np.errstate(over="ignore"):  # of shapes that few draws with any weight suggest, and that are not trusted
+        try:
+            smoothed, k_hat = array_stats.psislw(away, axis=-1)
+        except ValueError:  # a row whose largest weights are all the same
+            smoothed, k_hat = -away, np.full(len(away), np.nan)
+            k_hat[np.ptp(away, axis=1) == 0] = -np.inf  # where all are the same, there is nothing to smooth
+            for row in range(len(away)):
+                with contextlib.suppress(ValueError):
+                    smoothed[row], k_hat[row] = array_stats.psislw(away[row])
     return smoothed - scipy.special.logsumexp(smoothed, axis=1, keepdims=True), np.asarray(k_hat, float)

@@ -423,3 +423,11 @@ def test_candidates_that_are_no_runs_are_named(few: Ensemble, params: Any) -> No
 def test_candidates_are_spelled_like_fitted_runs(few: Ensemble, plan: bs.PilotPlan) -> None:
     offers = OFFERS.rename(columns={"params": "N", "tokens": "D"})
     pd.testing.assert_frame_equal(bs.pilot(few, offers, 0.02 * BUDGET, budget=BUDGET).runs, plan.runs)
+
+
+def test_pilots_that_leave_few_draws_any_weight_warn_of_nothing() -> None:
+    law = bs.load_law("chinchilla").at("besiroglu2024")
+    laws = believed("chinchilla", law.constants.values, 400, spread=0.01)
+    offers = pd.DataFrame(itertools.product((1e8, 1e9, 1e10), (1e9, 1e10, 1e11)), columns=["params", "tokens"])
+    plan = bs.pilot(laws, offers, 1.44e22, forecast_at={"params": 4e10, "tokens": 8e11})
+    assert plan.offers["gain"].notna().all()
