@@ -423,7 +423,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
         "Forecast.to_json": (w.forecast.to_json, {"probabilities": [0.5], "target": 2.0}),
         "continued": (
             bs.continued,
-            {"source": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "seed": 0, "unconverged": True},
+            {"source": fit, "run": "r3", "ahead": {"tokens": [5e9]}, "until": 5e9, "seed": 0, "unconverged": True},
         ),
         "trajectory": (
             bs.trajectory,
@@ -677,7 +677,7 @@ def recipes(w: World) -> Mapping[str, tuple[Callable[..., Any], Mapping[str, Any
             {
                 "fit": w.curves,
                 "run": "r3",
-                "until": 1e10,
+                "until": 4e9,
                 "extend": (1.5,),
                 "price": 0.0,
                 "ahead": None,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling.base import executors
+from bayes_scaling.errors import BayesScalingWarning
 from bayes_scaling.inference import fit as fitting
 from tests.recipes import World, public, recipes
 
@@ -98,7 +99,7 @@ def mistakes(
         for name, value in values.items():
             try:
                 call(**{**valid, argument: value})
-            except bs.BayesScalingError as error:
+            except (bs.BayesScalingError, BayesScalingWarning) as error:  # a caution is an answer too
                 if not str(error).isprintable() or not 10 < len(str(error)) < 900:
                     out.append(f"{argument}={name}: message {str(error)[:300]!r}")
             except Exception as error:

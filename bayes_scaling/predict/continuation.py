@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.arguments import Seed, validated
-from bayes_scaling.base.messages import plain
+from bayes_scaling.base.messages import plain, shown
 from bayes_scaling.data.columns import table_of
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.errors import ForecastError
@@ -80,16 +80,17 @@ def _continued_by(
     so_far, along = curve_so_far(fit, run)
     frame = _rows_ahead(fit, run, so_far, along, ahead)
     refuse_many(frame)
-    if until is not None and not until > float(so_far[along].iloc[-1]):
+    now = float(so_far[along].iloc[-1])
+    if until is not None and not now < until < np.inf:
         raise ForecastError(
-            f"run {run!r} is at {along} {so_far[along].iloc[-1]:g}, and was to end at {until:g}: nothing is left of it"
+            f"run {shown(run)} is at {along} {now:g}, and is to end at {until:g}; expected a number above where it is"
         )
     found = at_rows_ahead(fit, frame.assign(run=run), RunsSoFar(so_far, along, until=until), seed, draws)
     return dataclasses.replace(
         found,
         points=frame,
         label=f"{fit.law.label}, run {run} continued",
-        extrapolation=frame[along].to_numpy(float) / float(so_far[along].iloc[-1]),
+        extrapolation=frame[along].to_numpy(float) / now,
         cautions=(*found.cautions, *(() if fit.noise.correlated else (_taken_apart(run, len(so_far)),))),
     )
 

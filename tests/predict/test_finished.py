@@ -86,8 +86,9 @@ def test_an_end_that_is_behind_is_refused_and_one_far_beyond_is_named() -> None:
     fit = fit_exact("kaplan_steps", bs.Runs.from_frame(table(0.0)), noise=CORRELATED, seed=0)
     far = bs.continued(fit, "big", {"steps": [5 * END]}, until=5 * END, unconverged=True)
     assert any("5 times as long as the longest other run" in caution for caution in far.cautions)
-    with pytest.raises(ForecastError, match="nothing is left of it"):
-        bs.continued(fit, "big", {"steps": [END]}, until=5000.0, unconverged=True)
+    for until in (5000.0, np.inf):
+        with pytest.raises(ForecastError, match="is to end at .*; expected a number above where it is"):
+            bs.continued(fit, "big", {"steps": [END]}, until=until, unconverged=True)
 
 
 def test_what_runs_have_in_common_is_the_posterior_of_a_regression() -> None:
