@@ -67,6 +67,11 @@ class SoFar:
     scale: np.ndarray
     theta: Mapping[str, np.ndarray]
 
+    def take(self, rows: np.ndarray) -> SoFar:
+        """Keep some rows, by index."""
+        theta = {name: _of_rows(values, rows) for name, values in self.theta.items()}
+        return SoFar(self.run[rows], self.position[rows], self.residual[:, rows], self.scale[:, rows], theta)
+
     def end(self, run: int) -> int:
         """Return the last row of a run."""
         return int(np.flatnonzero(self.run == run)[-1])
@@ -87,7 +92,7 @@ def of_new_runs(
     if not noise.correlated:
         return Deviations(nothing, nothing, nothing)
     drawn = noise.with_deviations(nothing, theta, curve_layout(noise, table), seed)
-    return Deviations(nothing, np.broadcast_to(_columns(theta["sigma_curve"]), nothing.shape), drawn)
+    return Deviations(nothing, np.broadcast_to(columns(theta["sigma_curve"]), nothing.shape), drawn)
 
 
 def of_runs_that_go_on(
@@ -113,7 +118,7 @@ def of_runs_that_go_on(
     ids = list(dict.fromkeys(run.tolist()))
     started = {one: (centre, variance) for one, centre, variance in zip(ids, *of_ends(noise, so_far, ids), strict=True)}
     centre, variance, drawn = np.empty(shape), np.empty(shape), np.empty(shape)
-    slow, length = (np.broadcast_to(_columns(theta[name]), shape) for name in ("sigma_curve", "length"))
+    slow, length = (np.broadcast_to(columns(theta[name]), shape) for name in ("sigma_curve", "length"))
     for one in ids:
         here = so_far.position[so_far.end(one)]
         expected, spread = started[one]
@@ -156,5 +161,6 @@ def _of_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return values if values.ndim == 1 else values[:, rows]
 
 
-def _columns(values: np.ndarray) -> np.ndarray:
+def columns(values: np.ndarray) -> np.ndarray:
+    """Return a parameter, (n_draw,) or (n_draw, n_row), with an axis of rows."""
     return np.asarray(values[:, None] if values.ndim == 1 else values)

@@ -18,7 +18,6 @@ what is taken over.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from bayes_scaling.inference.result import Fit
 from bayes_scaling.model.noise import Noise
 from bayes_scaling.model.schedule import STEP_RATE
 from bayes_scaling.predict.cautions import OUTSIDE
-from bayes_scaling.predict.deviations import Deviations, SoFar, innovations, of_ends
+from bayes_scaling.predict.deviations import Deviations, SoFar, columns, innovations, of_ends
 from bayes_scaling.predict.members import law_and_scale
 from bayes_scaling.predict.paths import paths_at
 from bayes_scaling.predict.planned import PLANNED
@@ -87,22 +86,22 @@ def to_the_end(
     position : (n_row,) of those rows, along the run
     draws : of the fit, that are asked
     """
-    if STEP_RATE in fit.law.inputs or not fit.noise.correlated or known.until is None:
+    until = known.until
+    if until is None or STEP_RATE in fit.law.inputs or not fit.noise.correlated:
         return ToTheEnd(going)
-    share = float(known.rows[known.along].iloc[-1]) / known.until
-    after, finished = going, _seen_by(fit, known, seed, draws)
+    share = float(known.rows[known.along].iloc[-1]) / until
+    after, finished = going, _seen_by(fit, known, until, seed, draws)
     if finished is not None:
-        rng = stream(seed, FINISHED)
-        after = taken_over(fit.noise, going, finished, share, position / known.until, rng)
+        after = taken_over(fit.noise, going, finished, share, position / until, stream(seed, FINISHED))
     if after is going:
         return ToTheEnd(going, cautions=(_unseen(known.runs[0], share),))
-    return ToTheEnd(after, (FINISHED_RUNS,), _longer(fit, known, known.until))
+    return ToTheEnd(after, (FINISHED_RUNS,), _longer(fit, known, until))
 
 
-def _seen_by(fit: Fit, known: RunsSoFar, seed: int, draws: np.ndarray | slice) -> Finished | None:
+def _seen_by(fit: Fit, known: RunsSoFar, until: float, seed: int, draws: np.ndarray | slice) -> Finished | None:
     """Return the finished runs that are nearest to the run under way, seen by draws of a fit; None without any."""
     (run,) = known.runs
-    rows = finished_like(fit.runs.table, run, known.along, float(known.until or np.nan), fit.noise)
+    rows = finished_like(fit.runs.table, run, known.along, until, fit.noise)
     if rows.empty:
         return None
     theta, cell = fit.in_groups(rows, PLANNED, seed)
@@ -208,16 +207,16 @@ def _errors(
         known = int(np.searchsorted(shares, share * (1 + SAME), side="right"))
         if not LEAST_ROWS <= known < len(rows):
             continue
-        centre, spread = of_ends(noise, _rows_of(seen, rows[:known]), [0])
-        here, ahead = seen.position[rows[known - 1]], rows[known:]
-        slow, length = (_columns(_rows_of(seen, ahead).theta[name]) for name in ("sigma_curve", "length"))
-        keep, fresh = innovations(slow, length, np.log(seen.position[ahead] / here))
-        error = seen.residual[:, ahead] - keep * centre[0][:, None]
+        before, ahead = seen.take(rows[:known]), seen.take(rows[known:])
+        centre, spread = of_ends(noise, before, [run])
+        slow, length = (columns(ahead.theta[name]) for name in ("sigma_curve", "length"))
+        keep, fresh = innovations(slow, length, np.log(ahead.position / before.position[-1]))
+        error = ahead.residual - keep * centre[0][:, None]
         expected = keep**2 * spread[0][:, None] + fresh
         # At the share itself nothing is wrong yet; between rows errors go straight along the logarithm.
         at = np.log(np.append(share, shares[known:]))
         between = np.stack([np.interp(np.log(later), at, one) for one in np.eye(len(at))])[1:]
-        parts.append([values @ between for values in (error, expected, seen.scale[:, ahead] ** 2)])
+        parts.append([values @ between for values in (error, expected, ahead.scale**2)])
         apart.append(finished.apart[run])
     if not parts:
         return None
@@ -245,15 +244,3 @@ def _in_common(
     left = (weight * (error - a - b * x) ** 2).sum(axis=0)
     wider = np.maximum((RUNS_BELIEVED + left) / (RUNS_BELIEVED + len(error)), 1.0)
     return a, wider * slope / determinant, wider
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values[:, None] if values.ndim == 1 else values)
-
-
-def _rows_of(seen: SoFar, rows: Sequence[int] | np.ndarray) -> SoFar:
-    """Return some rows of one run."""
-    theta: Mapping[str, np.ndarray] = {
-        name: values if values.ndim == 1 else values[:, rows] for name, values in seen.theta.items()
-    }
-    return SoFar(np.zeros(len(rows), int), seen.position[rows], seen.residual[:, rows], seen.scale[:, rows], theta)

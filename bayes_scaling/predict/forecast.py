@@ -375,8 +375,7 @@ def at_rows_ahead(
         ahead = now + on
         rng = stream(seed, GOING_ON)
         going = of_runs_that_go_on(fit.noise, so_far, run[ahead], position[ahead], by_row(theta, cell[ahead]), rng)
-        if known.until is not None:
-            going, shown, unseen = to_the_end(fit, known, going, position[ahead], seed, chosen)
+        going, shown, unseen = to_the_end(fit, known, going, position[ahead], seed, chosen)
         own, drawn = own.replaced(on, going), np.zeros(fitted.shape)
         drawn[:, on] = going.drawn
         # Beyond the last knot the path starts from the current row of the run.

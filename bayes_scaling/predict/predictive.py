@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -142,7 +143,11 @@ class Predictive:
     @property
     def total_scale(self) -> np.ndarray:
         """Scale of a run's residual including its deviation, ``(n_draw, n_point)``; exact for normal residuals."""
-        return np.asarray(np.hypot(self.scale, self.deviation))
+        return self._total_scale_at(...)
+
+    def _total_scale_at(self, where: Any) -> np.ndarray:
+        """Return the total scale of some draws and points alone: points may be thousands."""
+        return np.asarray(np.hypot(self.scale[where], self.deviation[where]))
 
     # --- the distribution ---
 
@@ -160,8 +165,7 @@ class Predictive:
             inside = (draws >= rows.start) & (draws < rows.stop)
             own = block.take(draws[inside] - rows.start).at(points)
             residual[inside] = own.family.draw(own.theta, (int(inside.sum()), len(points)), rng)
-        scale = np.hypot(self.scale[where], self.deviation[where])  # at these alone: points may be thousands
-        return np.asarray(self.location[where] + scale * residual)
+        return np.asarray(self.location[where] + self._total_scale_at(where) * residual)
 
     def log_density(self, loss: np.ndarray) -> np.ndarray:
         """Return the log density of a loss at each point, ``(n_point,)``, per unit of the loss."""
@@ -176,7 +180,7 @@ class Predictive:
 
     def log_density_of(self, log_losses: np.ndarray, point: int) -> np.ndarray:
         """Return the log density of several log losses at one point, given each draw, ``(n_draw, n_loss)``."""
-        scale = np.hypot(self.scale[:, [point]], self.deviation[:, [point]])
+        scale = self._total_scale_at(np.s_[:, [point]])
         z = (log_losses[None] - self.location[:, [point]]) / scale
         density = [block.family.log_density(z[rows], block.at([point]).theta) for block, rows in self._blocks()]
         return np.asarray(np.concatenate(density) - np.log(scale))
