@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_scaling as bs
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.evaluate.scores import score, summarise
 
 ONE_INPUT = ("power_law:input=tokens", "delayed_power_law")
@@ -88,7 +89,7 @@ def curves(data: Path) -> Iterator[tuple[str, str, pd.DataFrame, pd.DataFrame]]:
         for key, curve in table.groupby(["domain", "task", "model"], sort=True):
             rows = curve[["tokens", "loss"]].assign(split=curve["is_train"])
             test = rows[rows["split"] == 0]
-            spread = np.unique(np.linspace(0, len(test) - 1, min(len(test), LONGEST)).round().astype(int))
+            spread = evenly(len(test), LONGEST)
             columns = ["tokens", "loss"]
             yield kind, " ".join(map(str, key)), rows.loc[rows["split"] == 1, columns], test.iloc[spread][columns]
 

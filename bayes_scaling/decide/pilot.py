@@ -19,6 +19,7 @@ import pandas as pd
 from bayes_scaling.base.blas import ONE_THREAD
 from bayes_scaling.base.messages import listed, shown
 from bayes_scaling.base.progress import Progress, progress_bar, silent
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.data.columns import Points
 from bayes_scaling.data.naming import named_as_runs
 from bayes_scaling.data.validation import Origin, numeric
@@ -209,9 +210,7 @@ class Appraiser:
 
 def thinned(ensemble: Ensemble) -> Ensemble:
     """Keep evenly spaced draws."""
-    if len(ensemble) <= DRAWS:
-        return ensemble
-    return ensemble.take(np.linspace(0, len(ensemble) - 1, DRAWS).round().astype(int))
+    return ensemble if len(ensemble) <= DRAWS else ensemble.take(evenly(len(ensemble), DRAWS))
 
 
 def _offered(candidates: pd.DataFrame | Mapping[str, Any], ensemble: Ensemble) -> pd.DataFrame:

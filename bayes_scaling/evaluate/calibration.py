@@ -26,6 +26,7 @@ from bayes_scaling.base.executors import ExecutorChoice, opened
 from bayes_scaling.base.programs import compiled
 from bayes_scaling.base.progress import progress_bar, silent
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.base.tasks import Task, carried_out
 from bayes_scaling.errors import FitError
 from bayes_scaling.evaluate.checks import leave_one_out_weights
@@ -236,7 +237,7 @@ def _ranked(truth: Mapping[str, float], posed: Problem, problem: Problem, sample
     """Return the rank of every truth, ``(n_name,)``, among draws in the coordinates of ``problem``."""
     (model, data, priors), u = posed.posterior, sampled.chains.u
     count = int(np.prod(u.shape[:2]))
-    thinned = u.reshape(count, -1)[np.linspace(0, count - 1, RANKED).round().astype(int)]
+    thinned = u.reshape(count, -1)[evenly(count, RANKED)]
     theta = constrained(model)(jnp.asarray(problem.standardised(thinned[None])[0]), data, priors)
     values = {name: np.append(truth[name], theta[name]) for name in truth}
     values[MISFIT] = np.asarray(_misfit(model)({name: values[name] for name in model.law_names}, data))

@@ -15,6 +15,7 @@ import pandas as pd
 from bayes_scaling.base.arguments import FilePath, Seed, validated
 from bayes_scaling.base.messages import equal_tails, listed
 from bayes_scaling.base.scope import scope
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.errors import REMEDY, ConvergenceError, FitError, Remedy
 from bayes_scaling.inference.at_rows import AtRows, at_rows, kept_draws
@@ -152,7 +153,7 @@ class Fit:
         chains, draws = self.unconstrained.shape[:2]
         if chains * draws <= most:
             return self
-        kept = np.unique(np.linspace(0, draws - 1, max(most // chains, 1)).round().astype(int))
+        kept = evenly(draws, max(most // chains, 1))
         return dataclasses.replace(
             self,
             draws={name: values[:, kept] for name, values in self.draws.items()},

@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 
 import numpy as np
 
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.data.columns import GROWING
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.laws.law import Law
@@ -45,7 +46,7 @@ class Schedule:
         longest = last[last[along] >= 0.99 * last[along].max()]
         run = longest.loc[longest["loss"].idxmin(), "run"]
         rows = runs.table[runs.table["run"] == run].sort_values(along, kind="stable")
-        kept = np.unique(np.rint(np.linspace(0, len(rows) - 1, ROWS)).astype(int))
+        kept = evenly(len(rows), ROWS)
         position, rate = rows[along].to_numpy(float)[kept], rows[STEP_RATE].to_numpy(float)[kept]
         return cls(str(run), tuple((position / position[-1]).tolist()), tuple(rate.tolist()))
 

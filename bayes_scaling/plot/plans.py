@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.plot.numbers import written
 from bayes_scaling.plot.style import (
     BLACK,
@@ -134,7 +135,7 @@ def frontier(content: Content) -> Figure:
         words = "no other size is better in both"
         ax.plot(expected[efficient], worst[efficient], color=GREEN, linewidth=4, alpha=0.7, label=words)
     places = np.flatnonzero(near)
-    for i in places[np.linspace(0, len(places) - 1, min(NAMED, len(places))).round().astype(int)]:
+    for i in places[evenly(len(places), NAMED)]:
         ax.plot(expected[i], worst[i], "o", color=BLUE, markersize=4)
         ax.annotate(
             written(params[i], "count"), (expected[i], worst[i]), (6, -3), textcoords="offset points", fontsize=9

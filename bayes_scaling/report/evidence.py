@@ -16,6 +16,7 @@ import pandas as pd
 from bayes_scaling.base.json_text import json_text
 from bayes_scaling.base.messages import listed
 from bayes_scaling.base.progress import part_of, progress_bar
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.data.runs import Runs
 from bayes_scaling.data.tuning import BATCH, RATE
 from bayes_scaling.data.units import FLOPS_PER_PARAM_TOKEN
@@ -243,15 +244,8 @@ def _ranking(comparison: Comparison, draft: bool) -> dict[str, Any]:
         "cuts": [{"label": cut.label, "column": cut.column, "at": cut.at} for cut in comparison.cuts],
         "held_out_at": shown,
         "held_out_runs": max(map(len, by_law.values()), default=0),
-        "held_out": {name: _plain(evenly(rows, BARS)) for name, rows in by_law.items()},
+        "held_out": {name: _plain(rows.iloc[evenly(len(rows), BARS)]) for name, rows in by_law.items()},
     }
-
-
-def evenly(frame: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Keep so many rows at most, evenly spaced, the first and the last among them."""
-    if len(frame) <= most:
-        return frame
-    return frame.iloc[np.linspace(0, len(frame) - 1, most).round().astype(int)]
 
 
 def _note(comparison: Comparison, name: str, draft: bool) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_scaling.base.names import SamplerName
+from bayes_scaling.base.spacing import evenly
 from suites import answer, metrics
 from suites.cells import Cell, Row, located, row
 
@@ -48,7 +49,7 @@ PUBLISHED = {
 
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep at most `LONGEST` rows, evenly spread."""
-    kept = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LONGEST)).round().astype(int))
+    kept = evenly(len(rows), LONGEST)
     return rows.iloc[kept]
 
 

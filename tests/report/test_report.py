@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import bayes_scaling as bs
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.cli.commands import app
 from bayes_scaling.evaluate.candidates import Candidate, Cut
 from bayes_scaling.evaluate.defaults import default_laws
@@ -235,7 +236,8 @@ def test_a_run_of_14_that_is_far_off_leaves_a_report() -> None:
 def test_a_page_draws_some_of_thousands_of_held_out_runs_and_says_so(report: Report) -> None:
     laws = report.content["laws"]
     assert laws["held_out_runs"] == len(laws["held_out"]["chinchilla"]) and "evenly by size" not in report.html
-    drawn = evidence.evenly(pd.DataFrame({"extrapolation": np.arange(30_000.0)}), 500)
+    runs = pd.DataFrame({"extrapolation": np.arange(30_000.0)})
+    drawn = runs.iloc[evenly(len(runs), evidence.BARS)]
     assert len(drawn) == 500 and list(drawn["extrapolation"].iloc[[0, -1]]) == [0, 29_999]
     many = Report({**report.content, "laws": {**laws, "held_out_runs": 30_000}})
     assert ">30,000</data> forecasts are drawn, evenly by size" in many.html

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
 from bayes_scaling.base.messages import computed_percent, percent
 from bayes_scaling.base.numbers import number, span, spans
+from bayes_scaling.base.spacing import evenly
 from bayes_scaling.cli.printing.layout import table, unit_of
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def _sentence(found: Trajectory, probability: float) -> str:
 
 def _curve(found: Trajectory, probabilities: Sequence[float]) -> RenderableType:
     frame = found.to_frame(probabilities)
-    shown = np.unique(np.linspace(0, len(frame) - 1, SHOWN).round().astype(int))
-    frame = frame.iloc[shown]
+    frame = frame.iloc[evenly(len(frame), SHOWN)]
     growing = [name for name in ("steps", "tokens") if name in frame and frame[name].nunique() > 1]
     headers = [*growing, f"median [{found.forecast.loss_unit}]"]
     columns: list[list[Any]] = [*(list(frame[name].astype(float)) for name in growing), list(frame["curve_median"])]
